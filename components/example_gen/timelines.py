@@ -1,0 +1,179 @@
+"""Ratings -> users' timelines -> splits. Columnar: a user is a range of rows, never an object per rating."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.example_gen.settings import ExampleGenSettings
+from components.features import EVAL, TEST, TRAIN
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Columns of `R` ratings, in any order.
+
+    Attributes:
+        user: bytes [R], NumPy `S` or object.
+        item: bytes [R].
+        rating: float32 [R].
+        timestamp: int64 [R], seconds since 1970-01-01 UTC.
+        position: int64 [R], order in the file.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    rating: np.ndarray
+    timestamp: np.ndarray
+    position: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, rows: np.ndarray) -> Ratings:
+        """The ratings of some rows, in that order."""
+        return Ratings(
+            self.user[rows], self.item[rows], self.rating[rows], self.timestamp[rows], self.position[rows]
+        )
+
+    @staticmethod
+    def concatenate(parts: list[Ratings]) -> Ratings:
+        """The ratings of all parts, one after another."""
+        return Ratings(
+            np.concatenate([part.user for part in parts]),
+            np.concatenate([part.item for part in parts]),
+            np.concatenate([part.rating for part in parts]),
+            np.concatenate([part.timestamp for part in parts]),
+            np.concatenate([part.position for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Timelines:
+    """Users' timelines: ratings by user, oldest first, ties in file order.
+
+    Attributes:
+        ratings: the ratings of all users, one user after another.
+        starts: int64 [U + 1]; user `u` has the rows from `starts[u]` to before `starts[u + 1]`.
+        duplicates: number of exact repeats that were dropped.
+    """
+
+    ratings: Ratings
+    starts: np.ndarray
+    duplicates: int
+
+    def users(self) -> Iterator[tuple[int, int]]:
+        """First row and row after the last of every user."""
+        return zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example of a split: the timeline is the rows `start` to before `stop`.
+
+    Attributes:
+        split: `train`, `eval` or `test`.
+        target: row of the item that came next; None in the train split.
+    """
+
+    split: str
+    start: int
+    stop: int
+    target: int | None = None
+
+
+def group(ratings: Ratings) -> Timelines:
+    """Group ratings by user, in order of (timestamp, position in the file).
+
+    Exact repeats (same user, item, rating and timestamp) are dropped, the first of them stays.
+    """
+    _, user = np.unique(ratings.user, return_inverse=True)
+    _, item = np.unique(ratings.item, return_inverse=True)
+    order = np.lexsort((ratings.position, ratings.rating, item, ratings.timestamp, user))
+    keys = (user[order], item[order], ratings.rating[order], ratings.timestamp[order])
+    repeated = np.zeros(len(order), bool)
+    if len(order):
+        repeated[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+    kept = order[~repeated]
+    kept = kept[np.lexsort((ratings.position[kept], ratings.timestamp[kept], user[kept]))]
+    starts = np.flatnonzero(np.diff(user[kept], prepend=-1))
+    return Timelines(ratings.take(kept), np.append(starts, len(kept)).astype(np.int64), int(repeated.sum()))
+
+
+def split_rows(
+    timelines: Timelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None
+) -> Iterator[Row]:
+    """Split timelines by time.
+
+    Args:
+        timelines: of whole users.
+        settings: which split.
+        cuts: `temporal` alone: the times at which the eval and the test period start.
+
+    Yields:
+        The rows of all splits. Users with fewer than `min_ratings` ratings have none.
+    """
+    for start, stop in timelines.users():
+        if stop - start < settings.min_ratings:
+            continue
+        if settings.split == "leave_one_out":
+            yield Row(TRAIN, start, stop - 2)
+            yield Row(EVAL, start, stop - 2, stop - 2)
+            yield Row(TEST, start, stop - 1, stop - 1)
+        else:
+            assert cuts is not None
+            yield from _temporal_rows(timelines.ratings.timestamp, start, stop, cuts, settings.temporal_targets)
+
+
+def _temporal_rows(
+    timestamp: np.ndarray, start: int, stop: int, cuts: tuple[int, int], targets: str
+) -> Iterator[Row]:
+    eval_start, test_start = (start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts)
+    if eval_start > start:
+        yield Row(TRAIN, start, eval_start)
+    for split, first, last in ((EVAL, eval_start, test_start), (TEST, test_start, stop)):
+        for target in range(first, min(first + 1, last) if targets == "first" else last):
+            yield Row(split, start, target, target)
+
+
+def temporal_cuts(
+    timestamps: np.ndarray, weights: np.ndarray, settings: ExampleGenSettings
+) -> tuple[int, int]:
+    """When the eval and the test period start.
+
+    Args:
+        timestamps: int64 [S], any order.
+        weights: int64 [S], how many ratings each stands for.
+        settings: the share of ratings in each period.
+    """
+    order = np.argsort(timestamps, kind="stable")
+    reached = np.cumsum(weights[order])
+    total = reached[-1]
+    shares = (1 - settings.eval_fraction - settings.test_fraction, 1 - settings.test_fraction)
+    first, second = (int(timestamps[order][np.searchsorted(reached, share * total, side="right")]) for share in shares)
+    return first, second
+
+
+def summarise_times(timestamps: np.ndarray, points: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """At most `points` times that stand for all, with the number of ratings that each stands for (both int64)."""
+    ordered = np.sort(timestamps)
+    edges = np.linspace(0, len(ordered), min(points, len(ordered)) + 1).astype(np.int64)
+    return ordered[edges[:-1]], np.diff(edges)
+
+
+def popularity_buckets(counts: np.ndarray) -> np.ndarray:
+    """Which third of all train events each item belongs to, items taken from the most to the least popular.
+
+    Args:
+        counts: int64 [I], train events of each item, all positive.
+
+    Returns:
+        int64 [I]: 0 head, 1 middle, 2 tail (indices into `features.POPULARITY_BUCKETS`).
+    """
+    order = np.argsort(-counts, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]
+    buckets = np.empty(len(counts), np.int64)
+    buckets[order] = np.minimum(3 * before // max(int(counts.sum()), 1), 2)
+    return buckets

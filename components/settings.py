@@ -1,0 +1,9 @@
+"""What every step's settings have in common: typed, immutable, and a misspelt key is an error."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Base class of the settings of a step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,0 +1,172 @@
+"""Run the whole pipeline on this machine: ratings in, a checked TFLite recommender out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.text import Text
+
+from components.pusher.store import StoreError, check_writable
+from data.errors import DataError
+from data.formats import quick_check
+from data.registry import DATASETS, fetch
+from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.console import ConsoleObserver, quiet
+from pipeline.steps import STEPS
+
+EXIT_CODES = {"pushed": 0, "failed": 1, "not blessed": 3, "stopped before the push": 4}
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+DEFAULT_DATASET = "ml-1m"
+
+# Options that override one key of the configuration.
+OVERRIDES = {
+    "encoder": ("trainer.encoder", str, "bow, cnn, lstm or transformer"),
+    "history-length": ("transform.history_length", int, "items of the user's history that the device sends"),
+    "dimension": ("trainer.dimension", int, "size of the embeddings"),
+    "max-epochs": ("trainer.max_epochs", int, "most passes over the train split"),
+    "max-minutes": ("trainer.max_minutes", float, "most minutes of fitting"),
+    "top-k": ("trainer.top_k", int, "items that the file returns"),
+    "precision": ("pusher.precision", str, "float32, float16 or dynamic_int8"),
+    "split": ("example_gen.split", str, "leave_one_out or temporal"),
+    "max-bad-rows": ("example_gen.max_bad_rows", int, "rows of the data that may be skipped"),
+    "min-recall": ("gate.min_recall_at_10", float, "the gate's floor"),
+    "name": ("name", str, "name of the pipeline"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the pipeline; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = load_config(options.config, _overrides(options))
+        _check_nodes(options)
+        serving_root = options.serving_dir.resolve()
+        check_writable(serving_root)
+        check_writable(options.output.resolve())
+        data = _find_data(options)
+    except (ConfigError, DataError, StoreError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        return _run(options, config, data, serving_root)
+    except KeyboardInterrupt:
+        print("interrupted; run again to go on where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="local_runner.py",
+        description=__doc__,
+        epilog="exit codes: 0 pushed, 1 failed, 2 wrong option, configuration or data path, 3 not blessed, "
+        "4 stopped before the push by --to-node",
+    )
+    parser.add_argument(
+        "--data",
+        default=DEFAULT_DATASET,
+        metavar="PATH|NAME",
+        help=f"folder, zip or CSV file with ratings, or one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET})",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
+    overrides = parser.add_argument_group("overrides of the configuration")
+    for name, (key, kind, words) in OVERRIDES.items():
+        overrides.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=f"{words} ({key})")
+    overrides.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any key, such as trainer.dropout=0.1"
+    )
+    running = parser.add_argument_group("running")
+    running.add_argument("--from-node", metavar="STEP", help=f"start at a step: {', '.join(STEPS)}")
+    running.add_argument("--to-node", metavar="STEP", help="end with a step")
+    running.add_argument("--no-cache", action="store_true", help="run every step, whatever earlier runs left")
+    running.add_argument("--verbose", action="store_true", help="show the logs of TensorFlow and TFX")
+    places = parser.add_argument_group("folders and files")
+    places.add_argument("--output", type=Path, default=Path("output"), help="artifacts and metadata (default: output)")
+    places.add_argument(
+        "--serving-dir", type=Path, default=Path("serving_models"), help="pushed models (default: serving_models)"
+    )
+    places.add_argument("--cache-dir", type=Path, default=_default_cache(), help="downloads (default: %(default)s)")
+    places.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    return parser
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "on-device-recommender"
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, (key, _, _) in OVERRIDES.items():
+        value = getattr(options, name.replace("-", "_"))
+        if value is not None:
+            values[key] = value
+    for assignment in options.set:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as trainer.dropout=0.1")
+        values[key.strip()] = yaml.safe_load(value)
+    return values
+
+
+def _check_nodes(options: argparse.Namespace) -> None:
+    for flag, name in (("--from-node", options.from_node), ("--to-node", options.to_node)):
+        if name is not None and name not in STEPS:
+            raise ConfigError(f"{flag} {name}: no such step; there are {', '.join(STEPS)}")
+    if options.from_node and options.to_node and STEPS.index(options.from_node) > STEPS.index(options.to_node):
+        raise ConfigError(f"--from-node {options.from_node} comes after --to-node {options.to_node}")
+
+
+def _find_data(options: argparse.Namespace) -> Path:
+    """The checked path of the data, downloaded where a dataset is named."""
+    path = Path(options.data)
+    if options.data in DATASETS and not path.exists():
+        path = fetch(options.data, options.cache_dir, say=lambda line: print(line, flush=True)).path
+    quick_check(path)
+    return path.resolve()
+
+
+def _run(options: argparse.Namespace, config: PipelineConfig, data: Path, serving_root: Path) -> int:
+    started = time.monotonic()
+    output = options.output.resolve() / config.name
+    log_file = None if options.verbose else output / "logs" / f"{datetime.now():%Y%m%d-%H%M%S}.log"
+    with quiet(log_file) as console:
+        console.print(f"[bold]{config.name}[/bold]  {data} -> {serving_root / config.name}", soft_wrap=True)
+        with console.status("starting TensorFlow and TFX"):
+            # Imported only now: they take seconds, and every mistake of a person is answered before.
+            from pipeline import local_execution, summary
+            from pipeline.local_pipeline import create_local_pipeline, pushed_files_are_gone
+
+            pipeline = create_local_pipeline(
+                config, data, output, serving_root, options.cache_dir, enable_cache=not options.no_cache
+            )
+        try:
+            results = local_execution.run(
+                pipeline,
+                ConsoleObserver(console),
+                from_nodes=[options.from_node] if options.from_node else [],
+                to_nodes=[options.to_node] if options.to_node else [],
+                is_stale=pushed_files_are_gone,
+            )
+        except local_execution.StepFailed as failure:
+            report = {"outcome": "failed", "step": failure.step, "error": failure.message}
+            console.print("[red]error:[/red]", Text(failure.message), soft_wrap=True)
+            if log_file:
+                console.print(f"the whole log: {log_file}", soft_wrap=True)
+        else:
+            report = summary.summarise(results, time.monotonic() - started)
+            summary.show(report, console, log_file)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return EXIT_CODES[report["outcome"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

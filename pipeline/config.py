@@ -1,0 +1,131 @@
+"""The configuration of a pipeline: one typed, validated object.
+
+It is read from a YAML file, overrides are laid over it, and whatever is wrong ends in one line that names the key.
+This module imports neither TensorFlow nor TFX, so that mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from components.evaluator.settings import GateSettings
+from components.example_gen.settings import ExampleGenSettings
+from components.pusher.settings import PusherSettings
+from components.settings import Settings
+from components.trainer.settings import TrainerSettings
+from components.transform.settings import TransformSettings
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message is one line for a person."""
+
+
+class PipelineConfig(Settings):
+    """Everything that decides what a pipeline run computes.
+
+    Attributes:
+        name: of the pipeline; names its folder among the serving models and its runs in ML Metadata.
+        example_gen: how ratings become timelines and splits.
+        transform: vocabularies and histories.
+        trainer: model and fitting.
+        gate: what a model must reach to be blessed.
+        pusher: how the file is made and checked.
+    """
+
+    name: str = "movielens"
+    example_gen: ExampleGenSettings = Field(default_factory=ExampleGenSettings)
+    transform: TransformSettings = Field(default_factory=TransformSettings)
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    pusher: PusherSettings = Field(default_factory=PusherSettings)
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+            raise ValueError("takes lower-case letters, digits, '-' and '_' alone")
+        return name
+
+    @model_validator(mode="after")
+    def _heads_share_the_dimension(self) -> PipelineConfig:
+        trainer = self.trainer
+        if trainer.encoder == "transformer" and trainer.dimension % trainer.heads:
+            raise ValueError(f"trainer.dimension {trainer.dimension} cannot be shared by {trainer.heads} heads")
+        return self
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
+    """Read a configuration and lay overrides over it.
+
+    Args:
+        path: a YAML file whose keys are those of `PipelineConfig`; None takes the defaults.
+        overrides: values by dotted key, such as `{"trainer.encoder": "cnn"}`; they win over the file.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is wrong.
+    """
+    values = _read_yaml(path) if path else {}
+    for dotted, value in (overrides or {}).items():
+        *sections, key = dotted.split(".")
+        section = values
+        for name in sections:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"{path}: {name}: expected a section with keys, found {section!r}")
+        section[key] = value
+    try:
+        return PipelineConfig.model_validate(values)
+    except ValidationError as error:
+        origin = f"{path}: " if path else "configuration: "
+        raise ConfigError(origin + "; ".join(_describe(problem) for problem in error.errors())) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(str(file) for file in Path("configs").glob("*.yaml")))
+        raise ConfigError(f"{path}: no such configuration file{f'; there are {known}' if known else ''}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    return values
+
+
+def _describe(problem: Any) -> str:
+    """One problem that pydantic found, in words."""
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], _keys_of(location[:-1]), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_keys_of(location[:-1]))}"
+        return f"{key}: unknown key; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not key:
+        return message
+    return f"{key}: {message}, not {problem['input']!r}"
+
+
+def _keys_of(sections: list[str]) -> list[str]:
+    model: type[BaseModel] = PipelineConfig
+    for section in sections:
+        field = model.model_fields.get(section)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return list(model.model_fields)

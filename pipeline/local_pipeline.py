@@ -1,0 +1,64 @@
+"""The pipeline as it runs on this machine: local folders, a SQLite store, Beam in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx import v1 as tfx
+
+from components.pusher.store import is_complete
+from data.formats import open_dataset
+from data.readers import fingerprint
+from pipeline import steps
+from pipeline.config import PipelineConfig
+from pipeline.local_execution import StepResult
+from pipeline.pipeline import Places, create_pipeline
+
+# Named, since Beam's DirectRunner would first look for a binary on the internet.
+BEAM_ARGUMENTS = ["--runner=FnApiRunner"]
+
+
+def create_local_pipeline(
+    config: PipelineConfig, data: Path, output: Path, serving_root: Path, cache_dir: Path, *, enable_cache: bool
+) -> tfx.dsl.Pipeline:
+    """The pipeline over local folders.
+
+    Args:
+        config: what to compute.
+        data: a folder, zip or CSV file with ratings; read here for its fingerprint.
+        output: folder of this pipeline's artifacts and of its ML Metadata store `metadata.db`.
+        serving_root: folder where models are pushed to.
+        cache_dir: folder for unpacked archives.
+        enable_cache: whether results of earlier runs may be taken.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    places = Places(
+        data=str(data),
+        data_fingerprint=fingerprint(open_dataset(data, cache_dir)),
+        cache_dir=str(cache_dir.resolve()),
+        pipeline_root=str(output / "artifacts"),
+        serving_root=str(serving_root),
+    )
+    return create_pipeline(
+        config,
+        places,
+        enable_cache=enable_cache,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(output / "metadata.db")
+        ),
+        beam_pipeline_args=BEAM_ARGUMENTS,
+    )
+
+
+def pushed_files_are_gone(result: StepResult) -> bool:
+    """Whether a cached push names a version that is no longer in the serving folder."""
+    if result.name != steps.PUSHER:
+        return False
+    return any(
+        artifact.custom_properties["pushed"].int_value
+        and not is_complete(Path(artifact.custom_properties["pushed_destination"].string_value))
+        for artifact in result.outputs.get("pushed_model", [])
+    )

@@ -1,0 +1,141 @@
+"""How the steps fit together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx import v1 as tfx
+from tfx.proto import transform_pb2
+
+from components import features
+from components.code_version import code_version, step_version
+from components.evaluator.eval_config import make_eval_config
+from components.example_gen.component import RatingsExampleGen
+from components.example_validator.component import StrictExampleValidator
+from components.pusher.component import TFLitePusher
+from pipeline import steps
+from pipeline.config import PipelineConfig
+
+SCHEMA = Path(__file__).parent.parent / "data" / "schema.pbtxt"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run reads and writes.
+
+    Attributes:
+        data: a folder, zip or CSV file with ratings.
+        data_fingerprint: SHA-256 of its content; empty where it is not known yet.
+        cache_dir: folder for unpacked archives.
+        pipeline_root: folder of the artifacts of every run.
+        serving_root: folder where models are pushed to.
+        schema: the curated schema file.
+    """
+
+    data: str
+    data_fingerprint: str
+    cache_dir: str
+    pipeline_root: str
+    serving_root: str
+    schema: str = str(SCHEMA)
+
+
+def create_pipeline(
+    config: PipelineConfig,
+    places: Places,
+    *,
+    enable_cache: bool = True,
+    metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
+    beam_pipeline_args: list[str] | None = None,
+) -> tfx.dsl.Pipeline:
+    """The pipeline from ratings to a pushed file. Pure: nothing is read, written or run."""
+    # Ratings -> one example per user timeline, split by time, and the catalogue of items.
+    example_gen = RatingsExampleGen(
+        data=places.data,
+        data_fingerprint=places.data_fingerprint,
+        cache_dir=places.cache_dir,
+        settings=config.example_gen,
+    ).with_id(steps.EXAMPLE_GEN)
+
+    # What the timelines look like, in numbers.
+    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+
+    # What they must look like, as a person wrote it down.
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
+
+    # Compares the two; an anomaly stops the run.
+    example_validator = StrictExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    ).with_id(steps.EXAMPLE_VALIDATOR)
+
+    # Vocabularies of the train split, indices, fixed-length histories.
+    transform = tfx.components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN], transform=[features.TRAIN, features.EVAL]),
+        custom_config={"settings": config.transform.model_dump(), "code": step_version("transform")},
+        disable_statistics=True,
+    )
+    transform.add_upstream_node(example_validator)
+
+    # Fits the recommender; keeps the epoch that is best on the eval split.
+    trainer = tfx.components.Trainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        run_fn="components.trainer.run.run_fn",
+        train_args=tfx.proto.TrainArgs(splits=[features.TRAIN]),
+        eval_args=tfx.proto.EvalArgs(splits=[features.EVAL]),
+        custom_config={"settings": config.trainer.model_dump(mode="json"), "code": step_version("trainer")},
+    )
+
+    # The last model that was good enough, to compare with.
+    latest_blessed = tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id(steps.RESOLVER)
+
+    # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
+    evaluator = tfx.components.Evaluator(
+        examples=example_gen.outputs["examples"],
+        example_splits=[features.TEST],
+        model=trainer.outputs["model"],
+        baseline_model=latest_blessed.outputs["model"],
+        eval_config=make_eval_config(config.gate),
+    )
+
+    # Converts a blessed model, checks the file as a device would run it, and publishes it.
+    pusher = TFLitePusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
+        catalog=example_gen.outputs["catalog"],
+        examples=example_gen.outputs["examples"],
+        pipeline_name=config.name,
+        push_root=places.serving_root,
+        settings=config.pusher.model_dump_json(),
+        code_version=code_version(),
+    ).with_id(steps.PUSHER)
+
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=places.pipeline_root,
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            transform,
+            trainer,
+            latest_blessed,
+            evaluator,
+            pusher,
+        ],
+        enable_cache=enable_cache,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=beam_pipeline_args or [],
+    )

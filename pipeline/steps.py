@@ -1,0 +1,23 @@
+"""Names of the steps, in the order in which they run: for users, for ML Metadata and for `--from-node`."""
+
+EXAMPLE_GEN = "ExampleGen"
+STATISTICS_GEN = "StatisticsGen"
+SCHEMA_GEN = "SchemaGen"
+EXAMPLE_VALIDATOR = "ExampleValidator"
+TRANSFORM = "Transform"
+TRAINER = "Trainer"
+RESOLVER = "LatestBlessedModel"
+EVALUATOR = "Evaluator"
+PUSHER = "Pusher"
+
+STEPS = (
+    EXAMPLE_GEN,
+    STATISTICS_GEN,
+    SCHEMA_GEN,
+    EXAMPLE_VALIDATOR,
+    TRANSFORM,
+    TRAINER,
+    RESOLVER,
+    EVALUATOR,
+    PUSHER,
+)

@@ -1,0 +1,132 @@
+"""What came of a run: for a person, and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components.evaluator.gate import read_metrics, read_verdict
+from pipeline import steps
+from pipeline.console import duration
+from pipeline.local_execution import StepResult
+
+METRICS = {
+    "recall_at_1": "Recall@1",
+    "recall_at_5": "Recall@5",
+    "recall_at_10": "Recall@10",
+    "recall_at_50": "Recall@50",
+    "ndcg_at_10": "NDCG@10",
+    "mrr": "MRR",
+    "coverage_at_10": "Coverage@10",
+}
+PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
+
+
+def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
+    """Collect what the steps of a run left.
+
+    Args:
+        results: of the steps that ran.
+        seconds: wall time of the run.
+
+    Returns:
+        `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY), `seconds`, `steps`, and where the steps ran `data`,
+        `metrics` (`model` and `popularity`), `gate` and `artifact`.
+    """
+    outputs = {result.name: result.outputs for result in results}
+    summary: dict[str, Any] = {
+        "outcome": STOPPED_EARLY,
+        "seconds": round(seconds, 1),
+        "steps": {result.name: {"cached": result.cached, "seconds": round(result.seconds, 1)} for result in results},
+    }
+    if catalog := _uri(outputs, steps.EXAMPLE_GEN, "catalog"):
+        summary["data"] = json.loads((catalog / "dataset.json").read_text(encoding="utf-8"))
+    if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
+        metrics = read_metrics(str(evaluation))["overall"]
+        summary["metrics"] = {
+            "model": {name: metrics[name] for name in METRICS},
+            "popularity": {name: metrics[f"popularity_{name}"] for name in METRICS},
+            "recall_at_10_standard_error": metrics["recall_at_10_standard_error"],
+            "examples": int(metrics["example_count"]),
+        }
+        verdict = read_verdict(str(evaluation))
+        summary["gate"] = {"blessed": verdict.blessed, "reasons": list(verdict.reasons)}
+        if not verdict.blessed:
+            summary["outcome"] = NOT_BLESSED
+    if pushed := outputs.get(steps.PUSHER, {}).get("pushed_model"):
+        properties = pushed[0].custom_properties
+        if properties["pushed"].int_value:
+            folder = Path(properties["pushed_destination"].string_value)
+            info = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
+            summary["outcome"] = PUSHED
+            summary["artifact"] = {"path": str(folder), **info}
+    return summary
+
+
+def show(summary: dict[str, Any], console: Console, log_file: Path | None) -> None:
+    """Print a summary."""
+    console.print()
+    if data := summary.get("data"):
+        console.print(
+            f"[bold]Data[/bold]      {data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, "
+            f"{data['items']:,} items{_leavings(data)}"
+        )
+    if "metrics" in summary:
+        console.print(_metrics_table(summary))
+    if gate := summary.get("gate"):
+        verdict = "[green]blessed[/green]" if gate["blessed"] else "[red]not blessed[/red]"
+        console.print(f"[bold]Gate[/bold]      {verdict}: {'; '.join(gate['reasons'])}", soft_wrap=True)
+    if artifact := summary.get("artifact"):
+        model = Path(artifact["path"]) / "model.tflite"
+        console.print(
+            f"[bold]Artifact[/bold]  {model}  version {artifact['version']}, {artifact['size_bytes'] / 1e6:.2f} MB "
+            f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer, "
+            f"{artifact['agreement_at_10']:.2%} of the SavedModel's top 10",
+            soft_wrap=True,
+        )
+    console.print(f"[bold]Time[/bold]      {duration(summary['seconds'])}")
+    if log_file is not None:
+        console.print(f"[bold]Log[/bold]       {log_file}", soft_wrap=True)
+    console.print(f"[bold]Next[/bold]      {_next_step(summary)}", soft_wrap=True)
+
+
+def _uri(outputs: dict[str, Any], step: str, name: str) -> Path | None:
+    artifacts = outputs.get(step, {}).get(name)
+    return Path(artifacts[0].uri) if artifacts else None
+
+
+def _leavings(data: dict[str, Any]) -> str:
+    parts = {
+        "duplicates dropped": data["duplicates"],
+        "bad rows skipped": len(data["bad_rows"]),
+        "users with too few ratings left out": data["short_users"],
+        "rated items without a title": data["unknown_items"],
+    }
+    return "".join(f"; {count:,} {what}" for what, count in parts.items() if count)
+
+
+def _metrics_table(summary: dict[str, Any]) -> Table:
+    metrics = summary["metrics"]
+    table = Table(title=f"Test split, {metrics['examples']:,} users' next item, ranked among all items", title_justify="left")
+    table.add_column("")
+    columns = {"model": metrics["model"], "popularity list": metrics["popularity"]}
+    if artifact := summary.get("artifact"):
+        columns["TFLite file"] = artifact["metrics"]["tflite"]
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, title in METRICS.items():
+        table.add_row(title, *(f"{values[name]:.4f}" for values in columns.values()))
+    return table
+
+
+def _next_step(summary: dict[str, Any]) -> str:
+    if summary["outcome"] == PUSHED:
+        folder = Path(summary["artifact"]["path"]).parent
+        return f'.venv/bin/python -m on_device recommend --model {folder} "TITLE" ["TITLE" ...]'
+    if summary["outcome"] == NOT_BLESSED:
+        return "earlier pushes stay as they are; train longer (--max-minutes), or see the gate section of the configuration"
+    return "run again without --to-node to push a model"

@@ -1,0 +1,116 @@
+"""Grouping, ordering, ties, duplicates and splits, against answers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.example_gen import timelines
+from components.example_gen.settings import ExampleGenSettings
+from components.example_gen.timelines import Ratings, Row
+
+
+def make(rows: list[tuple[str, str, float, int]]) -> Ratings:
+    """Ratings of (user, item, rating, timestamp), in file order."""
+    return Ratings(
+        np.array([user.encode() for user, *_ in rows], object),
+        np.array([item.encode() for _, item, *_ in rows], object),
+        np.array([rating for *_, rating, _ in rows], np.float32),
+        np.array([timestamp for *_, timestamp in rows], np.int64),
+        np.arange(len(rows), dtype=np.int64) * 10,
+    )
+
+
+def items(grouped: timelines.Timelines) -> list[list[str]]:
+    return [[item.decode() for item in grouped.ratings.item[start:stop]] for start, stop in grouped.users()]
+
+
+def test_orders_by_time_then_by_file_position():
+    ratings = make([("u", "late", 3, 9), ("u", "z", 3, 5), ("v", "x", 3, 1), ("u", "a", 3, 5), ("u", "first", 3, 1)])
+    assert items(timelines.group(ratings)) == [["first", "z", "a", "late"], ["x"]]
+
+
+def test_drops_exact_repeats_only():
+    ratings = make([("u", "a", 3, 5), ("u", "b", 3, 5), ("u", "a", 3, 5), ("u", "a", 4, 5), ("u", "a", 3, 6)])
+    grouped = timelines.group(ratings)
+    assert items(grouped) == [["a", "b", "a", "a"]]
+    assert grouped.ratings.rating.tolist() == [3, 3, 4, 3]
+    assert grouped.duplicates == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.just(3.0), st.integers(0, 3)), max_size=30)
+)
+def test_agrees_with_sorting_python_objects(rows):
+    expected: dict[str, list[tuple[int, str]]] = {}
+    seen = set()
+    for user, item, rating, timestamp in rows:
+        if (user, item, rating, timestamp) not in seen:
+            seen.add((user, item, rating, timestamp))
+            expected.setdefault(user, []).append((timestamp, item))
+    wanted = [[item for _, item in sorted(expected[user], key=lambda event: event[0])] for user in sorted(expected)]
+    grouped = timelines.group(make(rows))
+    assert items(grouped) == wanted
+    assert grouped.duplicates == len(rows) - len(seen)
+
+
+def test_leave_one_out_holds_back_the_last_two():
+    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abcde")]))
+    assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [
+        Row("train", 0, 3),
+        Row("eval", 0, 3, 3),
+        Row("test", 0, 4, 4),
+    ]
+
+
+def test_users_with_too_few_ratings_have_no_rows():
+    grouped = timelines.group(make([("u", "a", 3, 1), ("u", "b", 3, 2), *(("v", item, 3, 1) for item in "abc")]))
+    rows = list(timelines.split_rows(grouped, ExampleGenSettings()))
+    assert {row.start for row in rows} == {2}
+
+
+TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v", item, 3, 4) for item in "xyz"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("first", [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5), Row("eval", 6, 6, 6)]),
+        (
+            "all",
+            [
+                *(Row("train", 0, 3), Row("eval", 0, 3, 3), Row("eval", 0, 4, 4), Row("test", 0, 5, 5)),
+                *(Row("eval", 6, 6, 6), Row("eval", 6, 7, 7), Row("eval", 6, 8, 8)),
+            ],
+        ),
+    ],
+)
+def test_temporal_split_cuts_everyone_at_the_same_time(targets, expected):
+    grouped = timelines.group(make(TWO_USERS))
+    chosen = ExampleGenSettings(split="temporal", temporal_targets=targets)
+    assert list(timelines.split_rows(grouped, chosen, cuts=(3, 5))) == expected
+
+
+def test_temporal_cuts_take_the_shares_of_ratings():
+    times = np.arange(100, dtype=np.int64)
+    chosen = ExampleGenSettings(split="temporal", eval_fraction=0.1, test_fraction=0.2)
+    assert timelines.temporal_cuts(times, np.ones(100, np.int64), chosen) == (70, 80)
+
+
+def test_time_summary_keeps_every_rating_and_the_cuts():
+    times = np.random.default_rng(1).integers(0, 10**9, 100_000)
+    chosen = ExampleGenSettings(split="temporal")
+    parts = [timelines.summarise_times(part) for part in np.split(times, 4)]
+    summary, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    assert weights.sum() == len(times)
+    assert len(summary) == 4 * 4096
+    exact = timelines.temporal_cuts(times, np.ones(len(times), np.int64), chosen)
+    np.testing.assert_allclose(timelines.temporal_cuts(summary, weights, chosen), exact, rtol=1e-3)
+
+
+def test_popularity_buckets_are_thirds_of_events():
+    # In order: 4 | 3 2 | 1 1 1 of 12 events; 3 starts at event 4 (a third), the first 1 at event 9 (past two thirds).
+    assert timelines.popularity_buckets(np.array([1, 4, 2, 1, 3, 1])).tolist() == [2, 0, 1, 2, 1, 2]

@@ -1,0 +1,54 @@
+"""Configuration: files, overrides, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import ConfigError, PipelineConfig, load_config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path):
+    assert load_config(path) != PipelineConfig(name="something-else")
+
+
+def test_overrides_win_over_the_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("trainer: {encoder: cnn, dimension: 32}\n")
+    config = load_config(path, {"trainer.dimension": 16, "transform.history_length": 10})
+    assert (config.trainer.encoder, config.trainer.dimension, config.transform.history_length) == ("cnn", 16, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainer: {encodr: cnn}", "trainer.encodr: unknown key; did you mean 'encoder'?"),
+        ("trainr: {}", "trainr: unknown key; did you mean 'trainer'?"),
+        ("transform: {history_length: 0}", "transform.history_length: input should be greater than or equal to 1, not 0"),
+        (
+            "trainer: {encoder: gru}",
+            "trainer.encoder: input should be 'bow', 'cnn', 'lstm' or 'transformer', not 'gru'",
+        ),
+        ("trainer: {dimension: 50, heads: 4}", "trainer.dimension 50 cannot be shared by 4 heads"),
+        ("name: Movie Lens", "name: takes lower-case letters, digits, '-' and '_' alone, not 'Movie Lens'"),
+        ("a: [", "line 2: not YAML"),
+        ("- a", "expected keys and values, found list"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such configuration file"):
+        load_config(tmp_path / "nowhere.yaml")
