@@ -16,7 +16,7 @@ from rich.text import Text
 
 from components.pusher.store import StoreError, check_writable
 from data.errors import DataError
-from data.formats import quick_check
+from data.quick_check import quick_check
 from data.registry import DATASETS, fetch
 from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.console import ConsoleObserver, quiet
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         serving_root = options.serving_dir.resolve()
         check_writable(serving_root)
         check_writable(options.output.resolve())
-        data = _find_data(options)
+        data = _find_data(options, config)
     except (ConfigError, DataError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -124,12 +124,12 @@ def _check_nodes(options: argparse.Namespace) -> None:
         raise ConfigError(f"--from-node {options.from_node} comes after --to-node {options.to_node}")
 
 
-def _find_data(options: argparse.Namespace) -> Path:
+def _find_data(options: argparse.Namespace, config: PipelineConfig) -> Path:
     """The checked path of the data, downloaded where a dataset is named."""
     path = Path(options.data)
     if options.data in DATASETS and not path.exists():
         path = fetch(options.data, options.cache_dir, say=lambda line: print(line, flush=True)).path
-    quick_check(path)
+    quick_check(path, config.example_gen.max_bad_rows)
     return path.resolve()
 
 

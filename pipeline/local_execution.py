@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -113,6 +114,7 @@ def run(
                 step.execution_options.caching_options.enable_cache = False
                 result = _launch(ir, step, deployment, connection, started)
         except Exception as error:
+            traceback.print_exc()  # Into the log, where there is one.
             observer.failed(name, time.monotonic() - started)
             raise StepFailed(name, describe(error)) from error
         observer.finished(result)

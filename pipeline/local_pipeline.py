@@ -7,8 +7,7 @@ from pathlib import Path
 from tfx import v1 as tfx
 
 from components.pusher.store import is_complete
-from data.formats import open_dataset
-from data.readers import fingerprint
+from data.formats import fingerprint, open_dataset
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.local_execution import StepResult

@@ -9,12 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components.evaluator.gate import read_metrics, read_verdict
+from components.evaluation import POPULARITY, read_metrics
+from components.evaluator.gate import read_verdict
 from pipeline import steps
 from pipeline.console import duration
 from pipeline.local_execution import StepResult
 
-METRICS = {
+TITLES = {
     "recall_at_1": "Recall@1",
     "recall_at_5": "Recall@5",
     "recall_at_10": "Recall@10",
@@ -48,8 +49,8 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
         metrics = read_metrics(str(evaluation))["overall"]
         summary["metrics"] = {
-            "model": {name: metrics[name] for name in METRICS},
-            "popularity": {name: metrics[f"popularity_{name}"] for name in METRICS},
+            "model": {name: metrics[name] for name in TITLES},
+            "popularity": {name: metrics[f"{POPULARITY}{name}"] for name in TITLES},
             "recall_at_10_standard_error": metrics["recall_at_10_standard_error"],
             "examples": int(metrics["example_count"]),
         }
@@ -118,7 +119,7 @@ def _metrics_table(summary: dict[str, Any]) -> Table:
         columns["TFLite file"] = artifact["metrics"]["tflite"]
     for column in columns:
         table.add_column(column, justify="right")
-    for name, title in METRICS.items():
+    for name, title in TITLES.items():
         table.add_row(title, *(f"{values[name]:.4f}" for values in columns.values()))
     return table
 

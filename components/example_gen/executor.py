@@ -27,8 +27,8 @@ from components.example_gen import timelines
 from components.example_gen.records import ExampleWriter, ItemLookup
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.timelines import Ratings
-from data.formats import Dataset, open_dataset
-from data.readers import ByteRange, Item, fingerprint, ratings_ranges, read_items, read_ratings
+from data.formats import Dataset, fingerprint, open_dataset
+from data.readers import ByteRange, Item, ratings_ranges, read_items, read_ratings
 
 # Bytes of ratings that are grouped together: small enough for a worker's memory, large enough for columnar work.
 PARTITION_BYTES = 16 << 20
@@ -75,11 +75,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
 
         examples.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
-        for artifact in (examples, catalog):
-            artifact.set_string_custom_property("data_name", summary["name"])
-            artifact.set_string_custom_property("data_fingerprint", summary["fingerprint"])
-            for key in ("ratings", "users", "items"):
-                artifact.set_int_custom_property(key, summary[key])
+        examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
+        catalog.data_name, catalog.data_fingerprint = summary["name"], summary["fingerprint"]
+        catalog.ratings, catalog.users, catalog.items = (summary[key] for key in ("ratings", "users", "items"))
 
 
 class BuildTimelines(beam.PTransform):
@@ -198,7 +196,7 @@ class Serialize(beam.DoFn):
 
     def __init__(self, items: list[Item]):
         ordered = sorted({item.id.encode(): item for item in items}.items())
-        ids = np.array([id_ for id_, _ in ordered], object)
+        ids = np.array([id_ for id_, _ in ordered], "S")
         genres = np.array([features.GENRE_SEPARATOR.join(item.genres).encode() for _, item in ordered], object)
         years = np.array([item.year or features.NO_YEAR for _, item in ordered], np.int64)
         self._genres = ItemLookup(ids, genres, b"")
@@ -220,7 +218,7 @@ class Serialize(beam.DoFn):
 def sum_counts(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Sum (ids, counts) of several partitions: ids bytes [I] sorted, counts int64 [I]."""
     if not parts:
-        return np.empty(0, object), np.empty(0, np.int64)
+        return np.empty(0, "S1"), np.empty(0, np.int64)
     ids, position = np.unique(np.concatenate([ids for ids, _ in parts]), return_inverse=True)
     counts = np.bincount(position, np.concatenate([counts for _, counts in parts]), len(ids))
     return ids, counts.astype(np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
 from tfx.components import ExampleValidator
 from tfx.components.example_validator import executor as stock
@@ -47,7 +47,7 @@ class Executor(stock.Executor):
 
 def _describe(split_uri: str) -> list[str]:
     """The anomalies in a split's folder, one line each."""
-    anomalies = tfdv.load_anomalies_binary(io_utils.get_only_uri_in_dir(split_uri))
+    anomalies = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(io_utils.get_only_uri_in_dir(split_uri)))
     lines = [f"feature {name!r}: {info.description.rstrip('.')}" for name, info in sorted(anomalies.anomaly_info.items())]
     if anomalies.HasField("dataset_anomaly_info"):
         lines.append(f"whole split: {anomalies.dataset_anomaly_info.description.rstrip('.')}")

@@ -16,7 +16,8 @@ class PusherSettings(Settings):
         precision: how the weights are stored in the file.
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
         max_recall_loss: how much of the SavedModel's Recall@10 the file may lose, as a share of it.
-        check_examples: how many test timelines the file is checked with; 0 takes all of them.
+        check_examples: how many test timelines the file is checked with; 0 takes all of them. A part
+            of them tests the agreement alone: the Evaluator's Recall@10 is of all.
     """
 
     precision: Precision = "float16"

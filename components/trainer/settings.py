@@ -21,6 +21,7 @@ class TrainerSettings(Settings):
         item_features: item features added to an item's embedding.
         loss: `full_softmax` over the catalogue, or `sampled_softmax` with a log-Q correction.
         negatives: sampled negatives a step, shared by its batch; `sampled_softmax` alone.
+        negative_power: negatives are drawn in proportion to an item's train events to this power; 0 is uniform.
         batch_positions: supervised positions a step; a batch holds as many windows as fit.
         window: longest piece of a timeline that is trained on at once.
         learning_rate: peak of the schedule.
@@ -39,6 +40,7 @@ class TrainerSettings(Settings):
     item_features: tuple[Literal["genres", "year"], ...] = ("genres", "year")
     loss: Literal["full_softmax", "sampled_softmax"] = "sampled_softmax"
     negatives: int = Field(512, ge=1)
+    negative_power: float = Field(0.0, ge=0, le=1)
     batch_positions: int = Field(6400, ge=1)
     window: int = Field(200, ge=1)
     learning_rate: float = Field(1e-3, gt=0)

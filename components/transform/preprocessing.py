@@ -31,14 +31,14 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         frequency_threshold=settings.min_item_count if settings.min_item_count > 1 else None,
     )
     timeline = _ragged(inputs[features.ITEM_ID]).with_values(_indices(inputs[features.ITEM_ID].values, items))
-    history = timeline[:, -settings.history_length :].to_tensor(features.PADDING, (None, settings.history_length))
+    history = timeline[:, -settings.history_length :].to_tensor(features.PADDING, shape=(None, settings.history_length))
     genres, years = _item_features(inputs, settings)
     return {
-        features.TIMELINE: timeline,
+        features.TIMELINE: timeline.to_sparse(),
         features.HISTORY: history,
         features.TARGET: _target(inputs[features.TARGET_ID], items),
-        features.TIMELINE_GENRES: genres,
-        features.TIMELINE_YEAR: years,
+        features.TIMELINE_GENRES: genres.to_sparse(),
+        features.TIMELINE_YEAR: years.to_sparse(),
     }
 
 
@@ -47,8 +47,8 @@ def _item_features(inputs: dict[str, Any], settings: TransformSettings) -> tuple
     joined = _ragged(inputs[features.GENRES])
     names = tf.strings.split(joined.values, features.GENRE_SEPARATOR)
     names = tf.ragged.boolean_mask(names, names != "")
-    genres = names.with_values(_indices(names.values, tft.vocabulary(names.values, features.GENRE_VOCABULARY)))
-    genres = genres.to_tensor(features.PADDING, (None, settings.genres_per_item))
+    genres = names.with_values(_indices(names.values, tft.vocabulary(names.values, vocab_filename=features.GENRE_VOCABULARY)))
+    genres = genres.to_tensor(features.PADDING, shape=(None, settings.genres_per_item))
     genres = tf.RaggedTensor.from_row_splits(
         tf.reshape(genres, [-1]), joined.row_splits * settings.genres_per_item, validate=False
     )
@@ -56,7 +56,7 @@ def _item_features(inputs: dict[str, Any], settings: TransformSettings) -> tuple
     year = _ragged(inputs[features.YEAR])
     labels = tf.strings.as_string(year.values)
     known = tf.boolean_mask(labels, year.values != features.NO_YEAR)
-    years = year.with_values(_indices(labels, tft.vocabulary(known, features.YEAR_VOCABULARY)))
+    years = year.with_values(_indices(labels, tft.vocabulary(known, vocab_filename=features.YEAR_VOCABULARY)))
     return genres, years
 
 

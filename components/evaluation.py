@@ -1,0 +1,33 @@
+"""Reads the metrics that the Evaluator left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+
+METRICS = ("recall_at_1", "recall_at_5", "recall_at_10", "recall_at_50", "ndcg_at_10", "mrr", "coverage_at_10")
+POPULARITY = "popularity_"  # prefix of the popularity list's metrics
+
+
+def read_metrics(evaluation_uri: str) -> dict[str, Any]:
+    """The metrics of an evaluation.
+
+    Args:
+        evaluation_uri: folder of a ModelEvaluation artifact.
+
+    Returns:
+        `overall`, a dict of floats by name, and `slices`, the same by `feature:value`.
+    """
+    overall: dict[str, float] = {}
+    slices: dict[str, dict[str, float]] = {}
+    result = tfma.load_eval_result(evaluation_uri)
+    for slice_key, metrics in result.slicing_metrics or []:
+        values = {name: found["doubleValue"] for name, found in metrics[""][""].items() if "doubleValue" in found}
+        if slice_key:
+            ((feature, value),) = slice_key
+            slices[f"{feature}:{value}"] = values
+        else:
+            overall = values
+    return {"overall": overall, "slices": slices}
+

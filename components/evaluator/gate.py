@@ -1,0 +1,56 @@
+"""Reads an evaluation: its metrics, and the gate's verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+
+from components.evaluation import read_metrics
+
+NAMES = {"recall_at_10": "Recall@10", "recall_at_10_lift": "Recall@10 over the popularity list's"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model is good enough.
+
+    Attributes:
+        blessed: whether it passed every part of the gate.
+        reasons: why, or why not, one line a part.
+    """
+
+    blessed: bool
+    reasons: tuple[str, ...]
+
+
+def read_verdict(evaluation_uri: str) -> Verdict:
+    """The verdict of an evaluation's gate."""
+    result = tfma.load_validation_result(evaluation_uri)
+    metrics = read_metrics(evaluation_uri)["overall"]
+    reasons = [
+        _describe(failure, metrics)
+        for of_slice in result.metric_validations_per_slice
+        for failure in of_slice.failures
+    ]
+    if result.missing_slices or result.missing_cross_slices:
+        reasons.append("a part of the test split that the gate looks at is empty")
+    if result.validation_ok:
+        reasons = [
+            f"Recall@10 {metrics['recall_at_10']:.4f} is {metrics['recall_at_10_lift']:.1f} times the popularity list's"
+        ]
+    return Verdict(result.validation_ok, tuple(reasons))
+
+
+def _describe(failure: Any, metrics: dict[str, float]) -> str:
+    name = failure.metric_key.name
+    title = NAMES.get(name, name)
+    threshold = failure.metric_threshold
+    if failure.metric_key.is_diff:
+        lost = -threshold.change_threshold.relative.value
+        difference = failure.metric_value.double_value.value
+        now = metrics[name]
+        return f"{title} {now:.4f} is below the last blessed model's {now - difference:.4f} by more than {lost:.1%}"
+    value, bound = metrics[name], threshold.value_threshold.lower_bound.value
+    return f"{title} {value:.4f} is below the floor of {bound:.4f}"

@@ -1,0 +1,49 @@
+"""SavedModel -> TFLite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from components.pusher.settings import Precision
+from on_device.tflite_model import RECOMMEND, RECOMMEND_EXCLUDING
+
+SIGNATURES = (RECOMMEND, RECOMMEND_EXCLUDING)
+
+
+def convert(loaded: Any, precision: Precision) -> bytes:
+    """Convert the signatures of a loaded SavedModel that devices use; they share their weights in the file.
+
+    `TFLiteConverter.from_saved_model` would drop the weights of a Keras 3 model without a word, so that the functions
+    are converted instead.
+
+    Args:
+        loaded: what `tf.saved_model.load` returned.
+        precision: how the weights are stored: `float32`; `float16`; or `dynamic_int8`, weights in 8 bits and
+            activations in float32.
+
+    Returns:
+        The content of a `.tflite` file with builtin operators alone.
+    """
+    functions = [_named(loaded.signatures[name], name) for name in SIGNATURES]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
+def _named(signature: Any, name: str) -> Any:
+    """The signature as a function of its name: the converter calls signatures after their functions."""
+
+    def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs: dict[str, tf.Tensor] = signature(**inputs)
+        return outputs
+
+    call.__name__ = name
+    inputs = signature.structured_input_signature[1]
+    specs = {key: tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in inputs.items()}
+    return tf.function(call).get_concrete_function(**specs)

@@ -1,0 +1,162 @@
+"""The work of the Pusher: convert, check, publish."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import Artifact, artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components import features
+from components.evaluation import read_metrics
+from components.pusher import manifest
+from components.pusher.check import check_file, complain
+from components.pusher.convert import convert
+from components.pusher.errors import PushError
+from components.pusher.settings import PusherSettings
+from components.pusher.store import COMPLETE, StoreError, VersionStore
+from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
+from on_device.errors import ArtifactError
+from on_device.latency import latencies
+from on_device.recommender import Recommender
+from on_device.tflite_model import RECOMMEND
+
+LATENCY_RUNS = 200
+progress = logging.getLogger("recommender.progress")
+
+
+class Executor(base_executor.BaseExecutor):
+    """Publishes a blessed model."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See the base class.
+
+        Raises:
+            PushError: the file does not do what the SavedModel does, or the serving folder cannot be written to.
+        """
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
+            pushed.set_int_custom_property("pushed", 0)
+            progress.info("the model is not blessed, so nothing is pushed")
+            return
+        settings = PusherSettings.model_validate_json(exec_properties["settings"])
+        inputs = {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in input_dict.items()}
+        facts = {
+            "format": FORMAT,
+            "pipeline": exec_properties["pipeline_name"],
+            "version": "",  # Given when it is published.
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "code_version": exec_properties["code_version"],
+            "mlmd": self._metadata_ids(inputs),
+        }
+        try:
+            store = VersionStore(exec_properties["push_root"], exec_properties["pipeline_name"])
+            with store.push() as staging:
+                info = write_version(staging, inputs, settings, facts)
+                version = _publish(store, staging, info)
+        except (StoreError, ArtifactError) as error:
+            raise PushError(str(error)) from error
+        pushed.set_int_custom_property("pushed", 1)
+        pushed.set_string_custom_property("pushed_destination", str(version))
+        pushed.set_string_custom_property("pushed_version", version.name)
+        pushed.set_string_custom_property("sha256", info["sha256"][MODEL])
+
+    def _metadata_ids(self, inputs: dict[str, Artifact]) -> dict[str, int | str]:
+        """What ML Metadata calls the inputs and this execution."""
+        execution = self._context.unique_id if self._context else ""
+        return {
+            "model_id": inputs["model"].id,
+            "evaluation_id": inputs["evaluation"].id,
+            "blessing_id": inputs["model_blessing"].id,
+            "catalog_id": inputs["catalog"].id,
+            "examples_id": inputs["examples"].id,
+            "execution_id": int(execution) if execution.isdecimal() else execution,
+        }
+
+
+def write_version(
+    folder: Path, inputs: dict[str, Artifact], settings: PusherSettings, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Convert a model, and check the file as a user would run it.
+
+    Args:
+        folder: empty; receives the model, the catalogue and `model_info.json`.
+        inputs: the Pusher's.
+        settings: of the Pusher.
+        facts: that `model_info.json` tells besides.
+
+    Returns:
+        What `model_info.json` must say in the end.
+
+    Raises:
+        PushError: the file fails the check.
+    """
+    saved_model = path_utils.serving_model_path(inputs["model"].uri)
+    model_facts = _read_json(saved_model, "model_facts.json")
+    dataset = _read_json(inputs["catalog"].uri, "dataset.json")
+    evaluation = read_metrics(inputs["evaluation"].uri)["overall"]
+    items = manifest.make_items(model_facts, inputs["catalog"].uri)
+    test = artifact_utils.get_split_uri([inputs["examples"]], features.TEST)
+
+    progress.debug("converting the model to a %s file", settings.precision)
+    loaded = tf.saved_model.load(saved_model)
+    (folder / MODEL).write_bytes(convert(loaded, settings.precision))
+    (folder / ITEMS).write_text(json.dumps(items, ensure_ascii=False), encoding="utf-8")
+    info = {
+        **facts,
+        "signature": RECOMMEND,
+        "precision": settings.precision,
+        **manifest.describe_model(model_facts, dataset),
+        **manifest.describe_files(folder),
+    }
+    (folder / INFO).write_text(json.dumps(info), encoding="utf-8")
+
+    progress.debug("checking the file on the test split")
+    recommender = Recommender.load(folder)
+    check = check_file(loaded, recommender, fileio.glob(os.path.join(test, "*")), settings.check_examples)
+    complain(check, evaluation, settings)
+    latency = round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1)
+    progress.info(
+        "%s file of %.2f MB: %.2f%% of the SavedModel's top 10, Recall@10 %.4f, %.0f µs",
+        *(settings.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
+        *(check.metrics["recall_at_10"], latency),
+    )
+    return {
+        **info,
+        "metrics": manifest.describe_metrics(evaluation, check.metrics),
+        "examples": check.examples,
+        "agreement_at_10": check.agreement_at_10,
+        "latency_us": latency,
+    }
+
+
+def _publish(store: VersionStore, staging: Path, info: dict[str, Any]) -> Path:
+    """Publish a staged version, unless the newest is the same: its push was killed before it could tell."""
+    newest = store.newest()
+    if newest and _read_json(str(newest), COMPLETE).get("source_model") == info["source_model"]:
+        store.point_latest_at(newest)
+        progress.info("this file is version %s already", newest.name)
+        return newest
+    version = store.publish(staging, info)
+    progress.info("pushed as version %s", version.name)
+    return version
+
+
+def _read_json(folder: str, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(folder, name)))
+    return content

@@ -1,0 +1,191 @@
+"""Encoders: the embeddings of a user's items -> a context vector after every item.
+
+All have one interface. They are causal (the vector after item `t` depends on items up to `t`), so that one pass over a
+window trains every position of it, and padding may follow the items without a mask.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from components.trainer.settings import TrainerSettings
+
+FORBIDDEN = -1e9  # a logit or a maximum that never wins
+
+
+def make_encoder(settings: TrainerSettings, history_length: int) -> keras.layers.Layer:
+    """The encoder that the settings name.
+
+    Args:
+        settings: of the Trainer.
+        history_length: the number of items N that the device sends; encoders with a bounded view look back N items.
+
+    Returns:
+        A layer: float32 [B, L, d] -> float32 [B, L, d], called with `training`.
+    """
+    encoders = {"bow": BagOfWords, "cnn": Convolutional, "lstm": Recurrent, "transformer": Transformer}
+    return encoders[settings.encoder](settings, history_length)
+
+
+class BagOfWords(layers.Layer):
+    """Average of the last N embeddings, weighted by how long ago they were, then a feed-forward layer."""
+
+    def __init__(self, settings: TrainerSettings, history_length: int):
+        super().__init__()
+        self._history_length = history_length
+        self._feed_forward = FeedForward(settings.dimension, settings.dropout)
+        self._norm = layers.LayerNormalization(epsilon=1e-6)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights."""
+        self._recency = self.add_weight(shape=(self._history_length,), initializer="zeros", name="recency")
+        self._norm.build(shape)
+        self._feed_forward.build(shape)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """See `make_encoder`."""
+        weights = tf.nn.softmax(_by_lag(self._recency, tf.shape(x)[1], self._history_length), axis=-1)
+        average = self._norm(tf.einsum("ij,bjd->bid", weights, x))
+        return average + self._feed_forward(average, training=training)
+
+
+class Convolutional(layers.Layer):
+    """Causal 1-D convolutions, max-pooling over the last items, and the last item itself; looks back N items."""
+
+    KERNEL = 3
+
+    def __init__(self, settings: TrainerSettings, history_length: int):
+        super().__init__()
+        blocks = min(settings.blocks, max((history_length - 1) // (self.KERNEL - 1), 1))
+        self._pool = max(history_length - blocks * (self.KERNEL - 1), 1)
+        self._convolutions = [
+            layers.Conv1D(settings.dimension * 2, min(self.KERNEL, history_length), padding="causal", activation="relu")
+            for _ in range(blocks)
+        ]
+        self._dropout = layers.Dropout(settings.dropout)
+        self._project = layers.Dense(settings.dimension)
+        self._norm = layers.LayerNormalization(epsilon=1e-6)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """See `make_encoder`."""
+        y = x
+        for convolution in self._convolutions:
+            y = self._dropout(convolution(y), training=training)
+        return self._norm(self._project(tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)))
+
+
+class Recurrent(layers.Layer):
+    """A stack of LSTMs (Hochreiter and Schmidhuber, 1997); remembers what came before the last N items too."""
+
+    def __init__(self, settings: TrainerSettings, history_length: int):
+        super().__init__()
+        self._lstms = [layers.LSTM(settings.dimension * 2, return_sequences=True) for _ in range(settings.blocks)]
+        self._dropout = layers.Dropout(settings.dropout)
+        self._project = layers.Dense(settings.dimension)
+        self._norm = layers.LayerNormalization(epsilon=1e-6)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """See `make_encoder`."""
+        y = x
+        for lstm in self._lstms:
+            y = self._dropout(lstm(y), training=training)
+        return self._norm(self._project(tf.concat([y, x], axis=-1)))
+
+
+class Transformer(layers.Layer):
+    """Pre-norm self-attention blocks with a learned bias by distance; looks back N items.
+
+    After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
+    bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in
+    the window it stands.
+    """
+
+    def __init__(self, settings: TrainerSettings, history_length: int):
+        super().__init__()
+        self._blocks = [Block(settings, history_length) for _ in range(settings.blocks)]
+        self._dropout = layers.Dropout(settings.dropout)
+        self._norm = layers.LayerNormalization(epsilon=1e-6)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """See `make_encoder`."""
+        x = self._dropout(x, training=training)
+        for block in self._blocks:
+            x = block(x, training=training)
+        return self._norm(x)
+
+
+class Block(layers.Layer):
+    """Causal multi-head self-attention and a feed-forward layer, each with a residual connection."""
+
+    def __init__(self, settings: TrainerSettings, history_length: int):
+        super().__init__()
+        self._heads = settings.heads
+        self._history_length = history_length
+        self._attention_norm = layers.LayerNormalization(epsilon=1e-6)
+        self._feed_forward_norm = layers.LayerNormalization(epsilon=1e-6)
+        self._query_key_value = layers.Dense(3 * settings.dimension, use_bias=False)
+        self._out = layers.Dense(settings.dimension)
+        self._dropout = layers.Dropout(settings.dropout)
+        self._feed_forward = FeedForward(settings.dimension, settings.dropout)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights."""
+        self._bias = self.add_weight(shape=(self._heads, self._history_length), initializer="zeros", name="distance")
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, L, d] -> float32 [B, L, d]."""
+        attended = self._attend(self._attention_norm(x))
+        x = x + self._dropout(self._out(attended), training=training)
+        return x + self._dropout(self._feed_forward(self._feed_forward_norm(x), training=training), training=training)
+
+    def _attend(self, x: tf.Tensor) -> tf.Tensor:
+        length, width = x.shape[1], x.shape[2]
+        per_head = width // self._heads
+        split = tf.reshape(self._query_key_value(x), [-1, length, 3 * self._heads, per_head])
+        query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
+        logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(per_head)
+        weights = tf.nn.softmax(logits + _by_lag(self._bias, length, self._history_length))
+        attended = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+        return tf.reshape(attended, [-1, length, width])
+
+
+class FeedForward(layers.Layer):
+    """Two dense layers around a ReLU, four times as wide between."""
+
+    def __init__(self, dimension: int, dropout: float):
+        super().__init__()
+        self._expand = layers.Dense(4 * dimension, activation="relu")
+        self._dropout = layers.Dropout(dropout)
+        self._project = layers.Dense(dimension)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights."""
+        self._expand.build(shape)
+        self._project.build((*shape[:-1], self._expand.units))
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [..., d] -> float32 [..., d]."""
+        return self._project(self._dropout(self._expand(x), training=training))
+
+
+def _by_lag(values: tf.Tensor, length: tf.Tensor | int, history_length: int) -> tf.Tensor:
+    """Lay a value for each distance out as a matrix: [..., N] -> [..., L, L], FORBIDDEN where j > i or i - j >= N."""
+    positions = tf.range(length)
+    lag = positions[:, None] - positions[None, :]
+    laid_out = tf.gather(values, tf.clip_by_value(lag, 0, history_length - 1), axis=-1)
+    return tf.where((lag >= 0) & (lag < history_length), laid_out, FORBIDDEN)
+
+
+def _sliding_maximum(x: tf.Tensor, size: int) -> tf.Tensor:
+    """Maximum over the last `size` positions, [B, L, d] -> [B, L, d], by doubling the span that is covered."""
+    covered = 1
+    while covered < size:
+        step = min(covered, size - covered)
+        shifted = tf.pad(x, [[0, 0], [step, 0], [0, 0]], constant_values=FORBIDDEN)[:, : x.shape[1], :]
+        x = tf.maximum(x, shifted)
+        covered += step
+    return x

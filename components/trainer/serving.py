@@ -1,0 +1,142 @@
+"""The SavedModel: what the Evaluator ranks with, and what the Pusher converts for the device."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components import features
+from components.trainer.model import Recommender
+
+FORBIDDEN = -1e9  # the score of what is never returned
+NO_ITEM = -1  # the index where fewer than `top_k` items remain
+LISTED = 10  # items listed by `rank`, for coverage
+
+
+class ServingModel(tf.Module):
+    """A fitted recommender with its Transform graph; weights that only training needs are left behind.
+
+    Args:
+        model: fitted.
+        counts: int64 [V], train events of each item index.
+        transform_output: what Transform left.
+    """
+
+    def __init__(self, model: Recommender, counts: np.ndarray, transform_output: tft.TFTransformOutput):
+        super().__init__()
+        self.top_k = model.settings.top_k
+        self.history_length = model.history_length
+        # Variables are tracked, the Keras model is not: Keras would add a signature of its own to the SavedModel.
+        self.weights = [weight.value for weight in model.encoder.weights]
+        self._read_out = functools.partial(model.read_out)
+        self.table = tf.Variable(model.item_tower.table(), trainable=False, name="items")
+        shares = np.log1p(counts[features.FIRST_INDEX :]) / np.log1p(max(counts.max(), 1))
+        forbidden = np.full(features.FIRST_INDEX, FORBIDDEN)
+        self._popularity = tf.constant(np.concatenate([forbidden, shares]), tf.float32)
+        self._real_items = tf.constant(np.concatenate([forbidden, np.zeros(len(shares))]), tf.float32)
+        self._raw_spec = transform_output.raw_feature_spec()
+        self.transform = transform_output.transform_features_layer()
+
+    @property
+    def size(self) -> int:
+        """Number of item indices V, PADDING and UNKNOWN included."""
+        return self.table.shape[0]
+
+    def scores(self, history: tf.Tensor) -> tf.Tensor:
+        """Scores of all items before anything seen is filtered: int32 [B, N] -> float32 [B, V].
+
+        An empty history scores items by popularity.
+        """
+        contexts, length = self._read_out(history, self.table)
+        scores = tf.matmul(contexts, self.table, transpose_b=True) + self._real_items
+        return tf.where(length[:, None] > 0, scores, self._popularity[None, :])
+
+    def recommend(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        """int32 [1, N] -> the best items that are not in the history."""
+        return self._best(self.scores(history), history)
+
+    def recommend_excluding(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
+        """int32 [1, N] and int32 [1, M] -> the best items that are in neither."""
+        return self._best(self.scores(history), tf.concat([history, exclude], axis=1))
+
+    def _best(self, scores: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The top K of float32 [1, V] without int32 [1, M]."""
+        unwanted = self._valid(unwanted)[0]
+        forbidden = tf.fill(tf.shape(unwanted), FORBIDDEN)
+        kept = tf.tensor_scatter_nd_update(scores[0], unwanted[:, None], forbidden)
+        best, ids = tf.math.top_k(kept[None, :], self.top_k)
+        return {"ids": tf.where(best > FORBIDDEN / 2, ids, NO_ITEM), "scores": best}
+
+    def _valid(self, indices: tf.Tensor) -> tf.Tensor:
+        """PADDING in place of indices that are not an item's."""
+        return tf.where((indices >= features.FIRST_INDEX) & (indices < self.size), indices, features.PADDING)
+
+    def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized raw examples, string [B] -> `history` [B, N], `timeline` [B, T] and `target` [B], int32."""
+        transformed = self.transform(tf.io.parse_example(examples, self._raw_spec))
+        timeline = tf.sparse.to_dense(transformed[features.TIMELINE], default_value=features.PADDING)
+        return {
+            "history": tf.cast(transformed[features.HISTORY], tf.int32),
+            "timeline": tf.cast(timeline, tf.int32),
+            "target": tf.cast(tf.reshape(transformed[features.TARGET], [-1]), tf.int32),
+        }
+
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized raw examples, string [B] -> the best items not in the timeline, `ids` and `scores` [B, K]."""
+        encoded = self.encode_examples(examples)
+        best, ids = tf.math.top_k(self._unseen(self.scores(encoded["history"]), encoded["timeline"]), self.top_k)
+        return {"ids": tf.where(best > FORBIDDEN / 2, ids, NO_ITEM), "scores": best}
+
+    def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized raw examples, string [B] -> where the target stands among the unseen items.
+
+        Returns:
+            `target_rank` and `popularity_rank` (float32 [B], from 0; V where the target is unknown or was seen),
+            `top_ids` and `popularity_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
+        """
+        encoded = self.encode_examples(examples)
+        scores = self._unseen(self.scores(encoded["history"]), encoded["timeline"])
+        # The vocabulary is in order of popularity, so there are no ties.
+        order = self._real_items - tf.range(self.size, dtype=tf.float32)
+        by_popularity = self._unseen(tf.tile(order[None, :], [tf.shape(scores)[0], 1]), encoded["timeline"])
+        listed = min(LISTED, self.size)
+        return {
+            "target_rank": self._rank(scores, encoded["target"]),
+            "popularity_rank": self._rank(by_popularity, encoded["target"]),
+            "top_ids": tf.math.top_k(scores, listed).indices,
+            "popularity_top_ids": tf.math.top_k(by_popularity, listed).indices,
+            "num_items": tf.fill(tf.shape(encoded["target"]), self.size - features.FIRST_INDEX),
+        }
+
+    def _unseen(self, scores: tf.Tensor, timeline: tf.Tensor) -> tf.Tensor:
+        """Forbid the items of each row's timeline: float32 [B, V], int32 [B, T] -> float32 [B, V]."""
+        rows = tf.tile(tf.range(tf.shape(timeline)[0])[:, None], [1, tf.shape(timeline)[1]])
+        return tf.tensor_scatter_nd_update(
+            scores, tf.stack([rows, timeline], axis=-1), tf.fill(tf.shape(timeline), FORBIDDEN)
+        )
+
+    def _rank(self, scores: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        own = tf.gather(scores, targets, batch_dims=1)
+        ahead = tf.reduce_sum(tf.cast(scores > own[:, None], tf.float32), axis=1)
+        return tf.where(own > FORBIDDEN / 2, ahead, tf.cast(self.size, tf.float32))
+
+    def signatures(self) -> dict[str, Any]:
+        """The concrete functions to save, by name."""
+        examples = tf.TensorSpec([None], tf.string, "examples")
+        history = tf.TensorSpec([1, self.history_length], tf.int32, "history")
+        exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
+        return {
+            "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
+            "rank": tf.function(self.rank).get_concrete_function(examples),
+            "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
+            "recommend": tf.function(self.recommend).get_concrete_function(history),
+            "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(history, exclude),
+        }
+
+    def save(self, folder: str) -> None:
+        """Write the SavedModel."""
+        tf.saved_model.save(self, folder, signatures=self.signatures())

@@ -1,0 +1,108 @@
+"""Recommend from the command line: `python -m on_device recommend --model DIR "Toy Story (1995)"`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from on_device.artifact import MODEL
+from on_device.errors import ArtifactError
+from on_device.latency import latencies
+from on_device.recommender import Recommendation, Recommender
+from on_device.titles import suggest
+
+PERCENTILES = (50, 90, 99)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        recommender = Recommender.load(options.model)
+        lines = options.run(recommender, options)
+    except ArtifactError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m on_device", description="Use a pushed model as a device would.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    recommend = commands.add_parser("recommend", help="recommend to somebody who chose some titles")
+    recommend.add_argument(
+        "history", nargs="*", metavar="TITLE", help="titles or ids, oldest first; none: popular ones"
+    )
+    recommend.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
+    recommend.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="TITLE",
+        help="a title or id that is not wanted; may be repeated",
+    )
+    recommend.set_defaults(run=_recommend)
+    bench = commands.add_parser("bench", help="measure how fast the model answers, on one thread")
+    bench.add_argument("--runs", type=_positive, default=1000, metavar="N", help="answers (default: %(default)s)")
+    bench.set_defaults(run=_bench)
+    for command in (recommend, bench):
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument(
+            "--model",
+            type=Path,
+            default=Path("serving_models/movielens"),
+            metavar="DIR",
+            help="a version's folder, or a pipeline's, whose newest is taken (default: %(default)s)",
+        )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[str]:
+    for wanted in [*options.history, *options.exclude]:
+        if recommender.find(wanted) is None:
+            near = " or ".join(f'"{item.title}"' for item in suggest(wanted, recommender.items))
+            raise ArtifactError(
+                f'no title or id "{wanted}" in the catalogue' + (f"; did you mean {near}?" if near else "")
+            )
+    found = recommender.recommend(options.history, options.k, options.exclude)
+    if options.json:
+        return [json.dumps([dataclasses.asdict(recommendation) for recommendation in found], ensure_ascii=False)]
+    return _table(found)
+
+
+def _table(found: list[Recommendation]) -> list[str]:
+    width = max((len(recommendation.title) for recommendation in found), default=0)
+    return [f"    {'title':<{width}}  {'score':>8}  genres"] + [
+        f"{place:>3} {one.title:<{width}}  {one.score:>8.3f}  {', '.join(one.genres)}".rstrip()
+        for place, one in enumerate(found, start=1)
+    ]
+
+
+def _bench(recommender: Recommender, options: argparse.Namespace) -> list[str]:
+    times = latencies(recommender, options.runs)
+    size = len(recommender.artifact.model)
+    percentiles = {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in PERCENTILES}
+    if options.json:
+        return [json.dumps({"size_bytes": size, "latency_us": percentiles, "runs": options.runs})]
+    return [
+        f"model    {recommender.artifact.folder / MODEL}",
+        f"size     {size / 1e6:.2f} MB",
+        f"latency  {'  '.join(f'{name} {value:,.1f} µs' for name, value in percentiles.items())}",
+        f"         one thread, {options.runs:,} random histories of {recommender.history_length} items",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""A pushed model's folder: found, read and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from on_device.errors import ArtifactError
+
+MODEL, ITEMS, INFO, LATEST = "model.tflite", "items.json", "model_info.json", "latest"
+FORMAT = 1
+PADDING, UNKNOWN, FIRST_INDEX = 0, 1, 2
+# What the client needs of `model_info.json`.
+_INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": dict}
+_AGAIN = "push or copy it again"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of the catalogue.
+
+    Attributes:
+        index: what the model calls it, from FIRST_INDEX.
+        id: what the data calls it.
+        title: for people.
+        genres: of it.
+        year: of release; None where unknown.
+        count: its number of events in training.
+    """
+
+    index: int
+    id: str
+    title: str
+    genres: tuple[str, ...]
+    year: int | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A pushed model.
+
+    Attributes:
+        folder: of the version.
+        info: what `model_info.json` says.
+        model: content of `model.tflite`.
+        items: the catalogue, in the order of indices.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+    model: bytes
+    items: tuple[Item, ...]
+
+
+def open_artifact(path: str | Path) -> Artifact:
+    """Read a pushed model.
+
+    Args:
+        path: a version's folder, or a pipeline's, whose newest version is taken.
+
+    Raises:
+        ArtifactError: a file is missing, broken or not the one that was pushed.
+    """
+    folder = _version_folder(Path(path))
+    info = _read_info(folder / INFO)
+    model, items = (_read_pushed(folder / name, info["sha256"]) for name in (MODEL, ITEMS))
+    catalogue = _parse_items(folder / ITEMS, items)
+    if len(catalogue) != info["num_items"]:
+        raise ArtifactError(f"{folder / ITEMS}: {len(catalogue):,} items, but {INFO} says {info['num_items']:,}")
+    return Artifact(folder, info, model, catalogue)
+
+
+def _version_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ArtifactError(f"{path}: no such folder; it should hold {MODEL}, {ITEMS} and {INFO}")
+    if (path / LATEST).is_file():
+        version = _read(path / LATEST).decode(errors="replace").strip()
+        if not version.isalnum() or not (path / version).is_dir():
+            there = ", ".join(_folders_with(path, INFO)) or "none"
+            raise ArtifactError(f"{path / LATEST}: names the version {version!r}, which is not there; found: {there}")
+        return path / version
+    if not (path / INFO).is_file():
+        pushed = [str(path / name) for name in (_folders_with(path, LATEST) or _folders_with(path, INFO))]
+        hint = f"; there are {', '.join(pushed)}" if pushed else f"; it should hold {MODEL}, {ITEMS} and {INFO}"
+        raise ArtifactError(f"{path}: holds no pushed model{hint}")
+    return path
+
+
+def _folders_with(path: Path, name: str) -> list[str]:
+    return sorted(child.name for child in path.iterdir() if (child / name).is_file())
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    info = _parse(path, _read(path))
+    if info.get("format") != FORMAT:
+        raise ArtifactError(f"{path}: format {info.get('format')!r}, this client reads {FORMAT}; update the client")
+    for name, kind in _INFO_TYPES.items():
+        if not isinstance(info.get(name), kind):
+            raise ArtifactError(f"{path}: {name} is {info.get(name)!r}; {_AGAIN}")
+    return info
+
+
+def _read_pushed(path: Path, checksums: dict[str, str]) -> bytes:
+    """The content of a file that must be the one that was pushed."""
+    content = _read(path)
+    if hashlib.sha256(content).hexdigest() != checksums.get(path.name):
+        raise ArtifactError(f"{path}: not the file that was pushed, or a part of it ({len(content):,} bytes); {_AGAIN}")
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; {_AGAIN}") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError as error:  # Of JSON and of UTF-8.
+        raise ArtifactError(f"{path}: not JSON ({error}); {_AGAIN}") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}; {_AGAIN}")
+    return value
+
+
+def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
+    value = _parse(path, content)
+    entries = value.get("items")
+    if value.get("format") != FORMAT or not isinstance(entries, list):
+        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {_AGAIN}')
+    items = []
+    for index, entry in enumerate(entries, start=FIRST_INDEX):
+        try:
+            item = Item(
+                int(entry["index"]),
+                str(entry["id"]),
+                str(entry["title"]),
+                tuple(entry["genres"]),
+                entry["year"],
+                int(entry["count"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {_AGAIN}") from None
+        if item.index != index:
+            raise ArtifactError(f"{path}: index {item.index} where {index} is expected; {_AGAIN}")
+        items.append(item)
+    return tuple(items)

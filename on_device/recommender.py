@@ -1,0 +1,139 @@
+"""Recommends with a pushed model, by id or title."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from on_device.artifact import FIRST_INDEX, MODEL, UNKNOWN, Artifact, Item, open_artifact
+from on_device.errors import ArtifactError
+from on_device.tflite_model import TFLiteModel
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A recommended item.
+
+    Attributes:
+        index: what the model calls it.
+        id: what the data calls it.
+        title: for people.
+        year: of release; None where unknown.
+        genres: of it.
+        score: the higher the better; only scores of the same answer compare.
+    """
+
+    index: int
+    id: str
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+    score: float
+
+
+class Recommender:
+    """A pushed model and its catalogue. Threads may share one.
+
+    Args:
+        artifact: the pushed model.
+        threads: that one inference uses.
+
+    Raises:
+        ArtifactError: the file does not fit what `model_info.json` says of it.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int = 1):
+        self.artifact = artifact
+        path = artifact.folder / MODEL
+        self._model = TFLiteModel(artifact.model, str(path), threads)
+        for name, value in (("history_length", self._model.history_length), ("top_k", self._model.top_k)):
+            if value != artifact.info[name]:
+                raise ArtifactError(f"{path}: {name} is {value}, but model_info.json says {artifact.info[name]}")
+        self._by_id = {item.id: item for item in artifact.items}
+        # Where titles repeat, the first counts: items are in order of popularity.
+        self._by_title = {item.title: item for item in reversed(artifact.items)}
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int = 1) -> Recommender:
+        """Load a version's folder, or the newest version in a pipeline's folder.
+
+        Raises:
+            ArtifactError: a file is missing, broken or does not fit the others.
+        """
+        return cls(open_artifact(path), threads)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The catalogue, in the order of indices."""
+        return self.artifact.items
+
+    @property
+    def history_length(self) -> int:
+        """Number of items N of a history that count."""
+        return self._model.history_length
+
+    @property
+    def top_k(self) -> int:
+        """Most items K of an answer."""
+        return self._model.top_k
+
+    def find(self, wanted: str | int) -> Item | None:
+        """The item with an id or a title; None where the catalogue lacks it."""
+        key = str(wanted)
+        return self._by_id.get(key) or self._by_title.get(key)
+
+    def recommend(
+        self, history: Sequence[str | int], k: int = 10, exclude: Iterable[str | int] = ()
+    ) -> list[Recommendation]:
+        """The best items for a user.
+
+        Args:
+            history: ids or titles of what the user chose, oldest first. The model looks at the last N; items that the
+                catalogue lacks count as unknown ones. For an empty history the popular items are returned.
+            k: how many, from 1 to K.
+            exclude: ids or titles that are not wanted. Nothing in the history ever is, however long ago.
+
+        Returns:
+            The best first; fewer than `k` where no more items remain.
+
+        Raises:
+            ArtifactError: `k` is out of range, or an entry is neither an id nor a title.
+        """
+        if not 1 <= k <= self.top_k:
+            raise ArtifactError(f"k is {k}; this model answers 1 to {self.top_k}")
+        indices = self._indices(history)
+        older = indices[: -self.history_length]
+        ids, scores = self.rank_indices(indices, np.concatenate([self._indices(exclude), older]))
+        return [self._recommendation(*pair) for pair in zip(ids[:k].tolist(), scores[:k].tolist(), strict=True)]
+
+    def rank_indices(
+        self, history_indices: np.ndarray, exclude_indices: np.ndarray | Sequence[int] = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items, by index.
+
+        Args:
+            history_indices: int [H], oldest first; of more than N the last N count.
+            exclude_indices: int [M], not wanted; neither are the N items of the history.
+
+        Returns:
+            int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
+        """
+        return self._model.rank(np.asarray(history_indices, np.int32), np.asarray(exclude_indices, np.int32))
+
+    def _recommendation(self, index: int, score: float) -> Recommendation:
+        item = self.items[index - FIRST_INDEX]
+        return Recommendation(index, item.id, item.title, item.year, item.genres, score)
+
+    def _indices(self, wanted: Iterable[str | int]) -> np.ndarray:
+        if isinstance(wanted, (str, bytes)):
+            raise ArtifactError(f"expected a list of ids or titles, found the text {wanted!r}")
+        indices = []
+        for entry in wanted:
+            if isinstance(entry, bool) or not isinstance(entry, (str, int, np.integer)):
+                raise ArtifactError(f"{entry!r} is neither an id nor a title")
+            item = self.find(entry)
+            indices.append(UNKNOWN if item is None else item.index)
+        return np.array(indices, np.int32)

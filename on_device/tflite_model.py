@@ -1,0 +1,79 @@
+"""The model file: its two signatures, on item indices."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from on_device.artifact import FIRST_INDEX, MODEL, PADDING
+from on_device.errors import ArtifactError
+
+RECOMMEND, RECOMMEND_EXCLUDING = "recommend", "recommend_excluding"
+
+
+class TFLiteModel:
+    """A model file in memory. Threads may share one: their calls wait for each other.
+
+    Args:
+        content: of the `.tflite` file.
+        name: of the file, for errors.
+        threads: that one inference uses.
+
+    Attributes:
+        history_length: number of items N that the model looks at.
+        top_k: number of items K that it returns.
+
+    Raises:
+        ArtifactError: not a model of this pipeline.
+    """
+
+    def __init__(self, content: bytes, name: str = MODEL, threads: int = 1):
+        try:
+            interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._recommend = interpreter.get_signature_runner(RECOMMEND)
+            self._excluding = interpreter.get_signature_runner(RECOMMEND_EXCLUDING)
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ArtifactError(f"{name}: not a model file that this client can run ({reason})") from None
+        self._lock = threading.Lock()
+        self.history_length = _length(self._recommend.get_input_details(), "history", np.int32, name)
+        self.top_k = _length(self._recommend.get_output_details(), "ids", np.int32, name)
+        _length(self._recommend.get_output_details(), "scores", np.float32, name)
+        _length(self._excluding.get_input_details(), "exclude", np.int32, name)
+
+    def rank(self, history: np.ndarray, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best items.
+
+        Args:
+            history: int [H], item indices, oldest first; of more than N the last N count.
+            exclude: int [M], item indices that are not wanted; the history's never are.
+
+        Returns:
+            int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
+        """
+        recent = np.asarray(history, np.int32)[-self.history_length :]
+        padded = np.full((1, self.history_length), PADDING, np.int32)
+        padded[0, : len(recent)] = recent
+        with self._lock:
+            if len(exclude):
+                answer = self._excluding(history=padded, exclude=np.asarray(exclude, np.int32)[None, :])
+            else:
+                answer = self._recommend(history=padded)
+        ids, scores = answer["ids"][0], answer["scores"][0]
+        real = ids >= FIRST_INDEX
+        return ids[real], scores[real]
+
+
+def _length(tensors: dict[str, Any], tensor: str, dtype: type, name: str) -> int:
+    """The second dimension of a tensor that must be `dtype` [1, length]."""
+    found = tensors.get(tensor)
+    if found is None:
+        raise ArtifactError(f"{name}: has no tensor {tensor!r}, but {', '.join(tensors)}; not a model of this pipeline")
+    shape = found["shape_signature"].tolist()
+    if found["dtype"] is not dtype or len(shape) != 2 or shape[0] != 1:
+        kind = f"{found['dtype'].__name__} {shape}"
+        raise ArtifactError(f"{name}: {tensor} is {kind}, expected {dtype.__name__} [1, length]")
+    return int(shape[1])

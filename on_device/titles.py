@@ -1,0 +1,24 @@
+"""Finds titles that a person half remembers."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from on_device.artifact import Item
+
+
+def suggest(wanted: str, items: Sequence[Item], limit: int = 5) -> list[Item]:
+    """Items whose titles are like `wanted`, the most alike first: titles that hold all its words, then similar ones."""
+    words = _normal(wanted).split()
+    # Where titles repeat, the first stays: items are in order of popularity.
+    keyed = {_normal(item.title): item for item in reversed(items)}
+    holding = [title for title in keyed if words and all(word in title for word in words)]
+    holding.sort(key=lambda title: (len(title), -keyed[title].count))
+    alike = difflib.get_close_matches(_normal(wanted), keyed, n=limit, cutoff=0.5)
+    return [keyed[title] for title in dict.fromkeys([*holding, *alike])][:limit]
+
+
+def _normal(title: str) -> str:
+    return " ".join(re.findall(r"\w+", title.lower()))
