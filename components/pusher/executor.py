@@ -78,7 +78,8 @@ class Executor(base_executor.BaseExecutor):
 
     def _metadata_ids(self, inputs: dict[str, Artifact]) -> dict[str, int | str]:
         """What ML Metadata calls the inputs and this execution."""
-        execution = self._context.unique_id if self._context else ""
+        # TFX hands an executor the id of its execution under this name alone.
+        execution = (self._context._unique_id if self._context else "") or ""
         return {
             "model_id": inputs["model"].id,
             "evaluation_id": inputs["evaluation"].id,

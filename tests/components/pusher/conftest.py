@@ -1,0 +1,223 @@
+"""A recommender small enough to know its every answer, and the artifacts around it.
+
+30 items stand in a ring, indices 2 to 31, ids "101" to "130". After an item come the ones that follow it in the ring; a
+user without a history gets them from the first on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import Artifact, artifact_utils, standard_artifacts
+
+from components import features
+from components.artifacts import ItemCatalog
+from components.evaluation import METRICS
+from components.pusher import executor
+from components.pusher.executor import Executor
+from components.pusher.settings import PusherSettings
+
+ITEMS, SIZE, HISTORY_LENGTH, TOP_K = 30, 32, 5, 12
+FIRST_ID = 101
+FORBIDDEN = -1e9
+
+# Timelines, oldest first, and targets, by index. The third is longer than a history: 12 and 10 are not in it.
+TEST_ROWS = (
+    ([2, 3, 4], 5),  # rank 0
+    ([10], 12),  # rank 1
+    ([12, 10, 11, 3, 4, 5, 9], 15),  # rank 2, behind 13 and 14
+    ([31, 2], 14),  # rank 11, the last of the list
+    ([], 4),  # rank 2
+    ([20], 900),  # not in the vocabulary
+)
+TEST_METRICS = {
+    "recall_at_1": 1 / 6,
+    "recall_at_5": 4 / 6,
+    "recall_at_10": 4 / 6,
+    "recall_at_50": 5 / 6,
+    "ndcg_at_10": (1 + 1 / np.log2(3) + 1 / 2 + 1 / 2) / 6,
+    "mrr": (1 + 1 / 2 + 1 / 3 + 1 / 12 + 1 / 3) / 6,
+    "coverage_at_10": 29 / 30,  # all but 31
+}
+
+
+class RingModel(tf.Module):
+    """Has the signatures of the Trainer's SavedModel; `step` -1 walks the ring backwards."""
+
+    def __init__(self, step: int = 1):
+        super().__init__()
+        item = np.arange(SIZE)
+        distance = step * (item[None, :] - item[:, None]) % ITEMS
+        table = np.where(distance == 0, ITEMS, distance)
+        table[: features.FIRST_INDEX] = item[None, :]
+        scores = (ITEMS - table).astype(np.float32)
+        scores[:, : features.FIRST_INDEX] = FORBIDDEN
+        self.table = tf.Variable(scores)
+        self.popularity = tf.constant(np.where(item < features.FIRST_INDEX, FORBIDDEN, -item), tf.float32)
+
+    def recommend(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.best(history, history)
+
+    def recommend_excluding(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.best(history, tf.concat([history, exclude], axis=1))
+
+    def best(self, history: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
+        positions = tf.where(history[0] > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
+        last = tf.gather(tf.concat([[0], history[0]], axis=0), tf.reduce_max(positions))
+        forbidden = tf.fill(tf.shape(unwanted[0]), FORBIDDEN)
+        scores = tf.tensor_scatter_nd_update(tf.gather(self.table, last), unwanted[0][:, None], forbidden)
+        best, ids = tf.math.top_k(scores[None, :], TOP_K)
+        return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
+
+    def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        spec = {
+            features.ITEM_ID: tf.io.RaggedFeature(tf.string),
+            features.TARGET_ID: tf.io.FixedLenFeature([1], tf.string),
+        }
+        parsed = tf.io.parse_example(examples, spec)
+        timeline = tf.ragged.map_flat_values(self.index, parsed[features.ITEM_ID])
+        return {
+            "history": timeline[:, -HISTORY_LENGTH:].to_tensor(shape=[None, HISTORY_LENGTH]),
+            "timeline": timeline.to_tensor(),
+            "target": self.index(parsed[features.TARGET_ID][:, 0]),
+        }
+
+    def index(self, ids: tf.Tensor) -> tf.Tensor:
+        index = tf.strings.to_number(ids, tf.int32) - FIRST_ID + features.FIRST_INDEX
+        return tf.where(index < SIZE, index, features.UNKNOWN)
+
+    def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        encoded = self.encode_examples(examples)
+        seen = tf.reduce_max(tf.one_hot(encoded["timeline"], SIZE), axis=1)
+        last = tf.reduce_sum(encoded["history"] * self.is_last(encoded["history"]), axis=1)
+        outputs = {"num_items": tf.fill(tf.shape(last), ITEMS)}
+        scores = {"": tf.gather(self.table, last), "popularity_": tf.tile(self.popularity[None, :], [len(TEST_ROWS), 1])}
+        for prefix, unfiltered in scores.items():
+            unseen = tf.where(seen > 0, FORBIDDEN, unfiltered[: tf.shape(last)[0]])
+            own = tf.gather(unseen, encoded["target"], batch_dims=1)
+            ahead = tf.reduce_sum(tf.cast(unseen > own[:, None], tf.float32), axis=1)
+            outputs[f"{prefix or 'target_'}rank"] = tf.where(own > FORBIDDEN / 2, ahead, SIZE)
+            outputs[f"{prefix}top_ids"] = tf.math.top_k(unseen, 10).indices
+        return outputs
+
+    def is_last(self, history: tf.Tensor) -> tf.Tensor:
+        lengths = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
+        return tf.one_hot(lengths - 1, HISTORY_LENGTH, dtype=tf.int32)
+
+    def save(self, folder: Path) -> None:
+        examples = tf.TensorSpec([None], tf.string, "examples")
+        history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
+        exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
+        signatures = {
+            "recommend": tf.function(self.recommend).get_concrete_function(history),
+            "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(history, exclude),
+            "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
+            "rank": tf.function(self.rank).get_concrete_function(examples),
+        }
+        tf.saved_model.save(self, str(folder), signatures=signatures)
+
+
+@pytest.fixture(scope="session")
+def ring() -> SimpleNamespace:
+    """What is known of the model."""
+    return SimpleNamespace(
+        Model=RingModel, rows=TEST_ROWS, metrics=TEST_METRICS, items=ITEMS, history_length=HISTORY_LENGTH, top_k=TOP_K
+    )
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]]:
+    """The Pusher's inputs, blessed."""
+    root = tmp_path_factory.mktemp("artifacts")
+    artifacts = {
+        "model": standard_artifacts.Model(),
+        "model_blessing": standard_artifacts.ModelBlessing(),
+        "evaluation": standard_artifacts.ModelEvaluation(),
+        "catalog": ItemCatalog(),
+        "examples": standard_artifacts.Examples(),
+    }
+    for number, (name, artifact) in enumerate(artifacts.items(), start=1):
+        artifact.uri = str(root / name)
+        artifact.id = number
+    artifacts["model_blessing"].set_int_custom_property("blessed", 1)
+    artifacts["examples"].split_names = artifact_utils.encode_split_names([features.TEST])
+
+    saved_model = root / "model" / "Format-Serving"
+    RingModel().save(saved_model)
+    ids = [str(FIRST_ID + item) for item in range(ITEMS)]
+    model_facts = {
+        "encoder": "bow",
+        "history_length": HISTORY_LENGTH,
+        "top_k": TOP_K,
+        "dimension": 8,
+        "parameters": SIZE * SIZE,
+        "item_ids": ids,
+        "item_counts": [1000 - item for item in range(ITEMS)],
+        "settings": {"encoder": "bow"},
+    }
+    (saved_model / "model_facts.json").write_text(json.dumps(model_facts), encoding="utf-8")
+
+    (root / "catalog").mkdir()
+    # In another order than the model's, with one item more, and a line separator that is not a line's end.
+    lines = [{"id": id_, "title": f"Fält\u2028{id_}", "genres": ["Drama"], "year": 1990} for id_ in ["7", *reversed(ids)]]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (root / "catalog" / "items.jsonl").write_text(text, encoding="utf-8")
+    dataset = {"name": "ring", "fingerprint": "f00d", "ratings": 99, "users": 6, "items": 31, "duplicates": 0}
+    (root / "catalog" / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
+
+    (root / "examples" / "Split-test").mkdir(parents=True)
+    path = str(root / "examples" / "Split-test" / "data_tfrecord-00000-of-00001.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for timeline, target in TEST_ROWS:
+            columns = {features.ITEM_ID: timeline, features.TARGET_ID: [target]}
+            writer.write(_example({name: [str(i - 2 + FIRST_ID) for i in column] for name, column in columns.items()}))
+    return {name: [artifact] for name, artifact in artifacts.items()}
+
+
+def _example(columns: dict[str, list[str]]) -> bytes:
+    feature = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
+        for name, values in columns.items()
+    }
+    feature |= {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))
+        for name in (features.HISTORY_BUCKET, features.POPULARITY_BUCKET)
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """What the Evaluator is said to have measured; tests may change it."""
+    metrics = {**TEST_METRICS, **{f"popularity_{name}": 0.125 for name in METRICS}}
+    monkeypatch.setattr(executor, "read_metrics", lambda uri: {"overall": metrics, "slices": {}})
+    return metrics
+
+
+@pytest.fixture
+def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Artifact]:
+    """Runs the Pusher; returns its output. Models go to `serving/rings` in `tmp_path`."""
+
+    def run(settings: dict[str, Any] | None = None, push_root: Path = tmp_path / "serving", **changed: Artifact) -> Artifact:
+        pushed = standard_artifacts.PushedModel()
+        pushed.uri = str(tmp_path / "pushed_model")
+        Executor().Do(
+            {**inputs, **{name: [artifact] for name, artifact in changed.items()}},
+            {"pushed_model": [pushed]},
+            {
+                "pipeline_name": "rings",
+                "push_root": str(push_root),
+                "settings": PusherSettings(**(settings or {})).model_dump_json(),
+                "code_version": "c0de",
+            },
+        )
+        return pushed
+
+    return run

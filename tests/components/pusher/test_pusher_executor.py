@@ -1,0 +1,228 @@
+"""The Pusher, from blessed SavedModel to pushed version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tfx.types import Artifact, standard_artifacts
+
+from components import features
+from components.evaluator.eval_config import make_eval_config
+from components.evaluator.settings import GateSettings
+from components.pusher import executor
+from components.pusher.convert import convert
+from components.pusher.errors import PushError
+from components.pusher.store import VersionStore
+from on_device.recommender import Recommender
+
+Push = Callable[..., Artifact]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "serving" / "rings"
+
+
+def _names(folder: Path) -> set[str]:
+    return {child.name for child in folder.iterdir()} - {".lock"}
+
+
+def _property(artifact: Artifact, name: str) -> Any:
+    return artifact.get_custom_property(name)
+
+
+def test_pushes_what_it_says(push: Push, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace) -> None:
+    pushed = push()
+
+    assert _names(folder) == {"1", "latest"}
+    assert _names(folder / "1") == {"model.tflite", "items.json", "model_info.json"}
+    info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
+    sha256 = hashlib.sha256((folder / "1" / "model.tflite").read_bytes()).hexdigest()
+    assert info["sha256"]["model.tflite"] == sha256
+    assert _property(pushed, "pushed") == 1
+    assert _property(pushed, "pushed_version") == info["version"] == "1"
+    assert _property(pushed, "pushed_destination") == str(folder / "1")
+    assert _property(pushed, "sha256") == sha256
+    assert info["metrics"]["tflite"] == pytest.approx(ring.metrics)
+    assert info["metrics"]["saved_model"] == pytest.approx(ring.metrics)
+    assert set(info["metrics"]["popularity"].values()) == {0.125}
+    assert (info["examples"], info["agreement_at_10"]) == (6, 1.0)
+    assert info["latency_us"] > 0
+    assert info["size_bytes"] == (folder / "1" / "model.tflite").stat().st_size
+    assert (info["pipeline"], info["precision"], info["encoder"]) == ("rings", "float16", "bow")
+    assert (info["history_length"], info["top_k"], info["num_items"]) == (ring.history_length, ring.top_k, ring.items)
+    assert info["data"] == {"name": "ring", "fingerprint": "f00d", "ratings": 99, "users": 6, "items": 31}
+    assert info["mlmd"]["model_id"] == 1
+    assert info["mlmd"]["blessing_id"] == 2
+    assert info["code_version"] == "c0de"
+
+
+def test_pushed_folder_recommends(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+    push()
+    recommender = Recommender.load(folder)
+    found = recommender.recommend(["103", "Fält\u2028110"], k=3, exclude=[112])
+    assert [(one.id, one.title) for one in found] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
+    assert recommender.items[0].count == 1000
+
+
+def test_not_blessed(push: Push, evaluated: dict[str, float], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blessing = standard_artifacts.ModelBlessing()
+    blessing.set_int_custom_property("blessed", 0)
+    with caplog.at_level(logging.INFO, "recommender.progress"):
+        pushed = push(model_blessing=blessing)
+    assert _property(pushed, "pushed") == 0
+    assert not folder.exists()
+    assert "not blessed" in caplog.text
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic_int8"])
+def test_every_precision_agrees(push: Push, evaluated: dict[str, float], folder: Path, precision: str) -> None:
+    push({"precision": precision})
+    info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
+    assert (info["precision"], info["agreement_at_10"]) == (precision, 1.0)
+
+
+def test_disagreement_is_not_pushed(
+    push: Push, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    push()
+    ring.Model(step=-1).save(tmp_path / "backwards")
+    backwards = tf.saved_model.load(str(tmp_path / "backwards"))
+    monkeypatch.setattr(executor, "convert", lambda loaded, precision: convert(backwards, precision))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(PushError, match=r"^the file returns .*%.* min_agreement 99.00%; nothing is pushed"):
+        push()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_lost_recall_is_not_pushed(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+    evaluated["recall_at_10"] = 0.68  # The file's 0.6667 is 1.96% less.
+    with pytest.raises(PushError, match=r"recall_at_10 0.6667 and the SavedModel 0.6800, .* 1.90%"):
+        push({"max_recall_loss": 0.019})
+    assert _names(folder) == set()
+    push({"max_recall_loss": 0.02})
+    assert _names(folder) == {"1", "latest"}
+
+
+def test_part_of_the_examples(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+    push({"check_examples": 2})
+    info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
+    assert info["examples"] == 2
+    assert info["metrics"]["tflite"]["recall_at_1"] == 0.5
+
+
+def test_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+    push()
+    again = push()
+    assert (_property(again, "pushed"), _property(again, "pushed_version")) == (1, "1")
+    assert _names(folder) == {"1", "latest"}
+    push({"precision": "float32"})
+    assert _names(folder) == {"1", "2", "latest"}
+    assert (folder / "latest").read_text(encoding="utf-8") == "2\n"
+
+
+@pytest.mark.parametrize("step", ["convert", "check_file", "latencies", "_publish"])
+def test_interrupted_at_any_step(
+    push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def interrupt(*unused: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(executor, step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            push()
+    assert _names(folder) == set()
+    assert _property(push(), "pushed_version") == "1"
+
+
+def test_killed_before_it_could_tell(
+    push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(store: VersionStore) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VersionStore, "_move_latest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            push()
+    assert "latest" not in _names(folder)
+    assert _property(push(), "pushed_version") == "1"
+    assert _names(folder) == {"1", "latest"}
+
+
+def test_two_pushes_at_once(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+    pushed: list[Artifact] = []
+    threads = [threading.Thread(target=lambda: pushed.append(push())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [_property(artifact, "pushed_version") for artifact in pushed] == ["1", "1"]
+    assert _names(folder) == {"1", "latest"}
+
+
+def test_unwritable_folder_is_told_before_any_work(
+    push: Push, evaluated: dict[str, float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(executor, "convert", lambda *unused: pytest.fail("converted for nothing"))
+    with pytest.raises(PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"):
+        push(push_root=tmp_path / "file" / "serving")
+
+
+def test_item_that_the_catalogue_lacks(push: Push, evaluated: dict[str, float], folder: Path, tmp_path: Path) -> None:
+    catalog = standard_artifacts.Examples()
+    catalog.uri = str(tmp_path)
+    (tmp_path / "items.jsonl").write_text('{"id": "101", "title": "One", "genres": [], "year": null}\n', encoding="utf-8")
+    (tmp_path / "dataset.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(PushError, match="no item '102', which the model has"):
+        push(catalog=catalog)
+    assert _names(folder) == set()
+
+
+def test_empty_test_split(push: Push, evaluated: dict[str, float], tmp_path: Path) -> None:
+    examples = standard_artifacts.Examples()
+    examples.uri, examples.split_names = str(tmp_path / "examples"), '["test"]'
+    (tmp_path / "examples" / "Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-test" / "part.gz"), "GZIP"):
+        pass
+    with pytest.raises(PushError, match="test split is empty"):
+        push(examples=examples)
+
+
+def test_metrics_come_from_the_evaluation(
+    push: Push, inputs: dict[str, list[Artifact]], folder: Path, ring: SimpleNamespace, tmp_path: Path
+) -> None:
+    """With what TFMA itself wrote, as the Evaluator lets it."""
+    config = make_eval_config(GateSettings())
+    config.model_specs[0].name = "candidate"
+    (examples,) = inputs["examples"]
+    model = tfma.default_eval_shared_model(
+        f"{inputs['model'][0].uri}/Format-Serving", tags=["serve"], eval_config=config, model_name="candidate"
+    )
+    evaluation = standard_artifacts.ModelEvaluation()
+    evaluation.uri = str(tmp_path / "evaluation")
+    tfma.run_model_analysis(
+        eval_shared_model=model,
+        eval_config=config,
+        data_location=f"{examples.uri}/Split-{features.TEST}/*.gz",
+        output_path=evaluation.uri,
+    )
+    push(evaluation=evaluation)
+    info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
+    assert info["metrics"]["saved_model"] | {"mrr": 0} == pytest.approx(ring.metrics | {"mrr": 0})
+    assert info["metrics"]["tflite"]["mrr"] == pytest.approx(ring.metrics["mrr"])
+    # By popularity the targets are at ranks 0, 9, 8, 11, 2 and nowhere.
+    assert info["metrics"]["popularity"]["recall_at_1"] == pytest.approx(1 / 6)
+    assert info["metrics"]["popularity"]["recall_at_10"] == pytest.approx(4 / 6)
