@@ -81,7 +81,13 @@ def _compile(options: argparse.Namespace, config: PipelineConfig, output: Path) 
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
         config=runner_config, output_dir=str(output.parent), output_filename=output.name
     )
-    runner.run(create_pipeline(config, places, enable_cache=not options.no_cache), write_out=True)
+    pipeline = create_pipeline(
+        config,
+        places,
+        enable_cache=not options.no_cache,
+        baseline_strategy=tfx.dsl.experimental.LatestBlessedModelStrategy,
+    )
+    runner.run(pipeline, write_out=True)
 
 
 if __name__ == "__main__":

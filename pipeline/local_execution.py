@@ -142,6 +142,9 @@ def _launch(
     if info is not None:
         store = mlmd.MetadataStore(connection)
         (execution,) = store.get_executions_by_id([info.execution_id])
+        if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
+            # A resolver that fails does not raise, it only says so in the store.
+            raise RuntimeError("its inputs could not be resolved; the log says why")
         cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
         outputs = _outputs(store, info.execution_id)
     return StepResult(name, cached, time.monotonic() - started, outputs)

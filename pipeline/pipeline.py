@@ -12,6 +12,7 @@ from tfx.proto import transform_pb2
 
 from components import features
 from components.code_version import code_version, step_version
+from components.evaluator.baseline import CANDIDATE, LatestOtherBlessedModel
 from components.evaluator.eval_config import make_eval_config
 from components.example_gen.component import RatingsExampleGen
 from components.example_validator.component import StrictExampleValidator
@@ -50,8 +51,18 @@ def create_pipeline(
     enable_cache: bool = True,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     beam_pipeline_args: list[str] | None = None,
+    baseline_strategy: type = LatestOtherBlessedModel,
 ) -> tfx.dsl.Pipeline:
-    """The pipeline from ratings to a pushed file. Pure: nothing is read, written or run."""
+    """The pipeline from ratings to a pushed file. Pure: nothing is read, written or run.
+
+    Args:
+        config: what to compute.
+        places: where to read and write.
+        enable_cache: whether results of earlier runs may be taken.
+        metadata_connection_config: of the ML Metadata store, for runners that need it told.
+        beam_pipeline_args: for the steps that run on Beam.
+        baseline_strategy: finds the model to compare with. Clusters know TFX's `LatestBlessedModelStrategy` alone.
+    """
     # Ratings -> one example per user timeline, split by time, and the catalogue of items.
     example_gen = RatingsExampleGen(
         data=places.data,
@@ -93,11 +104,13 @@ def create_pipeline(
     )
 
     # The last model that was good enough, to compare with.
-    latest_blessed = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-    ).with_id(steps.RESOLVER)
+    known_models = {
+        "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    }
+    if baseline_strategy is LatestOtherBlessedModel:
+        known_models[CANDIDATE] = trainer.outputs["model"]
+    latest_blessed = tfx.dsl.Resolver(strategy_class=baseline_strategy, **known_models).with_id(steps.RESOLVER)
 
     # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
     evaluator = tfx.components.Evaluator(

@@ -57,9 +57,8 @@ class RingModel(tf.Module):
         distance = step * (item[None, :] - item[:, None]) % ITEMS
         table = np.where(distance == 0, ITEMS, distance)
         table[: features.FIRST_INDEX] = item[None, :]
-        scores = (ITEMS - table).astype(np.float32)
-        scores[:, : features.FIRST_INDEX] = FORBIDDEN
-        self.table = tf.Variable(scores)
+        self.table = tf.Variable((ITEMS - table).astype(np.float32))
+        self.real_items = tf.constant(np.where(item < features.FIRST_INDEX, FORBIDDEN, 0), tf.float32)
         self.popularity = tf.constant(np.where(item < features.FIRST_INDEX, FORBIDDEN, -item), tf.float32)
 
     def recommend(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -72,7 +71,8 @@ class RingModel(tf.Module):
         positions = tf.where(history[0] > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
         last = tf.gather(tf.concat([[0], history[0]], axis=0), tf.reduce_max(positions))
         forbidden = tf.fill(tf.shape(unwanted[0]), FORBIDDEN)
-        scores = tf.tensor_scatter_nd_update(tf.gather(self.table, last), unwanted[0][:, None], forbidden)
+        scores = tf.gather(self.table, last) + self.real_items
+        scores = tf.tensor_scatter_nd_update(scores, unwanted[0][:, None], forbidden)
         best, ids = tf.math.top_k(scores[None, :], TOP_K)
         return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
 
@@ -98,7 +98,10 @@ class RingModel(tf.Module):
         seen = tf.reduce_max(tf.one_hot(encoded["timeline"], SIZE), axis=1)
         last = tf.reduce_sum(encoded["history"] * self.is_last(encoded["history"]), axis=1)
         outputs = {"num_items": tf.fill(tf.shape(last), ITEMS)}
-        scores = {"": tf.gather(self.table, last), "popularity_": tf.tile(self.popularity[None, :], [len(TEST_ROWS), 1])}
+        scores = {
+            "": tf.gather(self.table, last) + self.real_items,
+            "popularity_": tf.tile(self.popularity[None, :], [len(TEST_ROWS), 1]),
+        }
         for prefix, unfiltered in scores.items():
             unseen = tf.where(seen > 0, FORBIDDEN, unfiltered[: tf.shape(last)[0]])
             own = tf.gather(unseen, encoded["target"], batch_dims=1)
@@ -166,7 +169,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]
 
     (root / "catalog").mkdir()
     # In another order than the model's, with one item more, and a line separator that is not a line's end.
-    lines = [{"id": id_, "title": f"Fält\u2028{id_}", "genres": ["Drama"], "year": 1990} for id_ in ["7", *reversed(ids)]]
+    lines = [
+        {"id": id_, "title": f"Fält\u2028{id_}", "genres": ["Drama"], "year": 1990} for id_ in ["7", *reversed(ids)]
+    ]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (root / "catalog" / "items.jsonl").write_text(text, encoding="utf-8")
     dataset = {"name": "ring", "fingerprint": "f00d", "ratings": 99, "users": 6, "items": 31, "duplicates": 0}
@@ -205,7 +210,9 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Artifact]:
     """Runs the Pusher; returns its output. Models go to `serving/rings` in `tmp_path`."""
 
-    def run(settings: dict[str, Any] | None = None, push_root: Path = tmp_path / "serving", **changed: Artifact) -> Artifact:
+    def run(
+        settings: dict[str, Any] | None = None, push_root: Path = tmp_path / "serving", **changed: Artifact
+    ) -> Artifact:
         pushed = standard_artifacts.PushedModel()
         pushed.uri = str(tmp_path / "pushed_model")
         Executor().Do(

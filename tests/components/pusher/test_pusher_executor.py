@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
+from tfx.components.evaluator.executor import Executor as EvaluatorExecutor
 from tfx.types import Artifact, standard_artifacts
+from tfx.utils import proto_utils
 
 from components import features
 from components.evaluator.eval_config import make_eval_config
@@ -93,14 +94,19 @@ def test_every_precision_agrees(push: Push, evaluated: dict[str, float], folder:
 
 
 def test_disagreement_is_not_pushed(
-    push: Push, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    push: Push,
+    evaluated: dict[str, float],
+    folder: Path,
+    ring: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     push()
     ring.Model(step=-1).save(tmp_path / "backwards")
     backwards = tf.saved_model.load(str(tmp_path / "backwards"))
     monkeypatch.setattr(executor, "convert", lambda loaded, precision: convert(backwards, precision))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(PushError, match=r"^the file returns .*%.* min_agreement 99.00%; nothing is pushed"):
+    with pytest.raises(PushError, match=r"^the file returns .*%.*pusher.min_agreement 99.00%; nothing is pushed"):
         push()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -177,14 +183,18 @@ def test_unwritable_folder_is_told_before_any_work(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(executor, "convert", lambda *unused: pytest.fail("converted for nothing"))
-    with pytest.raises(PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"):
+    with pytest.raises(
+        PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"
+    ):
         push(push_root=tmp_path / "file" / "serving")
 
 
 def test_item_that_the_catalogue_lacks(push: Push, evaluated: dict[str, float], folder: Path, tmp_path: Path) -> None:
     catalog = standard_artifacts.Examples()
     catalog.uri = str(tmp_path)
-    (tmp_path / "items.jsonl").write_text('{"id": "101", "title": "One", "genres": [], "year": null}\n', encoding="utf-8")
+    (tmp_path / "items.jsonl").write_text(
+        '{"id": "101", "title": "One", "genres": [], "year": null}\n', encoding="utf-8"
+    )
     (tmp_path / "dataset.json").write_text("{}", encoding="utf-8")
     with pytest.raises(PushError, match="no item '102', which the model has"):
         push(catalog=catalog)
@@ -201,28 +211,26 @@ def test_empty_test_split(push: Push, evaluated: dict[str, float], tmp_path: Pat
         push(examples=examples)
 
 
-def test_metrics_come_from_the_evaluation(
+def test_after_the_evaluator(
     push: Push, inputs: dict[str, list[Artifact]], folder: Path, ring: SimpleNamespace, tmp_path: Path
 ) -> None:
-    """With what TFMA itself wrote, as the Evaluator lets it."""
-    config = make_eval_config(GateSettings())
-    config.model_specs[0].name = "candidate"
-    (examples,) = inputs["examples"]
-    model = tfma.default_eval_shared_model(
-        f"{inputs['model'][0].uri}/Format-Serving", tags=["serve"], eval_config=config, model_name="candidate"
+    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    evaluation.uri, blessing.uri = str(tmp_path / "evaluation"), str(tmp_path / "blessing")
+    beam = EvaluatorExecutor.Context(
+        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "temporary"), unique_id="1"
     )
-    evaluation = standard_artifacts.ModelEvaluation()
-    evaluation.uri = str(tmp_path / "evaluation")
-    tfma.run_model_analysis(
-        eval_shared_model=model,
-        eval_config=config,
-        data_location=f"{examples.uri}/Split-{features.TEST}/*.gz",
-        output_path=evaluation.uri,
+    EvaluatorExecutor(beam).Do(
+        {"examples": inputs["examples"], "model": inputs["model"]},
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "eval_config": proto_utils.proto_to_json(make_eval_config(GateSettings(min_lift_over_popularity=0.5))),
+            "example_splits": json.dumps([features.TEST]),
+        },
     )
-    push(evaluation=evaluation)
-    info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
-    assert info["metrics"]["saved_model"] | {"mrr": 0} == pytest.approx(ring.metrics | {"mrr": 0})
-    assert info["metrics"]["tflite"]["mrr"] == pytest.approx(ring.metrics["mrr"])
-    # By popularity the targets are at ranks 0, 9, 8, 11, 2 and nowhere.
-    assert info["metrics"]["popularity"]["recall_at_1"] == pytest.approx(1 / 6)
-    assert info["metrics"]["popularity"]["recall_at_10"] == pytest.approx(4 / 6)
+    push(evaluation=evaluation, model_blessing=blessing)
+    metrics = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))["metrics"]
+    assert metrics["saved_model"] == pytest.approx(ring.metrics)
+    # By popularity the targets are at the ranks 0, 9, 8, 11, 2 and nowhere.
+    assert metrics["popularity"]["recall_at_1"] == pytest.approx(1 / 6)
+    assert metrics["popularity"]["recall_at_5"] == pytest.approx(2 / 6)
+    assert metrics["popularity"]["recall_at_10"] == pytest.approx(4 / 6)

@@ -1,0 +1,131 @@
+"""The converted file, and what the check makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from tfx.types import Artifact
+
+from components.pusher import check
+from components.pusher.check import Check, complain
+from components.pusher.component import TFLitePusher
+from components.pusher.convert import convert
+from components.pusher.errors import PushError
+from components.pusher.settings import PusherSettings
+from on_device.tflite_model import TFLiteModel
+
+
+@pytest.fixture(scope="module")
+def loaded(inputs: dict[str, list[Artifact]]) -> Any:
+    return tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving")
+
+
+@pytest.fixture(scope="module")
+def content(loaded: Any) -> bytes:
+    return convert(loaded, "float16")
+
+
+def test_conversion_is_repeatable(content: bytes, inputs: dict[str, list[Artifact]]) -> None:
+    again = tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving")
+    assert convert(again, "float16") == content
+
+
+def test_file_has_named_signatures(content: bytes) -> None:
+    signatures = Interpreter(model_content=content).get_signature_list()
+    assert signatures == {
+        "recommend": {"inputs": ["history"], "outputs": ["ids", "scores"]},
+        "recommend_excluding": {"inputs": ["exclude", "history"], "outputs": ["ids", "scores"]},
+    }
+
+
+def test_signatures_share_their_weights(loaded: Any, ring: SimpleNamespace) -> None:
+    size = len(convert(loaded, "float32"))
+    table = ring.Model().table.numpy().nbytes
+    assert table < size < table + 8192
+
+
+def test_excluding_works_in_the_file(content: bytes) -> None:
+    model = TFLiteModel(content)
+    ids, scores = model.rank(np.array([2, 3]), np.array([4, 6, 6, 0, 1]))
+    assert ids.tolist() == [5, *range(7, 18)]
+    assert scores.tolist() == [28.0, *range(26, 15, -1)]
+
+
+def test_missing_items_are_dropped(content: bytes, ring: SimpleNamespace) -> None:
+    model = TFLiteModel(content)
+    ids, scores = model.rank(np.array([2]), np.arange(3, 30))
+    assert (ids.tolist(), scores.tolist()) == ([30, 31], [2.0, 1.0])
+    assert not len(model.rank(np.array([2]), np.arange(32))[0])
+
+
+@pytest.mark.parametrize(
+    ("expected", "answered", "share"),
+    [([5, 6, 7, 8], [8, 7, 9, 10], 0.5), ([5], [5], 1.0), ([5, 6], [], 0.0), ([], [], 1.0), ([], [5], 0.0)],
+)
+def test_overlap(expected: list[int], answered: list[int], share: float) -> None:
+    assert check._overlap(np.array(expected), np.array(answered)) == share
+
+
+# A file that may lose 10% of 0.5 and must agree on 90%.
+@pytest.mark.parametrize(
+    ("agreement", "recall", "complaint"),
+    [
+        (0.9, 0.45, None),
+        (0.9, 0.6, None),
+        (0.89, 0.5, "89.00% of the SavedModel's top 10, less than pusher.min_agreement 90.00%"),
+        (0.9, 0.44, "recall_at_10 0.4400 and the SavedModel 0.5000"),
+    ],
+)
+def test_complain(agreement: float, recall: float, complaint: str | None) -> None:
+    settings = PusherSettings(min_agreement=0.9, max_recall_loss=0.1)
+    found = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10")
+    if complaint is None:
+        complain(found, {"recall_at_10": 0.5}, settings)
+    else:
+        with pytest.raises(PushError, match=complaint) as raised:
+            complain(found, {"recall_at_10": 0.5}, settings)
+        assert "\n" not in str(raised.value)
+
+
+def test_component_has_json_parameters_alone(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
+    from tfx.types import channel_utils
+
+    pusher = TFLitePusher(
+        **{name: channel_utils.as_channel(artifacts) for name, artifacts in inputs.items()},
+        pipeline_name="rings",
+        push_root=str(tmp_path),
+        settings=PusherSettings().model_dump_json(),
+        code_version="c0de",
+    )
+    assert all(isinstance(value, str) for value in pusher.exec_properties.values())
+    assert json.loads(pusher.exec_properties["settings"])["precision"] == "float16"
+    assert pusher.outputs["pushed_model"].type_name == "PushedModel"
+
+
+def test_compiles_for_kubeflow(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
+    from tfx import v1 as tfx
+
+    artifacts = {
+        name: tfx.dsl.Importer(artifact.uri, type(artifact)).with_id(name).outputs["result"]
+        for name, (artifact,) in inputs.items()
+    }
+    pusher = TFLitePusher(
+        **artifacts, pipeline_name="rings", push_root="/mnt/serving", settings="{}", code_version="c0de"
+    )
+    importers = [channel.producer_component for channel in artifacts.values()]
+    runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
+        config=tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image="image"),
+        output_dir=str(tmp_path),
+        output_filename="rings.json",
+    )
+    runner.run(tfx.dsl.Pipeline("rings", str(tmp_path), components=[*importers, pusher]), write_out=True)
+    spec = json.loads((tmp_path / "rings.json").read_text(encoding="utf-8"))["pipelineSpec"]
+    parameters = spec["root"]["dag"]["tasks"]["TFLitePusher"]["inputs"]["parameters"]
+    assert parameters["push_root"] == {"runtimeValue": {"constant": "/mnt/serving"}}

@@ -1,0 +1,180 @@
+"""Versions are whole, numbered and never reused, whatever interrupts a push."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from components.pusher import store as store_module
+from components.pusher.store import StoreError, VersionStore, check_writable
+
+ROOT = Path(store_module.__file__).parents[2]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VersionStore:
+    return VersionStore(str(tmp_path), "rings")
+
+
+def _push(store: VersionStore, content: str = "model") -> Path:
+    with store.push() as staging:
+        (staging / "model.tflite").write_text(content, encoding="utf-8")
+        return store.publish(staging, {"format": 1, "version": "", "pipeline": "rings"})
+
+
+def _names(store: VersionStore) -> set[str]:
+    return {child.name for child in store.folder.iterdir()} - {".lock"}
+
+
+def _latest(store: VersionStore) -> str:
+    return (store.folder / "latest").read_text(encoding="utf-8")
+
+
+def test_versions_count_up(store: VersionStore) -> None:
+    assert store.newest() is None
+    assert [_push(store).name for _ in range(11)] == [str(number) for number in range(1, 12)]
+    assert store.newest() == store.folder / "11"
+    assert _latest(store) == "11\n"
+    assert '"version": "11"' in (store.folder / "11" / "model_info.json").read_text(encoding="utf-8")
+    assert (store.folder / "11").stat().st_mode == store.folder.stat().st_mode
+
+
+def test_deleted_version_is_not_given_again(store: VersionStore) -> None:
+    for _ in range(2):
+        _push(store)
+    for file in (store.folder / "2").iterdir():
+        file.unlink()
+    (store.folder / "2").rmdir()
+    (store.folder / "latest").unlink()
+    assert _push(store).name == "3"
+
+
+@pytest.mark.parametrize("name", ["4", "latest-4", "04", "²"])
+def test_foreign_files_are_left_alone(store: VersionStore, name: str) -> None:
+    (store.folder / name).mkdir()
+    assert store.newest() is None
+    assert _push(store).name == ("5" if name == "4" else "1")
+    assert (store.folder / name).is_dir()
+
+
+def test_number_taken_meanwhile(store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = store._prepare_latest
+
+    def take(version: Path) -> None:
+        if version.name == "1":
+            version.mkdir()
+            (version / "other").touch()
+        real(version)
+
+    monkeypatch.setattr(store, "_prepare_latest", take)
+    assert _push(store).name == "2"
+    assert [child.name for child in (store.folder / "1").iterdir()] == ["other"]
+    assert _latest(store) == "2\n"
+
+
+def test_failed_push_leaves_nothing(store: VersionStore) -> None:
+    _push(store)
+    with pytest.raises(OSError, match="disk full"), store.push() as staging:
+        (staging / "model.tflite").write_text("half", encoding="utf-8")
+        raise OSError("disk full")
+    assert _names(store) == {"1", "latest"}
+
+
+def test_choice_of_an_older_version_outlives_a_failed_push(store: VersionStore) -> None:
+    for _ in range(2):
+        _push(store)
+    store.point_latest_at(store.folder / "1")
+    with pytest.raises(OSError, match="check"), store.push():
+        raise OSError("check")
+    assert _latest(store) == "1\n"
+
+
+# How far a push gets that is killed when it calls a function: whether its version is there, and whether the next push
+# that publishes nothing of its own leaves `latest` at it.
+@pytest.mark.parametrize(
+    ("step", "published"),
+    [("json.dumps", False), ("os.fsync", False), ("os.rename", False), ("os.replace", True)],
+)
+def test_kill_and_go_on(store: VersionStore, step: str, published: bool) -> None:
+    _push(store)
+    script = f"""
+import json, os, signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+from components.pusher.store import VersionStore
+store = VersionStore({str(store.folder.parent)!r}, "rings")
+with store.push() as staging:
+    (staging / "model.tflite").write_text("half")
+    {step} = lambda *unused, **unused_too: os.kill(os.getpid(), signal.SIGKILL)
+    store.publish(staging, {{}})
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert any(name.startswith(".staging-") for name in _names(store))
+    assert _latest(store) == "1\n"
+
+    with store.push():
+        pass
+    assert _names(store) == ({"1", "2", "latest"} if published else {"1", "latest"})
+    assert _latest(store) == ("2\n" if published else "1\n")
+    assert int(_push(store).name) > (2 if published else 1)
+
+
+def test_half_written_pointer_is_not_followed(store: VersionStore) -> None:
+    for _ in range(2):
+        _push(store)
+    (store.folder / ".staging-latest").write_text("1", encoding="utf-8")  # Of "10".
+    with store.push():
+        pass
+    assert _latest(store) == "2\n"
+
+
+def test_pushes_at_once_wait_for_each_other(store: VersionStore) -> None:
+    inside = threading.Semaphore(1)
+    overlaps = []
+
+    def push() -> None:
+        other = VersionStore(str(store.folder.parent), "rings")
+        with other.push() as staging:
+            overlaps.append(not inside.acquire(blocking=False))
+            other.publish(staging, {})
+            inside.release()
+
+    threads = [threading.Thread(target=push) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overlaps == [False] * 8
+    assert _names(store) == {*map(str, range(1, 9)), "latest"}
+    assert _latest(store) == "8\n"
+
+
+@pytest.mark.parametrize("folder", ["gs://bucket/serving", "s3://bucket", "/work/gs:/bucket"])
+def test_remote_folder(folder: str) -> None:
+    with pytest.raises(StoreError, match="mount the remote one"):
+        check_writable(folder)
+
+
+def test_check_writable_makes_the_folder(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"^\S+/file/serving: cannot be written to \(Not a directory\)"):
+        check_writable(tmp_path / "file" / "serving")
+
+
+def test_folder_that_refuses_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**unused: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store_module.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(StoreError, match=r"cannot be written to \(Permission denied\); choose another folder$"):
+        check_writable(tmp_path)
