@@ -6,7 +6,7 @@ from tfx.types.artifact import Artifact, Property, PropertyType
 class ItemCatalog(Artifact):
     """The items: `items.jsonl`, one object a line (id, title, genres, year), and `dataset.json` about the data."""
 
-    TYPE_NAME = "ItemCatalog"
+    TYPE_NAME = "components.ItemCatalog"
     PROPERTIES = {
         "data_name": Property(type=PropertyType.STRING),
         "data_fingerprint": Property(type=PropertyType.STRING),
