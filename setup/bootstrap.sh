@@ -80,7 +80,7 @@ install_dependencies() {
         platform="--python-platform x86_64-manylinux_2_40"
     fi
     # shellcheck disable=SC2086
-    VIRTUAL_ENV="$PWD/$VENV" "$VENV/bin/uv" sync --frozen --all-groups --inexact --active --link-mode=copy $platform >>"$LOG" 2>&1 ||
+    VIRTUAL_ENV="$PWD/$VENV" "$VENV/bin/uv" sync --frozen --all-groups --inexact --active $platform >>"$LOG" 2>&1 ||
         fail "the dependencies could not be installed; see $LOG: $(grep -v '^ ' "$LOG" | tail -n 1)"
     "$VENV/bin/python" setup/mend_glibc.py "$VENV"
 }

@@ -38,14 +38,14 @@ class TrainerSettings(Settings):
     heads: int = Field(2, ge=1, le=16)
     dropout: float = Field(0.2, ge=0, lt=1)
     item_features: tuple[Literal["genres", "year"], ...] = ("genres", "year")
-    loss: Literal["full_softmax", "sampled_softmax"] = "sampled_softmax"
+    loss: Literal["full_softmax", "sampled_softmax"] = "full_softmax"
     negatives: int = Field(512, ge=1)
     negative_power: float = Field(0.0, ge=0, le=1)
-    batch_positions: int = Field(6400, ge=1)
+    batch_positions: int = Field(3200, ge=1)
     window: int = Field(200, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    max_epochs: int = Field(30, ge=1)
-    max_minutes: float = Field(7.0, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
+    max_epochs: int = Field(12, ge=1)
+    max_minutes: float = Field(6.0, gt=0)
     patience: int = Field(5, ge=1)
     top_k: int = Field(100, ge=1)
     seed: int = 1

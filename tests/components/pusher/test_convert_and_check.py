@@ -46,9 +46,7 @@ def test_file_has_named_signatures(content: bytes) -> None:
 
 
 def test_signatures_share_their_weights(loaded: Any, ring: SimpleNamespace) -> None:
-    size = len(convert(loaded, "float32"))
-    table = ring.Model().table.numpy().nbytes
-    assert table < size < 2 * table
+    assert convert(loaded, "float32").count(ring.Model().table.numpy().tobytes()) == 1
 
 
 def test_excluding_works_in_the_file(content: bytes) -> None:
@@ -128,4 +126,4 @@ def test_compiles_for_kubeflow(inputs: dict[str, list[Artifact]], tmp_path: Path
     runner.run(tfx.dsl.Pipeline("rings", str(tmp_path), components=[*importers, pusher]), write_out=True)
     spec = json.loads((tmp_path / "rings.json").read_text(encoding="utf-8"))["pipelineSpec"]
     parameters = spec["root"]["dag"]["tasks"]["TFLitePusher"]["inputs"]["parameters"]
-    assert parameters["push_root"] == {"runtimeValue": {"constant": "/mnt/serving"}}
+    assert parameters["push_root"] == {"runtimeValue": {"constantValue": {"stringValue": "/mnt/serving"}}}

@@ -1,0 +1,66 @@
+"""What all encoders promise: causal, and those with a bounded view look back N items and no more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.trainer.encoders import _sliding_maximum, make_encoder
+from components.trainer.settings import TrainerSettings
+
+ENCODERS = ("bow", "cnn", "lstm", "transformer")
+LENGTH, DIMENSION, HISTORY = 12, 8, 5
+
+
+def encode(name: str, history_length: int = HISTORY):
+    tf.random.set_seed(1)
+    encoder = make_encoder(TrainerSettings(encoder=name, dimension=DIMENSION, blocks=1), history_length)
+    encoder(tf.zeros([1, LENGTH, DIMENSION]))
+    random = np.random.default_rng(7)
+    encoder.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in encoder.weights])
+    return lambda y: np.asarray(encoder(tf.constant(y, tf.float32)))
+
+
+@pytest.fixture
+def window() -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(2, LENGTH, DIMENSION)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_later_items_change_nothing_before_them(name, window):
+    encoder = encode(name)
+    changed = window.copy()
+    changed[:, 7:] = changed[:, :5]  # not a shift: layer normalisation would hide that
+    before, after = encoder(window), encoder(changed)
+    assert before.shape == window.shape
+    np.testing.assert_allclose(before[:, :7], after[:, :7], atol=1e-5)
+    assert (np.abs(before[:, 7] - after[:, 7]) > 1e-3).any()
+
+
+@pytest.mark.parametrize("name", ["bow", "cnn", "transformer"])
+def test_one_block_looks_back_over_the_history_alone(name, window):
+    encoder = encode(name)
+    changed = window.copy()
+    changed[:, 4] = 2 * changed[:, 0]
+    difference = np.abs(encoder(window) - encoder(changed)).max(axis=(0, 2))
+    assert (difference[4 : 4 + HISTORY] > 1e-4).all()
+    np.testing.assert_allclose(difference[4 + HISTORY :], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7])
+def test_sliding_maximum_is_the_maximum_of_a_window(size, window):
+    expected = np.stack([window[:, max(t - size + 1, 0) : t + 1].max(axis=1) for t in range(LENGTH)], axis=1)
+    np.testing.assert_array_equal(_sliding_maximum(tf.constant(window), size), expected)
+
+
+def test_bag_of_words_averages_when_its_recency_is_flat():
+    encoder = make_encoder(TrainerSettings(encoder="bow", dimension=DIMENSION), HISTORY)
+    x = tf.constant(np.random.default_rng(5).normal(size=(1, LENGTH, DIMENSION)), tf.float32)
+    encoder(x)
+    weights = encoder.get_weights()
+    encoder.set_weights([np.zeros_like(w) if w.ndim != 1 or len(w) != DIMENSION else w for w in weights])
+    flat = np.asarray(encoder(x))[0, -1]
+    average = x.numpy()[0, -HISTORY:].mean(axis=0)
+    expected = (average - average.mean()) / average.std()
+    np.testing.assert_allclose(flat, expected, atol=1e-3)

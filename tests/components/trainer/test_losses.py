@@ -1,0 +1,78 @@
+"""The losses, against answers worked out by hand or with NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from components.trainer import losses
+
+RANDOM = np.random.default_rng(1)
+CONTEXTS = RANDOM.normal(size=(4, 3)).astype(np.float32)
+TABLE = RANDOM.normal(size=(7, 3)).astype(np.float32)  # two reserved rows, five items
+TARGETS = np.array([2, 6, 4, 0], np.int32)
+WEIGHTS = np.array([1, 1, 1, 0], np.float32)
+
+
+def full_by_hand() -> float:
+    found = []
+    for context, target in zip(CONTEXTS[:3], TARGETS[:3], strict=True):
+        logits = TABLE[2:] @ context
+        found.append(math.log(np.exp(logits).sum()) - logits[target - 2])
+    return float(np.mean(found))
+
+
+def test_full_softmax_leaves_out_reserved_rows_and_weightless_positions():
+    loss = losses.full_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS)
+    np.testing.assert_allclose(loss, full_by_hand(), rtol=1e-5)
+
+
+def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
+    negatives = np.arange(2, 7, dtype=np.int32)
+    loss = losses.sampled_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, negatives, tf.zeros(7))
+    np.testing.assert_allclose(loss, full_by_hand(), rtol=1e-5)
+
+
+def test_log_q_correction_by_hand():
+    # One position, the target's logit is 1; negative 3 (logit 2) is expected twice, the target half a time.
+    contexts, table = np.array([[1.0]], np.float32), np.array([[0], [0], [1], [2]], np.float32)
+    expected_count = np.array([1, 1, 0.5, 2.0], np.float32)
+    loss = losses.sampled_softmax(
+        contexts, table, np.array([2]), np.ones(1, np.float32), np.array([3, 3]), np.log(expected_count)
+    )
+    target, negative = 1 - math.log(0.5), 2 - math.log(2)
+    by_hand = math.log(math.exp(target) + 2 * math.exp(negative)) - target
+    np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
+
+
+def test_correction_makes_the_sampled_loss_an_estimate_of_the_full_one():
+    # Drawn very unevenly, the corrected loss comes close to the full one; the uncorrected does not.
+    random = np.random.default_rng(2)
+    share = np.array([0.05, 0.05, 0.1, 0.2, 0.6])
+    draws = random.choice(np.arange(2, 7), 20_000, p=share).astype(np.int32)
+    log_expected = np.concatenate([[0, 0], np.log(share * len(draws))]).astype(np.float32)
+    targets, weights = TARGETS[:3], WEIGHTS[:3]
+
+    def by_hand(correction: np.ndarray) -> float:
+        found = []
+        for context, target in zip(CONTEXTS[:3], targets, strict=True):
+            logits = TABLE @ context
+            own = logits[target]
+            others = np.exp(logits[draws] - correction[draws])[draws != target].sum()
+            found.append(math.log(math.exp(own) + others) - own)
+        return float(np.mean(found))
+
+    np.testing.assert_allclose(by_hand(log_expected), full_by_hand(), rtol=0.02)
+    # The target is always there, so that in the loss its own correction is that of being there once.
+    certain = log_expected.copy()
+    sampled = [
+        float(
+            losses.sampled_softmax(
+                CONTEXTS[[i]], TABLE, targets[[i]], weights[[i]], draws, np.where(np.arange(7) == targets[i], 0, certain)
+            )
+        )
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(np.mean(sampled), full_by_hand(), rtol=0.02)

@@ -1,0 +1,146 @@
+"""The whole pipeline on the synthetic sample, as a person runs it: commands, exit codes, and the pushed file's answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.features import history_bucket
+from on_device.recommender import Recommender
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "data" / "sample"
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    places = ["--output", str(folder / "output"), "--serving-dir", str(folder / "serving")]
+    command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(SAMPLE), *places]
+    command += ["--config", str(ROOT / "configs" / "sample.yaml"), "--json", str(folder / "summary.json"), *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("e2e")
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> subprocess.CompletedProcess[str]:
+    done = run(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def summary(folder: Path, first: subprocess.CompletedProcess[str]) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def timelines() -> dict[str, list[str]]:
+    """Every user's film ids, oldest first, read in the plainest way."""
+    rows = [line.split("::") for line in (SAMPLE / "ratings.dat").read_text(encoding="latin-1").splitlines()]
+    order = sorted(range(len(rows)), key=lambda at: (int(rows[at][3]), at))
+    users: dict[str, list[str]] = {}
+    for at in order:
+        users.setdefault(rows[at][0], []).append(rows[at][1])
+    return users
+
+
+def test_says_what_it_does_and_nothing_else(first):
+    for step in ("ExampleGen", "StatisticsGen", "ExampleValidator", "Transform", "Trainer", "Evaluator", "Pusher"):
+        assert f"✓ {step}" in first.stdout
+    assert "Traceback" not in first.stdout + first.stderr
+    assert "WARNING" not in first.stdout + first.stderr
+    assert first.stderr == ""
+
+
+def test_model_beats_the_popularity_list(summary):
+    assert summary["outcome"] == "pushed" and summary["gate"]["blessed"]
+    assert summary["metrics"]["model"]["recall_at_10"] > 2 * summary["metrics"]["popularity"]["recall_at_10"]
+
+
+def test_data_is_counted(summary):
+    users = timelines()
+    assert summary["data"]["users"] == len(users)
+    assert summary["data"]["ratings"] == sum(map(len, users.values()))
+    assert summary["data"]["split"] == {"train": len(users), "eval": len(users), "test": len(users)}
+
+
+def test_pushed_file_has_the_recall_that_it_says(folder, summary):
+    """Ranks every user's last film with the client alone, from the raw ratings."""
+    recommender = Recommender.load(folder / "serving" / "sample")
+    hits = [
+        last in {found.item.id for found in recommender.recommend(history)}
+        for *history, last in timelines().values()
+    ]
+    metrics = summary["artifact"]["metrics"]
+    assert np.mean(hits) == pytest.approx(metrics["tflite"]["recall_at_10"], abs=1e-9)
+    assert metrics["tflite"]["recall_at_10"] == pytest.approx(metrics["saved_model"]["recall_at_10"], rel=0.01)
+    assert summary["artifact"]["agreement_at_10"] >= 0.99
+
+
+def test_popularity_metrics_agree_with_counting(summary):
+    users = timelines()
+    counts: dict[str, int] = {}
+    for *train, _, _ in users.values():
+        for film in train:
+            counts[film] = counts.get(film, 0) + 1
+    items = json.loads((Path(summary["artifact"]["path"]) / "items.json").read_text(encoding="utf-8"))["items"]
+    assert {item["id"]: item["count"] for item in items} == counts
+    ranked = [item["id"] for item in items]  # the vocabulary is in order of counts
+    assert [counts[film] for film in ranked] == sorted(counts.values(), reverse=True)
+    hits = []
+    for *history, last in users.values():
+        unseen = [film for film in ranked if film not in set(history)]
+        hits.append(last in unseen[:10])
+    assert summary["metrics"]["popularity"]["recall_at_10"] == pytest.approx(np.mean(hits))
+
+
+def test_never_returns_what_was_seen(folder, summary):
+    recommender = Recommender.load(folder / "serving" / "sample")
+    for history in list(timelines().values())[:50]:
+        found = recommender.recommend(history, k=recommender.model.top_k)
+        assert not {r.item.id for r in found} & set(history)
+        scores = [r.score for r in found]
+        assert scores == sorted(scores, reverse=True)
+    counts = [r.item.count for r in recommender.recommend([])]
+    assert counts == sorted(counts, reverse=True) and counts[0] == max(item.count for item in recommender.items)
+
+
+def test_second_run_takes_all_from_the_cache(folder, summary):
+    done = run(folder)
+    assert done.returncode == 0, done.stdout
+    again = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    ran = [name for name, step in again["steps"].items() if not step["cached"]]
+    assert ran == ["LatestBlessedModel"]  # a resolver is a look-up, never cached
+    assert again["artifact"]["version"] == summary["artifact"]["version"] == "1"
+
+
+def test_weak_model_is_not_pushed(folder, summary):
+    done = run(folder, "--min-recall", "0.99")
+    assert done.returncode == 3, done.stdout
+    assert "below the floor of 0.9900" in done.stdout
+    assert (folder / "serving" / "sample" / "latest").read_text(encoding="utf-8").strip() == "1"
+
+
+def test_bad_rows_stop_the_run_with_one_line(folder, summary, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    text = (SAMPLE / "ratings.dat").read_text(encoding="latin-1")
+    (broken / "ratings.dat").write_text(text + "1::2::9::978300000\n", encoding="latin-1")
+    (broken / "movies.dat").write_bytes((SAMPLE / "movies.dat").read_bytes())
+    done = run(folder, "--data", str(broken))
+    line = text.count("\n") + 1
+    assert done.returncode == 1
+    assert f"ratings.dat, line {line}: rating '9' is outside 0.5 to 5" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_history_buckets():
+    wanted = {0: "0", 1: "1", 2: "2-4", 4: "2-4", 5: "5-9", 19: "10-19", 20: "20-49", 199: "50-199", 5000: "200+"}
+    assert {length: history_bucket(length) for length in wanted} == wanted

@@ -1,0 +1,104 @@
+"""A pushed model small enough to know its every answer.
+
+12 films, indices 2 to 13. After a film come the ones with the next indices, from 13 on to 2 again; a user without a
+history gets them from 2 on. Scores are 12, 11, 10, ...: a film that is skipped takes its score with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ITEMS, HISTORY_LENGTH, TOP_K = 12, 4, 10
+TITLES = ("Toy Story (1995)", "Toy Story 2 (1999)", "Léon (1994)", "Heat (1995)", "Heat (1986)")
+
+
+class NextFilms(tf.Module):
+    """`history` -> what comes after its last film."""
+
+    def __init__(self, first: int = 2):
+        super().__init__()
+        index = np.arange(ITEMS + 2)
+        scores = ITEMS - (index[None, :] - index[:, None] - 1) % ITEMS
+        scores[:2] = ITEMS - (index - first) % ITEMS
+        scores[:, :2] = -1e9
+        self.scores = tf.constant(scores, tf.float32)
+
+    def best(self, history: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
+        position = tf.reduce_max(tf.where(history[0] > 1, tf.range(1, HISTORY_LENGTH + 1), 0))
+        scores = tf.gather(self.scores, tf.gather(tf.concat([[0], history[0]], axis=0), position))
+        scores = tf.tensor_scatter_nd_update(scores, unwanted[0][:, None], tf.fill(tf.shape(unwanted[0]), -1e9))
+        best, ids = tf.math.top_k(scores[None, :], TOP_K)
+        return {"ids": tf.where(best > -1e8, ids, -1), "scores": best}
+
+    def convert(self, names: tuple[str, str] = ("recommend", "recommend_excluding")) -> bytes:
+        def recommend(history: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.best(history, history)
+
+        def recommend_excluding(history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.best(history, tf.concat([history, exclude], axis=1))
+
+        recommend.__name__, recommend_excluding.__name__ = names
+        history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
+        exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
+        functions = [
+            tf.function(recommend).get_concrete_function(history),
+            tf.function(recommend_excluding).get_concrete_function(history, exclude),
+        ]
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions(functions, self).convert())
+
+
+@pytest.fixture(scope="session")
+def convert() -> Callable[..., bytes]:
+    """Makes a model file of other signature names."""
+    return lambda **changed: NextFilms().convert(**changed)
+
+
+@pytest.fixture(scope="session")
+def pushed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline's folder with versions 1 and 2, of which `latest` names 2; version 1 has another popular list."""
+    pipeline = tmp_path_factory.mktemp("serving") / "films"
+    items: list[dict[str, Any]] = []
+    for index in range(2, ITEMS + 2):
+        title = TITLES[index - 2] if index - 2 < len(TITLES) else f"Film {index} (2000)"
+        about = {"title": title, "genres": ["Drama", "War"], "year": None if index == 4 else 1990 + index}
+        items.append({"index": index, "id": str(1000 + index), **about, "count": 100 - index})
+    for version, first in (("1", 7), ("2", 2)):
+        folder = pipeline / version
+        folder.mkdir(parents=True)
+        (folder / "model.tflite").write_bytes(NextFilms(first).convert())
+        (folder / "items.json").write_text(json.dumps({"format": 1, "items": items}), encoding="utf-8")
+        info = {"format": 1, "version": version, "history_length": HISTORY_LENGTH, "top_k": TOP_K, "num_items": ITEMS}
+        write_info(folder, info)
+    (pipeline / "latest").write_text("2\n", encoding="utf-8")
+    return pipeline
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.tflite", "items.json")}
+    (folder / "model_info.json").write_text(json.dumps({**info, "sha256": sha256}), encoding="utf-8")
+
+
+@pytest.fixture
+def pushed(pushed_once: Path, tmp_path: Path) -> Path:
+    """The same folder, to be broken."""
+    return Path(shutil.copytree(pushed_once, tmp_path / "films"))
+
+
+@pytest.fixture
+def sign(pushed: Path) -> Callable[..., None]:
+    """Rewrites the checksums of version 2, and other entries of its `model_info.json`."""
+
+    def rewrite(**changed: Any) -> None:
+        info = json.loads((pushed / "2" / "model_info.json").read_text(encoding="utf-8"))
+        write_info(pushed / "2", {**info, **changed})
+
+    return rewrite

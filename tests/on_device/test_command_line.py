@@ -1,0 +1,80 @@
+"""`python -m on_device`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from on_device.__main__ import main
+from on_device.recommender import Recommender
+from on_device.titles import suggest
+
+
+def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", "--k", "3", "--exclude", "1005"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "    title                  score  genres",
+        "  1 Toy Story 2 (1999)    12.000  Drama, War",
+        "  2 Léon (1994)           11.000  Drama, War",
+        "  3 Heat (1986)            9.000  Drama, War",
+    ]
+
+
+def test_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "--model", str(pushed_once), "--json", "--k", "1", "1003"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == [
+        {"index": 4, "id": "1004", "title": "Léon (1994)", "year": None, "genres": ["Drama", "War"], "score": 12.0}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "complaint"),
+    [
+        ("toy story 1995", 'no title or id "toy story 1995" in the catalogue; did you mean "Toy Story (1995)"'),
+        ("Heat", '; did you mean "Heat (1995)" or "Heat (1986)"?'),
+        ("Leon (1994)", '; did you mean "Léon (1994)"'),
+        ("???", 'error: no title or id "???" in the catalogue\n'),
+    ],
+)
+def test_unknown_title(pushed_once: Path, capsys: pytest.CaptureFixture[str], title: str, complaint: str) -> None:
+    assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", title]) == 1
+    printed = capsys.readouterr()
+    assert complaint in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("option", [["--exclude", "nothing like it"], ["--k", "0"], ["--k", "11"]])
+def test_request_that_cannot_be_met(pushed_once: Path, capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
+    assert main(["recommend", "--model", str(pushed_once), *option]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--model", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: holds no pushed model")
+
+
+def test_bench(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--model", str(pushed_once), "--runs", "20", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["size_bytes"] == (pushed_once / "2" / "model.tflite").stat().st_size
+    latency = found["latency_us"]
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"]
+    assert main(["bench", "--model", str(pushed_once), "--runs", "20"]) == 0
+    assert "one thread, 20 random histories of 4 items" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["bench", "--runs", "0"], ["recommend", "--k", "many"]])
+def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: python -m on_device" in capsys.readouterr().err
+
+
+def test_suggestions_hold_the_words_first(pushed_once: Path) -> None:
+    items = Recommender.load(pushed_once).items
+    assert [item.title for item in suggest("TOY story", items)][:2] == ["Toy Story (1995)", "Toy Story 2 (1999)"]
+    assert suggest("", items) == []
