@@ -112,7 +112,7 @@ def unpack(archive: Path, cache_dir: Path) -> Path:
     folder = cache_dir / f"{archive.stem}-{digest[:12]}"
     if folder.is_dir():
         return folder
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    make_cache_dir(cache_dir)
     staging = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache_dir))
     try:
         with opened_zip(archive) as source:
@@ -128,6 +128,22 @@ def unpack(archive: Path, cache_dir: Path) -> Path:
     return folder
 
 
+def make_cache_dir(cache_dir: Path) -> None:
+    """Make the cache folder.
+
+    Raises:
+        DataError: it cannot be made or written.
+    """
+    reason = "no permission"
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        if os.access(cache_dir, os.W_OK | os.X_OK):
+            return
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise DataError(f"{cache_dir}: the cache folder cannot be written ({reason}); choose another with --cache-dir")
+
+
 @contextmanager
 def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
     """A zip whose members all stay inside the folder they are unpacked to; its faults become one line."""
@@ -140,7 +156,9 @@ def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
                 if stat.S_ISLNK(member.external_attr >> 16):
                     raise DataError(f"{archive}: refused: {member.filename!r} is a link")
             yield source
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except OSError as error:
+        raise DataError(f"{archive}: cannot be unpacked ({error})") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DataError(f"{archive}: a corrupt zip ({error}); download it again") from None
     except Exception as error:
         # zlib.error has no public base class.
@@ -168,7 +186,9 @@ def _digest(stream: object) -> str:
 
 def _recognise_folder(folder: Path, name: str) -> Dataset:
     """The dataset in a folder, or in the only folder in it that has one."""
-    candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
+    # macOS adds the folder __MACOSX to its zips, with a hidden shadow of every file.
+    inner = (child for child in folder.iterdir() if child.is_dir() and child.name != "__MACOSX")
+    candidates = [folder, *sorted(inner)]
     for candidate in candidates:
         found = _recognise_files(candidate, name)
         if found is not None:
@@ -182,7 +202,8 @@ def _recognise_folder(folder: Path, name: str) -> Dataset:
 def _recognise_files(folder: Path, name: str) -> Dataset | None:
     if (ratings := folder / "ratings.dat").is_file():
         columns = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
-        movies = Table(folder / "movies.dat", "::", "latin-1", {ITEM: 0, TITLE: 1, GENRES: 2}, 3)
+        # UTF-8 in ml-10m; the Latin-1 titles of ml-1m are no UTF-8, and then decoded as what they are.
+        movies = Table(folder / "movies.dat", "::", "utf-8", {ITEM: 0, TITLE: 1, GENRES: 2}, 3)
         return Dataset(name, Table(ratings, "::", "utf-8", columns, 4), _if_there(movies), True)
     if (ratings := folder / "u.data").is_file():
         columns = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
@@ -192,7 +213,7 @@ def _recognise_files(folder: Path, name: str) -> Dataset | None:
         items = interactions[0].with_suffix(".item")
         table = _headed_table(interactions[0], (USER, ITEM, TIMESTAMP))
         found = _headed_table(items, (ITEM, TITLE), genre_separator=" ") if items.is_file() else None
-        return Dataset(interactions[0].stem, table, found, True)
+        return Dataset(interactions[0].stem, table, found, interactions[0].stem.startswith("ml-"))
     if (ratings := folder / "ratings.csv").is_file():
         table = _headed_table(ratings, (USER, ITEM, TIMESTAMP))
         movielens = _header(ratings) == ["userid", "movieid", "rating", "timestamp"]

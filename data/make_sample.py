@@ -25,9 +25,14 @@ def make_sample(folder: Path, seed: int = 20) -> None:
     random = np.random.default_rng(seed)
     mood_of = np.arange(FILMS) % MOODS
     charm = 1 / (1 + random.permutation(FILMS)) ** 0.7
-    films = [f"{ADJECTIVES[i % 10]} {NOUNS[i // 10 % 10]}{' II' if i >= 100 else ''} ({1960 + i % 40})" for i in range(FILMS)]
+    films = [
+        f"{ADJECTIVES[i % 10]} {NOUNS[i // 10 % 10]}{' II' if i >= 100 else ''} ({1960 + i % 40})" for i in range(FILMS)
+    ]
     genres = [f"{GENRES[mood_of[i]]}|{GENRES[(mood_of[i] * 3 + i // MOODS) % 10]}" for i in range(FILMS)]
-    movies = [f"{i + 1}::{title}::{'|'.join(dict.fromkeys(g.split('|')))}" for i, (title, g) in enumerate(zip(films, genres, strict=True))]
+    movies = [
+        f"{i + 1}::{title}::{'|'.join(dict.fromkeys(g.split('|')))}"
+        for i, (title, g) in enumerate(zip(films, genres, strict=True))
+    ]
     ratings = [row for user in range(USERS) for row in _timeline(random, user, mood_of, charm)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "movies.dat").write_text("\n".join(movies) + "\n", encoding="latin-1")

@@ -27,14 +27,24 @@ def quick_check(path: Path, max_bad_rows: int = 0) -> str:
     Raises:
         DataError: it cannot be used.
     """
-    if path.is_file() and zipfile.is_zipfile(path):
-        with tempfile.TemporaryDirectory() as scratch:
-            dataset = open_dataset(_copy_heads(path, Path(scratch)), scratch)
-            _check_head(dataset, max_bad_rows)
-        return path.stem
-    dataset = open_dataset(path, "")
-    _check_head(dataset, max_bad_rows)
-    return dataset.name
+    try:
+        if path.is_file() and zipfile.is_zipfile(path):
+            return _check_zip(path, max_bad_rows)
+        dataset = open_dataset(path, "")
+        _check_head(dataset, max_bad_rows)
+        return dataset.name
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror})") from None
+
+
+def _check_zip(archive: Path, max_bad_rows: int) -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            dataset = open_dataset(_copy_heads(archive, Path(scratch)), scratch)
+        except DataError as error:
+            raise DataError(str(error).replace(scratch, str(archive))) from None  # A person knows the zip alone.
+        _check_head(dataset, max_bad_rows)
+    return archive.stem
 
 
 def _copy_heads(archive: Path, scratch: Path) -> Path:

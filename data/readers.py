@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,15 +21,17 @@ from data.errors import DataError
 from data.formats import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER, YEAR, Dataset, Table
 
 MIN_RATING, MAX_RATING = 0.5, 5.0  # of every published MovieLens
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 DEFAULT_RATING = 1.0  # where one's own data has no ratings
 MILLISECONDS_FROM = 10**11  # later than the year 5138 in seconds, 1973 in milliseconds
-MAX_TIMESTAMP = 2**53
+MAX_TIMESTAMP = 10**14  # the same moment in milliseconds; microseconds are larger from 1973 on
 # PyArrow splits at one byte; this one stands for the two colons of the .dat files.
 ONE_BYTE = b"\x01"
-ML_100K_GENRES = (
-    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror|Musical|"
-    "Mystery|Romance|Sci-Fi|Thriller|War|Western"
-).split("|")
+ML_100K_GENRES = [
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+]
+NUMBER = re.compile("[0-9]+")
 NO_GENRES = {"(no genres listed)", "unknown", ""}
 
 
@@ -99,7 +101,7 @@ def ratings_ranges(dataset: Dataset, target_bytes: int = 8 << 20) -> list[ByteRa
         with table.path.open("rb") as stream:
             start = len(stream.readline())
     edges = [*range(start, size, target_bytes), size] if size > start else []
-    return [ByteRange(first, last) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    return [ByteRange(first, last) for first, last in itertools.pairwise(edges)]
 
 
 def read_ratings(dataset: Dataset, byte_range: ByteRange) -> RatingsChunk:
@@ -146,6 +148,8 @@ def _read_columns(dataset: Dataset, start: int, content: bytes) -> RatingsChunk 
         content = content.replace(table.separator.encode(), ONE_BYTE)
     if not content.strip():
         return _empty_chunk()
+    if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):
+        return None  # PyArrow would end a line at a lone carriage return.
     names = [str(number) for number in range(table.width)]
     used = {name: names[position] for name, position in table.columns.items()}
     types = {used[USER]: pa.string(), used[ITEM]: pa.string(), used[TIMESTAMP]: pa.int64()}
@@ -163,22 +167,19 @@ def _read_columns(dataset: Dataset, start: int, content: bytes) -> RatingsChunk 
         )
     except pa.ArrowInvalid:
         return None
-    ids = {name: pc.dictionary_encode(columns[used[name]]).combine_chunks() for name in (USER, ITEM)}
-    pattern = r"^[0-9]+$" if dataset.movielens else r"^[^\s].*$"
-    for encoded in ids.values():
-        if not pc.all(pc.match_substring_regex(encoded.dictionary, pattern)).as_py():
+    encoded = {name: pc.dictionary_encode(columns[used[name]]).combine_chunks() for name in (USER, ITEM)}
+    ids = {name: encoded[name].dictionary.to_pylist() for name in (USER, ITEM)}
+    for id_ in itertools.chain(*ids.values()):
+        if not id_ or id_ != id_.strip() or (dataset.movielens and not NUMBER.fullmatch(id_)):
             return None
     timestamp = columns[used[TIMESTAMP]].to_numpy()
-    rating = (
-        columns[used[RATING]].to_numpy() if RATING in used else np.full(len(timestamp), DEFAULT_RATING, np.float32)
-    )
+    rating = columns[used[RATING]].to_numpy() if RATING in used else np.full(len(timestamp), DEFAULT_RATING, np.float32)
     if (timestamp < 0).any() or (timestamp >= MILLISECONDS_FROM).any() or not np.isfinite(rating).all():
         return None
     if dataset.movielens and ((rating < MIN_RATING) | (rating > MAX_RATING)).any():
         return None
     user, item = (
-        np.array([id_.encode() for id_ in ids[name].dictionary.to_pylist()], "S")[ids[name].indices.to_numpy()]
-        for name in (USER, ITEM)
+        np.array([id_.encode() for id_ in ids[name]], "S")[encoded[name].indices.to_numpy()] for name in (USER, ITEM)
     )
     return RatingsChunk(user, item, rating, timestamp, start + np.arange(len(user), dtype=np.int64))
 
@@ -193,7 +194,7 @@ def _read_lines(dataset: Dataset, start: int, content: bytes, lines_before: int 
     rows: list[tuple[bytes, bytes, float, int, int]] = []
     bad: list[tuple[int, str, str]] = []
     for number, line in enumerate(content.split(b"\n")):
-        text = line.decode("utf-8", "replace").rstrip("\r").removeprefix("\ufeff")
+        text = _decode(line, "utf-8").rstrip("\r").removeprefix("\ufeff")
         if not text.strip():
             continue
         try:
@@ -220,18 +221,25 @@ def _read_lines(dataset: Dataset, start: int, content: bytes, lines_before: int 
 def _parse(dataset: Dataset, line: str) -> tuple[bytes, bytes, float, int]:
     """One line's user, item, rating and timestamp; ValueError says what is wrong with it."""
     table = dataset.ratings
-    fields = next(csv.reader([line], delimiter=table.separator)) if table.quoted else line.split(table.separator)
+    if "\r" in line:
+        raise ValueError("a carriage return inside the line")
+    try:
+        fields = next(csv.reader([line], delimiter=table.separator)) if table.quoted else line.split(table.separator)
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
     if len(fields) != table.width:
         others = [other for other in ("::", "\t", ",", ";") if other != table.separator and other in line]
         hint = f", found {others[0]!r}" if len(fields) == 1 and others else ""
         raise ValueError(f"expected {table.width} fields with {table.separator!r} between, found {len(fields)}{hint}")
     user, item = (fields[table.columns[name]].strip() for name in (USER, ITEM))
     for name, id_ in ((USER, user), (ITEM, item)):
-        if dataset.movielens and not re.fullmatch("[0-9]+", id_):
+        if dataset.movielens and not NUMBER.fullmatch(id_):
             raise ValueError(f"{name} id {id_!r} is not a number")
         if not id_:
             raise ValueError(f"no {name} id")
-    rating = _parse_rating(fields[table.columns[RATING]], dataset.movielens) if RATING in table.columns else DEFAULT_RATING
+    rating = DEFAULT_RATING
+    if RATING in table.columns:
+        rating = _parse_rating(fields[table.columns[RATING]], dataset.movielens)
     return user.encode(), item.encode(), rating, _parse_timestamp(fields[table.columns[TIMESTAMP]])
 
 
@@ -240,7 +248,7 @@ def _parse_rating(text: str, movielens: bool) -> float:
         rating = float(text)
     except ValueError:
         raise ValueError(f"rating {text!r} is not a number") from None
-    if not math.isfinite(rating):
+    if not abs(rating) <= MAX_FLOAT32:
         raise ValueError(f"rating {text!r} is not a finite number")
     if movielens and not MIN_RATING <= rating <= MAX_RATING:
         raise ValueError(f"rating {text!r} is outside {MIN_RATING:g} to {MAX_RATING:g}")
@@ -248,7 +256,7 @@ def _parse_rating(text: str, movielens: bool) -> float:
 
 
 def _parse_timestamp(text: str) -> int:
-    """Seconds since 1970 of a number of seconds or milliseconds, or of an ISO 8601 time (UTC where it names no zone)."""
+    """Seconds since 1970, from seconds, milliseconds or an ISO 8601 time (UTC where it names no zone)."""
     text = text.strip()
     try:
         number = float(text)
@@ -258,8 +266,8 @@ def _parse_timestamp(text: str) -> int:
         except ValueError:
             raise ValueError(f"timestamp {text!r} is neither a number nor an ISO 8601 time") from None
         number = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    if not math.isfinite(number) or number > MAX_TIMESTAMP:
-        raise ValueError(f"timestamp {text!r} is out of range")
+    if not number < MAX_TIMESTAMP:
+        raise ValueError(f"timestamp {text!r} is out of range for seconds or milliseconds")
     if number < 0:
         raise ValueError(f"timestamp {text!r} is negative")
     return int(number // 1000) if number >= MILLISECONDS_FROM else int(number)
@@ -281,7 +289,7 @@ def read_items(dataset: Dataset) -> list[Item]:
         return []
     items: dict[str, Item] = {}
     for line, fields in _item_rows(table):
-        if not fields:
+        if not "".join(fields).strip():
             continue
         if len(fields) < table.width:
             raise DataError(
@@ -300,14 +308,22 @@ def _item_rows(table: Table) -> Iterator[tuple[int, list[str]]]:
     content = table.path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     lines = (_decode(line, table.encoding) for line in content.split(b"\n"))
     if table.quoted:
-        reader = csv.reader((line + "\n" for line in lines), delimiter=table.separator)
-        rows: Iterator[tuple[int, list[str]]] = ((reader.line_num, fields) for fields in reader)
+        rows = _quoted_rows(table, lines)
     else:
         texts = enumerate((line.rstrip("\r") for line in lines), start=1)
         rows = ((number, text.split(table.separator) if text.strip() else []) for number, text in texts)
     if table.header:
         next(rows, None)
     return rows
+
+
+def _quoted_rows(table: Table, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader((line + "\n" for line in lines), delimiter=table.separator)
+    try:
+        for fields in reader:
+            yield reader.line_num, fields
+    except csv.Error as error:
+        raise DataError(f"{table.path}, line {reader.line_num}: {error}; look for a quote that is not closed") from None
 
 
 def _decode(line: bytes, encoding: str) -> str:
@@ -323,13 +339,17 @@ def _make_item(table: Table, fields: list[str]) -> Item:
     year = _year(fields[table.columns[YEAR]]) if YEAR in table.columns else None
     if year is None:
         year = _year(match.group(1)) if (match := re.search(r"\((\d{4})\)\s*$", title)) else None
-    elif not title.endswith(f"({year})"):
+    elif not re.search(r"\(\d{4}\)$", title):  # A title may name another year than that of its release on file.
         title = f"{title} ({year})"
     genres: list[str] = []
     if GENRES in table.columns:
         at = table.columns[GENRES]
         if table.width - at == len(ML_100K_GENRES):  # One flag for each genre.
-            genres = [genre for genre, flag in zip(ML_100K_GENRES, fields[at:], strict=True) if flag.strip() == "1"]
+            genres = [
+                genre
+                for genre, flag in zip(ML_100K_GENRES, fields[at : table.width], strict=True)
+                if flag.strip() == "1"
+            ]
         else:
             genres = fields[at].split(table.genre_separator)
     kept = tuple(genre.strip() for genre in genres if genre.strip() not in NO_GENRES)

