@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from datetime import datetime
@@ -17,7 +16,7 @@ from rich.text import Text
 from components.pusher.store import StoreError, check_writable
 from data.errors import DataError
 from data.quick_check import quick_check
-from data.registry import DATASETS, fetch
+from data.registry import DATASETS, default_cache_dir, fetch
 from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.console import ConsoleObserver, quiet
 from pipeline.steps import STEPS
@@ -93,13 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     places.add_argument(
         "--serving-dir", type=Path, default=Path("serving_models"), help="pushed models (default: serving_models)"
     )
-    places.add_argument("--cache-dir", type=Path, default=_default_cache(), help="downloads (default: %(default)s)")
+    places.add_argument("--cache-dir", type=Path, default=default_cache_dir(), help="downloads (default: %(default)s)")
     places.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
     return parser
-
-
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "on-device-recommender"
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

@@ -30,4 +30,3 @@ def read_metrics(evaluation_uri: str) -> dict[str, Any]:
         else:
             overall = values
     return {"overall": overall, "slices": slices}
-

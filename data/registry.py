@@ -39,28 +39,36 @@ class Published:
 
     Attributes:
         name: of the dataset.
+        megabytes: size of the zip, about.
         md5: of the zip, hexadecimal; None where the dataset changes and its `.md5` file beside it counts.
         sha256: of the zip, hexadecimal, where it is known.
     """
 
     name: str
+    megabytes: int
     md5: str | None
     sha256: str | None = None
+
+    @property
+    def readme(self) -> str:
+        """Address of what its makers say of it, terms of use included."""
+        return f"{GROUPLENS}/{self.name}-README.{'txt' if self.name in ('ml-100k', 'ml-1m') else 'html'}"
 
 
 DATASETS = {
     dataset.name: dataset
     for dataset in (
-        Published("ml-100k", "0e33842e24a9c977be4e0107933c0723"),
-        Published("ml-latest-small", None),
+        Published("ml-100k", 5, "0e33842e24a9c977be4e0107933c0723"),
+        Published("ml-latest-small", 1, None),
         Published(
             "ml-1m",
+            6,
             "c4d9eecfca2ab87c1945afe126590906",
             "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
         ),
-        Published("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
-        Published("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
-        Published("ml-32m", "d472be332d4daa821edc399621853b57"),
+        Published("ml-20m", 190, "cd245b17a1ae2cc31bb14903e1204af3"),
+        Published("ml-25m", 250, "6b51fb2759a8657d3bfcbfc42b592ada"),
+        Published("ml-32m", 239, "d472be332d4daa821edc399621853b57"),
     )
 }
 
@@ -80,6 +88,11 @@ class Fetched:
 
 class Unreachable(Exception):
     """A source did not answer."""
+
+
+def default_cache_dir() -> Path:
+    """Where downloads are kept unless a person says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "on-device-recommender"
 
 
 def fetch(name: str, cache_dir: Path, say: Callable[[str], None] = print, grouplens: str = GROUPLENS) -> Fetched:

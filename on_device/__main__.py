@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +26,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        recommender = Recommender.load(options.model)
-        lines = options.run(recommender, options)
+        with _silent_runtime():
+            lines = options.run(Recommender.load(options.model), options)
     except ArtifactError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print("\n".join(lines))
     return 0
+
+
+@contextlib.contextmanager
+def _silent_runtime() -> Iterator[None]:
+    """Keep what LiteRT writes to the standard error out of sight: it greets there, and has no switch for it."""
+    sys.stderr.flush()
+    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:

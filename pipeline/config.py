@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from components.evaluator.settings import GateSettings
 from components.example_gen.settings import ExampleGenSettings
@@ -40,11 +40,11 @@ class PipelineConfig(Settings):
     """
 
     name: str = "movielens"
-    example_gen: ExampleGenSettings = Field(default_factory=ExampleGenSettings)
-    transform: TransformSettings = Field(default_factory=TransformSettings)
-    trainer: TrainerSettings = Field(default_factory=TrainerSettings)
-    gate: GateSettings = Field(default_factory=GateSettings)
-    pusher: PusherSettings = Field(default_factory=PusherSettings)
+    example_gen: ExampleGenSettings = ExampleGenSettings()
+    transform: TransformSettings = TransformSettings()
+    trainer: TrainerSettings = TrainerSettings()
+    gate: GateSettings = GateSettings()
+    pusher: PusherSettings = PusherSettings()
 
     @field_validator("name")
     @classmethod

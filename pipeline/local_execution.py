@@ -164,7 +164,9 @@ def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Art
 
 
 # Beam hands on errors of its workers as text: a traceback with the error on the last line, and where it ran.
-_RAISED = re.compile(r"(?:^|\n)(?:[\w.]+\.)?(?:DataError|StepError|TrainerError|PushError): (.+?)(?: \[while running|\n|$)")
+_RAISED = re.compile(
+    r"(?:^|\n)(?:[\w.]+\.)?(?:DataError|StepError|TrainerError|PushError): (.+?)(?: \[while running|\n|$)"
+)
 
 
 def describe(error: BaseException) -> str:

@@ -112,7 +112,9 @@ def _leavings(data: dict[str, Any]) -> str:
 
 def _metrics_table(summary: dict[str, Any]) -> Table:
     metrics = summary["metrics"]
-    table = Table(title=f"Test split, {metrics['examples']:,} users' next item, ranked among all items", title_justify="left")
+    table = Table(
+        title=f"Test split, {metrics['examples']:,} users' next item, ranked among all items", title_justify="left"
+    )
     table.add_column("")
     columns = {"model": metrics["model"], "popularity list": metrics["popularity"]}
     if artifact := summary.get("artifact"):
@@ -129,5 +131,5 @@ def _next_step(summary: dict[str, Any]) -> str:
         folder = Path(summary["artifact"]["path"]).parent
         return f'.venv/bin/python -m on_device recommend --model {folder} "TITLE" ["TITLE" ...]'
     if summary["outcome"] == NOT_BLESSED:
-        return "earlier pushes stay as they are; train longer (--max-minutes), or see the gate section of the configuration"
+        return "earlier pushes stay as they are; train longer (--max-minutes), or see `gate` in the configuration"
     return "run again without --to-node to push a model"

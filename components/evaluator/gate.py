@@ -30,9 +30,7 @@ def read_verdict(evaluation_uri: str) -> Verdict:
     result = tfma.load_validation_result(evaluation_uri)
     metrics = read_metrics(evaluation_uri)["overall"]
     reasons = [
-        _describe(failure, metrics)
-        for of_slice in result.metric_validations_per_slice
-        for failure in of_slice.failures
+        _describe(failure, metrics) for of_slice in result.metric_validations_per_slice for failure in of_slice.failures
     ]
     if result.missing_slices or result.missing_cross_slices:
         reasons.append("a part of the test split that the gate looks at is empty")

@@ -47,7 +47,9 @@ def _computations(
 ) -> list[metric_types.MetricComputation]:
     return [
         metric_types.MetricComputation(
-            keys=[metric_types.MetricKey(f"_{name}", model_name=model)], preprocessors=[], combiner=RankingCombiner(model)
+            keys=[metric_types.MetricKey(f"_{name}", model_name=model)],
+            preprocessors=[],
+            combiner=RankingCombiner(model),
         )
         for model in model_names or [""]
     ]

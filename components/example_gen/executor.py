@@ -95,9 +95,7 @@ class BuildTimelines(beam.PTransform):
         self._items = items
         self._settings = settings
 
-    def expand(
-        self, pipeline: beam.Pipeline
-    ) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection]:
+    def expand(self, pipeline: beam.Pipeline) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection]:
         """Returns (records by split, one element (ids, counts), one element of facts)."""
         ranges = ratings_ranges(self._dataset)
         size = sum(part.stop - part.start for part in ranges)
@@ -109,15 +107,12 @@ class BuildTimelines(beam.PTransform):
                 ReadRatings(self._dataset, self._settings.max_bad_rows, 1 + size // PARTITION_BYTES)
             ).with_outputs("times", "bad_rows", main="ratings")
         )
-        cuts = (
-            read.times
-            | "Times" >> beam.combiners.ToList()
-            | "Cuts" >> beam.Map(_cuts, self._settings)
-        )
+        cuts = read.times | "Times" >> beam.combiners.ToList() | "Cuts" >> beam.Map(_cuts, self._settings)
         grouped = (
             read.ratings
             | "GroupByPartition" >> beam.GroupByKey()
-            | "Timelines" >> beam.ParDo(SplitTimelines(self._settings), beam.pvalue.AsSingleton(cuts)).with_outputs(
+            | "Timelines"
+            >> beam.ParDo(SplitTimelines(self._settings), beam.pvalue.AsSingleton(cuts)).with_outputs(
                 "train_counts", "all_counts", "facts", main="rows"
             )
         )
@@ -166,9 +161,7 @@ class SplitTimelines(beam.DoFn):
     def __init__(self, settings: ExampleGenSettings):
         self._settings = settings
 
-    def process(
-        self, element: tuple[int, Iterable[Ratings]], cuts: tuple[int, int] | None
-    ) -> Iterator[Any]:
+    def process(self, element: tuple[int, Iterable[Ratings]], cuts: tuple[int, int] | None) -> Iterator[Any]:
         """Emits (ratings, rows); counts and facts are side outputs."""
         grouped = timelines.group(Ratings.concatenate(list(element[1])))
         rows = list(timelines.split_rows(grouped, self._settings, cuts))

@@ -34,9 +34,7 @@ class Ratings:
 
     def take(self, rows: np.ndarray) -> Ratings:
         """The ratings of some rows, in that order."""
-        return Ratings(
-            self.user[rows], self.item[rows], self.rating[rows], self.timestamp[rows], self.position[rows]
-        )
+        return Ratings(self.user[rows], self.item[rows], self.rating[rows], self.timestamp[rows], self.position[rows])
 
     @staticmethod
     def concatenate(parts: list[Ratings]) -> Ratings:
@@ -127,9 +125,7 @@ def split_rows(
             yield from _temporal_rows(timelines.ratings.timestamp, start, stop, cuts, settings.temporal_targets)
 
 
-def _temporal_rows(
-    timestamp: np.ndarray, start: int, stop: int, cuts: tuple[int, int], targets: str
-) -> Iterator[Row]:
+def _temporal_rows(timestamp: np.ndarray, start: int, stop: int, cuts: tuple[int, int], targets: str) -> Iterator[Row]:
     eval_start, test_start = (start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts)
     if eval_start > start:
         yield Row(TRAIN, start, eval_start)
@@ -138,9 +134,7 @@ def _temporal_rows(
             yield Row(split, start, target, target)
 
 
-def temporal_cuts(
-    timestamps: np.ndarray, weights: np.ndarray, settings: ExampleGenSettings
-) -> tuple[int, int]:
+def temporal_cuts(timestamps: np.ndarray, weights: np.ndarray, settings: ExampleGenSettings) -> tuple[int, int]:
     """When the eval and the test period start.
 
     Args:

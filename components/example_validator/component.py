@@ -48,7 +48,9 @@ class Executor(stock.Executor):
 def _describe(split_uri: str) -> list[str]:
     """The anomalies in a split's folder, one line each."""
     anomalies = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(io_utils.get_only_uri_in_dir(split_uri)))
-    lines = [f"feature {name!r}: {info.description.rstrip('.')}" for name, info in sorted(anomalies.anomaly_info.items())]
+    lines = [
+        f"feature {name!r}: {info.description.rstrip('.')}" for name, info in sorted(anomalies.anomaly_info.items())
+    ]
     if anomalies.HasField("dataset_anomaly_info"):
         lines.append(f"whole split: {anomalies.dataset_anomaly_info.description.rstrip('.')}")
     return lines

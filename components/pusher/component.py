@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, component_spec, standard_artifacts
@@ -16,23 +14,21 @@ from components.pusher.executor import Executor
 class TFLitePusherSpec(component_spec.ComponentSpec):
     """Parameters, inputs and outputs of `TFLitePusher`."""
 
-    PARAMETERS: ClassVar[dict[str, Any]] = {
+    PARAMETERS = {
         "pipeline_name": component_spec.ExecutionParameter(type=str),
         "push_root": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS: ClassVar[dict[str, Any]] = {
+    INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "catalog": component_spec.ChannelParameter(type=ItemCatalog),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS: ClassVar[dict[str, Any]] = {
-        "pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)
-    }
+    OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
 
 
 class TFLitePusher(base_component.BaseComponent):

@@ -113,6 +113,7 @@ def write_version(
     evaluation = read_metrics(inputs["evaluation"].uri)["overall"]
     items = manifest.make_items(model_facts, inputs["catalog"].uri)
     test = artifact_utils.get_split_uri([inputs["examples"]], features.TEST)
+    files = [os.fsdecode(path) for path in fileio.glob(os.path.join(test, "*"))]
 
     progress.debug("converting the model to a %s file", settings.precision)
     loaded = tf.saved_model.load(saved_model)
@@ -129,11 +130,11 @@ def write_version(
 
     progress.debug("checking the file on the test split")
     recommender = Recommender.load(folder)
-    check = check_file(loaded, recommender, fileio.glob(os.path.join(test, "*")), settings.check_examples)
+    check = check_file(loaded, recommender, files, settings.check_examples)
     complain(check, evaluation, settings)
     latency = round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1)
     progress.info(
-        "%s file of %.2f MB: %.2f%% of the SavedModel's top 10, Recall@10 %.4f, %.0f µs",
+        "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f, %.0f µs",
         *(settings.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
         *(check.metrics["recall_at_10"], latency),
     )

@@ -84,7 +84,7 @@ def fit(
     best: tuple[float, int, list[np.ndarray]] = (-1.0, 0, [])
     step = 0
     for epoch in range(1, settings.max_epochs + 1):
-        losses = []
+        losses: list[tf.Tensor] = []
         for batch in batches.epoch(settings.seed + epoch):
             elapsed = (time.monotonic() - started) / (60 * settings.max_minutes)
             done = (epoch - 1 + len(losses) / batches.steps) / settings.max_epochs

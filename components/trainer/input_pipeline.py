@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -94,11 +95,8 @@ def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -
     offsets = random.integers(1, window + 1, len(starts) - 1)
     for start, stop, offset in zip(starts[:-1].tolist(), starts[1:].tolist(), offsets.tolist(), strict=True):
         last = stop - 1
-        if last - start <= window:
-            cuts = [start, last]
-        else:
-            cuts = [start, *range(start + offset, last, window), last]
-        windows += [(first, end) for first, end in zip(cuts[:-1], cuts[1:], strict=True) if end > first]
+        inner = range(start + offset, last, window) if last - start > window else ()
+        windows += [(first, end) for first, end in itertools.pairwise([start, *inner, last]) if end > first]
     return np.array(windows, np.int64).reshape(-1, 2)
 
 

@@ -47,7 +47,9 @@ def _item_features(inputs: dict[str, Any], settings: TransformSettings) -> tuple
     joined = _ragged(inputs[features.GENRES])
     names = tf.strings.split(joined.values, features.GENRE_SEPARATOR)
     names = tf.ragged.boolean_mask(names, names != "")
-    genres = names.with_values(_indices(names.values, tft.vocabulary(names.values, vocab_filename=features.GENRE_VOCABULARY)))
+    genres = names.with_values(
+        _indices(names.values, tft.vocabulary(names.values, vocab_filename=features.GENRE_VOCABULARY))
+    )
     genres = genres.to_tensor(features.PADDING, shape=(None, settings.genres_per_item))
     genres = tf.RaggedTensor.from_row_splits(
         tf.reshape(genres, [-1]), joined.row_splits * settings.genres_per_item, validate=False

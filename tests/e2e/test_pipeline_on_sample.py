@@ -1,4 +1,4 @@
-"""The whole pipeline on the synthetic sample, as a person runs it: commands, exit codes, and the pushed file's answers."""
+"""The whole pipeline on the synthetic sample, as a person runs it: exit codes, and the pushed file's answers."""
 
 from __future__ import annotations
 
@@ -75,8 +75,7 @@ def test_pushed_file_has_the_recall_that_it_says(folder, summary):
     """Ranks every user's last film with the client alone, from the raw ratings."""
     recommender = Recommender.load(folder / "serving" / "sample")
     hits = [
-        last in {found.item.id for found in recommender.recommend(history)}
-        for *history, last in timelines().values()
+        last in {found.item.id for found in recommender.recommend(history)} for *history, last in timelines().values()
     ]
     metrics = summary["artifact"]["metrics"]
     assert np.mean(hits) == pytest.approx(metrics["tflite"]["recall_at_10"], abs=1e-9)

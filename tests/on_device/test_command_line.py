@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import on_device
 from on_device.__main__ import main
 from on_device.recommender import Recommender
 from on_device.titles import suggest
@@ -50,6 +53,13 @@ def test_unknown_title(pushed_once: Path, capsys: pytest.CaptureFixture[str], ti
 def test_request_that_cannot_be_met(pushed_once: Path, capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
     assert main(["recommend", "--model", str(pushed_once), *option]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_runs_as_a_module_and_says_nothing_else(pushed_once: Path) -> None:
+    command = [sys.executable, "-m", "on_device", "recommend", "--model", str(pushed_once), "--json", "--k", "1"]
+    done = subprocess.run(command, cwd=Path(on_device.__file__).parents[1], capture_output=True, text=True, check=True)
+    assert [one["id"] for one in json.loads(done.stdout)] == ["1002"]
+    assert done.stderr == ""
 
 
 def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,10 @@ def test_overrides_win_over_the_file(tmp_path):
     [
         ("trainer: {encodr: cnn}", "trainer.encodr: unknown key; did you mean 'encoder'?"),
         ("trainr: {}", "trainr: unknown key; did you mean 'trainer'?"),
-        ("transform: {history_length: 0}", "transform.history_length: input should be greater than or equal to 1, not 0"),
+        (
+            "transform: {history_length: 0}",
+            "transform.history_length: input should be greater than or equal to 1, not 0",
+        ),
         (
             "trainer: {encoder: gru}",
             "trainer.encoder: input should be 'bow', 'cnn', 'lstm' or 'transformer', not 'gru'",

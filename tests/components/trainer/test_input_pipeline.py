@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_windows_cover_every_step_once(window, seed):
     starts = timelines().starts
     windows = make_windows(starts, window, np.random.default_rng(seed))
     steps = Counter(step for first, last in windows.tolist() for step in range(first, last))
-    wanted = [step for start, stop in zip(starts[:-1], starts[1:], strict=True) for step in range(start, stop - 1)]
+    wanted = [step for start, stop in itertools.pairwise(starts) for step in range(start, stop - 1)]
     assert steps == Counter(wanted)
     assert (windows[:, 1] - windows[:, 0]).max() <= window
 

@@ -70,7 +70,12 @@ def test_correction_makes_the_sampled_loss_an_estimate_of_the_full_one():
     sampled = [
         float(
             losses.sampled_softmax(
-                CONTEXTS[[i]], TABLE, targets[[i]], weights[[i]], draws, np.where(np.arange(7) == targets[i], 0, certain)
+                CONTEXTS[[i]],
+                TABLE,
+                targets[[i]],
+                weights[[i]],
+                draws,
+                np.where(np.arange(7) == targets[i], 0, certain),
             )
         )
         for i in range(3)

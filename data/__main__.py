@@ -1,0 +1,56 @@
+"""Lists the published datasets, or downloads one.
+
+python -m data --list
+python -m data ml-1m --cache DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from data.errors import DataError
+from data.quick_check import quick_check
+from data.registry import DATASETS, default_cache_dir, fetch
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m data", description="Lists the published datasets, or gets one.")
+    parser.add_argument("name", nargs="?", choices=DATASETS, metavar="NAME", help=", ".join(DATASETS))
+    parser.add_argument("--list", action="store_true", help="show the datasets, their size and their terms")
+    parser.add_argument("--cache", type=Path, default=default_cache_dir(), metavar="DIR", help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    if options.list or options.name is None:
+        _show_datasets(options.cache)
+        return 0
+    try:
+        fetched = fetch(options.name, options.cache, say=lambda line: print(line, file=sys.stderr))
+        quick_check(fetched.path)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted; run again to go on where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(fetched.path)
+    return 0
+
+
+def _show_datasets(cache_dir: Path) -> None:
+    table = Table("name", "size", "here", "readme and terms", box=None)
+    for dataset in DATASETS.values():
+        here = "yes" if (cache_dir / f"{dataset.name}.zip").is_file() else ""
+        table.add_row(dataset.name, f"{dataset.megabytes} MB", here, dataset.readme)
+    Console().print(table, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
