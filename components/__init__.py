@@ -1,0 +1,15 @@
+"""The steps of the pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    # TFX on Kubeflow Pipelines imports the artifact type by the name `components.ItemCatalog`. Lazily, since settings
+    # are imported from here too, and must not wait for TFX.
+    if name == "ItemCatalog":
+        from components.artifacts import ItemCatalog
+
+        return ItemCatalog
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

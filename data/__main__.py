@@ -10,9 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from data.errors import DataError
 from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
@@ -45,11 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show_datasets(cache_dir: Path) -> None:
-    table = Table("name", "size", "here", "readme and terms", box=None)
     for dataset in DATASETS.values():
-        here = "yes" if (cache_dir / f"{dataset.name}.zip").is_file() else ""
-        table.add_row(dataset.name, f"{dataset.megabytes} MB", here, dataset.readme)
-    Console().print(table, soft_wrap=True)
+        here = "here" if (cache_dir / f"{dataset.name}.zip").is_file() else ""
+        print(f"{dataset.name:15}  {dataset.megabytes:3} MB  {here:4}  {dataset.readme}")
 
 
 if __name__ == "__main__":

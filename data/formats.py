@@ -186,9 +186,7 @@ def _digest(stream: object) -> str:
 
 def _recognise_folder(folder: Path, name: str) -> Dataset:
     """The dataset in a folder, or in the only folder in it that has one."""
-    # macOS adds the folder __MACOSX to its zips, with a hidden shadow of every file.
-    inner = (child for child in folder.iterdir() if child.is_dir() and child.name != "__MACOSX")
-    candidates = [folder, *sorted(inner)]
+    candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
     for candidate in candidates:
         found = _recognise_files(candidate, name)
         if found is not None:
@@ -209,7 +207,8 @@ def _recognise_files(folder: Path, name: str) -> Dataset | None:
         columns = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
         movies = Table(folder / "u.item", "|", "latin-1", {ITEM: 0, TITLE: 1, YEAR: 2, GENRES: 5}, 24)
         return Dataset(name, Table(ratings, "\t", "utf-8", columns, 4), _if_there(movies), True)
-    if interactions := sorted(folder.glob("*.inter")):
+    # Names with a dot in front are left out: macOS puts a shadow ._NAME beside each file on other systems' disks.
+    if interactions := sorted(folder.glob("[!.]*.inter")):
         items = interactions[0].with_suffix(".item")
         table = _headed_table(interactions[0], (USER, ITEM, TIMESTAMP))
         found = _headed_table(items, (ITEM, TITLE), genre_separator=" ") if items.is_file() else None
@@ -218,7 +217,7 @@ def _recognise_files(folder: Path, name: str) -> Dataset | None:
         table = _headed_table(ratings, (USER, ITEM, TIMESTAMP))
         movielens = _header(ratings) == ["userid", "movieid", "rating", "timestamp"]
         return Dataset(name, table, _find_items(folder, ratings), movielens)
-    tables = [path for path in sorted(folder.glob("*.csv")) if path.name not in ("items.csv", "movies.csv")]
+    tables = [path for path in sorted(folder.glob("[!.]*.csv")) if path.name not in ("items.csv", "movies.csv")]
     if len(tables) == 1:
         return Dataset(name, _headed_table(tables[0], (USER, ITEM, TIMESTAMP)), _find_items(folder, tables[0]), False)
     return None

@@ -112,11 +112,10 @@ def read_ratings(dataset: Dataset, byte_range: ByteRange) -> RatingsChunk:
 
 
 def read_head(dataset: Dataset, content: bytes) -> RatingsChunk:
-    """Read the ratings in the first bytes of a file whose last line may be cut off."""
-    body = content[: content.rfind(b"\n") + 1] or content
-    start = body.find(b"\n") + 1 if dataset.ratings.header else 0
-    lines_before = 1 if dataset.ratings.header else 0
-    return _read_lines(dataset, start, body[start:], lines_before)
+    """Read the ratings in the first lines of a file."""
+    header = dataset.ratings.header
+    body = content.partition(b"\n")[2] if header else content
+    return _read_lines(dataset, len(content) - len(body), body, lines_before=int(header))
 
 
 def _lines(path: Path, byte_range: ByteRange) -> tuple[int, bytes]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PROGRESS_LOGGER = "recommender.progress"
 NAME_WIDTH = 20
+LOG_WIDTH = 120  # where the output is a file or a pipe
 
 
 @contextlib.contextmanager
@@ -44,7 +45,7 @@ def quiet(log_file: Path | None) -> Iterator[Console]:
     os.close(log)
     try:
         with os.fdopen(real_stdout, "w", buffering=1, closefd=False) as stream:
-            yield Console(file=stream, highlight=False)
+            yield Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

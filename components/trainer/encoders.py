@@ -12,9 +12,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from components.trainer.masking import FORBIDDEN
 from components.trainer.settings import TrainerSettings
-
-FORBIDDEN = -1e9  # a logit or a maximum that never wins
 
 
 def make_encoder(settings: TrainerSettings, history_length: int) -> keras.layers.Layer:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components import features
-
-FORBIDDEN = -1e9
+from components.trainer.masking import FORBIDDEN
 
 
 def full_softmax(contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from components import features
 from components.trainer.input_pipeline import Timelines
+from components.trainer.masking import FORBIDDEN
 from components.trainer.model import Recommender
 
-FORBIDDEN = -1e9
 BATCH = 256
 
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
+from components.trainer.masking import FORBIDDEN
 from components.trainer.model import Recommender
 
-FORBIDDEN = -1e9  # the score of what is never returned
 NO_ITEM = -1  # the index where fewer than `top_k` items remain
 LISTED = 10  # items listed by `rank`, for coverage
 
@@ -101,7 +101,7 @@ class ServingModel(tf.Module):
         encoded = self.encode_examples(examples)
         scores = self._unseen(self.scores(encoded["history"]), encoded["timeline"])
         # The vocabulary is in order of popularity, so there are no ties.
-        order = self._real_items - tf.range(self.size, dtype=tf.float32)
+        order = self._real_items - tf.range(self.size, dtype=tf.float32) / self.size
         by_popularity = self._unseen(tf.tile(order[None, :], [tf.shape(scores)[0], 1]), encoded["timeline"])
         listed = min(LISTED, self.size)
         return {

@@ -1,0 +1,193 @@
+"""Recognition of data, safe unpacking, fingerprints."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data.errors import DataError
+from data.formats import fingerprint, make_cache_dir, open_dataset, unpack
+from data.readers import ratings_ranges, read_items, read_ratings
+
+
+def rows(dataset) -> list[tuple[bytes, bytes, int]]:
+    chunks = [read_ratings(dataset, part) for part in ratings_ranges(dataset)]
+    assert not any(chunk.bad_rows for chunk in chunks)
+    return [
+        row
+        for chunk in chunks
+        for row in zip(chunk.user.tolist(), chunk.item.tolist(), chunk.timestamp.tolist(), strict=True)
+    ]
+
+
+EXPECTED = [(b"1", b"10", 978300760), (b"1", b"20", 978300761), (b"2", b"10", 978300762)]
+
+
+def test_every_shape_gives_the_same_ratings_and_items(shape, shapes, write, tmp_path) -> None:
+    dataset = open_dataset(write(shapes[shape]), tmp_path)
+    assert rows(dataset) == EXPECTED
+    toy_story, les_miserables = read_items(dataset)
+    assert (toy_story.id, toy_story.title, toy_story.year) == ("10", "Toy Story (1995)", 1995)
+    assert toy_story.genres == ("Animation", "Comedy")
+    assert (les_miserables.title, les_miserables.genres) == ("Misérables, Les (1935)", ("Drama",))
+
+
+def test_a_folder_one_level_down_and_a_zip_are_the_same_data(shape, shapes, write, write_zip, tmp_path) -> None:
+    plain = open_dataset(write(shapes[shape]), tmp_path)
+    nested = open_dataset(write(shapes[shape], "outer/inner").parent, tmp_path)
+    zipped = open_dataset(write_zip(shapes[shape], inside="inner/"), tmp_path / "cache")
+    assert rows(nested) == rows(zipped) == EXPECTED
+    assert fingerprint(plain) == fingerprint(nested) == fingerprint(zipped)
+
+
+def test_fingerprint_changes_with_either_file(shapes, write, tmp_path) -> None:
+    folder = write(shapes["ml-1m"])
+    before = fingerprint(open_dataset(folder, tmp_path))
+    with (folder / "ratings.dat").open("a") as stream:
+        stream.write("3::10::1::978300763\n")
+    changed_ratings = fingerprint(open_dataset(folder, tmp_path))
+    (folder / "movies.dat").write_text("10::Toy Story (1995)::Comedy\n")
+    assert len({before, changed_ratings, fingerprint(open_dataset(folder, tmp_path))}) == 3
+
+
+def test_datasets_and_errors_survive_pickling(shapes, write, tmp_path) -> None:
+    dataset = open_dataset(write(shapes["own"]), tmp_path)
+    assert pickle.loads(pickle.dumps(dataset)) == dataset
+    assert str(pickle.loads(pickle.dumps(DataError("x.csv, line 3: bad")))) == "x.csv, line 3: bad"
+
+
+@pytest.mark.parametrize(
+    "header", ["userId,movieId,ts", "USER,ITEM,TIME", "time;movie;user", '"user"\t"item_id"\t"ts"']
+)
+def test_column_names_of_own_tables(header: str, tmp_path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(header + "\n")
+    assert set(open_dataset(path, tmp_path).ratings.columns) == {"user", "item", "timestamp"}
+
+
+def test_a_file_with_a_movielens_header_in_a_folder_is_movielens_and_others_are_not(shapes, write, tmp_path) -> None:
+    assert open_dataset(write(shapes["ml-latest"], "a"), tmp_path).movielens
+    assert not open_dataset(write({"ratings.csv": "user,item,timestamp\nanna,x,5\n"}, "b"), tmp_path).movielens
+    assert not open_dataset(
+        write({"lastfm.inter": "user_id:token\titem_id:token\ttimestamp:float\n"}, "c"), ""
+    ).movielens
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"notes.txt": "x"}, "no ratings found among notes.txt; it should hold ratings.dat"),
+        ({"a.csv": "user,item,ts\n", "b.csv": "user,item,ts\n"}, "no ratings found among a.csv, b.csv"),
+        ({"log.csv": "user,thing,ts\n"}, "log.csv, line 1: no column for item in the header 'user,thing,ts'"),
+        ({"log.csv": ""}, "log.csv: an empty file; its first line should name the columns user, item, timestamp"),
+    ],
+)
+def test_unknown_shapes_are_named_in_one_line(files, message: str, write, tmp_path) -> None:
+    with pytest.raises(DataError) as caught:
+        open_dataset(write(files), tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shadow_files_of_macos_are_skipped(shape, shapes, write, tmp_path) -> None:
+    shadow = {f"._{name}": b"\x00\x05\x16\x07" for name in shapes[shape]}
+    assert rows(open_dataset(write(shapes[shape] | shadow), tmp_path)) == EXPECTED
+
+
+def test_a_zip_is_unpacked_once(shapes, write_zip, tmp_path) -> None:
+    archive, cache = write_zip(shapes["ml-1m"], inside="ml-1m/"), tmp_path / "cache"
+    folder = unpack(archive, cache)
+    (folder / "mark").touch()
+    assert unpack(archive, cache) == folder
+    assert (folder / "mark").exists()
+    assert list(cache.iterdir()) == [folder]
+    assert folder.name.startswith("given-") and len(folder.name) == len("given-") + 12
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt", "\\evil.txt", "C:\\evil.txt", "C:/evil"],
+)
+def test_a_zip_with_a_windows_path_is_refused(name: str, write_zip, tmp_path) -> None:
+    archive = write_zip({"ratings.dat": "1::1::1::1\n", name: "evil"})
+    with pytest.raises(DataError, match=r"refused: .*would be unpacked outside its folder"):
+        open_dataset(archive, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert not (tmp_path / "evil.txt").exists()
+
+
+def test_a_zip_with_a_link_is_refused(tmp_path) -> None:
+    archive = tmp_path / "link.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        link = zipfile.ZipInfo("ratings.dat")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        target.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match=r"'ratings\.dat' is a link"):
+        open_dataset(archive, tmp_path / "cache")
+
+
+def damage_content(archive: Path) -> None:
+    content = bytearray(archive.read_bytes())
+    content[60:64] = bytes(byte ^ 0xFF for byte in content[60:64])
+    archive.write_bytes(content)
+
+
+def damage_name(archive: Path) -> None:
+    """A name in the directory that claims to be UTF-8 and is not."""
+    content = bytearray(archive.read_bytes())
+    entry = content.find(b"PK\x01\x02")
+    content[entry + 9] |= 0x08
+    content[entry + 46] = 0xFF
+    archive.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [damage_content, damage_name])
+def test_a_corrupt_zip_leaves_nothing(damage: Callable[[Path], None], shapes, write_zip, tmp_path) -> None:
+    archive = write_zip(shapes["ml-1m"])
+    damage(archive)
+    with pytest.raises(DataError, match="a corrupt zip") as caught:
+        open_dataset(archive, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_interruption_while_unpacking_leaves_nothing(shapes, write_zip, tmp_path, monkeypatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    archive = write_zip(shapes["ml-1m"])
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extract", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            unpack(archive, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert rows(open_dataset(archive, tmp_path / "cache")) == EXPECTED
+
+
+def test_a_full_disk_is_not_blamed_on_the_zip(shapes, write_zip, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(DataError, match=r"cannot be unpacked .*No space left"):
+        unpack(write_zip(shapes["ml-1m"]), tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/cache: the cache folder cannot be written .*--cache-dir"):
+        make_cache_dir(tmp_path / "file" / "cache")
+
+
+def test_recognition_loads_neither_pyarrow_nor_tensorflow() -> None:
+    command = "import data.quick_check, sys; print([m for m in ('pyarrow', 'tensorflow', 'tfx') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

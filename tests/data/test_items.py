@@ -1,0 +1,95 @@
+"""Items: what the files of each shape leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from data.errors import DataError
+from data.formats import open_dataset
+from data.readers import Item, read_items
+
+FLAGS = ["0"] * 19
+
+
+@pytest.fixture
+def items_of(write, tmp_path) -> Callable[[str, str | bytes], list[Item]]:
+    """The items of an items file, read beside a ratings file of its shape."""
+    ratings = {
+        "movies.dat": {"ratings.dat": ""},
+        "u.item": {"u.data": ""},
+        "movies.csv": {"ratings.csv": "userId,movieId,rating,timestamp\n"},
+        "items.csv": {"log.csv": "user,item,timestamp\n"},
+        "ml-100k.item": {"ml-100k.inter": "user_id:token\titem_id:token\ttimestamp:float\n"},
+    }
+    return lambda name, content: read_items(open_dataset(write(ratings[name] | {name: content}), tmp_path))
+
+
+def test_no_items_file_is_no_items(write, tmp_path) -> None:
+    assert read_items(open_dataset(write({"ratings.dat": ""}), tmp_path)) == []
+
+
+def test_the_first_of_two_rows_for_an_item_wins(items_of) -> None:
+    assert items_of("movies.dat", "1::A (1990)::Drama\n1::B (1991)::War\n") == [Item("1", "A (1990)", ("Drama",), 1990)]
+
+
+def test_a_title_with_another_year_than_the_release_keeps_its_own(items_of) -> None:
+    row = "|".join(["1", "Kolya (1996)", "24-Jan-1997", "", "", *FLAGS])
+    assert items_of("u.item", row + "\n") == [Item("1", "Kolya (1996)", (), 1997)]
+
+
+def test_a_missing_release_date_leaves_the_year_of_the_title(items_of) -> None:
+    row = "|".join(["1", "Kolya (1996)", "", "", "", *FLAGS])
+    assert items_of("u.item", row + "\n") == [Item("1", "Kolya (1996)", (), 1996)]
+
+
+def test_every_genre_flag_has_its_name(items_of) -> None:
+    row = "|".join(["1", "unknown", "", "", "", *FLAGS[:-2], "1", "1", "a field too many"])
+    assert items_of("u.item", row + "\n") == [Item("1", "unknown", ("War", "Western"), None)]
+
+
+def test_recbole_years_may_be_blank_and_its_genres_have_spaces_between(items_of) -> None:
+    header = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+    assert items_of("ml-100k.item", header + "1\tOdd\t\tDrama Film-Noir\n2\tEven\t1995\t\n") == [
+        Item("1", "Odd", ("Drama", "Film-Noir"), None),
+        Item("2", "Even (1995)", (), 1995),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "year"),
+    [("A (1995) ", 1995), ("A (2006-2007)", None), ("A", None), ("A (1995) B", None), ("(9999)", None)],
+)
+def test_year_at_the_end_of_a_title(title: str, year: int | None, items_of) -> None:
+    assert items_of("movies.dat", f"1::{title}::Drama\n")[0].year == year
+
+
+def test_quoted_titles_may_hold_quotes_commas_and_line_ends(items_of) -> None:
+    content = 'movieId,title,genres\r\n1,"A ""b"", c",Drama\r\n2,"D\nE",War\r\n\r\n'
+    assert [item.title for item in items_of("movies.csv", content)] == ['A "b", c', "D\nE"]
+
+
+def test_titles_of_mixed_encodings_are_read_line_by_line(items_of) -> None:
+    content = b"item,title\nx,Caf\xc3\xa9\ny,Caf\xe9\nz,\x93Quoted\x94\n"
+    assert [item.title for item in items_of("items.csv", content)] == ["Café", "Café", "“Quoted”"]
+
+
+def test_lines_of_spaces_are_no_items(items_of) -> None:
+    assert len(items_of("items.csv", "item,title\nx,A\n   \n")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("item,title,genres\nx,A,Drama\ny,B\n", "items.csv, line 3: expected 3 fields with ',' between, found 2"),
+        ("item,title\n ,A\n", "items.csv, line 2: no item id"),
+        ('item,title\nx,"A\n' + "y,B\n" * 50_000, "look for a quote that is not closed"),
+        ("item,title\nx,A\rB\n", "items.csv, line 2: new-line character seen in unquoted field"),
+    ],
+)
+def test_bad_items_are_named_by_file_and_line(content: str, message: str, items_of) -> None:
+    with pytest.raises(DataError) as caught:
+        items_of("items.csv", content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

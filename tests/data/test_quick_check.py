@@ -1,0 +1,87 @@
+"""The look at data before anything slow starts."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from data.errors import DataError
+from data.quick_check import HEAD_BYTES, quick_check
+
+HEADER = "user,item,timestamp\n"
+
+
+def test_every_shape_passes_as_folder_and_as_zip(shape, shapes, write, write_zip) -> None:
+    name = "ml-100k" if shape == "recbole" else "given"  # RecBole's files bear the dataset's name.
+    assert quick_check(write(shapes[shape])) == name
+    assert quick_check(write_zip(shapes[shape], inside="inner/")) == "given"
+
+
+def test_a_zip_is_not_unpacked_whole(write_zip, tmp_path, monkeypatch) -> None:
+    archive = write_zip({"log.csv": HEADER + "anna,x,5\n" * 3_000_000})
+    monkeypatch.chdir(tmp_path)
+    started = time.perf_counter()
+    quick_check(archive)
+    assert time.perf_counter() - started < 1.0
+    assert os.listdir(tmp_path) == ["given.zip"]
+
+
+def test_what_is_wrong_in_a_zip_is_told_of_the_zip(write_zip) -> None:
+    archive = write_zip({"ratings.csv": "user,thing,timestamp\n"})
+    with pytest.raises(DataError) as caught:
+        quick_check(archive)
+    assert str(caught.value).startswith(f"{archive}/ratings.csv, line 1: no column for item")
+    archive = write_zip({"inner/notes.txt": "x"})
+    with pytest.raises(DataError) as caught:
+        quick_check(archive)
+    assert str(caught.value).startswith(f"{archive}: no ratings found among inner")
+
+
+def test_bad_rows_at_the_start_are_counted(write) -> None:
+    path = write({"log.csv": HEADER + "anna,x,soon\nbob,y\nann,x,5\n"}) / "log.csv"
+    with pytest.raises(DataError) as caught:
+        quick_check(path)
+    assert str(caught.value) == (
+        "log.csv, line 2: timestamp 'soon' is neither a number nor an ISO 8601 time: 'anna,x,soon' "
+        "(2 bad rows at its start); mend it, or skip up to N with --max-bad-rows N"
+    )
+    assert quick_check(path, max_bad_rows=2) == "log"
+
+
+def test_a_row_cut_off_by_the_end_of_the_look_is_not_bad(write, write_zip) -> None:
+    rows = HEADER + "anna,x,5\n" * (HEAD_BYTES // 9)
+    assert rows[HEAD_BYTES - 1] != "\n"
+    assert quick_check(write({"log.csv": rows})) == "given"
+    assert quick_check(write_zip({"log.csv": rows})) == "given"
+
+
+def test_a_last_row_without_a_line_end_counts(write) -> None:
+    with pytest.raises(DataError, match="line 3: timestamp 'soon'"):
+        quick_check(write({"log.csv": HEADER + "anna,x,5\nbob,y,soon"}))
+
+
+@pytest.mark.parametrize(
+    "files", [{"ratings.dat": ""}, {"log.csv": HEADER}, {"log.csv": HEADER.strip()}, {"log.csv": HEADER + "\n\n"}]
+)
+def test_no_ratings_at_all(files, write) -> None:
+    with pytest.raises(DataError, match=r"(ratings\.dat|log\.csv): no ratings in it"):
+        quick_check(write(files))
+
+
+def test_a_file_that_may_not_be_read_is_named(write, monkeypatch) -> None:
+    folder = write({"ratings.dat": "1::2::3::4\n"})
+
+    def refused(path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(DataError, match=r"ratings\.dat: cannot be read \(Permission denied\)"):
+        quick_check(folder)
+
+
+def test_a_text_file_named_zip(tmp_path) -> None:
+    (tmp_path / "ml-1m.zip").write_text("<html>404</html>")
+    with pytest.raises(DataError, match=r"ml-1m\.zip: not a zip file, or a truncated one; download it again"):
+        quick_check(tmp_path / "ml-1m.zip")

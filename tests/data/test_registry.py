@@ -1,0 +1,188 @@
+"""Downloads that go wrong, the wheel that stands in, and the command line."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data import registry
+from data.__main__ import main
+from data.errors import DataError
+from data.registry import DATASETS, Published, Unreachable, download, fetch
+
+NOBODY = "http://127.0.0.1:9"
+
+
+class PlainHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files whole: a range is ignored."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server's address and its folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(PlainHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+
+
+@pytest.fixture
+def content(shapes, write_zip) -> bytes:
+    return write_zip(shapes["ml-latest"], "source.zip").read_bytes()
+
+
+@pytest.fixture
+def no_wheel(monkeypatch) -> None:
+    def refuse(_: Path) -> Path:
+        raise Unreachable("no index")
+
+    monkeypatch.setattr(registry, "_from_wheel", refuse)
+
+
+def test_a_changing_dataset_is_checked_with_the_checksum_beside_it(served, content, tmp_path) -> None:
+    address, folder = served
+    (folder / "ml-latest-small.zip").write_bytes(content)
+    (folder / "ml-latest-small.zip.md5").write_text(f"MD5 (ml-latest-small.zip) = {hashlib.md5(content).hexdigest()}\n")
+    said: list[str] = []
+    found = fetch("ml-latest-small", tmp_path / "cache", said.append, address)
+    assert found.path.read_bytes() == content
+    assert said == []
+
+
+def test_a_page_in_place_of_the_checksum_is_not_believed(served, content, tmp_path, no_wheel) -> None:
+    address, folder = served
+    (folder / "ml-latest-small.zip").write_bytes(content)
+    (folder / "ml-latest-small.zip.md5").write_text("<html>Please log in to the network</html>")
+    said: list[str] = []
+    assert fetch("ml-latest-small", tmp_path / "cache", said.append, address).name == "sample"
+    assert "holds no checksum" in said[0]
+    assert not (tmp_path / "cache" / "ml-latest-small.zip").exists()
+
+
+def test_a_server_that_ignores_ranges_sends_all_again(served, content, tmp_path) -> None:
+    address, folder = served
+    (folder / "toy.zip").write_bytes(content)
+    (tmp_path / "toy.part").write_bytes(b"what came last time")
+    download(Published("toy", 1, hashlib.md5(content).hexdigest()), tmp_path / "toy.zip", address)
+    assert (tmp_path / "toy.zip").read_bytes() == content
+
+
+def test_both_checksums_count(served, content, tmp_path) -> None:
+    address, folder = served
+    (folder / "toy.zip").write_bytes(content)
+    with pytest.raises(DataError, match="does not have the published sha256"):
+        download(Published("toy", 1, hashlib.md5(content).hexdigest(), "0" * 64), tmp_path / "toy.zip", address)
+    assert not list(tmp_path.glob("toy.*"))
+
+
+def test_a_missing_file_is_unreachable(served, tmp_path) -> None:
+    with pytest.raises(Unreachable, match="HTTP 404"):
+        download(Published("toy", 1, "0" * 32), tmp_path / "toy.zip", served[0])
+    assert not list(tmp_path.glob("toy.*"))
+
+
+def test_an_answer_that_is_not_http_is_unreachable(tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(Unreachable, match="SSH-2"):
+            download(
+                Published("toy", 1, "0" * 32), tmp_path / "toy.zip", f"http://127.0.0.1:{listener.getsockname()[1]}"
+            )
+        thread.join(5)
+
+
+@pytest.fixture
+def fake_pip(monkeypatch, shapes) -> list[list[str]]:
+    """Stands in for pip: writes the wheel; keeps the commands and what pip was asked to install."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append([*command, Path(command[command.index("--requirement") + 1]).read_text()])
+        wheel = Path(command[command.index("--dest") + 1]) / "recbole-1.2.1-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("recbole/__init__.py", "raise SystemExit")
+            for name, content in shapes["recbole"].items():
+                archive.writestr(f"recbole/dataset_example/ml-100k/{name}", content)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
+    monkeypatch.delenv("UV_INDEX_URL", raising=False)
+    return commands
+
+
+def test_movielens_100k_is_taken_out_of_the_wheel(fake_pip, tmp_path) -> None:
+    said: list[str] = []
+    found = fetch("ml-1m", tmp_path, said.append, NOBODY)
+    assert found.name == "ml-100k"
+    assert sorted(path.name for path in found.path.iterdir()) == ["ml-100k.inter", "ml-100k.item"]
+    assert len(said) == 1 and "taking MovieLens 100K from the package recbole==1.2.1 instead of ml-1m" in said[0]
+    assert fetch("ml-1m", tmp_path, said.append, NOBODY) == found
+    (command,) = fake_pip  # The second time it was there.
+    assert command[:4] == [sys.executable, "-m", "pip", "download"]
+    assert {"--no-deps", "--require-hashes", "--only-binary=:all:"} <= set(command)
+    assert command[-1] == f"recbole==1.2.1 --hash=sha256:{registry.WHEEL_SHA256}\n"
+    assert [path for path in tmp_path.iterdir() if path != found.path] == []
+
+
+def test_the_index_that_uv_uses_is_passed_on(fake_pip, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:9/simple")
+    fetch("ml-100k", tmp_path, lambda _: None, NOBODY)
+    assert fake_pip[0][-3:-1] == ["--index-url", "http://127.0.0.1:9/simple"]
+
+
+def test_pip_that_fails_is_quoted(monkeypatch, tmp_path) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "WARNING: x\nERROR: No matching distribution found\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    said: list[str] = []
+    assert fetch("ml-1m", tmp_path, said.append, NOBODY).name == "sample"
+    assert "ERROR: No matching distribution found" in said[1] and "WARNING" not in said[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_names_every_dataset_with_its_terms(capsys, tmp_path) -> None:
+    (tmp_path / "ml-1m.zip").touch()
+    assert main(["--list", "--cache", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(DATASETS)
+    assert [line.split()[0] for line in lines if " here " in line] == ["ml-1m"]
+    assert all("-README." in line for line in lines)
+
+
+def test_the_command_line_prints_the_path(served: tuple[str, Path], content: bytes, tmp_path, capsys) -> None:
+    (tmp_path / "ml-32m.zip").write_bytes(content)
+    assert main(["ml-32m", "--cache", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'ml-32m.zip'}\n"
+
+
+def test_what_is_in_the_cache_is_checked(tmp_path, capsys) -> None:
+    (tmp_path / "ml-1m.zip").write_bytes(b"x")
+    assert main(["ml-1m", "--cache", str(tmp_path)]) == 2
+    message = f"error: {tmp_path / 'ml-1m.zip'}: not a zip file, or a truncated one; download it again\n"
+    assert capsys.readouterr().err == message

@@ -1,0 +1,57 @@
+"""The synthetic sample holds what a sequence model can learn."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+
+import pytest
+
+from data.formats import open_dataset
+from data.quick_check import quick_check
+from data.readers import ratings_ranges, read_items, read_ratings
+from data.registry import SAMPLE
+
+
+@pytest.fixture(scope="module")
+def timelines() -> list[list[bytes]]:
+    """The items of each user, oldest first."""
+    dataset = open_dataset(SAMPLE, "")
+    (part,) = ratings_ranges(dataset)
+    chunk = read_ratings(dataset, part)
+    assert not chunk.bad_rows
+    found: dict[bytes, list[tuple[int, int, bytes]]] = collections.defaultdict(list)
+    for user, time, position, item in zip(
+        chunk.user.tolist(), chunk.timestamp.tolist(), chunk.position.tolist(), chunk.item.tolist(), strict=True
+    ):
+        found[user].append((time, position, item))
+    return [[item for _, _, item in sorted(rows)] for rows in found.values()]
+
+
+def test_it_is_small_and_whole(timelines) -> None:
+    assert quick_check(SAMPLE) == "sample"
+    assert sum(path.stat().st_size for path in SAMPLE.iterdir()) < 200_000
+    items = read_items(open_dataset(SAMPLE, ""))
+    assert len({item.title for item in items}) == len(items)
+    assert all(item.genres and item.year for item in items)
+    assert {item for timeline in timelines for item in timeline} <= {item.id.encode() for item in items}
+    assert all(len(set(timeline)) == len(timeline) for timeline in timelines)
+
+
+def test_what_follows_an_item_says_more_than_what_is_popular(timelines) -> None:
+    popular: collections.Counter[bytes] = collections.Counter()
+    following: dict[bytes, collections.Counter[bytes]] = collections.defaultdict(collections.Counter)
+    for *history, _ in timelines:
+        popular.update(history)
+        for before, after in itertools.pairwise(history):
+            following[before][after] += 1
+
+    def recall_at_10(counts_after: dict[bytes, collections.Counter[bytes]]) -> float:
+        hits = 0
+        for *history, target in timelines:
+            counts = counts_after.get(history[-1], popular)
+            unseen = [item for item in sorted(popular, key=lambda item: -counts[item]) if item not in history]
+            hits += target in unseen[:10]
+        return hits / len(timelines)
+
+    assert recall_at_10(following) > 2 * recall_at_10({})

@@ -1,0 +1,51 @@
+"""A run that is killed inside a step, whichever it is, and started again, ends well and pushes once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pipeline import steps
+
+ROOT = Path(__file__).parents[2]
+KILLED_IN = (
+    *(steps.EXAMPLE_GEN, steps.STATISTICS_GEN, steps.TRANSFORM),
+    *(steps.TRAINER, steps.EVALUATOR, steps.PUSHER),
+)
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    places = ["--output", str(folder / "output"), "--serving-dir", str(folder / "serving")]
+    command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(ROOT / "data" / "sample"), *places]
+    command += ["--config", str(ROOT / "configs" / "sample.yaml"), "--max-epochs", "6"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+
+
+def test_killed_in_every_step_and_started_again(tmp_path):
+    moments = random.Random(5)
+    for step in KILLED_IN:
+        process = start(tmp_path)
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.split()[:2] == [step, "running"]:
+                break
+        else:
+            raise AssertionError(f"{step} never ran:\n{''.join(lines)}")
+        time.sleep(moments.uniform(0, 1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL, f"{step} ended before it was killed"
+
+    process = start(tmp_path)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    pushed = tmp_path / "serving" / "sample"
+    assert [path.name for path in pushed.iterdir() if path.is_dir()] == ["1"]
+    assert (pushed / "latest").read_text(encoding="utf-8").strip() == "1"
