@@ -148,6 +148,11 @@ def test_bad_rows_of_own_data(line: str, reason: str, own) -> None:
     assert len(chunk.user) == 1
 
 
+def test_a_field_larger_than_csv_allows_is_a_bad_row(own) -> None:
+    dataset = own(OWN_HEADER + "x" * 140_000 + ",b,1,soon\n")
+    assert [bad.reason for bad in read(dataset).bad_rows] == ["field larger than field limit (131072)"]
+
+
 def test_files_without_ratings(ml_1m, own) -> None:
     assert ratings_ranges(ml_1m("")) == []
     assert ratings_ranges(own(OWN_HEADER)) == ratings_ranges(own(OWN_HEADER.strip())) == []

@@ -41,6 +41,14 @@ def summary(folder: Path, first: subprocess.CompletedProcess[str]) -> dict:
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
+def broken_copy(folder: Path, extra: str) -> Path:
+    """The sample with more rows."""
+    folder.mkdir()
+    (folder / "movies.dat").write_bytes((SAMPLE / "movies.dat").read_bytes())
+    (folder / "ratings.dat").write_bytes((SAMPLE / "ratings.dat").read_bytes() + extra.encode())
+    return folder
+
+
 def timelines() -> dict[str, list[str]]:
     """Every user's film ids, oldest first, read in the plainest way."""
     rows = [line.split("::") for line in (SAMPLE / "ratings.dat").read_text(encoding="latin-1").splitlines()]
@@ -128,11 +136,8 @@ def test_weak_model_is_not_pushed(folder, summary):
 
 
 def test_bad_rows_stop_the_run_with_one_line(folder, summary, tmp_path):
-    broken = tmp_path / "broken"
-    broken.mkdir()
     text = (SAMPLE / "ratings.dat").read_text(encoding="latin-1")
-    (broken / "ratings.dat").write_text(text + "1::2::9::978300000\n", encoding="latin-1")
-    (broken / "movies.dat").write_bytes((SAMPLE / "movies.dat").read_bytes())
+    broken = broken_copy(tmp_path / "broken", "1::2::9::978300000\n")
     done = run(folder, "--data", str(broken))
     line = text.count("\n") + 1
     assert done.returncode == 1
@@ -143,3 +148,37 @@ def test_bad_rows_stop_the_run_with_one_line(folder, summary, tmp_path):
 def test_history_buckets():
     wanted = {0: "0", 1: "1", 2: "2-4", 4: "2-4", 5: "5-9", 19: "10-19", 20: "20-49", 199: "50-199", 5000: "200+"}
     assert {length: history_bucket(length) for length in wanted} == wanted
+
+
+def test_anomaly_stops_the_run_and_is_named(folder, summary, tmp_path):
+    year_2286 = 9_980_000_000
+    data = broken_copy(tmp_path / "future", "".join(f"1::{film}::3::{year_2286}\n" for film in range(1, 151)))
+    done = run(folder, "--data", str(data))
+    assert done.returncode == 1
+    assert "✗ ExampleValidator" in done.stdout and "Transform" not in done.stdout
+    error = next(line for line in done.stdout.splitlines() if line.startswith("error:"))
+    assert "data/schema.pbtxt" in error and "'timestamp'" in error and "test split" in error
+
+
+def test_top_k_over_the_catalogue(folder, summary):
+    done = run(folder, "--top-k", "5000")
+    assert done.returncode == 1
+    assert "error: trainer.top_k 5,000 is over the catalogue of 150 items; choose 150 or less" in done.stdout
+
+
+def test_partial_run_ends_where_it_is_told(folder, summary):
+    done = run(folder, "--to-node", "Transform", "--no-cache")
+    assert done.returncode == 4
+    assert "✓ Transform" in done.stdout and "Trainer" not in done.stdout
+
+
+def test_temporal_split_and_unknown_films(folder, summary, tmp_path):
+    """Nobody trains on what came after the cut; bad rows are skipped up to the limit; films without a title are told."""
+    rows = [f"1::{film}::3::{979_000_000 + film}" for film in (900, 901)] + ["1::2::3"]
+    data = broken_copy(tmp_path / "more", "\n".join(rows) + "\n")
+    done = run(folder, "--data", str(data), "--split", "temporal", "--max-bad-rows", "1", "--to-node", "Transform")
+    assert done.returncode == 4, done.stdout
+    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["data"]
+    assert len(told["bad_rows"]) == 1 and told["bad_rows"][0].startswith("ratings.dat, line ")
+    assert told["unknown_items"] == 2
+    assert 0 < told["split"]["test"] < told["split"]["train"]
