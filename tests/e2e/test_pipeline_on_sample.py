@@ -82,9 +82,7 @@ def test_data_is_counted(summary):
 def test_pushed_file_has_the_recall_that_it_says(folder, summary):
     """Ranks every user's last film with the client alone, from the raw ratings."""
     recommender = Recommender.load(folder / "serving" / "sample")
-    hits = [
-        last in {found.item.id for found in recommender.recommend(history)} for *history, last in timelines().values()
-    ]
+    hits = [last in {found.id for found in recommender.recommend(history)} for *history, last in timelines().values()]
     metrics = summary["artifact"]["metrics"]
     assert np.mean(hits) == pytest.approx(metrics["tflite"]["recall_at_10"], abs=1e-9)
     assert metrics["tflite"]["recall_at_10"] == pytest.approx(metrics["saved_model"]["recall_at_10"], rel=0.01)
@@ -111,11 +109,11 @@ def test_popularity_metrics_agree_with_counting(summary):
 def test_never_returns_what_was_seen(folder, summary):
     recommender = Recommender.load(folder / "serving" / "sample")
     for history in list(timelines().values())[:50]:
-        found = recommender.recommend(history, k=recommender.model.top_k)
-        assert not {r.item.id for r in found} & set(history)
+        found = recommender.recommend(history, k=recommender.top_k)
+        assert not {r.id for r in found} & set(history)
         scores = [r.score for r in found]
         assert scores == sorted(scores, reverse=True)
-    counts = [r.item.count for r in recommender.recommend([])]
+    counts = [recommender.find(r.id).count for r in recommender.recommend([])]
     assert counts == sorted(counts, reverse=True) and counts[0] == max(item.count for item in recommender.items)
 
 
@@ -173,7 +171,7 @@ def test_partial_run_ends_where_it_is_told(folder, summary):
 
 
 def test_temporal_split_and_unknown_films(folder, summary, tmp_path):
-    """Nobody trains on what came after the cut; bad rows are skipped up to the limit; films without a title are told."""
+    """Bad rows are skipped up to the limit, and films without a title are counted."""
     rows = [f"1::{film}::3::{979_000_000 + film}" for film in (900, 901)] + ["1::2::3"]
     data = broken_copy(tmp_path / "more", "\n".join(rows) + "\n")
     done = run(folder, "--data", str(data), "--split", "temporal", "--max-bad-rows", "1", "--to-node", "Transform")
