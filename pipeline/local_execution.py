@@ -12,14 +12,13 @@ from typing import Protocol
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from ml_metadata.proto.metadata_store_pb2 import Artifact
 from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
-
-Artifact = metadata_store_pb2.Artifact
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,7 @@ def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
     return ranks
 
 
+@functools.lru_cache(maxsize=1)  # Traced once, not once an epoch.
 def make_scorer(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
     """A compiled function: histories int32 [B, N] -> scores float32 [B, V]."""
 

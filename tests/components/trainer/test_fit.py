@@ -68,3 +68,36 @@ def test_histories_are_read_whatever_stands_between_their_items():
         same, same_length = model.read_out(np.array([other], np.int32), table)
         np.testing.assert_allclose(same, plain, rtol=1e-5)
         assert same_length.numpy() == length.numpy() == [2]
+
+
+def cycles(users: int = 40, films: int = 12, length: int = 9) -> Timelines:
+    """Everybody goes round in the same circle, so that the next item is certain."""
+    first = np.arange(users) % films
+    rows = (first[:, None] + np.arange(length + 1)) % films + 2
+    empty = np.zeros(0, np.int32)
+    return Timelines(
+        rows[:, :length].ravel().astype(np.int32),
+        np.arange(users + 1) * length,
+        rows[:, length - 4 : length].astype(np.int32),
+        rows[:, length].astype(np.int32),
+        empty.reshape(0, 1),
+        empty,
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "loss"),
+    [
+        *((name, "full_softmax") for name in ("bow", "cnn", "lstm", "transformer")),
+        ("transformer", "sampled_softmax"),
+    ],
+)
+def test_every_encoder_and_loss_learns_a_circle(encoder, loss):
+    settings = TrainerSettings(
+        **{"encoder": encoder, "loss": loss, "dimension": 16, "blocks": 1, "dropout": 0.0, "negatives": 6},
+        **{"batch_positions": 64, "window": 2, "max_epochs": 12, "patience": 12, "learning_rate": 0.05, "top_k": 3},
+    )
+    data = cycles()
+    model = Recommender(settings, 4, np.bincount(data.items, minlength=14))
+    fitted = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.0, 0.0))
+    assert fitted.history[-1].loss < 0.5 * fitted.history[0].loss
