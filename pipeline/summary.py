@@ -77,6 +77,8 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None) -> No
             f"{data['items']:,} items{_leavings(data)}"
         )
     if "metrics" in summary:
+        examples = summary["metrics"]["examples"]
+        console.print(f"[bold]Quality[/bold]   {examples:,} targets of the test split, ranked among all unseen items")
         console.print(_metrics_table(summary))
     if gate := summary.get("gate"):
         verdict = "[green]blessed[/green]" if gate["blessed"] else "[red]not blessed[/red]"
@@ -112,9 +114,7 @@ def _leavings(data: dict[str, Any]) -> str:
 
 def _metrics_table(summary: dict[str, Any]) -> Table:
     metrics = summary["metrics"]
-    table = Table(
-        title=f"Test split, {metrics['examples']:,} users' next item, ranked among all items", title_justify="left"
-    )
+    table = Table()
     table.add_column("")
     columns = {"model": metrics["model"], "popularity list": metrics["popularity"]}
     if artifact := summary.get("artifact"):

@@ -96,7 +96,7 @@ class Recurrent(layers.Layer):
 
 
 class Transformer(layers.Layer):
-    """Pre-norm self-attention blocks with a learned bias by distance; looks back N items.
+    """Pre-norm self-attention blocks with a learned bias by distance; each block looks back N items.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
     bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in

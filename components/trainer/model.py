@@ -45,6 +45,7 @@ class Recommender(keras.Model):
         self.encoder = make_encoder(settings, history_length)
         self.input_dropout = keras.layers.Dropout(settings.dropout)
         self._log_expected, self._cumulative = _negative_distribution(counts, settings)
+        self._negatives_seed = keras.random.SeedGenerator(settings.seed)
         self.item_tower.build()
         self(tf.zeros([1, 2], tf.int32))
 
@@ -83,7 +84,8 @@ class Recommender(keras.Model):
         weights = tf.cast(flat >= features.FIRST_INDEX, tf.float32)
         if self.settings.loss == "full_softmax":
             return losses.full_softmax(contexts, table, flat, weights)
-        draws = tf.random.uniform([self.settings.negatives])
+        # Not tf.random.uniform: in an XLA-compiled step it heeds no seed.
+        draws = keras.random.uniform([self.settings.negatives], seed=self._negatives_seed)
         negatives = tf.searchsorted(self._cumulative, draws, side="right") + features.FIRST_INDEX
         return losses.sampled_softmax(contexts, table, flat, weights, negatives, self._log_expected)
 

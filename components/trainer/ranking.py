@@ -55,12 +55,15 @@ def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)  # Traced once, not once an epoch.
 def make_scorer(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
-    """A compiled function: histories int32 [B, N] -> scores float32 [B, V]."""
+    """A compiled function: histories int32 [B, N] -> scores float32 [B, V]; by popularity where a history is empty."""
 
     @tf.function(reduce_retracing=True)
     def scores_of(histories: tf.Tensor) -> tf.Tensor:
         table = model.item_tower.table()
-        contexts, _ = model.read_out(histories, table)
-        return tf.matmul(contexts, table, transpose_b=True)
+        contexts, length = model.read_out(histories, table)
+        scores = tf.matmul(contexts, table, transpose_b=True)
+        # The vocabulary is in order of popularity.
+        by_popularity = -tf.range(table.shape[0], dtype=tf.float32) / table.shape[0]
+        return tf.where(length[:, None] > 0, scores, by_popularity)
 
     return scores_of

@@ -121,7 +121,9 @@ class ServingModel(tf.Module):
 
     def _rank(self, scores: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         own = tf.gather(scores, targets, batch_dims=1)
-        ahead = tf.reduce_sum(tf.cast(scores > own[:, None], tf.float32), axis=1)
+        # Items of equal score stand in the order in which top_k lists them: without a history many are equally popular.
+        tied = (scores == own[:, None]) & (tf.range(self.size) < targets[:, None])
+        ahead = tf.reduce_sum(tf.cast((scores > own[:, None]) | tied, tf.float32), axis=1)
         return tf.where(own > FORBIDDEN / 2, ahead, tf.cast(self.size, tf.float32))
 
     def signatures(self) -> dict[str, Any]:
