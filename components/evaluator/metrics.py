@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
+
+from components import features
 
 RECALL_AT = (1, 5, 10, 50)
 CUT = 10  # of NDCG, coverage and the lift over the popularity list
@@ -76,7 +79,9 @@ class RankingSums:
                 self.hits[name] += [rank < k for k in RECALL_AT]
                 self.gains[name] += 1 / math.log2(rank + 2) if rank < CUT else 0.0
                 self.reciprocals[name] += 1 / (rank + 1)
-            self.listed[name].update(np.ravel(outputs[ids_key])[:CUT].tolist())
+            ids = np.ravel(outputs[ids_key])[:CUT]
+            # A catalogue of fewer items than the list has fills it with what is no item.
+            self.listed[name].update(ids[ids >= features.FIRST_INDEX].tolist())
 
     def merge(self, other: RankingSums) -> None:
         """Add the sums of other examples."""
@@ -131,7 +136,10 @@ class RankingCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: RankingSums) -> dict[metric_types.MetricKey, float]:
         """The metrics by key; `example_weighted` is as in the keys of thresholds."""
+        values = accumulator.metrics()
+        if self._model_name:  # Named where two models are compared: TFMA fails any change from exactly zero, gains too.
+            values[f"recall_at_{CUT}"] = max(values[f"recall_at_{CUT}"], sys.float_info.min)
         return {
             metric_types.MetricKey(name, model_name=self._model_name, example_weighted=None): value
-            for name, value in accumulator.metrics().items()
+            for name, value in values.items()
         }

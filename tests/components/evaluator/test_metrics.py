@@ -84,6 +84,15 @@ def test_lift_is_finite_where_the_popularity_list_never_hits():
     assert 1 < sums.metrics()["recall_at_10_lift"] < math.inf
 
 
+def test_a_list_longer_than_the_catalogue_covers_it_once():
+    sums = RankingSums()
+    filled_up = np.int32([4, 2, 3, 0, 1, -1])  # PADDING, UNKNOWN and no item
+    ranks = {"target_rank": np.float32([0]), "popularity_rank": np.float32([1])}
+    sums.add({**ranks, "top_ids": filled_up, "popularity_top_ids": filled_up, "num_items": np.int32([3])})
+    assert sums.metrics()["coverage_at_10"] == 1
+    assert sums.metrics()["popularity_coverage_at_10"] == 1
+
+
 def test_the_gate_has_three_parts_on_the_whole_split():
     config = make_eval_config(GateSettings(min_recall_at_10=0.2, min_lift_over_popularity=3, max_regression=0.05))
     thresholds = config.metrics_specs[0].per_slice_thresholds

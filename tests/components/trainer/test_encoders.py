@@ -13,9 +13,9 @@ ENCODERS = ("bow", "cnn", "lstm", "transformer")
 LENGTH, DIMENSION, HISTORY = 12, 8, 5
 
 
-def encode(name: str, history_length: int = HISTORY):
+def encode(name: str, history_length: int = HISTORY, blocks: int = 1):
     tf.random.set_seed(1)
-    encoder = make_encoder(TrainerSettings(encoder=name, dimension=DIMENSION, blocks=1), history_length)
+    encoder = make_encoder(TrainerSettings(encoder=name, dimension=DIMENSION, blocks=blocks), history_length)
     encoder(tf.zeros([1, LENGTH, DIMENSION]))
     random = np.random.default_rng(7)
     encoder.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in encoder.weights])
@@ -46,6 +46,18 @@ def test_one_block_looks_back_over_the_history_alone(name, window):
     difference = np.abs(encoder(window) - encoder(changed)).max(axis=(0, 2))
     assert (difference[4 : 4 + HISTORY] > 1e-4).all()
     np.testing.assert_allclose(difference[4 + HISTORY :], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+@pytest.mark.parametrize("history_length", [1, 2, 3, 4, 7])
+def test_convolutions_look_back_over_the_history_alone(blocks, history_length, window):
+    encoder = encode("cnn", history_length, blocks)
+    changed = window.copy()
+    changed[:, 4] = 2 * changed[:, 0] + 50  # far enough to be the maximum that is pooled
+    difference = np.abs(encoder(window) - encoder(changed)).max(axis=(0, 2))
+    assert difference[4 + history_length - 1] > 1e-4
+    np.testing.assert_allclose(difference[4 + history_length :], 0, atol=1e-5)
+    np.testing.assert_allclose(difference[:4], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7])

@@ -101,3 +101,32 @@ def test_every_encoder_and_loss_learns_a_circle(encoder, loss):
     model = Recommender(settings, 4, np.bincount(data.items, minlength=14))
     fitted = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.0, 0.0))
     assert fitted.history[-1].loss < 0.5 * fitted.history[0].loss
+
+
+@pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])
+def test_the_same_seed_gives_the_same_model(loss):
+    settings = SETTINGS.model_copy(update={"loss": loss, "negatives": 3, "dropout": 0.3, "max_epochs": 3})
+    data = tiny()[1]
+
+    def losses(seed: int) -> list[float]:
+        model, _ = tiny(settings.model_copy(update={"seed": seed}))
+        return [epoch.loss for epoch in fitting.fit(model, data, data).history]
+
+    assert losses(1) == losses(1)
+    assert losses(1) != losses(2)
+
+
+def test_stops_when_the_time_is_over():
+    model, data = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
+    fitted = fitting.fit(model, data, data)
+    assert len(fitted.history) == fitted.best_epoch == 1
+    assert np.isfinite(fitted.history[0].loss)
+
+
+def test_an_empty_history_is_ranked_by_popularity():
+    model, data = tiny()
+    targets = np.arange(2, 7, dtype=np.int32)
+    empty = Timelines(
+        data.items[:0], np.zeros(6, np.int64), np.zeros((5, 4), np.int32), targets, data.genres, data.years
+    )
+    assert target_ranks(model, empty).tolist() == [0, 1, 2, 3, 4]

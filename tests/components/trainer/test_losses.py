@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from components.trainer import losses
+from components.trainer.model import _negative_distribution
+from components.trainer.settings import TrainerSettings
 
 RANDOM = np.random.default_rng(1)
 CONTEXTS = RANDOM.normal(size=(4, 3)).astype(np.float32)
@@ -81,3 +84,14 @@ def test_correction_makes_the_sampled_loss_an_estimate_of_the_full_one():
         for i in range(3)
     ]
     np.testing.assert_allclose(np.mean(sampled), full_by_hand(), rtol=0.02)
+
+
+@pytest.mark.parametrize(("power", "share"), [(0.0, [1 / 3, 1 / 3, 1 / 3]), (0.5, [4 / 7, 2 / 7, 1 / 7]), (1.0, None)])
+def test_negatives_are_drawn_as_the_correction_says(power, share):
+    share = share or [16 / 21, 4 / 21, 1 / 21]
+    settings = TrainerSettings(loss="sampled_softmax", negatives=10, negative_power=power)
+    log_expected, cumulative = _negative_distribution(np.array([0, 0, 16, 4, 1]), settings)
+    np.testing.assert_allclose(log_expected, [0, 0, *np.log(10 * np.array(share))], rtol=1e-5, atol=1e-6)
+    draws = np.linspace(0, 1, 100_000, endpoint=False, dtype=np.float32)
+    drawn = np.bincount(tf.searchsorted(cumulative, draws, side="right"), minlength=3)
+    np.testing.assert_allclose(drawn / len(draws), share, atol=1e-4)

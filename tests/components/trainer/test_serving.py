@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from components import features
 from components.pusher.convert import convert
+from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
+from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
 from components.trainer.settings import EncoderName, TrainerSettings
 from on_device.tflite_model import TFLiteModel
@@ -36,6 +38,12 @@ class FakeTransformOutput:
             }
 
         return transform
+
+
+def serialize(timeline: list[int], target: int) -> bytes:
+    values = {features.ITEM_ID: timeline, features.TARGET_ID: [target]}
+    feature = {k: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for k, v in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
@@ -96,11 +104,7 @@ def test_rank_agrees_with_a_brute_force(saved):
     random = np.random.default_rng(6)
     rows = [random.permutation(SIZE - 2)[: random.integers(0, 12)] + 2 for _ in range(30)]
     targets = [int(random.integers(1, SIZE)) for _ in rows]
-    examples = []
-    for row, target in zip(rows, targets, strict=True):
-        values = {features.ITEM_ID: row.tolist(), features.TARGET_ID: [target]}
-        feature = {k: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for k, v in values.items()}
-        examples.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    examples = [serialize(row.tolist(), target) for row, target in zip(rows, targets, strict=True)]
     found = {key: value.numpy() for key, value in saved.loaded.signatures["rank"](examples=examples).items()}
     table = np.asarray(saved.model.item_tower.table())
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
@@ -116,6 +120,31 @@ def test_rank_agrees_with_a_brute_force(saved):
             assert found["target_rank"][number] == found["popularity_rank"][number] == SIZE
         assert found["popularity_top_ids"][number].tolist() == unseen[:10]
     assert set(found["num_items"].tolist()) == {SIZE - 2}
+
+
+def test_early_stopping_ranks_as_the_saved_model_does(saved):
+    random = np.random.default_rng(9)
+    rows = [random.permutation(SIZE - 2)[: random.integers(0, 12)].astype(np.int32) + 2 for _ in range(40)]
+    targets = random.integers(1, SIZE, len(rows)).astype(np.int32)
+    histories = np.zeros((len(rows), HISTORY), np.int32)
+    for history, row in zip(histories, rows, strict=True):
+        history[: len(row[-HISTORY:])] = row[-HISTORY:]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    none = np.zeros(0, np.int32)
+    data = Timelines(np.concatenate(rows), starts, histories, targets, none.reshape(0, 1), none)
+    examples = [serialize(row.tolist(), int(target)) for row, target in zip(rows, targets, strict=True)]
+    answer = saved.loaded.signatures["rank"](examples=tf.constant(examples))
+    assert target_ranks(saved.model, data).tolist() == answer["target_rank"].numpy().tolist()
+
+
+def test_equally_popular_items_rank_in_the_order_in_which_they_are_listed():
+    # Without a history the model is the popularity list, so that it must not rank better than that.
+    counts = np.array([0, 0, *[3] * 5, *[1] * (SIZE - 7)])
+    model = Recommender(TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K), HISTORY, counts)
+    serving = ServingModel(model, counts, FakeTransformOutput())
+    answer = serving.rank(tf.constant([serialize([], target) for target in range(2, SIZE)]))
+    assert answer["target_rank"].numpy().tolist() == list(range(SIZE - 2))
+    assert answer["popularity_rank"].numpy().tolist() == list(range(SIZE - 2))
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic_int8"])

@@ -1,0 +1,184 @@
+"""TFX's own Evaluator on a tiny model: the metrics of every slice, and each part of the gate blocks by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.components.evaluator import executor
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_component_specs as specs
+from tfx.utils import proto_utils
+
+from components import features
+from components.evaluation import METRICS, POPULARITY, read_metrics
+from components.evaluator.eval_config import make_eval_config
+from components.evaluator.gate import Verdict, read_verdict
+from components.evaluator.settings import GateSettings
+
+ITEMS = 60
+OPEN = {"min_recall_at_10": 0, "min_lift_over_popularity": 0, "max_regression": 1}  # a gate that lets all through
+HISTORY_LABELS, POPULARITY_LABELS = ("2-4", "200+"), ("head", "middle", "tail")
+# Of 48 targets: 10 among the model's best 10, 6 where they stand 4 places lower, 5 among the popularity list's.
+RANKS = np.arange(48)
+POPULARITY_RANKS = (RANKS * 7 + 3) % 48 + 5
+
+
+class ShiftedRanks(tf.Module):
+    """Ranks as the raw examples have them, `shift` places lower."""
+
+    def __init__(self, shift: int):
+        super().__init__()
+        self.shift = tf.Variable(shift, dtype=tf.int64)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        spec = {
+            features.TARGET_TIMESTAMP: tf.io.FixedLenFeature([], tf.int64),
+            features.TARGET_RATING: tf.io.FixedLenFeature([], tf.float32),
+        }
+        parsed = tf.io.parse_example(examples, spec)
+        ranks = tf.cast(parsed[features.TARGET_TIMESTAMP] + self.shift, tf.int32)
+        popular = tf.range(features.FIRST_INDEX, features.FIRST_INDEX + 10)
+        return {
+            "target_rank": tf.cast(ranks, tf.float32),
+            "popularity_rank": parsed[features.TARGET_RATING],
+            "top_ids": ranks[:, None] % 30 + popular,
+            "popularity_top_ids": tf.tile(popular[None, :], [tf.shape(ranks)[0], 1]),
+            "num_items": tf.fill(tf.shape(ranks), ITEMS),
+        }
+
+
+def labels(number: int) -> tuple[str, str]:
+    return HISTORY_LABELS[number % 2], POPULARITY_LABELS[number % 3]
+
+
+def raw_example(number: int) -> bytes:
+    """The features that a model with `rank` and the Evaluator's slices need."""
+    values = {
+        features.TARGET_ID: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"42"])),
+        features.TARGET_TIMESTAMP: tf.train.Feature(int64_list=tf.train.Int64List(value=[RANKS[number]])),
+        features.TARGET_RATING: tf.train.Feature(float_list=tf.train.FloatList(value=[POPULARITY_RANKS[number]])),
+    }
+    for name, label in zip((features.HISTORY_BUCKET, features.POPULARITY_BUCKET), labels(number), strict=True):
+        values[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[label.encode()]))
+    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
+
+
+def expected_metrics(shift: int, chosen: np.ndarray) -> dict[str, float]:
+    """A brute force for the examples of a slice."""
+    found = {}
+    tops = (RANKS[chosen] + shift)[:, None] % 30 + np.arange(10)
+    lists = {"": (RANKS[chosen] + shift, tops), POPULARITY: (POPULARITY_RANKS[chosen], np.arange(10))}
+    for prefix, (ranks, ids) in lists.items():
+        found |= {f"{prefix}recall_at_{k}": np.mean(ranks < k) for k in (1, 5, 10, 50)}
+        found[f"{prefix}ndcg_at_10"] = np.mean(np.where(ranks < 10, 1 / np.log2(ranks + 2), 0))
+        found[f"{prefix}mrr"] = np.mean(np.where(ranks < ITEMS, 1 / (ranks + 1), 0))
+        found[f"{prefix}coverage_at_10"] = len(np.unique(ids)) / ITEMS
+    return found
+
+
+Evaluate = Callable[..., tuple[str, Verdict]]
+
+
+@pytest.fixture(scope="module")
+def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
+    """Runs the executor of TFX's Evaluator: the shift of a model and of a baseline, and the gate -> uri, verdict."""
+    root = tmp_path_factory.mktemp("evaluator")
+    split = root / "examples" / f"Split-{features.TEST}"
+    split.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        for number in range(len(RANKS)):
+            writer.write(raw_example(number))
+    examples = standard_artifacts.Examples()
+    examples.uri = str(split.parent)
+    examples.split_names = artifact_utils.encode_split_names([features.TEST])
+
+    def model(shift: int, number: int) -> standard_artifacts.Model:
+        artifact = standard_artifacts.Model()
+        artifact.uri, artifact.id = str(root / f"model_{shift}"), number
+        module = ShiftedRanks(shift)
+        tf.saved_model.save(module, str(Path(artifact.uri) / "Format-Serving"), signatures={"rank": module.rank})
+        return artifact
+
+    def run(shift: int, baseline: int | None = None, **gate: float) -> tuple[str, Verdict]:
+        inputs = {specs.EXAMPLES_KEY: [examples], specs.MODEL_KEY: [model(shift, 2)]}
+        if baseline is not None:
+            inputs[specs.BASELINE_MODEL_KEY] = [model(baseline, 1)]
+        folder = tmp_path_factory.mktemp("run")
+        evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+        evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
+        properties = {
+            specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(make_eval_config(GateSettings(**{**OPEN, **gate}))),
+            specs.EXAMPLE_SPLITS_KEY: json.dumps([features.TEST]),
+        }
+        # The direct runner would look for a binary to download.
+        context = executor.Executor.Context(["--runner=FnApiRunner"], str(folder / "tmp"), unique_id="1")
+        outputs = {specs.EVALUATION_KEY: [evaluation], specs.BLESSING_KEY: [blessing]}
+        executor.Executor(context).Do(inputs, outputs, properties)
+        verdict = read_verdict(evaluation.uri)
+        assert verdict.blessed == bool(blessing.get_int_custom_property("blessed"))
+        assert (folder / "blessing" / ("BLESSED" if verdict.blessed else "NOT_BLESSED")).exists()
+        return evaluation.uri, verdict
+
+    return run
+
+
+def test_metrics_of_every_slice_with_and_without_a_baseline(evaluate):
+    uri, verdict = evaluate(0, baseline=4, min_recall_at_10=0.2, min_lift_over_popularity=1.9, max_regression=0.02)
+    assert verdict == Verdict(True, ("Recall@10 0.2083 is 2.0 times the popularity list's",))
+    alone, _ = evaluate(0)
+    for metrics in (read_metrics(uri), read_metrics(alone)):
+        slices = {f"{features.HISTORY_BUCKET}:{label}": (0, label) for label in HISTORY_LABELS}
+        slices |= {f"{features.POPULARITY_BUCKET}:{label}": (1, label) for label in POPULARITY_LABELS}
+        assert set(metrics["slices"]) == set(slices)
+        parts = {name: metrics["slices"][name] for name in slices} | {"": metrics["overall"]}
+        for name, values in parts.items():
+            chosen = (
+                RANKS if not name else np.array([n for n in RANKS if labels(n)[slices[name][0]] == slices[name][1]])
+            )
+            assert values["example_count"] == len(chosen)
+            for metric, value in expected_metrics(0, chosen).items():
+                assert values[metric] == pytest.approx(value), f"{metric} of {name or 'overall'}"
+    assert {f"{prefix}{name}" for name in METRICS for prefix in ("", POPULARITY)} | {
+        "recall_at_10_lift",
+        "recall_at_10_standard_error",
+        "example_count",
+    } == set(read_metrics(alone)["overall"])
+
+
+def test_the_floor_alone_blocks(evaluate):
+    _, verdict = evaluate(0, min_recall_at_10=0.25)
+    assert verdict == Verdict(False, ("Recall@10 0.2083 is below the floor of 0.2500",))
+
+
+def test_the_lift_over_the_popularity_list_alone_blocks(evaluate):
+    _, verdict = evaluate(0, min_lift_over_popularity=2.5)
+    assert not verdict.blessed
+    (reason,) = verdict.reasons
+    assert "popularity list" in reason and "2.0" in reason and "2.5" in reason
+
+
+def test_a_loss_against_the_last_blessed_model_alone_blocks(evaluate):
+    _, verdict = evaluate(4, baseline=0, max_regression=0.02)
+    assert verdict == Verdict(False, ("Recall@10 0.1250 is below the last blessed model's 0.2083 by more than 2.0%",))
+
+
+def test_a_loss_within_the_tolerance_passes(evaluate):
+    _, verdict = evaluate(4, baseline=0, max_regression=0.41)  # 4 of 10 hits are lost.
+    assert verdict.blessed
+
+
+def test_every_reason_is_told(evaluate):
+    _, verdict = evaluate(4, baseline=0, min_recall_at_10=0.9, min_lift_over_popularity=9, max_regression=0.02)
+    assert not verdict.blessed and len(verdict.reasons) == 3
+
+
+def test_a_baseline_without_a_hit_does_not_block(evaluate):
+    """As where the last blessed model was fitted to other data."""
+    _, verdict = evaluate(0, baseline=ITEMS + 2, max_regression=0.02)
+    assert verdict.blessed
