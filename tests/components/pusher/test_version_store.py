@@ -154,7 +154,7 @@ def test_pushes_at_once_wait_for_each_other(store: VersionStore) -> None:
     assert _latest(store) == "8\n"
 
 
-@pytest.mark.parametrize("folder", ["gs://bucket/serving", "s3://bucket", "/work/gs:/bucket"])
+@pytest.mark.parametrize("folder", ["gs://bucket/serving", "s3://bucket", "/data/gs:/bucket"])
 def test_remote_folder(folder: str) -> None:
     with pytest.raises(StoreError, match="mount the remote one"):
         check_writable(folder)
