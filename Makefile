@@ -1,5 +1,6 @@
-# `make run` and `make test` do all the set-up themselves; `make help` tells the rest.
-PYTHON_ENV := .venv/bin/python
+# `make run` and `make test` do all the set-up themselves; `make help` tells the rest. Where a run fails, make prints its
+# exit code and ends with 2 itself: scripts that need the code call `.venv/bin/python local_runner.py`.
+BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format clean
@@ -8,7 +9,7 @@ help: ## Show what there is to make.
 	@echo "make run    the whole pipeline: environment, data, training, a checked TFLite file"
 	@echo "            make run DATA=path/to/ml-1m.zip ARGS=\"--config configs/cnn.yaml\""
 	@echo "make test   all tests; make test ARGS=tests/data picks some"
-	@echo "make setup  the environment .venv alone"
+	@echo "make setup  the environment .venv alone; make setup PYTHON=python3.12 picks its Python"
 	@echo "make lint   ruff and mypy"
 	@echo "make format ruff's formatter"
 	@echo "make clean  remove what runs left (not the pushed models)"
@@ -17,16 +18,16 @@ setup:
 	@sh setup/bootstrap.sh
 
 run: setup
-	@$(PYTHON_ENV) local_runner.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(BIN)/python local_runner.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: setup
-	@$(PYTHON_ENV) -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: setup
-	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean:
 	rm -rf output .pytest_cache .mypy_cache .ruff_cache .hypothesis

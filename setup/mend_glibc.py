@@ -17,6 +17,7 @@ import struct
 import sys
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 WHEEL_GLIBC = (2, 39)
@@ -63,7 +64,7 @@ def find_patches(path: Path) -> dict[int, bytes]:
                 # A name may start inside a longer one: `__isoc23_strtol` ends in `strtol`.
                 name_at = strings.find(OLD_NAMES[symbol.name].encode() + b"\0")
                 if name_at < 0:
-                    raise ValueError(f"{path}: has no string {OLD_NAMES[symbol.name]!r} to use for {symbol.name!r}")
+                    raise ValueError(f"it has no string {OLD_NAMES[symbol.name]!r} to use for {symbol.name!r}")
                 patches[entry] = struct.pack("<I", name_at)  # st_name
             elif symbol.name in NEVER_CALLED and symbol["st_info"]["bind"] != "STB_WEAK":
                 patches[entry + 4] = WEAK_FUNCTION  # st_info
@@ -112,11 +113,21 @@ def mend(path: Path) -> bool:
 
 
 def main(environment: Path) -> int:
+    """Mend what an environment holds.
+
+    Returns:
+        The exit status: 1 where a module could not be mended, which one line on stderr tells.
+    """
     if not glibc_is_older():
         return 0
     for module in MODULES:
         for path in sorted(environment.rglob(module)):
-            if mend(path):
+            try:
+                mended = mend(path)
+            except (ELFError, OSError, ValueError) as error:
+                print(f"error: {path} cannot be mended for this C library: {error}", file=sys.stderr)
+                return 1
+            if mended:
                 print(f"mended for this machine's C library: {module}")
     return 0
 

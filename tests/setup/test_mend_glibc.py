@@ -1,8 +1,10 @@
-"""The mend, on the very modules that need it: in place, the same size, and only once."""
+"""The mend makes a module load that asks for symbols of a newer C library: in place, the same size, and only once."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +12,31 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-elffile = pytest.importorskip("elftools.elf.elffile")
+COMPILER = shutil.which("cc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ELF modules are Linux's")
+
+NEW_LIBRARY = """
+long __isoc23_strtol(const char *text, char **end, int base) { return -1; }
+void __cxa_call_terminate(void *exception) {}
+void _ZSt21ios_base_library_initv(void) {}
+"""
+NEW_VERSIONS = """
+GLIBC_2.38 { global: __isoc23_strtol; };
+CXXABI_1.3.15 { global: __cxa_call_terminate; };
+GLIBCXX_3.4.32 { global: _ZSt21ios_base_library_initv; };
+"""
+OLD_LIBRARY = "void unused(void) {}"
+OLD_VERSIONS = "GLIBC_2.2 { global: unused; };"
+MODULE = """
+#include <stddef.h>
+long __isoc23_strtol(const char *, char **, int);
+void __cxa_call_terminate(void *);
+void _ZSt21ios_base_library_initv(void);
+void abort(void);
+long parse(const char *text) { return __isoc23_strtol(text, NULL, 10); }
+void terminate(int which) { which ? abort() : __cxa_call_terminate(NULL); }
+void *never_called(void) { return (void *)_ZSt21ios_base_library_initv; }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,54 +47,91 @@ def mender() -> ModuleType:
     return module
 
 
+def compile_library(path: Path, source: str, *options: str) -> None:
+    code = path.with_suffix(".c")
+    code.write_text(source)
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", path, code, *options], check=True)
+
+
 @pytest.fixture
-def module_file(mender) -> Path:
-    found = [path for entry in sys.path if entry for path in Path(entry).glob(f"*/*/pywrap/{mender.MODULES[0]}")]
-    found += [
-        path for entry in sys.path if entry for path in Path(entry).glob(f"*/metadata_store/pywrap/{mender.MODULES[0]}")
-    ]
-    if not found or sys.platform != "linux":
-        pytest.skip("no Linux extension module of ml-metadata here")
-    return found[0]
+def module_file(mender: ModuleType, tmp_path: Path) -> Path:
+    """A module linked to a library with the new symbols, beside an old one without them that it will find."""
+    if COMPILER is None:
+        pytest.skip("no C compiler here")
+    if sys.byteorder != "little" or sys.maxsize < 2**32:
+        pytest.skip("the mend knows 64-bit little-endian modules")
+    versions = tmp_path / "versions"
+    library, module = tmp_path / "libstandin.so", tmp_path / mender.MODULES[0]
+    versions.write_text(NEW_VERSIONS)
+    compile_library(library, NEW_LIBRARY, f"-Wl,--version-script={versions}")
+    compile_library(module, MODULE, f"-L{tmp_path}", "-lstandin", f"-Wl,-rpath,{tmp_path}")
+    versions.write_text(OLD_VERSIONS)
+    compile_library(library, OLD_LIBRARY, f"-Wl,--version-script={versions}")
+    return module
 
 
-def unmend(mender, content: bytearray) -> bytearray:
-    """Take the weak flags off again, so that there is something to mend."""
-    import io
-    import struct
-
-    elf = elffile.ELFFile(io.BytesIO(bytes(content)))
-    section, strings = elf.get_section_by_name(".gnu.version_r"), elf.get_section_by_name(".dynstr").data()
-    data, at = section.data(), 0
-    for _ in range(section["sh_info"]):
-        _, count, _, aux, following = struct.unpack_from("<HHIII", data, at)
-        entry = at + aux
-        for _ in range(count):
-            _, flags, _, name_at, step = struct.unpack_from("<IHHII", data, entry)
-            name = strings[name_at : strings.index(b"\0", name_at)].decode()
-            if name in mender.NEW_VERSIONS:
-                struct.pack_into("<H", content, section["sh_offset"] + entry + 4, flags & ~mender.WEAK_NEED)
-            entry += step
-        at += following
-    return content
+def call(module: Path, expression: str) -> subprocess.CompletedProcess[str]:
+    program = f"import ctypes; module = ctypes.CDLL({str(module)!r}); print({expression})"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
-def test_mends_in_place_and_once(mender, module_file, tmp_path):
-    broken = tmp_path / mender.MODULES[0]
-    broken.write_bytes(unmend(mender, bytearray(module_file.read_bytes())))
-    size = broken.stat().st_size
-    assert mender.find_patches(broken)
-    assert mender.mend(broken)
-    assert broken.stat().st_size == size
-    assert not mender.find_patches(broken)
-    assert not mender.mend(broken)
-    assert [path.name for path in tmp_path.iterdir()] == [broken.name]
+def test_a_mended_module_loads_and_calls_the_older_symbols(mender, module_file):
+    before = call(module_file, "module.parse(b'42')")
+    assert before.returncode == 1
+    assert "not found" in before.stderr
+    size = module_file.stat().st_size
+
+    assert mender.mend(module_file)
+    assert module_file.stat().st_size == size
+    assert call(module_file, "module.parse(b'42')").stdout == "42\n"
+    assert call(module_file, "module.terminate(0)").returncode == -6, "SIGABRT, of abort"
 
 
-def test_leaves_a_new_library_alone(mender, monkeypatch, tmp_path):
-    monkeypatch.setattr(mender.platform, "libc_ver", lambda: ("glibc", "2.41"))
-    assert not mender.glibc_is_older()
-    monkeypatch.setattr(mender.platform, "libc_ver", lambda: ("glibc", "2.35"))
-    assert mender.glibc_is_older()
-    monkeypatch.setattr(mender.platform, "libc_ver", lambda: ("", ""))
-    assert not mender.glibc_is_older()
+def test_a_second_run_finds_nothing(mender, module_file):
+    others = {path.name for path in module_file.parent.iterdir()}
+    assert mender.mend(module_file)
+    content = module_file.read_bytes()
+    assert mender.find_patches(module_file) == {}
+    assert not mender.mend(module_file)
+    assert module_file.read_bytes() == content
+    assert {path.name for path in module_file.parent.iterdir()} == others
+
+
+def test_a_hard_link_of_the_package_cache_is_left_as_it_was(mender, module_file):
+    cached = module_file.with_name("cached.so")
+    cached.hardlink_to(module_file)
+    content = cached.read_bytes()
+    assert mender.mend(module_file)
+    assert cached.read_bytes() == content != module_file.read_bytes()
+
+
+def test_the_modules_of_this_environment_need_no_mend(mender):
+    if not mender.glibc_is_older():
+        pytest.skip("this C library is new enough")
+    packages = Path(importlib.util.find_spec("ml_metadata").origin).parents[1]
+    for name in mender.MODULES:
+        (path,) = packages.rglob(name)
+        assert mender.find_patches(path) == {}, name
+
+
+@pytest.mark.parametrize(
+    ("library", "older"),
+    [
+        (("glibc", "2.35"), True),
+        (("glibc", "2.38"), True),
+        (("glibc", "2.39"), False),
+        (("glibc", "2.41"), False),
+        (("", ""), False),
+    ],
+)
+def test_only_an_older_glibc_is_mended_for(mender, monkeypatch, library, older):
+    monkeypatch.setattr(mender.platform, "libc_ver", lambda: library)
+    assert mender.glibc_is_older() == older
+
+
+def test_says_in_one_line_what_it_cannot_mend(mender, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(mender.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    (tmp_path / mender.MODULES[0]).write_bytes(b"no module")
+    assert mender.main(tmp_path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and mender.MODULES[0] in line
