@@ -15,6 +15,7 @@ from rich.text import Text
 
 from components.pusher.store import StoreError, check_writable
 from data.errors import DataError
+from data.formats import fingerprint, open_dataset
 from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
 from pipeline.config import ConfigError, PipelineConfig, load_config
@@ -51,12 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
         serving_root = options.serving_dir.resolve()
         check_writable(serving_root)
         check_writable(options.output.resolve())
+        if options.json:
+            check_writable(options.json.resolve().parent)
         data = _find_data(options, config)
+        data_fingerprint = fingerprint(open_dataset(data, options.cache_dir))
     except (ConfigError, DataError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     try:
-        return _run(options, config, data, serving_root)
+        return _run(options, config, data, data_fingerprint, serving_root)
     except KeyboardInterrupt:
         print("interrupted; run again to go on where it stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -128,7 +132,9 @@ def _find_data(options: argparse.Namespace, config: PipelineConfig) -> Path:
     return path.resolve()
 
 
-def _run(options: argparse.Namespace, config: PipelineConfig, data: Path, serving_root: Path) -> int:
+def _run(
+    options: argparse.Namespace, config: PipelineConfig, data: Path, data_fingerprint: str, serving_root: Path
+) -> int:
     started = time.monotonic()
     output = options.output.resolve() / config.name
     log_file = None if options.verbose else output / "logs" / f"{datetime.now():%Y%m%d-%H%M%S}.log"
@@ -140,7 +146,13 @@ def _run(options: argparse.Namespace, config: PipelineConfig, data: Path, servin
             from pipeline.local_pipeline import create_local_pipeline, pushed_files_are_gone
 
             pipeline = create_local_pipeline(
-                config, data, output, serving_root, options.cache_dir, enable_cache=not options.no_cache
+                config,
+                data,
+                data_fingerprint,
+                output,
+                serving_root,
+                options.cache_dir,
+                enable_cache=not options.no_cache,
             )
         try:
             results = local_execution.run(

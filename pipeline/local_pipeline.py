@@ -7,7 +7,6 @@ from pathlib import Path
 from tfx import v1 as tfx
 
 from components.pusher.store import is_complete
-from data.formats import fingerprint, open_dataset
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.local_execution import StepResult
@@ -18,25 +17,30 @@ BEAM_ARGUMENTS = ["--runner=FnApiRunner"]
 
 
 def create_local_pipeline(
-    config: PipelineConfig, data: Path, output: Path, serving_root: Path, cache_dir: Path, *, enable_cache: bool
+    config: PipelineConfig,
+    data: Path,
+    data_fingerprint: str,
+    output: Path,
+    serving_root: Path,
+    cache_dir: Path,
+    *,
+    enable_cache: bool,
 ) -> tfx.dsl.Pipeline:
     """The pipeline over local folders.
 
     Args:
         config: what to compute.
-        data: a folder, zip or CSV file with ratings; read here for its fingerprint.
+        data: a folder, zip or CSV file with ratings.
+        data_fingerprint: SHA-256 of its content.
         output: folder of this pipeline's artifacts and of its ML Metadata store `metadata.db`.
         serving_root: folder where models are pushed to.
         cache_dir: folder for unpacked archives.
         enable_cache: whether results of earlier runs may be taken.
-
-    Raises:
-        DataError: the data cannot be read.
     """
     output.mkdir(parents=True, exist_ok=True)
     places = Places(
         data=str(data),
-        data_fingerprint=fingerprint(open_dataset(data, cache_dir)),
+        data_fingerprint=data_fingerprint,
         cache_dir=str(cache_dir.resolve()),
         pipeline_root=str(output / "artifacts"),
         serving_root=str(serving_root),

@@ -36,7 +36,7 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
 
     Returns:
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY), `seconds`, `steps`, and where the steps ran `data`,
-        `metrics` (`model` and `popularity`), `gate` and `artifact`.
+        `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and `artifact`.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -47,12 +47,14 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
     if catalog := _uri(outputs, steps.EXAMPLE_GEN, "catalog"):
         summary["data"] = json.loads((catalog / "dataset.json").read_text(encoding="utf-8"))
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
-        metrics = read_metrics(str(evaluation))["overall"]
+        found = read_metrics(str(evaluation))
+        metrics = found["overall"]
         summary["metrics"] = {
             "model": {name: metrics[name] for name in TITLES},
             "popularity": {name: metrics[f"{POPULARITY}{name}"] for name in TITLES},
             "recall_at_10_standard_error": metrics["recall_at_10_standard_error"],
             "examples": int(metrics["example_count"]),
+            "slices": found["slices"],
         }
         verdict = read_verdict(str(evaluation))
         summary["gate"] = {"blessed": verdict.blessed, "reasons": list(verdict.reasons)}

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluation import read_metrics
+from components.evaluation import POPULARITY, read_metrics
 
-NAMES = {"recall_at_10": "Recall@10", "recall_at_10_lift": "Recall@10 over the popularity list's"}
+NAMES = {"recall_at_10": "Recall@10", "recall_at_10_lift": "Recall@10 as a multiple of the popularity list's"}
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,8 @@ def read_verdict(evaluation_uri: str) -> Verdict:
     if result.missing_slices or result.missing_cross_slices:
         reasons.append("a part of the test split that the gate looks at is empty")
     if result.validation_ok:
-        reasons = [
-            f"Recall@10 {metrics['recall_at_10']:.4f} is {metrics['recall_at_10_lift']:.1f} times the popularity list's"
-        ]
+        popularity = metrics[f"{POPULARITY}recall_at_10"]
+        reasons = [f"Recall@10 {metrics['recall_at_10']:.4f}, the popularity list has {popularity:.4f}"]
     return Verdict(result.validation_ok, tuple(reasons))
 
 

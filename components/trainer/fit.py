@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.errors import StepError
 from components.trainer.input_pipeline import Batches, Timelines
 from components.trainer.model import ADAM_BETA_2, Recommender
 from components.trainer.ranking import RankingMetrics, evaluate
@@ -70,6 +71,9 @@ def fit(
         train: timelines of the train split.
         holdout: timelines and targets of the eval split.
         measure: evaluates the model.
+
+    Raises:
+        StepError: the loss is no longer finite.
     """
     settings = model.settings
     optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=ADAM_BETA_2)
@@ -99,8 +103,13 @@ def fit(
                 )
             if elapsed >= 1:
                 break
-        metrics = measure(model, holdout)
         loss = float(np.mean([float(value) for value in losses]))
+        if not math.isfinite(loss):
+            raise StepError(
+                f"training diverged in epoch {epoch}: the loss is {loss}; lower trainer.learning_rate from "
+                f"{settings.learning_rate:g}"
+            )
+        metrics = measure(model, holdout)
         seconds = time.monotonic() - started
         history.append(Epoch(epoch, loss, metrics.recall_at_10, metrics.ndcg_at_10, round(seconds, 1)))
         progress.info(

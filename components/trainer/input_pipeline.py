@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator
@@ -66,6 +67,18 @@ def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) ->
         targets=columns[features.TARGET].reshape(-1),
         genres=genres.reshape(len(items), -1) if len(genres) else genres.reshape(0, 1),
         years=columns[features.TIMELINE_YEAR],
+    )
+
+
+def without_unknown(timelines: Timelines) -> Timelines:
+    """Timelines without their UNKNOWN items, which the model skips in a history too."""
+    known = timelines.items >= features.FIRST_INDEX
+    return dataclasses.replace(
+        timelines,
+        items=timelines.items[known],
+        starts=np.concatenate([[0], np.cumsum(known)])[timelines.starts],
+        genres=timelines.genres[known],
+        years=timelines.years[known],
     )
 
 

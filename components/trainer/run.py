@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 from components import features
 from components.errors import StepError
 from components.trainer.fit import Fit, fit
-from components.trainer.input_pipeline import Timelines, first_values, read_timelines
+from components.trainer.input_pipeline import Timelines, first_values, read_timelines, without_unknown
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
@@ -33,14 +33,13 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     settings = TrainerSettings(**fn_args.custom_config["settings"])
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    train = read_timelines(fn_args.train_files, transform_output)
+    train = without_unknown(read_timelines(fn_args.train_files, transform_output))
     holdout = read_timelines(fn_args.eval_files, transform_output)
     ids = [id_.decode() for id_ in transform_output.vocabulary_by_name(features.ITEM_VOCABULARY)]
     size = len(ids) + features.FIRST_INDEX
     _check(settings, train, len(ids))
 
     counts = np.bincount(train.items, minlength=size)
-    counts[: features.FIRST_INDEX] = 0
     model = Recommender(
         settings,
         history_length=train.histories.shape[1],

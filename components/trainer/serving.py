@@ -68,8 +68,7 @@ class ServingModel(tf.Module):
         unwanted = self._valid(unwanted)[0]
         forbidden = tf.fill(tf.shape(unwanted), FORBIDDEN)
         kept = tf.tensor_scatter_nd_update(scores[0], unwanted[:, None], forbidden)
-        best, ids = tf.math.top_k(kept[None, :], self.top_k)
-        return {"ids": tf.where(best > FORBIDDEN / 2, ids, NO_ITEM), "scores": best}
+        return _listed(kept[None, :], self.top_k)
 
     def _valid(self, indices: tf.Tensor) -> tf.Tensor:
         """PADDING in place of indices that are not an item's."""
@@ -88,8 +87,7 @@ class ServingModel(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> the best items not in the timeline, `ids` and `scores` [B, K]."""
         encoded = self.encode_examples(examples)
-        best, ids = tf.math.top_k(self._unseen(self.scores(encoded["history"]), encoded["timeline"]), self.top_k)
-        return {"ids": tf.where(best > FORBIDDEN / 2, ids, NO_ITEM), "scores": best}
+        return _listed(self._unseen(self.scores(encoded["history"]), encoded["timeline"]), self.top_k)
 
     def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> where the target stands among the unseen items.
@@ -107,8 +105,8 @@ class ServingModel(tf.Module):
         return {
             "target_rank": self._rank(scores, encoded["target"]),
             "popularity_rank": self._rank(by_popularity, encoded["target"]),
-            "top_ids": tf.math.top_k(scores, listed).indices,
-            "popularity_top_ids": tf.math.top_k(by_popularity, listed).indices,
+            "top_ids": _listed(scores, listed)["ids"],
+            "popularity_top_ids": _listed(by_popularity, listed)["ids"],
             "num_items": tf.fill(tf.shape(encoded["target"]), self.size - features.FIRST_INDEX),
         }
 
@@ -142,3 +140,9 @@ class ServingModel(tf.Module):
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
         tf.saved_model.save(self, folder, signatures=self.signatures())
+
+
+def _listed(scores: tf.Tensor, length: int) -> dict[str, tf.Tensor]:
+    """The best items of float32 [B, V]: `ids` int32 [B, length], NO_ITEM where none remains, and `scores`."""
+    best, ids = tf.math.top_k(scores, length)
+    return {"ids": tf.where(best > FORBIDDEN / 2, ids, NO_ITEM), "scores": best}

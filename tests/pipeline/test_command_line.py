@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ LOCAL = [
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),
     (["--output", "/proc/none"], "cannot be written to"),
     (["--serving-dir", "/proc/none"], "cannot be written to"),
+    (["--json", "/proc/none/summary.json"], "cannot be written to"),
 ]
 
 
@@ -47,6 +49,23 @@ def test_local_runner_says_what_is_wrong(tmp_path, options, message):
     assert "Traceback" not in done.stderr
     assert seconds < LIMIT
     assert not list(tmp_path.rglob("*.db"))
+
+
+def test_zip_that_is_corrupt_further_on(tmp_path):
+    """Its first rows are whole, so that only unpacking it shows the damage."""
+    archive = tmp_path / "ml-1m.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in ("ratings.dat", "movies.dat"):
+            target.write(ROOT / "data" / "sample" / name, f"ml-1m/{name}")
+    content = bytearray(archive.read_bytes())
+    content[40_000:40_050] = bytes(50)
+    archive.write_bytes(content)
+    done, seconds = run("local_runner.py", tmp_path, "--data", str(archive), "--cache-dir", str(tmp_path / "cache"))
+    assert done.returncode == 2
+    assert seconds < LIMIT
+    assert "corrupt zip" in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 CLUSTER = ["--image", "i", "--pipeline-root", "gs://b/r", "--data", "gs://b/d.zip"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from components.errors import StepError
 from components.trainer import fit as fitting
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
@@ -130,3 +131,9 @@ def test_an_empty_history_is_ranked_by_popularity():
         data.items[:0], np.zeros(6, np.int64), np.zeros((5, 4), np.int32), targets, data.genres, data.years
     )
     assert target_ranks(model, empty).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_diverged_training_says_so():
+    model, data = tiny(SETTINGS.model_copy(update={"learning_rate": 1e30}))
+    with pytest.raises(StepError, match=r"diverged in epoch \d+: the loss is (nan|inf); lower trainer.learning_rate"):
+        fitting.fit(model, data, data)

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from components.trainer.input_pipeline import Batches, Timelines, first_values, make_windows
+from components.trainer.input_pipeline import Batches, Timelines, first_values, make_windows, without_unknown
 
 LENGTHS = [1, 2, 3, 9, 10, 11, 31]
 
@@ -60,3 +60,13 @@ def test_epochs_differ_and_repeat_with_their_seed():
 def test_first_values_are_those_of_any_event():
     table = first_values(np.array([3, 2, 3]), np.array([[7, 8], [5, 0], [7, 8]]), 5)
     assert table.tolist() == [[0, 0], [0, 0], [5, 0], [7, 8], [0, 0]]
+
+
+def test_unknown_items_leave_the_timelines():
+    items, empty = np.array([2, 1, 3, 1, 1, 4], np.int32), np.zeros((0, 1), np.int32)
+    genres = np.arange(6, dtype=np.int32)[:, None]
+    data = Timelines(items, np.array([0, 3, 5, 6]), empty, empty, genres, genres[:, 0])
+    known = without_unknown(data)
+    assert known.items.tolist() == [2, 3, 4]
+    assert known.starts.tolist() == [0, 2, 2, 3]
+    assert known.genres.ravel().tolist() == known.years.tolist() == [0, 2, 5]

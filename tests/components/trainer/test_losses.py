@@ -58,16 +58,6 @@ def test_correction_makes_the_sampled_loss_an_estimate_of_the_full_one():
     log_expected = np.concatenate([[0, 0], np.log(share * len(draws))]).astype(np.float32)
     targets, weights = TARGETS[:3], WEIGHTS[:3]
 
-    def by_hand(correction: np.ndarray) -> float:
-        found = []
-        for context, target in zip(CONTEXTS[:3], targets, strict=True):
-            logits = TABLE @ context
-            own = logits[target]
-            others = np.exp(logits[draws] - correction[draws])[draws != target].sum()
-            found.append(math.log(math.exp(own) + others) - own)
-        return float(np.mean(found))
-
-    np.testing.assert_allclose(by_hand(log_expected), full_by_hand(), rtol=0.02)
     # The target is always there, so that in the loss its own correction is that of being there once.
     certain = log_expected.copy()
     sampled = [
