@@ -85,7 +85,7 @@ def main() -> int:
     table = Table("what", "figure", "bar", title="Figures", title_justify="left")
     with tempfile.TemporaryDirectory() as scratch:
         if options.setup:
-            table.add_row("set-up, downloads or cache included", f"{_set_up(Path(scratch)):.0f} s", "under 180 s")
+            table.add_row("set-up, fresh clone", f"{_set_up(Path(scratch)):.0f} s", "under 180 s")
         first, second, summary = _run_twice(Path(scratch), data, options.config)
     if first.code or second.code:
         print(f"a run failed: exit codes {first.code} and {second.code}", file=sys.stderr)
@@ -107,7 +107,7 @@ def main() -> int:
     if options.test:
         tests = measure(["make", "test"])
         table.add_row("make test", f"{tests.seconds:.0f} s, exit code {tests.code}", "under 900 s")
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
     return 0
 
 
