@@ -20,7 +20,7 @@ from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
 from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.console import ConsoleObserver, quiet
-from pipeline.steps import STEPS
+from pipeline.steps import STEPS, TUNER
 
 EXIT_CODES = {"pushed": 0, "failed": 1, "not blessed": 3, "stopped before the push": 4}
 EXIT_USAGE = 2
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = load_config(options.config, _overrides(options))
-        _check_nodes(options)
+        _check_nodes(options, config)
         serving_root = options.serving_dir.resolve()
         check_writable(serving_root)
         check_writable(options.output.resolve())
@@ -115,10 +115,12 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def _check_nodes(options: argparse.Namespace) -> None:
+def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
     for flag, name in (("--from-node", options.from_node), ("--to-node", options.to_node)):
         if name is not None and name not in STEPS:
             raise ConfigError(f"{flag} {name}: no such step; there are {', '.join(STEPS)}")
+        if name == TUNER and not config.tuner.enabled:
+            raise ConfigError(f"{flag} {name}: the step is not enabled; add --set tuner.enabled=true")
     if options.from_node and options.to_node and STEPS.index(options.from_node) > STEPS.index(options.to_node):
         raise ConfigError(f"--from-node {options.from_node} comes after --to-node {options.to_node}")
 

@@ -3,10 +3,11 @@
 Two kinds of record travel through the pipeline.
 
 A *raw* example, written by ExampleGen, is one timeline: what a user did, oldest first, and in the `eval` and `test`
-splits also the target, the item that came next. Ids are bytes, so that any catalogue's ids fit.
+splits also the target, the item that came next. Ids are bytes, so that any catalogue's ids fit. The `catalog` split has
+one example an item instead, with all that is known of it.
 
 A *transformed* example, written by Transform, is the same timeline as indices into the vocabularies, with its last
-`history_length` items as a fixed-length history.
+`history_length` activities as a fixed-length history; or the same item as indices.
 """
 
 from __future__ import annotations
@@ -14,20 +15,18 @@ from __future__ import annotations
 # Splits of the data.
 TRAIN, EVAL, TEST = "train", "eval", "test"
 SPLITS = (TRAIN, EVAL, TEST)
+CATALOG = "catalog"  # a split of the same artifact: items, not timelines
 
 # Indices that mean the same in every vocabulary, on the device too.
 PADDING = 0
 UNKNOWN = 1
-FIRST_INDEX = 2  # the first index that stands for a real item, genre or year
+FIRST_INDEX = 2  # the first index that stands for a real item or token
 
-# Raw features of every split. `T` is the length of the timeline.
+# Raw features of every split of timelines. `T` is the length of the timeline.
 USER_ID = "user_id"  # bytes [1]
 ITEM_ID = "item_id"  # bytes [T], oldest first
 RATING = "rating"  # float32 [T]
 TIMESTAMP = "timestamp"  # int64 [T], seconds since 1970-01-01 UTC
-# Raw features of the train split alone: what the vocabularies of item features are built from.
-GENRES = "genres"  # bytes [T], joined with GENRE_SEPARATOR; empty where unknown
-YEAR = "year"  # int64 [T], year of release; NO_YEAR where unknown
 # Raw features of the eval and test splits alone.
 TARGET_ID = "target_id"  # bytes [1]
 TARGET_RATING = "target_rating"  # float32 [1]
@@ -35,8 +34,9 @@ TARGET_TIMESTAMP = "target_timestamp"  # int64 [1]
 HISTORY_BUCKET = "history_bucket"  # bytes [1], one of HISTORY_BUCKETS
 POPULARITY_BUCKET = "popularity_bucket"  # bytes [1], one of POPULARITY_BUCKETS
 
-GENRE_SEPARATOR = "|"
-NO_YEAR = 0
+# Raw features of the catalog split.
+CATALOG_ITEM_ID = "catalog_item_id"  # bytes [1]
+CATALOG_TOKENS = "catalog_tokens"  # bytes [F], what is known of the item, as `token` writes it
 
 # How many items a user's timeline has before the target: label -> least length, in order.
 HISTORY_BUCKETS = {"0": 0, "1": 1, "2-4": 2, "5-9": 5, "10-19": 10, "20-49": 20, "50-199": 50, "200+": 200}
@@ -44,20 +44,32 @@ HISTORY_BUCKETS = {"0": 0, "1": 1, "2-4": 2, "5-9": 5, "10-19": 10, "20-49": 20,
 # train events are reached; `cold` items have no train event.
 POPULARITY_BUCKETS = ("head", "middle", "tail", "cold")
 
-# Transformed features of every split.
+# Transformed features; those of timelines are empty in the catalog split, and those of items elsewhere.
 TIMELINE = "timeline"  # int64 [T], item indices, oldest first
+TIMELINE_RATING = "timeline_rating"  # float32 [T]
+TIMELINE_TIME = "timeline_time"  # int64 [T], seconds since 1970-01-01 UTC
 HISTORY = "history"  # int64 [history_length], the last item indices, oldest first, then PADDING
+HISTORY_RATING = "history_rating"  # float32 [history_length]
+HISTORY_TIME = "history_time"  # int64 [history_length]
 TARGET = "target"  # int64 [1], item index; PADDING in the train split
-# Transformed features of the train split (empty elsewhere), row t describes item t of the timeline.
-TIMELINE_GENRES = "timeline_genres"  # int64 [T * genres_per_item], genre indices, PADDING where fewer
-TIMELINE_YEAR = "timeline_year"  # int64 [T], year indices
+ITEM = "item"  # int64 [1], item index; PADDING where there is none
+ITEM_TOKENS = "item_tokens"  # int64 [F], indices of the item's tokens
 
 # Names of the vocabularies inside the Transform graph.
 ITEM_VOCABULARY = "items"
-GENRE_VOCABULARY = "genres"
-YEAR_VOCABULARY = "years"
+TOKEN_VOCABULARY = "tokens"
 
 
 def history_bucket(length: int) -> str:
     """The bucket of a history of `length` items."""
     return next(label for label, least in reversed(HISTORY_BUCKETS.items()) if length >= least)
+
+
+def token(feature: str, value: str) -> str:
+    """A value of an item's feature as one word of the token vocabulary, such as `genres=Comedy`."""
+    return f"{feature}={value}"
+
+
+def feature_of(token: str) -> str:
+    """The feature that a token is a value of."""
+    return token.partition("=")[0]

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import DataError
@@ -46,7 +46,8 @@ class Table:
         width: number of fields in a row.
         header: whether the first row names the columns.
         quoted: whether fields may stand in double quotes.
-        genre_separator: between the genres of an item.
+        genre_separator: between the genres of an item, and the values of other columns.
+        more: position of each column that has no name of ours, by its own.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Table:
     header: bool = False
     quoted: bool = False
     genre_separator: str = "|"
+    more: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,4 +263,6 @@ def _headed_table(path: Path, required: tuple[str, ...], genre_separator: str = 
             f"{path}, line 1: no column for {', '.join(missing)} in the header {first.strip()[:80]!r}; it should name "
             f"{', '.join(required)}, with ',', ';' or a tab between"
         )
-    return Table(path, separator, "utf-8", columns, len(names), True, separator != "\t", genre_separator)
+    ours = {alias for aliases in ALIASES.values() for alias in aliases}
+    more = {name.partition(":")[0]: position for position, name in enumerate(names) if name and name not in ours}
+    return Table(path, separator, "utf-8", columns, len(names), True, separator != "\t", genre_separator, more)

@@ -11,7 +11,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -85,12 +85,27 @@ class RatingsChunk:
 
 @dataclass(frozen=True)
 class Item:
-    """What is known of an item; `year` is that of its release."""
+    """What is known of an item.
+
+    Attributes:
+        id: what the ratings call it.
+        title: for people.
+        genres: of it.
+        year: of its release; None where unknown.
+        more: values of other columns of one's own items file, by column.
+    """
 
     id: str
     title: str
     genres: tuple[str, ...] = ()
     year: int | None = None
+    more: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        """All that a model can learn from, each as words."""
+        year = () if self.year is None else (str(self.year),)
+        return {"genres": self.genres, "year": year, **self.more}
 
 
 def ratings_ranges(dataset: Dataset, target_bytes: int = 8 << 20) -> list[ByteRange]:
@@ -352,7 +367,12 @@ def _make_item(table: Table, fields: list[str]) -> Item:
         else:
             genres = fields[at].split(table.genre_separator)
     kept = tuple(genre.strip() for genre in genres if genre.strip() not in NO_GENRES)
-    return Item(fields[table.columns[ITEM]].strip(), title, kept, year)
+    more = {name: _words(fields[at], table.genre_separator) for name, at in table.more.items()}
+    return Item(fields[table.columns[ITEM]].strip(), title, kept, year, more)
+
+
+def _words(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(separator) if word.strip())
 
 
 def _year(text: str) -> int | None:

@@ -85,8 +85,19 @@ class Recommender:
         key = str(wanted)
         return self._by_id.get(key) or self._by_title.get(key)
 
+    @property
+    def activity_inputs(self) -> tuple[str, ...]:
+        """What the model looks at besides the items of a history: `ratings`, `times`, both or neither."""
+        return self._model.activity_inputs
+
     def recommend(
-        self, history: Sequence[str | int], k: int = 10, exclude: Iterable[str | int] = ()
+        self,
+        history: Sequence[str | int],
+        k: int = 10,
+        exclude: Iterable[str | int] = (),
+        *,
+        ratings: Sequence[float] | None = None,
+        times: Sequence[int] | None = None,
     ) -> list[Recommendation]:
         """The best items for a user.
 
@@ -95,33 +106,46 @@ class Recommender:
                 catalogue lacks count as unknown ones. For an empty history the popular items are returned.
             k: how many, from 1 to K.
             exclude: ids or titles that are not wanted. Nothing in the history ever is, however long ago.
+            ratings: what the user said of each item of the history, NaN where nothing.
+            times: when, in seconds since 1970, 0 where unknown. Models that do not look at these ignore them.
 
         Returns:
             The best first; fewer than `k` where no more items remain.
 
         Raises:
-            ArtifactError: `k` is out of range, or an entry is neither an id nor a title.
+            ArtifactError: `k` is out of range, an entry is neither an id nor a title, or `ratings` or `times` are not
+                as long as the history.
         """
         if not 1 <= k <= self.top_k:
             raise ArtifactError(f"k is {k}; this model answers 1 to {self.top_k}")
         indices = self._indices(history)
         older = indices[: -self.history_length]
-        ids, scores = self.rank_indices(indices, np.concatenate([self._indices(exclude), older]))
+        unwanted = np.concatenate([self._indices(exclude), older])
+        ids, scores = self.rank_indices(indices, unwanted, ratings=ratings, times=times)
         return [self._recommendation(*pair) for pair in zip(ids[:k].tolist(), scores[:k].tolist(), strict=True)]
 
     def rank_indices(
-        self, history_indices: np.ndarray, exclude_indices: np.ndarray | Sequence[int] = ()
+        self,
+        history: np.ndarray,
+        exclude: np.ndarray | Sequence[int] = (),
+        *,
+        ratings: Sequence[float] | np.ndarray | None = None,
+        times: Sequence[int] | np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best items, by index.
 
         Args:
-            history_indices: int [H], oldest first; of more than N the last N count.
-            exclude_indices: int [M], not wanted; neither are the N items of the history.
+            history: int [H], oldest first; of more than N the last N count.
+            exclude: int [M], not wanted; neither are the N items of the history.
+            ratings: of the history, as `recommend` takes them.
+            times: of the history, as `recommend` takes them.
 
         Returns:
             int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
         """
-        return self._model.rank(np.asarray(history_indices, np.int32), np.asarray(exclude_indices, np.int32))
+        return self._model.rank(
+            np.asarray(history, np.int32), np.asarray(exclude, np.int32), ratings=ratings, times=times
+        )
 
     def _recommendation(self, index: int, score: float) -> Recommendation:
         item = self.items[index - FIRST_INDEX]

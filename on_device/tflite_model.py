@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from on_device.artifact import FIRST_INDEX, MODEL, PADDING
 from on_device.errors import ArtifactError
 
 RECOMMEND, RECOMMEND_EXCLUDING = "recommend", "recommend_excluding"
+RATINGS, TIMES = "ratings", "times"
+# What stands for an activity of which that is not known.
+NOT_GIVEN: dict[str, np.generic] = {RATINGS: np.float32(np.nan), TIMES: np.int32(0)}
+NOTHING = np.empty(0, np.int32)
 
 
 class TFLiteModel:
@@ -25,6 +30,7 @@ class TFLiteModel:
     Attributes:
         history_length: number of items N that the model looks at.
         top_k: number of items K that it returns.
+        activity_inputs: what it looks at besides the items of a history: `ratings`, `times`, both or neither.
 
     Raises:
         ArtifactError: not a model of this pipeline.
@@ -39,32 +45,60 @@ class TFLiteModel:
             reason = " ".join(str(error).split())
             raise ArtifactError(f"{name}: not a model file that this client can run ({reason})") from None
         self._lock = threading.Lock()
+        self._name = name
         self.history_length = _length(self._recommend.get_input_details(), "history", np.int32, name)
         self.top_k = _length(self._recommend.get_output_details(), "ids", np.int32, name)
         _length(self._recommend.get_output_details(), "scores", np.float32, name)
         _length(self._excluding.get_input_details(), "exclude", np.int32, name)
+        self.activity_inputs = tuple(key for key in NOT_GIVEN if key in self._recommend.get_input_details())
+        for key in self.activity_inputs:
+            found = _length(self._recommend.get_input_details(), key, type(NOT_GIVEN[key]), name)
+            if found != self.history_length:
+                raise ArtifactError(f"{name}: {key} has length {found}, and history {self.history_length}")
 
-    def rank(self, history: np.ndarray, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, history: np.ndarray, exclude: np.ndarray = NOTHING, **activity: Sequence[float] | np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The best items.
 
         Args:
             history: int [H], item indices, oldest first; of more than N the last N count.
             exclude: int [M], item indices that are not wanted; the history's never are.
+            activity: what else is known of the history, in parallel: `ratings` float [H], NaN where unknown, and
+                `times` int [H], seconds since 1970, 0 where unknown. What the model does not look at is ignored; what
+                is missing counts as unknown.
 
         Returns:
             int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
+
+        Raises:
+            ArtifactError: `activity` is not as long as the history.
         """
-        recent = np.asarray(history, np.int32)[-self.history_length :]
-        padded = np.full((1, self.history_length), PADDING, np.int32)
-        padded[0, : len(recent)] = recent
+        inputs = {"history": self._padded(np.asarray(history, np.int32), np.int32(PADDING))}
+        for key in self.activity_inputs:
+            values = activity.get(key)
+            if values is None:
+                values = np.full(len(history), NOT_GIVEN[key])
+            if len(values) != len(history):
+                raise ArtifactError(f"{self._name}: {len(values)} {key} for a history of {len(history)} items")
+            if key == TIMES:  # Later than 2038 they wrap around, which no time between two activities feels.
+                values = np.asarray(values, np.int64)
+            inputs[key] = self._padded(np.asarray(values).astype(NOT_GIVEN[key].dtype), NOT_GIVEN[key])
         with self._lock:
             if len(exclude):
-                answer = self._excluding(history=padded, exclude=np.asarray(exclude, np.int32)[None, :])
+                answer = self._excluding(**inputs, exclude=np.asarray(exclude, np.int32)[None, :])
             else:
-                answer = self._recommend(history=padded)
+                answer = self._recommend(**inputs)
         ids, scores = answer["ids"][0], answer["scores"][0]
         real = ids >= FIRST_INDEX
         return ids[real], scores[real]
+
+    def _padded(self, values: np.ndarray, padding: np.generic) -> np.ndarray:
+        """The last N of [H] values, then padding: [1, N]."""
+        recent = values[-self.history_length :]
+        padded = np.full((1, self.history_length), padding)
+        padded[0, : len(recent)] = recent
+        return padded
 
 
 def _length(tensors: dict[str, Any], tensor: str, dtype: type, name: str) -> int:

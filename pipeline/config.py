@@ -7,6 +7,7 @@ This module imports neither TensorFlow nor TFX, so that mistakes are answered at
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from components.pusher.settings import PusherSettings
 from components.settings import Settings
 from components.trainer.settings import TrainerSettings
 from components.transform.settings import TransformSettings
+from components.tuner.settings import TunerSettings
 
 
 class ConfigError(Exception):
@@ -34,6 +36,7 @@ class PipelineConfig(Settings):
         name: of the pipeline; names its folder among the serving models and its runs in ML Metadata.
         example_gen: how ratings become timelines and splits.
         transform: vocabularies and histories.
+        tuner: the search for the Trainer's settings, an optional step.
         trainer: model and fitting.
         gate: what a model must reach to be blessed.
         pusher: how the file is made and checked.
@@ -42,6 +45,7 @@ class PipelineConfig(Settings):
     name: str = "movielens"
     example_gen: ExampleGenSettings = ExampleGenSettings()
     transform: TransformSettings = TransformSettings()
+    tuner: TunerSettings = TunerSettings()
     trainer: TrainerSettings = TrainerSettings()
     gate: GateSettings = GateSettings()
     pusher: PusherSettings = PusherSettings()
@@ -56,8 +60,18 @@ class PipelineConfig(Settings):
     @model_validator(mode="after")
     def _heads_share_the_dimension(self) -> PipelineConfig:
         trainer = self.trainer
-        if trainer.encoder == "transformer" and trainer.dimension % trainer.heads:
-            raise ValueError(f"trainer.dimension {trainer.dimension} cannot be shared by {trainer.heads} heads")
+        for member in trainer.of_members():
+            if member.encoder == "transformer" and member.dimension % member.heads:
+                raise ValueError(f"trainer.dimension {member.dimension} cannot be shared by {member.heads} heads")
+        return self
+
+    @model_validator(mode="after")
+    def _searched_heads_share_the_dimension(self) -> PipelineConfig:
+        names = ("encoder", "dimension", "heads")
+        searched = [self.tuner.whole_values(name, getattr(self.trainer, name)) for name in names]
+        for encoder, dimension, heads in itertools.product(*searched) if self.tuner.enabled else ():
+            if encoder == "transformer" and dimension % heads:
+                raise ValueError(f"tuner.search_space: dimension {dimension} cannot be shared by {heads} heads")
         return self
 
 
@@ -118,6 +132,8 @@ def _describe(problem: Any) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
+    if problem["type"] == "search_space":  # It says what it found.
+        return f"{key}: {message}"
     return f"{key}: {message}, not {problem['input']!r}"
 
 

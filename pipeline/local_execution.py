@@ -104,7 +104,15 @@ def run(
             continue
         if step.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as handle:
-                partial_run_utils.snapshot(handle, ir)
+                try:
+                    partial_run_utils.snapshot(handle, ir)
+                except LookupError as error:
+                    found = re.search(r"node_id (\w+)", str(error))
+                    raise StepFailed(
+                        name,
+                        f"the last run left nothing of {found[1] if found else 'earlier steps'} to start from; "
+                        "start earlier, or without --from-node",
+                    ) from error
         observer.started(name)
         started = time.monotonic()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def create_pipeline(
     ).with_id(steps.EXAMPLE_GEN)
 
     # What the timelines look like, in numbers.
-    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=example_gen.outputs["examples"], exclude_splits=[features.CATALOG]
+    )
 
     # What they must look like, as a person wrote it down.
     schema_gen = tfx.components.ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
@@ -81,25 +84,50 @@ def create_pipeline(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     ).with_id(steps.EXAMPLE_VALIDATOR)
 
-    # Vocabularies of the train split, indices, fixed-length histories.
+    # Vocabularies of the train split and the catalogue, indices, fixed-length histories.
     transform = tfx.components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN], transform=[features.TRAIN, features.EVAL]),
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=[features.TRAIN, features.CATALOG], transform=[features.TRAIN, features.EVAL, features.CATALOG]
+        ),
         custom_config={"settings": config.transform.model_dump(), "code": step_version("transform")},
         disable_statistics=True,
     )
     transform.add_upstream_node(example_validator)
 
+    training = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "train_args": tfx.proto.TrainArgs(splits=[features.TRAIN, features.CATALOG]),
+        "eval_args": tfx.proto.EvalArgs(splits=[features.EVAL]),
+    }
+
+    # Optional: short fits with other settings of the Trainer; those that are best on the eval split win over its own.
+    tuner = None
+    if config.tuner.enabled:
+        tuner = tfx.components.Tuner(
+            tuner_fn="components.tuner.run.tuner_fn",
+            custom_config={
+                # Trials have a budget of their own: with another one for the Trainer, the search still holds.
+                "settings": config.trainer.model_dump(mode="json", exclude={"max_epochs", "max_minutes"}),
+                "tuner": config.tuner.model_dump(mode="json"),
+                "code": f"{step_version('tuner')} {step_version('trainer')}",
+            },
+            **training,
+        )
+
     # Fits the recommender; keeps the epoch that is best on the eval split.
     trainer = tfx.components.Trainer(
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
         run_fn="components.trainer.run.run_fn",
-        train_args=tfx.proto.TrainArgs(splits=[features.TRAIN]),
-        eval_args=tfx.proto.EvalArgs(splits=[features.EVAL]),
-        custom_config={"settings": config.trainer.model_dump(mode="json"), "code": step_version("trainer")},
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        custom_config={
+            "settings": config.trainer.model_dump(mode="json"),
+            "checkpoints": os.path.join(places.pipeline_root, "checkpoints"),
+            "code": step_version("trainer"),
+        },
+        **training,
     )
 
     # The last model that was good enough, to compare with.
@@ -142,6 +170,7 @@ def create_pipeline(
             schema_gen,
             example_validator,
             transform,
+            *([tuner] if tuner else []),
             trainer,
             latest_blessed,
             evaluator,

@@ -5,6 +5,7 @@ STATISTICS_GEN = "StatisticsGen"
 SCHEMA_GEN = "SchemaGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
+TUNER = "Tuner"  # where it is enabled
 TRAINER = "Trainer"
 RESOLVER = "LatestBlessedModel"
 EVALUATOR = "Evaluator"
@@ -16,6 +17,7 @@ STEPS = (
     SCHEMA_GEN,
     EXAMPLE_VALIDATOR,
     TRANSFORM,
+    TUNER,
     TRAINER,
     RESOLVER,
     EVALUATOR,

@@ -11,6 +11,8 @@ from rich.table import Table
 
 from components.evaluation import POPULARITY, read_metrics
 from components.evaluator.gate import read_verdict
+from components.tuner.hyperparameters import in_words
+from components.tuner.results import read_results
 from pipeline import steps
 from pipeline.console import duration
 from pipeline.local_execution import StepResult
@@ -36,7 +38,8 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
 
     Returns:
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY), `seconds`, `steps`, and where the steps ran `data`,
-        `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and `artifact`.
+        `tuner` (see `read_results`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and
+        `artifact`.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -46,6 +49,9 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
     }
     if catalog := _uri(outputs, steps.EXAMPLE_GEN, "catalog"):
         summary["data"] = json.loads((catalog / "dataset.json").read_text(encoding="utf-8"))
+    if hyperparameters := _uri(outputs, steps.TUNER, "best_hyperparameters"):
+        trials = _uri(outputs, steps.TUNER, "tuner_results")
+        summary["tuner"] = read_results(str(hyperparameters), str(trials))
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
         found = read_metrics(str(evaluation))
         metrics = found["overall"]
@@ -77,6 +83,12 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None) -> No
         console.print(
             f"[bold]Data[/bold]      {data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, "
             f"{data['items']:,} items{_leavings(data)}"
+        )
+    if tuner := summary.get("tuner"):
+        console.print(
+            f"[bold]Tuned[/bold]     {in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
+            f"eval Recall@10 {tuner['recall_at_10']:.4f}",
+            soft_wrap=True,
         )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]

@@ -24,7 +24,7 @@ from tfx.types import Artifact, artifact_utils
 from components import features
 from components.errors import StepError
 from components.example_gen import timelines
-from components.example_gen.records import ExampleWriter, ItemLookup
+from components.example_gen.records import ExampleWriter, ItemLookup, item_record
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.timelines import Ratings
 from data.formats import Dataset, fingerprint, open_dataset
@@ -61,10 +61,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fileio.makedirs(catalog.uri)
 
         with self._make_beam_pipeline() as pipeline:
-            splits, item_counts, facts = pipeline | BuildTimelines(dataset, items, settings)
+            splits, item_counts, facts = pipeline | BuildTimelines(dataset, settings)
             for split, records in splits.items():
                 uri = os.path.join(examples.uri, f"Split-{split}")
                 _ = records | f"Write[{split}]" >> write_split.WriteSplit(uri, example_gen_pb2.FILE_FORMAT_UNSPECIFIED)
+            uri = os.path.join(examples.uri, f"Split-{features.CATALOG}")
+            catalog_records = (
+                item_counts | "Items" >> beam.FlatMap(all_items, items) | "SerializeItem" >> beam.Map(serialize_item)
+            )
+            _ = catalog_records | "Write[catalog]" >> write_split.WriteSplit(
+                uri, example_gen_pb2.FILE_FORMAT_UNSPECIFIED
+            )
             _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
@@ -74,7 +81,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
 
-        examples.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
+        examples.split_names = artifact_utils.encode_split_names([*features.SPLITS, features.CATALOG])
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
         catalog.data_name, catalog.data_fingerprint = summary["name"], summary["fingerprint"]
         catalog.ratings, catalog.users, catalog.items = (summary[key] for key in ("ratings", "users", "items"))
@@ -85,14 +92,12 @@ class BuildTimelines(beam.PTransform):
 
     Args:
         dataset: where the ratings are.
-        items: what is known of the items.
         settings: which split.
     """
 
-    def __init__(self, dataset: Dataset, items: list[Item], settings: ExampleGenSettings):
+    def __init__(self, dataset: Dataset, settings: ExampleGenSettings):
         super().__init__()
         self._dataset = dataset
-        self._items = items
         self._settings = settings
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection]:
@@ -118,7 +123,7 @@ class BuildTimelines(beam.PTransform):
         )
         popularity = grouped.train_counts | "TrainCounts" >> beam.combiners.ToList() | "Sum" >> beam.Map(sum_counts)
         records = grouped.rows | "Serialize" >> beam.ParDo(
-            Serialize(self._items), beam.pvalue.AsSingleton(popularity)
+            Serialize(), beam.pvalue.AsSingleton(popularity)
         ).with_outputs(*features.SPLITS)
         counts = grouped.all_counts | "AllCounts" >> beam.combiners.ToList() | "SumAll" >> beam.Map(sum_counts)
         bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
@@ -187,14 +192,6 @@ class SplitTimelines(beam.DoFn):
 class Serialize(beam.DoFn):
     """Rows -> serialized examples, one output a split."""
 
-    def __init__(self, items: list[Item]):
-        ordered = sorted({item.id.encode(): item for item in items}.items())
-        ids = np.array([id_ for id_, _ in ordered], "S")
-        genres = np.array([features.GENRE_SEPARATOR.join(item.genres).encode() for _, item in ordered], object)
-        years = np.array([item.year or features.NO_YEAR for _, item in ordered], np.int64)
-        self._genres = ItemLookup(ids, genres, b"")
-        self._year = ItemLookup(ids, years, features.NO_YEAR)
-
     def process(
         self, element: tuple[Ratings, list[timelines.Row]], train_counts: tuple[np.ndarray, np.ndarray]
     ) -> Iterator[Any]:
@@ -203,7 +200,7 @@ class Serialize(beam.DoFn):
         ids, counts = train_counts
         cold = features.POPULARITY_BUCKETS.index("cold")
         popularity = ItemLookup(ids, timelines.popularity_buckets(counts), cold)
-        write = ExampleWriter(self._genres, self._year, popularity)
+        write = ExampleWriter(popularity)
         for row in rows:
             yield beam.pvalue.TaggedOutput(row.split, write(ratings, row))
 
@@ -225,15 +222,28 @@ def bad_rows_error(described: list[str], limit: int) -> StepError:
     return StepError(f"{shown}{more} ({found}, {limit:,} allowed; --max-bad-rows N skips up to N)")
 
 
-def write_catalog(counts: tuple[np.ndarray, np.ndarray], items: list[Item], uri: str) -> None:
-    """Write `items.jsonl`: the known items, then those that were rated but are not known."""
+def all_items(counts: tuple[np.ndarray, np.ndarray], items: list[Item]) -> list[Item]:
+    """The known items, then those that were rated but are not known."""
     known = {item.id for item in items}
-    lines = [{"id": item.id, "title": item.title, "genres": list(item.genres), "year": item.year} for item in items]
     rated = [id_.decode() for id_ in counts[0].tolist()]
-    unknown = [id_ for id_ in rated if id_ not in known]
-    lines += [{"id": id_, "title": f"Item {id_}", "genres": [], "year": None} for id_ in unknown]
+    return items + [Item(id_, f"Item {id_}") for id_ in rated if id_ not in known]
+
+
+def serialize_item(item: Item) -> bytes:
+    """The raw example of an item."""
+    return item_record(item.id, item.features)
+
+
+def write_catalog(counts: tuple[np.ndarray, np.ndarray], items: list[Item], uri: str) -> None:
+    """Write `items.jsonl`, one line an item, and how many were rated."""
+    everything = all_items(counts, items)
+    lines = [
+        {"id": item.id, "title": item.title, "genres": list(item.genres), "year": item.year} for item in everything
+    ]
     _write(os.path.join(uri, "items.jsonl"), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    write_json({"items": len(rated), "unknown_items": len(unknown)}, os.path.join(uri, "counts.json"))
+    write_json(
+        {"items": len(counts[0]), "unknown_items": len(everything) - len(items)}, os.path.join(uri, "counts.json")
+    )
 
 
 def summarise(dataset: Dataset, data_fingerprint: str, facts: dict[str, Any], uri: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows of timelines -> serialized raw examples, as `components/features.py` describes them."""
+"""Rows of timelines, and items -> serialized raw examples, as `components/features.py` describes them."""
 
 from __future__ import annotations
 
@@ -37,14 +37,10 @@ class ExampleWriter:
     """Serializes rows.
 
     Args:
-        genres: joined genres of items, bytes.
-        year: year of release of items, int64.
         popularity: bucket of items with train events, int64.
     """
 
-    def __init__(self, genres: ItemLookup, year: ItemLookup, popularity: ItemLookup):
-        self._genres = genres
-        self._year = year
+    def __init__(self, popularity: ItemLookup):
         self._popularity = popularity
 
     def __call__(self, ratings: Ratings, row: Row) -> bytes:
@@ -58,10 +54,7 @@ class ExampleWriter:
             features.RATING: _floats(ratings.rating[span]),
             features.TIMESTAMP: _ints(ratings.timestamp[span]),
         }
-        if row.target is None:
-            columns[features.GENRES] = _bytes(self._genres(ratings.item[span]).tolist())
-            columns[features.YEAR] = _ints(self._year(ratings.item[span]))
-        else:
+        if row.target is not None:
             target = slice(row.target, row.target + 1)
             bucket = features.POPULARITY_BUCKETS[int(self._popularity(ratings.item[target])[0])]
             columns[features.TARGET_ID] = _bytes(ratings.item[target].tolist())
@@ -69,8 +62,19 @@ class ExampleWriter:
             columns[features.TARGET_TIMESTAMP] = _ints(ratings.timestamp[target])
             columns[features.HISTORY_BUCKET] = _bytes([features.history_bucket(row.stop - row.start).encode()])
             columns[features.POPULARITY_BUCKET] = _bytes([bucket.encode()])
-        example = tf.train.Example(features=tf.train.Features(feature=columns))
-        return example.SerializeToString(deterministic=True)
+        return _serialized(columns)
+
+
+def item_record(item_id: str, known: dict[str, tuple[str, ...]]) -> bytes:
+    """The serialized `tf.train.Example` of one item; `known` are the values of its features."""
+    tokens = [features.token(name, value).encode() for name, values in sorted(known.items()) for value in values]
+    return _serialized({features.CATALOG_ITEM_ID: _bytes([item_id.encode()]), features.CATALOG_TOKENS: _bytes(tokens)})
+
+
+def _serialized(columns: dict[str, tf.train.Feature]) -> bytes:
+    example = tf.train.Example(features=tf.train.Features(feature=columns))
+    serialized: bytes = example.SerializeToString(deterministic=True)
+    return serialized
 
 
 def _bytes(values: list[bytes]) -> tf.train.Feature:

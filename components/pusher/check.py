@@ -56,11 +56,12 @@ def check_file(loaded: Any, recommender: Recommender, files: list[str], limit: i
     examples = 0
     for history, timeline, target in _rows(loaded, files, limit):
         examples += 1
-        expected = loaded.signatures["recommend"](history=tf.constant(history[None, :]))["ids"].numpy()[0, :cut]
-        answered, _ = recommender.rank_indices(history)
+        tensors = {name: tf.constant(values[None, :]) for name, values in history.items()}
+        expected = loaded.signatures["recommend"](**tensors)["ids"].numpy()[0, :cut]
+        answered, _ = recommender.rank_indices(**history)
         agreement += _overlap(expected[expected >= features.FIRST_INDEX], answered[:cut])
         # As the Evaluator ranks: nothing of the whole timeline counts, older items than the history's included.
-        ids, _ = recommender.rank_indices(history, timeline)
+        ids, _ = recommender.rank_indices(**history, exclude=timeline)
         listed.update(ids[:cut].tolist())
         for rank in np.flatnonzero(ids == target).tolist():
             for k in RECALL_AT:
@@ -109,12 +110,14 @@ def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
     return len(np.intersect1d(expected, answered)) / len(expected)
 
 
-def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """History int32 [N], timeline int32 [T] without padding, and target of each example."""
+def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, int]]:
+    """History (inputs of `recommend`, each [N]), timeline int32 [T] without padding, and target of each example."""
+    inputs = loaded.signatures["recommend"].structured_input_signature[1]
     records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
     if limit:
         records = records.take(limit)
     for batch in records.batch(BATCH):
         encoded = {name: value.numpy() for name, value in loaded.signatures["encode_examples"](examples=batch).items()}
-        for history, timeline, target in zip(encoded["history"], encoded["timeline"], encoded["target"], strict=True):
+        for row, (timeline, target) in enumerate(zip(encoded["timeline"], encoded["target"], strict=True)):
+            history = {name: encoded[name][row] for name in inputs}
             yield history, timeline[timeline != features.PADDING], int(target)

@@ -40,7 +40,7 @@ def make_items(model_facts: dict[str, Any], catalog_uri: str) -> dict[str, Any]:
 
 def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     """What `model_info.json` says of a model and its data."""
-    keys = ("history_length", "top_k", "encoder", "dimension", "parameters", "settings")
+    keys = ("history_length", "top_k", "activity_features", "encoder", "dimension", "parameters", "settings")
     return {
         **{key: model_facts[key] for key in keys},
         "num_items": len(model_facts["item_ids"]),

@@ -21,13 +21,14 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> keras.layers
 
     Args:
         settings: of the Trainer.
-        history_length: the number of items N that the device sends; encoders with a bounded view look back N items.
+        history_length: the number of items N that the device sends; encoders with a bounded view look back N items, or
+            fewer where the settings say so.
 
     Returns:
         A layer: float32 [B, L, d] -> float32 [B, L, d], called with `training`.
     """
     encoders = {"bow": BagOfWords, "cnn": Convolutional, "lstm": Recurrent, "transformer": Transformer}
-    return encoders[settings.encoder](settings, history_length)
+    return encoders[settings.encoder](settings, min(settings.look_back or history_length, history_length))
 
 
 class BagOfWords(layers.Layer):
@@ -61,10 +62,8 @@ class Convolutional(layers.Layer):
         super().__init__()
         blocks = min(settings.blocks, max((history_length - 1) // (self.KERNEL - 1), 1))
         self._pool = max(history_length - blocks * (self.KERNEL - 1), 1)
-        self._convolutions = [
-            layers.Conv1D(settings.dimension * 2, min(self.KERNEL, history_length), padding="causal", activation="relu")
-            for _ in range(blocks)
-        ]
+        self._kernel = min(self.KERNEL, history_length)
+        self._convolutions = [layers.Dense(settings.dimension * 2, activation="relu") for _ in range(blocks)]
         self._dropout = layers.Dropout(settings.dropout)
         self._project = layers.Dense(settings.dimension)
         self._norm = layers.LayerNormalization(epsilon=1e-6)
@@ -73,7 +72,9 @@ class Convolutional(layers.Layer):
         """See `make_encoder`."""
         y = x
         for convolution in self._convolutions:
-            y = self._dropout(convolution(y), training=training)
+            # A convolution as one product of matrices: XLA's own on a CPU takes several times as long.
+            neighbours = tf.concat([_shifted(y, step) for step in range(self._kernel)], axis=-1)
+            y = self._dropout(convolution(neighbours), training=training)
         return self._norm(self._project(tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)))
 
 
@@ -184,7 +185,11 @@ def _sliding_maximum(x: tf.Tensor, size: int) -> tf.Tensor:
     covered = 1
     while covered < size:
         step = min(covered, size - covered)
-        shifted = tf.pad(x, [[0, 0], [step, 0], [0, 0]], constant_values=FORBIDDEN)[:, : x.shape[1], :]
-        x = tf.maximum(x, shifted)
+        x = tf.maximum(x, _shifted(x, step, FORBIDDEN))
         covered += step
     return x
+
+
+def _shifted(x: tf.Tensor, steps: int, filler: float = 0.0) -> tf.Tensor:
+    """Each position has what stands `steps` before it, and `filler` where there is nothing; [B, L, d] -> [B, L, d]."""
+    return tf.pad(x, [[0, 0], [steps, 0], [0, 0]], constant_values=filler)[:, : x.shape[1], :]

@@ -7,6 +7,7 @@ import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +16,34 @@ import tensorflow_transform as tft
 from components import features
 
 READ_BATCH = 256
+# What the model takes of an activity.
+ITEMS, RATINGS, TIMES = "items", "ratings", "times"
 # Windows are padded to these shares of the longest window.
 BUCKETS = (0.125, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Activities:
+    """What users did, in parallel arrays of one shape.
+
+    Attributes:
+        items: int32, item indices.
+        ratings: float32.
+        times: int32, seconds since 1970-01-01 UTC; later than 2038 they wrap around, which no time between two
+            activities feels.
+    """
+
+    items: np.ndarray
+    ratings: np.ndarray
+    times: np.ndarray
+
+    def __getitem__(self, at: Any) -> Activities:
+        """The activities at an index, a slice, a mask or an array of indices."""
+        return Activities(self.items[at], self.ratings[at], self.times[at])
+
+    def tensors(self) -> dict[str, tf.Tensor]:
+        """As the model takes them."""
+        return {ITEMS: tf.constant(self.items), RATINGS: tf.constant(self.ratings), TIMES: tf.constant(self.times)}
 
 
 @dataclass(frozen=True)
@@ -24,50 +51,77 @@ class Timelines:
     """The timelines of a split.
 
     Attributes:
-        items: int32 [E], item indices, one user after another, oldest first.
-        starts: int64 [U + 1], user `u` has `items[starts[u]:starts[u + 1]]`.
-        histories: int32 [U, N], the last items of each, then PADDING.
+        activities: [E], one user after another, oldest first.
+        starts: int64 [U + 1], user `u` has the activities from `starts[u]` to before `starts[u + 1]`.
+        histories: [U, N], the last activities of each, then PADDING.
         targets: int32 [U], the item that came next; PADDING in the train split.
-        genres: int32 [E, G] or [0, G], genre indices of each item.
-        years: int32 [E] or [0], year index of each item.
     """
 
-    items: np.ndarray
+    activities: Activities
     starts: np.ndarray
-    histories: np.ndarray
+    histories: Activities
     targets: np.ndarray
-    genres: np.ndarray
-    years: np.ndarray
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
+    @property
+    def items(self) -> np.ndarray:
+        """Item indices, int32 [E]."""
+        return self.activities.items
+
 
 def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) -> Timelines:
-    """Read the transformed examples of a split; a timeline takes 4 bytes an item in memory."""
+    """Read the transformed examples of a split of timelines; one takes 12 bytes an activity in memory."""
+    columns, lengths = _read(files, transform_output)
+    history_length = transform_output.transformed_feature_spec()[features.HISTORY].shape[0]
+    return Timelines(
+        activities=Activities(
+            items=columns[features.TIMELINE].astype(np.int32),
+            ratings=columns[features.TIMELINE_RATING],
+            times=columns[features.TIMELINE_TIME].astype(np.int32),
+        ),
+        starts=np.concatenate([[0], lengths[features.TIMELINE]]).cumsum(),
+        histories=Activities(
+            items=columns[features.HISTORY].astype(np.int32).reshape(-1, history_length),
+            ratings=columns[features.HISTORY_RATING].reshape(-1, history_length),
+            times=columns[features.HISTORY_TIME].astype(np.int32).reshape(-1, history_length),
+        ),
+        targets=columns[features.TARGET].astype(np.int32).reshape(-1),
+    )
+
+
+def read_catalog(files: list[str], transform_output: tft.TFTransformOutput) -> np.ndarray:
+    """Read the transformed examples of the catalog split.
+
+    Returns:
+        int32 [F, 2], an item index and the index of one of its tokens; nothing of items without an index.
+    """
+    columns, lengths = _read(files, transform_output)
+    items = np.repeat(columns[features.ITEM].reshape(-1), lengths[features.ITEM_TOKENS])
+    pairs = np.stack([items, columns[features.ITEM_TOKENS]], axis=1).astype(np.int32)
+    return pairs[(pairs >= features.FIRST_INDEX).all(axis=1)]
+
+
+def _read(
+    files: list[str], transform_output: tft.TFTransformOutput
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """All values of each feature, one example after another; of ragged ones also how many each example has."""
     spec = transform_output.transformed_feature_spec()
     names = tf.data.Dataset.list_files(files, shuffle=False)
     records = tf.data.TFRecordDataset(names, compression_type="GZIP")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in spec}
-    lengths = []
+    lengths: dict[str, list[np.ndarray]] = {name: [np.empty(0, np.int64)] for name in spec}
     for batch in records.batch(READ_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2):
         for name, value in batch.items():
-            values = value.values if isinstance(value, tf.SparseTensor) else value
-            parts[name].append(values.numpy().astype(np.int32))
-        timeline = batch[features.TIMELINE]
-        lengths.append(np.bincount(timeline.indices[:, 0].numpy(), minlength=int(timeline.dense_shape[0])))
-    columns = {name: np.concatenate(values) if values else np.empty(0, np.int32) for name, values in parts.items()}
-    history_length = spec[features.HISTORY].shape[0]
-    items = columns[features.TIMELINE]
-    genres = columns[features.TIMELINE_GENRES]
-    return Timelines(
-        items=items,
-        starts=np.concatenate([[0], *(np.asarray(part) for part in lengths)]).cumsum(),
-        histories=columns[features.HISTORY].reshape(-1, history_length),
-        targets=columns[features.TARGET].reshape(-1),
-        genres=genres.reshape(len(items), -1) if len(genres) else genres.reshape(0, 1),
-        years=columns[features.TIMELINE_YEAR],
-    )
+            if isinstance(value, tf.SparseTensor):
+                rows = value.indices[:, 0].numpy()
+                lengths[name].append(np.bincount(rows, minlength=int(value.dense_shape[0])))
+                value = value.values
+            parts[name].append(value.numpy())
+    empty = {name: np.empty(0, feature.dtype.as_numpy_dtype) for name, feature in spec.items()}
+    columns = {name: np.concatenate(values) if values else empty[name] for name, values in parts.items()}
+    return columns, {name: np.concatenate(values) for name, values in lengths.items()}
 
 
 def without_unknown(timelines: Timelines) -> Timelines:
@@ -75,19 +129,9 @@ def without_unknown(timelines: Timelines) -> Timelines:
     known = timelines.items >= features.FIRST_INDEX
     return dataclasses.replace(
         timelines,
-        items=timelines.items[known],
+        activities=timelines.activities[known],
         starts=np.concatenate([[0], np.cumsum(known)])[timelines.starts],
-        genres=timelines.genres[known],
-        years=timelines.years[known],
     )
-
-
-def first_values(items: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-    """What is known of each item, from any of its events: [E, ...] -> [size, ...], zeros where there is no event."""
-    table = np.zeros((size, *values.shape[1:]), values.dtype)
-    found, event = np.unique(items, return_index=True)
-    table[found] = values[event]
-    return table
 
 
 def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -> np.ndarray:
@@ -118,12 +162,18 @@ class Batch:
     """Windows of about one length.
 
     Attributes:
-        inputs: int32 [B, L], item indices, then PADDING.
+        inputs: [B, L], activities, then PADDING.
         targets: int32 [B, L], the item after each input, PADDING where there is none.
+        weights: float32 [B, L], how much each target counts, 0 where there is none.
     """
 
-    inputs: np.ndarray
+    inputs: Activities
     targets: np.ndarray
+    weights: np.ndarray
+
+    def tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """As the training step takes them."""
+        return self.inputs.tensors(), tf.constant(self.targets), tf.constant(self.weights)
 
 
 class Batches:
@@ -136,11 +186,13 @@ class Batches:
         timelines: of the train split.
         window: largest number of inputs in a window.
         positions: number of positions in a batch, padding included.
+        weights: float32 [E], how much each activity counts as a target; None counts all alike.
     """
 
-    def __init__(self, timelines: Timelines, window: int, positions: int):
+    def __init__(self, timelines: Timelines, window: int, positions: int, weights: np.ndarray | None = None):
         longest = int(min(window, max(np.diff(timelines.starts).max(initial=2) - 1, 1)))
         self._timelines = timelines
+        self._weights = np.ones(len(timelines.items), np.float32) if weights is None else weights
         self._window = longest
         self._lengths = sorted({max(int(np.ceil(longest * share)), 1) for share in BUCKETS})
         self._rows = {length: max(positions // length, 1) for length in self._lengths}
@@ -178,10 +230,22 @@ class Batches:
         steps = np.arange(length)
         at = windows[:, :1] + steps
         inside = at < windows[:, 1:]
-        items = self._timelines.items
-        at = np.minimum(at, len(items) - 2)
-        shape = (self._rows[length], length)
-        inputs, targets = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        inputs[: len(windows)] = np.where(inside, items[at], features.PADDING)
-        targets[: len(windows)] = np.where(inside, items[at + 1], features.PADDING)
-        return Batch(inputs, targets)
+        activities = self._timelines.activities
+        at = np.minimum(at, len(activities.items) - 2)
+
+        def rows(values: np.ndarray) -> np.ndarray:
+            filled = np.zeros((self._rows[length], length), values.dtype)
+            filled[: len(windows)] = np.where(inside, values, 0)
+            return filled
+
+        inputs = activities[at]
+        return Batch(
+            Activities(rows(inputs.items), rows(inputs.ratings), rows(inputs.times)),
+            rows(activities.items[at + 1]),
+            rows(self._weights[at + 1]),
+        )
+
+    def empty(self) -> Iterator[Batch]:
+        """One batch of every shape, with nothing in it."""
+        nothing = np.empty((0, 2), np.int64)
+        yield from (self._fill(nothing, length) for length in self._lengths)

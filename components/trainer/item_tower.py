@@ -1,59 +1,99 @@
-"""Embeddings of items: of the item itself, of its genres and of its year of release."""
+"""Embeddings of items: as what may come next, and as what a user did."""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from components import features
 from components.trainer.settings import TrainerSettings
+
+INITIAL = 0.05  # standard deviation of an embedding's values
+INITIAL_TRANSITION = 0.02
+
+
+class Tables(NamedTuple):
+    """Two embeddings of every item.
+
+    Attributes:
+        inputs: float32 [V, d], of an item in a history.
+        labels: float32 [V, d], of an item that may come next: a score is its product with a context vector.
+    """
+
+    inputs: tf.Tensor
+    labels: tf.Tensor
 
 
 class ItemTower(keras.layers.Layer):
-    """The table of item embeddings, for histories and for scores alike (tied, as in SASRec).
+    """The tables of item embeddings.
+
+    An item's embedding is the sum of its own and, for each feature, of the mean of those of its values. An item without
+    train events has none of its own: it is what its features say. Histories and labels share it (tied, as in SASRec:
+    Kang and McAuley, ICDM 2018). With `settings.transition`, a history's items have one more of their own, for what
+    tends to follow an item is not what is like it (after the factorised transitions of FPMC: Rendle, Freudenthaler and
+    Schmidt-Thieme, WWW 2010).
 
     Args:
         settings: of the Trainer.
-        genres: int32 [V, G], genre indices of each item, PADDING where fewer; None leaves genres out.
-        years: int32 [V], year index of each item; None leaves years out.
-        size: number of indices V, PADDING and UNKNOWN included.
+        counts: int64 [V], train events of each item index.
+        item_features: by name, float32 [V, W], how much each of the W values of a feature is an item's; rows sum to 1,
+            or to 0 where nothing is known.
     """
 
-    def __init__(self, settings: TrainerSettings, genres: np.ndarray | None, years: np.ndarray | None, size: int):
+    def __init__(self, settings: TrainerSettings, counts: np.ndarray, item_features: dict[str, np.ndarray]):
         super().__init__()
         self._dimension = settings.dimension
-        self._size = size
-        self._years = years
-        self._genre_weights = None if genres is None else _mean_weights(genres)
+        self._rated = (counts > 0).astype(np.float32)[:, None]
+        self._item_features = item_features
+        self._dropout = settings.item_dropout
+        self._has_transition = settings.transition
+        self._seed = keras.random.SeedGenerator(settings.seed)
 
     def build(self, shape: tuple[int, ...] | None = None) -> None:
         """Creates the weights."""
+        initial = keras.initializers.RandomNormal(stddev=INITIAL)
+        self._item = self.add_weight(shape=(len(self._rated), self._dimension), initializer=initial, name="item")
+        self._of_feature = {
+            name: self.add_weight(shape=(shares.shape[1], self._dimension), initializer=initial, name=name)
+            for name, shares in self._item_features.items()
+        }
+        if self._has_transition:
+            initial = keras.initializers.RandomNormal(stddev=INITIAL_TRANSITION)
+            self._transition = self.add_weight(shape=self._item.shape, initializer=initial, name="transition")
 
-        def embeddings(rows: int, name: str) -> keras.Variable:
-            return self.add_weight(
-                shape=(rows, self._dimension), initializer=keras.initializers.RandomNormal(stddev=0.05), name=name
-            )
+    def tables(self, training: bool = False) -> Tables:
+        """Both tables.
 
-        self._item = embeddings(self._size, "item")
-        if self._genre_weights is not None:
-            self._genre = embeddings(self._genre_weights.shape[1], "genre")
-        if self._years is not None:
-            self._year = embeddings(int(self._years.max()) + 1, "year")
-
-    def table(self) -> tf.Tensor:
-        """The whole table, float32 [V, d]."""
-        table = tf.convert_to_tensor(self._item)
-        if self._genre_weights is not None:
-            table += tf.matmul(tf.constant(self._genre_weights), self._genre)
-        if self._years is not None:
-            table += tf.matmul(tf.one_hot(self._years, int(self._years.max()) + 1), self._year)
-        return table
+        In training `settings.item_dropout` of the items go without an embedding of their own, so that features alone
+        learn to stand for an item (DropoutNet: Volkovs, Yu and Poutanen, NeurIPS 2017).
+        """
+        table = self._item * self._rated
+        if training and self._dropout:
+            draws = keras.random.uniform([len(self._rated), 1], seed=self._seed)
+            table *= tf.cast(draws >= self._dropout, tf.float32)
+        for name, shares in self._item_features.items():
+            table += tf.matmul(tf.constant(shares), self._of_feature[name])
+        scale = math.sqrt(self._dimension)
+        return Tables((table + self._transition if self._has_transition else table) * scale, table)
 
 
-def _mean_weights(genres: np.ndarray) -> np.ndarray:
-    """Weights that average the genres of an item: int32 [V, G] -> float32 [V, number of genres]."""
-    weights = np.zeros((len(genres), int(genres.max()) + 1), np.float32)
-    rows, columns = np.nonzero(genres != features.PADDING)
-    np.add.at(weights, (rows, genres[rows, columns]), 1.0)
-    return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+def feature_shares(pairs: np.ndarray, of_feature: np.ndarray, size: int) -> np.ndarray:
+    """How much each value of one feature is an item's.
+
+    Args:
+        pairs: int32 [F, 2], an item index and the index of one of its tokens, of all features.
+        of_feature: int32 [W], the tokens of this feature.
+        size: number of item indices V.
+
+    Returns:
+        float32 [V, W]: an item with n values has 1 / n for each.
+    """
+    shares = np.zeros((size, len(of_feature)), np.float32)
+    chosen = pairs[np.isin(pairs[:, 1], of_feature)]
+    order = np.argsort(of_feature)
+    columns = order[np.searchsorted(of_feature, chosen[:, 1], sorter=order)]
+    np.add.at(shares, (chosen[:, 0], columns), 1.0)
+    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)

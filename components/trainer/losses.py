@@ -1,4 +1,8 @@
-"""Losses of next-item prediction: softmax cross-entropy over the catalogue, whole or sampled."""
+"""Losses of next-item prediction. Each takes contexts, the item table and targets, and gives a weighted mean in nats.
+
+Shapes: contexts float32 [P, d], one a position; table float32 [V, d]; targets int32 [P]; weights float32 [P], 0 where a
+position does not count.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,22 @@ from components import features
 from components.trainer.masking import FORBIDDEN
 
 
-def full_softmax(contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy over every item.
+def full_softmax(
+    contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smoothing: float = 0.0
+) -> tf.Tensor:
+    """Cross-entropy over every item of the table; PADDING and UNKNOWN never compete.
 
     Args:
-        contexts: float32 [P, d], one context vector a position.
-        table: float32 [V, d], item embeddings; PADDING and UNKNOWN never compete.
-        targets: int32 [P], index of the item that came next.
-        weights: float32 [P], 0 where a position does not count.
-
-    Returns:
-        float32 scalar: the weighted mean over positions, in nats.
+        contexts, table, targets, weights: see above.
+        smoothing: share of the target's probability that is spread over all items (label smoothing: Szegedy et al.,
+            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
     """
     logits = tf.matmul(contexts, table[features.FIRST_INDEX :], transpose_b=True)
     labels = tf.maximum(targets - features.FIRST_INDEX, 0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if smoothing:
+        log_total = losses + tf.gather(logits, labels, batch_dims=1)
+        losses = (1 - smoothing) * losses + smoothing * (log_total - tf.reduce_mean(logits, axis=1))
     return _weighted_mean(losses, weights)
 
 
@@ -36,30 +41,77 @@ def sampled_softmax(
 ) -> tf.Tensor:
     """Cross-entropy over the target and negatives that the whole batch shares, with a log-Q correction.
 
-    A logit is lowered by the log of how often its item is expected among the negatives; without that, sampling by
-    popularity pushes popular items down. Where the target itself is among the negatives it does not compete.
+    A negative's logit is lowered by the log of how often it is expected among the negatives: their sum then estimates
+    that over all items, and sampling by popularity does not push popular items down. Where the target itself is among
+    the negatives it does not compete.
 
     Sources: Bengio and Senécal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic
     Language Model", IEEE Trans. Neural Networks 2008; Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large
-    Corpus Item Recommendations", RecSys 2019.
+    Corpus Item Recommendations", RecSys 2019. They correct the target's logit too, although it is not drawn.
 
     Args:
-        contexts: float32 [P, d].
-        table: float32 [V, d].
-        targets: int32 [P].
-        weights: float32 [P].
-        negatives: int32 [S], drawn with replacement from any distribution Q over items.
+        contexts, table, targets, weights: see above.
+        negatives: int32 [S], drawn with replacement from any distribution Q over items; PADDING where there is none.
         log_expected: float32 [V], log(S * Q(item)).
-
-    Returns:
-        float32 scalar: the weighted mean over positions, in nats.
     """
-    target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1) - tf.gather(log_expected, targets)
+    target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1)
     negative_logits = tf.matmul(contexts, tf.gather(table, negatives), transpose_b=True)
     negative_logits -= tf.gather(log_expected, negatives)
-    negative_logits = tf.where(targets[:, None] == negatives[None, :], FORBIDDEN, negative_logits)
+    absent = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
+    negative_logits = tf.where(absent, FORBIDDEN, negative_logits)
     log_total = tf.reduce_logsumexp(tf.concat([target_logits[:, None], negative_logits], axis=1), axis=1)
     return _weighted_mean(log_total - target_logits, weights)
+
+
+def in_batch_softmax(
+    contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, log_share: tf.Tensor
+) -> tf.Tensor:
+    """Cross-entropy over the targets of the batch, each a negative for the others, with a log-Q correction.
+
+    Targets come in proportion to their number of events; that is the Q of `sampled_softmax`, see there for sources.
+
+    Args:
+        contexts, table, targets, weights: see above.
+        log_share: float32 [V], log of each item's share of all train events.
+    """
+    real = tf.cast(targets >= features.FIRST_INDEX, tf.float32)
+    log_expected = log_share + tf.math.log(tf.maximum(tf.reduce_sum(real), 1.0))
+    return sampled_softmax(contexts, table, targets, weights, targets, log_expected)
+
+
+def gbce(
+    contexts: tf.Tensor,
+    table: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
+    negatives: tf.Tensor,
+    calibration: float,
+) -> tf.Tensor:
+    """Generalised binary cross-entropy: each item is relevant or not, and sampling makes nobody overconfident.
+
+    Source: Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
+    Sampling", RecSys 2023.
+
+    Args:
+        contexts, table, targets, weights: see above.
+        negatives: int32 [S], drawn uniformly and shared by the batch.
+        calibration: t of the paper; 0 is plain binary cross-entropy, 1 calibrates scores whole.
+    """
+    sampling_rate = negatives.shape[0] / max(table.shape[0] - features.FIRST_INDEX - 1, 1)
+    power = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
+    target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1)
+    negative_logits = tf.matmul(contexts, tf.gather(table, negatives), transpose_b=True)
+    competing = tf.cast(targets[:, None] != negatives[None, :], tf.float32)
+    losses = power * tf.nn.softplus(-target_logits)
+    losses += tf.reduce_sum(tf.nn.softplus(negative_logits) * competing, axis=1)
+    return _weighted_mean(losses, weights)
+
+
+def log_shares(counts: tf.Tensor, power: float = 1.0) -> tf.Tensor:
+    """Log of each item's share of all draws by popularity: int64 [V] -> float32 [V]; 0 for PADDING and UNKNOWN."""
+    weights = tf.maximum(tf.cast(counts[features.FIRST_INDEX :], tf.float64), 1.0) ** power
+    shares = tf.math.log(weights / tf.reduce_sum(weights))
+    return tf.concat([tf.zeros(features.FIRST_INDEX), tf.cast(shares, tf.float32)], axis=0)
 
 
 def _weighted_mean(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

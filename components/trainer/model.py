@@ -10,23 +10,26 @@ import tensorflow as tf
 
 from components import features
 from components.trainer import losses
+from components.trainer.activity import ActivityTower
 from components.trainer.encoders import make_encoder
-from components.trainer.item_tower import ItemTower
+from components.trainer.input_pipeline import ITEMS, Activities
+from components.trainer.item_tower import ItemTower, Tables
 from components.trainer.settings import TrainerSettings
 
 ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner than 0.999
 MAX_GRADIENT_NORM = 1.0
+NO_EDGES = np.zeros(0, np.float32)
 
 
-class Recommender(keras.Model):
-    """Predicts a user's next item.
+class Member(keras.layers.Layer):
+    """Item tables and an encoder: a whole recommender, or one of several whose scores are averaged.
 
     Args:
         settings: of the Trainer.
         history_length: number of items N that the device sends.
         counts: int64 [V], train events of each item index.
-        genres: int32 [V, G] genre indices of each item, or None.
-        years: int32 [V] year index of each item, or None.
+        item_features: of each item, as `ItemTower` takes them.
+        rating_edges: float32 [R], bounds between buckets of ratings.
     """
 
     def __init__(
@@ -34,81 +37,165 @@ class Recommender(keras.Model):
         settings: TrainerSettings,
         history_length: int,
         counts: np.ndarray,
-        genres: np.ndarray | None = None,
-        years: np.ndarray | None = None,
+        item_features: dict[str, np.ndarray],
+        rating_edges: np.ndarray,
+    ):
+        super().__init__()
+        self.item_tower = ItemTower(settings, counts, item_features)
+        self.activity_tower = ActivityTower(settings, rating_edges)
+        self.encoder = make_encoder(settings, history_length)
+        self._dropout = keras.layers.Dropout(settings.dropout)
+        self.item_tower.build()
+        self.activity_tower.build()
+
+    def call(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Context vectors: the embeddings of items, float32 [B, L, d], and their activities -> float32 [B, L, d]."""
+        if self.activity_tower.names:
+            embedded += self.activity_tower(activities)
+        return self.encoder(self._dropout(embedded, training=training), training=training)
+
+
+class Recommender(keras.Model):
+    """Predicts a user's next item.
+
+    With several members (an ensemble: Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017), their context vectors and
+    tables lie side by side, so that the product of the two is the mean of their scores. `D` is members times d.
+
+    Args:
+        settings: of the Trainer.
+        history_length: number of items N that the device sends.
+        counts: int64 [V], train events of each item index; items without any come last.
+        item_features: of each item, as `ItemTower` takes them.
+        rating_edges: float32 [R], bounds between buckets of ratings.
+    """
+
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        history_length: int,
+        counts: np.ndarray,
+        item_features: dict[str, np.ndarray] | None = None,
+        rating_edges: np.ndarray = NO_EDGES,
     ):
         super().__init__()
         keras.utils.set_random_seed(settings.seed)
         self.settings = settings
         self.history_length = history_length
-        self.item_tower = ItemTower(settings, genres, years, len(counts))
-        self.encoder = make_encoder(settings, history_length)
-        self.input_dropout = keras.layers.Dropout(settings.dropout)
-        self._log_expected, self._cumulative = _negative_distribution(counts, settings)
+        self.members = [
+            Member(of_member, history_length, counts, item_features or {}, rating_edges)
+            for of_member in settings.of_members()
+        ]
+        # Items without train events never compete in training: they would only be pushed down.
+        self._trained = int(np.flatnonzero(counts).max(initial=features.FIRST_INDEX)) + 1
+        self._log_shares = losses.log_shares(tf.constant(counts[: self._trained]))
+        self._negative_log_shares = losses.log_shares(tf.constant(counts[: self._trained]), settings.negative_power)
         self._negatives_seed = keras.random.SeedGenerator(settings.seed)
-        self.item_tower.build()
-        self(tf.zeros([1, 2], tf.int32))
+        nothing = np.zeros((1, 2), np.int32)
+        self(Activities(nothing, nothing.astype(np.float32), nothing).tensors())
 
-    def call(self, inputs: tf.Tensor, training: bool = False, table: tf.Tensor | None = None) -> tf.Tensor:
-        """Context vectors: int32 [B, L] item indices, items first and then PADDING -> float32 [B, L, d]."""
-        table = self.item_tower.table() if table is None else table
-        embedded = tf.gather(table, inputs) * math.sqrt(self.settings.dimension)
-        return self.encoder(self.input_dropout(embedded, training=training), training=training)
+    @property
+    def context_weights(self) -> list[keras.Variable]:
+        """The weights that make context vectors, besides the tables."""
+        layers = [layer for member in self.members for layer in (member.activity_tower, member.encoder)]
+        return [weight for layer in layers for weight in layer.weights]
 
-    def read_out(self, histories: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The context vector after the last item of each history.
+    def tables(self, training: bool = False) -> Tables:
+        """The tables of all members side by side, float32 [V, D] each."""
+        of_members = [member.item_tower.tables(training=training) for member in self.members]
+        return Tables(*(tf.concat(columns, axis=1) for columns in zip(*of_members, strict=True)))
+
+    def call(self, activities: dict[str, tf.Tensor], training: bool = False, tables: Tables | None = None) -> tf.Tensor:
+        """Context vectors of activities, each [B, L], the real ones first and then PADDING: float32 [B, L, D]."""
+        tables = self.tables() if tables is None else tables
+        embedded = tf.split(tf.gather(tables.inputs, activities[ITEMS]), len(self.members), axis=-1)
+        contexts = [
+            member(part, activities, training=training) for member, part in zip(self.members, embedded, strict=True)
+        ]
+        return tf.concat(contexts, axis=-1)
+
+    def read_out(self, histories: dict[str, tf.Tensor], tables: Tables) -> tuple[tf.Tensor, tf.Tensor]:
+        """The context vector after the last activity of each history.
 
         PADDING, UNKNOWN and indices out of range may stand anywhere: they are skipped, the order of the others counts.
 
         Args:
-            histories: int32 [B, N].
-            table: float32 [V, d].
+            histories: activities, each [B, N].
+            tables: of items.
 
         Returns:
-            float32 [B, d] and the number of items, int32 [B]; the vector of an empty history means nothing.
+            float32 [B, D] and the number of items, int32 [B]; the vector of an empty history means nothing.
         """
-        known = (histories >= features.FIRST_INDEX) & (histories < table.shape[0])
+        items = histories[ITEMS]
+        known = (items >= features.FIRST_INDEX) & (items < tables.labels.shape[0])
         # Known items first, in their order: the sort key falls from N to 1 along the history, and is 0 for the others.
         key = tf.where(known, tf.range(self.history_length, 0, -1), 0)
         _, order = tf.math.top_k(key, self.history_length)
-        compact = tf.gather(tf.where(known, histories, features.PADDING), order, batch_dims=1)
+        compact = {name: tf.gather(values, order, batch_dims=1) for name, values in histories.items() if name != ITEMS}
+        compact[ITEMS] = tf.gather(tf.where(known, items, features.PADDING), order, batch_dims=1)
         length = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
-        contexts = self(compact, table=table)
-        return tf.gather(contexts, tf.maximum(length - 1, 0), batch_dims=1), length
+        contexts = self(compact, tables=tables)
+        return tf.gather(contexts, tf.maximum(length - 1, 0), batch_dims=1) / len(self.members), length
 
-    def loss_of(self, inputs: tf.Tensor, targets: tf.Tensor, training: bool = True) -> tf.Tensor:
-        """Mean loss of the positions that have a real target, in nats; inputs and targets int32 [B, L]."""
-        table = self.item_tower.table()
-        contexts = tf.reshape(self(inputs, training=training, table=table), [-1, self.settings.dimension])
-        flat = tf.reshape(targets, [-1])
-        weights = tf.cast(flat >= features.FIRST_INDEX, tf.float32)
-        if self.settings.loss == "full_softmax":
-            return losses.full_softmax(contexts, table, flat, weights)
+    def loss_of(
+        self, activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, training: bool = True
+    ) -> tf.Tensor:
+        """Loss in nats, a weighted mean over positions and the sum over members.
+
+        Args:
+            activities: each [B, L].
+            targets: int32 [B, L].
+            weights: float32 [B, L].
+            training: whether to drop out.
+        """
+        tables = self.tables(training=training)
+        contexts = self(activities, training=training, tables=tables)
+        count, dimension = len(self.members), self.settings.dimension
+        flat, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
+        return tf.add_n(
+            [
+                self._loss_of_member(tf.reshape(context, [-1, dimension]), table, flat, weights)
+                for context, table in zip(
+                    tf.split(contexts, count, axis=-1),
+                    tf.split(tables.labels[: self._trained], count, axis=-1),
+                    strict=True,
+                )
+            ]
+        )
+
+    def _loss_of_member(
+        self, contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """See `losses.py` for shapes."""
+        settings = self.settings
+        if settings.loss == "full_softmax":
+            return losses.full_softmax(contexts, table, targets, weights, settings.label_smoothing)
+        if settings.loss == "in_batch_softmax":
+            return losses.in_batch_softmax(contexts, table, targets, weights, self._log_shares)
+        if settings.loss == "gbce":
+            negatives = self._draw(tf.zeros_like(self._log_shares))
+            return losses.gbce(contexts, table, targets, weights, negatives, settings.gbce_calibration)
+        negatives = self._draw(self._negative_log_shares)
+        log_expected = self._negative_log_shares + math.log(settings.negatives)
+        return losses.sampled_softmax(contexts, table, targets, weights, negatives, log_expected)
+
+    def _draw(self, log_shares: tf.Tensor) -> tf.Tensor:
+        """Negatives, int32 [S], each item drawn with its share."""
+        cumulative = tf.cumsum(tf.nn.softmax(log_shares[features.FIRST_INDEX :]))
         # Not tf.random.uniform: in an XLA-compiled step it heeds no seed.
         draws = keras.random.uniform([self.settings.negatives], seed=self._negatives_seed)
-        negatives = tf.searchsorted(self._cumulative, draws, side="right") + features.FIRST_INDEX
-        return losses.sampled_softmax(contexts, table, flat, weights, negatives, self._log_expected)
+        places = tf.searchsorted(cumulative, draws * cumulative[-1], side="right")
+        return tf.minimum(places, self._trained - features.FIRST_INDEX - 1) + features.FIRST_INDEX
 
     def make_train_step(self, optimizer: keras.optimizers.Optimizer) -> tf.types.experimental.PolymorphicFunction:
-        """The compiled step: (inputs, targets) -> loss; one compilation for each shape."""
+        """The compiled step: what `Batch.tensors` gives -> loss; one compilation for each shape."""
 
         @tf.function(jit_compile=True, reduce_retracing=False)
-        def train_step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        def train_step(activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                loss = self.loss_of(inputs, targets)
+                loss = self.loss_of(activities, targets, weights)
             gradients = tape.gradient(loss, self.trainable_variables)
             gradients, _ = tf.clip_by_global_norm(gradients, MAX_GRADIENT_NORM)
             optimizer.apply(gradients, self.trainable_variables)
             return loss
 
         return train_step
-
-
-def _negative_distribution(counts: np.ndarray, settings: TrainerSettings) -> tuple[tf.Tensor, tf.Tensor]:
-    """log(S * Q) of each index (float32 [V]) and the cumulative Q of the real items (float32 [V - 2])."""
-    weights = np.maximum(counts[features.FIRST_INDEX :], 1).astype(np.float64) ** settings.negative_power
-    share = weights / weights.sum()
-    log_expected = np.concatenate([np.zeros(features.FIRST_INDEX), np.log(share * settings.negatives)])
-    cumulative = np.minimum(np.cumsum(share), np.nextafter(np.float32(1), np.float32(0)))
-    cumulative[-1] = 1.0
-    return tf.constant(log_expected, tf.float32), tf.constant(cumulative, tf.float32)

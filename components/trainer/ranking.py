@@ -41,7 +41,7 @@ def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
     ranks = np.empty(len(timelines), np.int64)
     for first in range(0, len(timelines), BATCH):
         last = min(first + BATCH, len(timelines))
-        scores = scores_of(tf.constant(timelines.histories[first:last])).numpy()
+        scores = scores_of(timelines.histories[first:last].tensors()).numpy()
         starts = timelines.starts[first : last + 1]
         rows = np.repeat(np.arange(last - first), np.diff(starts))
         scores[rows, timelines.items[starts[0] : starts[-1]]] = FORBIDDEN
@@ -55,12 +55,13 @@ def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)  # Traced once, not once an epoch.
 def make_scorer(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
-    """A compiled function: histories int32 [B, N] -> scores float32 [B, V]; by popularity where a history is empty."""
+    """A compiled function: histories -> scores float32 [B, V]; by popularity where a history is empty."""
 
     @tf.function(reduce_retracing=True)
-    def scores_of(histories: tf.Tensor) -> tf.Tensor:
-        table = model.item_tower.table()
-        contexts, length = model.read_out(histories, table)
+    def scores_of(histories: dict[str, tf.Tensor]) -> tf.Tensor:
+        tables = model.tables()
+        table = tables.labels
+        contexts, length = model.read_out(histories, tables)
         scores = tf.matmul(contexts, table, transpose_b=True)
         # The vocabulary is in order of popularity.
         by_popularity = -tf.range(table.shape[0], dtype=tf.float32) / table.shape[0]

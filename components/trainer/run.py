@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,70 +14,148 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
 from components import features
+from components.code_version import step_version
 from components.errors import StepError
+from components.trainer.activity import rating_edges
+from components.trainer.checkpoint import Checkpoint, identity_of
 from components.trainer.fit import Fit, fit
-from components.trainer.input_pipeline import Timelines, first_values, read_timelines, without_unknown
+from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
+from components.trainer.item_tower import feature_shares
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
 
 FACTS_FILE = "model_facts.json"
+MOST_SHARES = 50_000_000  # of values among items; 200 MB
+
+progress = logging.getLogger("recommender.progress")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What Transform left for training.
+
+    Attributes:
+        train: timelines of the train split, without unknown items.
+        holdout: timelines and targets of the eval split.
+        ids: of the items that have an index, in order.
+        counts: int64 [V], train events of each item index.
+        pairs: int32 [F, 2], an item index and the index of one of its tokens.
+        tokens: all tokens, in the order of their indices.
+    """
+
+    train: Timelines
+    holdout: Timelines
+    ids: list[str]
+    counts: np.ndarray
+    pairs: np.ndarray
+    tokens: list[str]
 
 
 def run_fn(fn_args: FnArgs) -> None:
     """Fit a recommender and save it.
 
     Args:
-        fn_args: TFX's; `custom_config["settings"]` holds the `TrainerSettings` as a dict.
+        fn_args: TFX's; `custom_config` holds `settings`, the `TrainerSettings` as a dict, and `checkpoints`, a folder.
+            Hyperparameters that a Tuner chose win over the settings.
 
     Raises:
         StepError: the data is too small for the settings.
     """
     settings = TrainerSettings(**fn_args.custom_config["settings"])
-    transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    train = without_unknown(read_timelines(fn_args.train_files, transform_output))
-    holdout = read_timelines(fn_args.eval_files, transform_output)
-    ids = [id_.decode() for id_ in transform_output.vocabulary_by_name(features.ITEM_VOCABULARY)]
-    size = len(ids) + features.FIRST_INDEX
-    _check(settings, train, len(ids))
-
-    counts = np.bincount(train.items, minlength=size)
-    model = Recommender(
-        settings,
-        history_length=train.histories.shape[1],
-        counts=counts,
-        genres=first_values(train.items, train.genres, size) if "genres" in settings.item_features else None,
-        years=first_values(train.items, train.years, size) if "year" in settings.item_features else None,
-    )
-    fitted = fit(model, train, holdout)
-    serving = ServingModel(model, counts, transform_output)
+    if fn_args.hyperparameters:
+        settings = TrainerSettings(**{**settings.model_dump(), **fn_args.hyperparameters["values"]})
+    data = read_training_data(fn_args)
+    check(settings, data)
+    model = build_model(settings, data)
+    checkpoint = Checkpoint(fn_args.custom_config["checkpoints"], _identity(settings, data))
+    fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint)
+    serving = ServingModel(model, data.counts, tft.TFTransformOutput(fn_args.transform_output))
     serving.save(fn_args.serving_model_dir)
-    facts = _facts(settings, model, fitted, ids, counts)
     with fileio.open(os.path.join(fn_args.serving_model_dir, FACTS_FILE), "w") as stream:
-        stream.write(json.dumps(facts))
+        stream.write(json.dumps(_facts(settings, model, fitted, data)))
+    checkpoint.remove()
 
 
-def _check(settings: TrainerSettings, train: Timelines, items: int) -> None:
+def read_training_data(fn_args: FnArgs) -> TrainingData:
+    """Read what Transform left, as TFX tells a Trainer or a Tuner of it."""
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    of_catalog = [files for files in fn_args.train_files if f"Split-{features.CATALOG}" in files]
+    of_timelines = [files for files in fn_args.train_files if files not in of_catalog]
+    train = without_unknown(read_timelines(of_timelines, transform_output))
+    ids, tokens = (
+        [word.decode() for word in transform_output.vocabulary_by_name(name)]
+        for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY)
+    )
+    return TrainingData(
+        train=train,
+        holdout=read_timelines(fn_args.eval_files, transform_output),
+        ids=ids,
+        counts=np.bincount(train.items, minlength=len(ids) + features.FIRST_INDEX),
+        pairs=read_catalog(of_catalog, transform_output),
+        tokens=tokens,
+    )
+
+
+def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
+    """A fresh model for some data.
+
+    Raises:
+        StepError: an item feature has too many values.
+    """
+    item_features = {}
+    for name in settings.item_features:
+        found = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
+        of_feature = np.array(found, np.int32) + features.FIRST_INDEX
+        if len(found) * len(data.counts) > MOST_SHARES:
+            raise StepError(
+                f"trainer.item_features: {name!r} has {len(found):,} values for {len(data.ids):,} items, too many to "
+                "learn from; leave it out or make its values coarser"
+            )
+        if found:
+            item_features[name] = feature_shares(data.pairs, of_feature, len(data.counts))
+        else:
+            progress.info("no item has a %r: trainer.item_features goes without it", name)
+    edges = rating_edges(data.train.activities.ratings)
+    return Recommender(settings, data.holdout.histories.items.shape[1], data.counts, item_features, edges)
+
+
+def check(settings: TrainerSettings, data: TrainingData) -> None:
+    """Refuse data that is too small for the settings.
+
+    Raises:
+        StepError: fewer items than the model should return, or nothing to learn from.
+    """
+    items = len(data.ids)
     if settings.top_k > items:
         raise StepError(
             f"trainer.top_k {settings.top_k:,} is over the catalogue of {items:,} items; choose {items:,} or less"
         )
-    if not (np.diff(train.starts) > 1).any():
+    if not (np.diff(data.train.starts) > 1).any():
         raise StepError("no user of the train split has two items, so that there is no next item to learn from")
 
 
-def _facts(
-    settings: TrainerSettings, model: Recommender, fitted: Fit, ids: list[str], counts: np.ndarray
-) -> dict[str, Any]:
+def _identity(settings: TrainerSettings, data: TrainingData) -> str:
+    """Of a fit: the same for the same settings, data and code."""
+    timelines = (data.train.activities, data.holdout.histories)
+    arrays = [column for one in timelines for column in (one.items, one.ratings, one.times)]
+    return identity_of(
+        *(settings.model_dump_json(), step_version("trainer"), "\n".join([*data.ids, *data.tokens])),
+        *(*arrays, data.train.starts, data.holdout.targets, data.pairs),
+    )
+
+
+def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: TrainingData) -> dict[str, Any]:
     """What the Pusher tells of the model."""
     return {
         "encoder": settings.encoder,
         "history_length": model.history_length,
         "top_k": settings.top_k,
         "dimension": settings.dimension,
+        "activity_features": settings.activity_features,
         "parameters": int(model.count_params()),
-        "item_ids": ids,
-        "item_counts": counts[features.FIRST_INDEX :].tolist(),
+        "item_ids": data.ids,
+        "item_counts": data.counts[features.FIRST_INDEX :].tolist(),
         "settings": settings.model_dump(mode="json"),
         "history": fitted.as_dicts(),
         "best_epoch": fitted.best_epoch,

@@ -10,10 +10,18 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
+from components.trainer.activity import RATING, TIME_GAP
+from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
+from components.trainer.item_tower import Tables
 from components.trainer.masking import FORBIDDEN
 from components.trainer.model import Recommender
 
 NO_ITEM = -1  # the index where fewer than `top_k` items remain
+HISTORY = "history"
+# Inputs of the model that activity features need, where Transform leaves them, and their types.
+ACTIVITY_INPUTS = {RATING: RATINGS, TIME_GAP: TIMES}
+SOURCES = {RATINGS: features.HISTORY_RATING, TIMES: features.HISTORY_TIME}
+DTYPES = {HISTORY: tf.int32, RATINGS: tf.float32, TIMES: tf.int32}
 LISTED = 10  # items listed by `rank`, for coverage
 
 
@@ -31,9 +39,10 @@ class ServingModel(tf.Module):
         self.top_k = model.settings.top_k
         self.history_length = model.history_length
         # Variables are tracked, the Keras model is not: Keras would add a signature of its own to the SavedModel.
-        self.weights = [weight.value for weight in model.encoder.weights]
+        self.weights = [weight.value for weight in model.context_weights]
+        self._activity_inputs = [ACTIVITY_INPUTS[name] for name in model.settings.activity_features]
         self._read_out = functools.partial(model.read_out)
-        self.table = tf.Variable(model.item_tower.table(), trainable=False, name="items")
+        self._tables = Tables(*(tf.Variable(table, trainable=False) for table in model.tables()))
         shares = np.log1p(counts[features.FIRST_INDEX :]) / np.log1p(max(counts.max(), 1))
         forbidden = np.full(features.FIRST_INDEX, FORBIDDEN)
         self._popularity = tf.constant(np.concatenate([forbidden, shares]), tf.float32)
@@ -44,24 +53,30 @@ class ServingModel(tf.Module):
     @property
     def size(self) -> int:
         """Number of item indices V, PADDING and UNKNOWN included."""
-        return self.table.shape[0]
+        return int(self._tables.labels.shape[0])
 
-    def scores(self, history: tf.Tensor) -> tf.Tensor:
-        """Scores of all items before anything seen is filtered: int32 [B, N] -> float32 [B, V].
+    def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Scores of all items before anything seen is filtered: a history, each input [B, N] -> float32 [B, V].
 
         An empty history scores items by popularity.
         """
-        contexts, length = self._read_out(history, self.table)
-        scores = tf.matmul(contexts, self.table, transpose_b=True) + self._real_items
+        activities = {ITEMS: inputs[HISTORY], **{name: inputs[name] for name in self._activity_inputs}}
+        contexts, length = self._read_out(activities, self._tables)
+        scores = tf.matmul(contexts, self._tables.labels, transpose_b=True) + self._real_items
         return tf.where(length[:, None] > 0, scores, self._popularity[None, :])
 
-    def recommend(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
-        """int32 [1, N] -> the best items that are not in the history."""
-        return self._best(self.scores(history), history)
+    def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best items that are not in the history.
 
-    def recommend_excluding(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
-        """int32 [1, N] and int32 [1, M] -> the best items that are in neither."""
-        return self._best(self.scores(history), tf.concat([history, exclude], axis=1))
+        Args:
+            inputs: `history` int32 [1, N]; with activity features also `ratings` float32 [1, N] and `times` int32
+                [1, N], in parallel.
+        """
+        return self._best(self.scores(inputs), inputs[HISTORY])
+
+    def recommend_excluding(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best items that are neither in the history nor in the further input `exclude`, int32 [1, M]."""
+        return self._best(self.scores(inputs), tf.concat([inputs[HISTORY], inputs["exclude"]], axis=1))
 
     def _best(self, scores: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
         """The top K of float32 [1, V] without int32 [1, M]."""
@@ -75,11 +90,12 @@ class ServingModel(tf.Module):
         return tf.where((indices >= features.FIRST_INDEX) & (indices < self.size), indices, features.PADDING)
 
     def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized raw examples, string [B] -> `history` [B, N], `timeline` [B, T] and `target` [B], int32."""
+        """Serialized raw examples, string [B] -> the inputs of `recommend` [B, N], `timeline` [B, T], `target` [B]."""
         transformed = self.transform(tf.io.parse_example(examples, self._raw_spec))
         timeline = tf.sparse.to_dense(transformed[features.TIMELINE], default_value=features.PADDING)
         return {
-            "history": tf.cast(transformed[features.HISTORY], tf.int32),
+            HISTORY: tf.cast(transformed[features.HISTORY], tf.int32),
+            **{name: tf.cast(transformed[SOURCES[name]], DTYPES[name]) for name in self._activity_inputs},
             "timeline": tf.cast(timeline, tf.int32),
             "target": tf.cast(tf.reshape(transformed[features.TARGET], [-1]), tf.int32),
         }
@@ -87,7 +103,7 @@ class ServingModel(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> the best items not in the timeline, `ids` and `scores` [B, K]."""
         encoded = self.encode_examples(examples)
-        return _listed(self._unseen(self.scores(encoded["history"]), encoded["timeline"]), self.top_k)
+        return _listed(self._unseen(self.scores(encoded), encoded["timeline"]), self.top_k)
 
     def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> where the target stands among the unseen items.
@@ -97,7 +113,7 @@ class ServingModel(tf.Module):
             `top_ids` and `popularity_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
         """
         encoded = self.encode_examples(examples)
-        scores = self._unseen(self.scores(encoded["history"]), encoded["timeline"])
+        scores = self._unseen(self.scores(encoded), encoded["timeline"])
         # The vocabulary is in order of popularity, so there are no ties.
         order = self._real_items - tf.range(self.size, dtype=tf.float32) / self.size
         by_popularity = self._unseen(tf.tile(order[None, :], [tf.shape(scores)[0], 1]), encoded["timeline"])
@@ -127,14 +143,17 @@ class ServingModel(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """The concrete functions to save, by name."""
         examples = tf.TensorSpec([None], tf.string, "examples")
-        history = tf.TensorSpec([1, self.history_length], tf.int32, "history")
+        names = (HISTORY, *self._activity_inputs)
+        inputs = {name: tf.TensorSpec([1, self.history_length], DTYPES[name], name) for name in names}
         exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
         return {
             "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
             "rank": tf.function(self.rank).get_concrete_function(examples),
             "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
-            "recommend": tf.function(self.recommend).get_concrete_function(history),
-            "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(history, exclude),
+            "recommend": tf.function(self.recommend).get_concrete_function(**inputs),
+            "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(
+                **inputs, exclude=exclude
+            ),
         }
 
     def save(self, folder: str) -> None:

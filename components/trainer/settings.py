@@ -1,5 +1,7 @@
 """Settings of the Trainer."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from pydantic import Field
@@ -7,6 +9,17 @@ from pydantic import Field
 from components.settings import Settings
 
 EncoderName = Literal["bow", "cnn", "lstm", "transformer"]
+LossName = Literal["full_softmax", "sampled_softmax", "in_batch_softmax", "gbce"]
+
+
+class MemberSettings(Settings):
+    """A further model of an ensemble; what is None is as in the `TrainerSettings`, which describe the names."""
+
+    encoder: EncoderName | None = None
+    blocks: int | None = Field(None, ge=1, le=12)
+    heads: int | None = Field(None, ge=1, le=16)
+    dropout: float | None = Field(None, ge=0, lt=1)
+    look_back: int | None = Field(None, ge=1, le=1000)
 
 
 class TrainerSettings(Settings):
@@ -15,16 +28,32 @@ class TrainerSettings(Settings):
     Attributes:
         encoder: what makes a context vector of a history.
         dimension: size of item embeddings and context vectors.
+        look_back: how many activities `bow`, `cnn` and each block of the `transformer` look back; None is all N.
+        members: further models, trained beside the one described here; the scores of all are averaged.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.
-        dropout: share of activations dropped in training.
-        item_features: item features added to an item's embedding.
-        loss: `full_softmax` over the catalogue, or `sampled_softmax` with a log-Q correction.
-        negatives: sampled negatives a step, shared by its batch; `sampled_softmax` alone.
-        negative_power: negatives are drawn in proportion to an item's train events to this power; 0 is uniform.
+        dropout: share of activations dropped in training (Srivastava et al., JMLR 2014).
+        item_features: what is known of items, added to their embeddings: `genres`, `year`, and the other columns of an
+            items file of one's own. Those that the data lacks are left out.
+        item_dropout: share of items that are known by their features alone, anew in every step.
+        transition: whether items have an embedding of their own in histories, added to the one that labels have too.
+        activity_features: what is known of a user's activities, added to the embeddings of their items: `rating`, and
+            `time_gap`, the time since the activity before. The device sends them with the history.
+        min_target_rating: ratings below it are part of the history, but not what the model learns to recommend.
+        target_weight: `equal`, or `rating`: a target counts in training in proportion to its rating (after the
+            confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
+        loss: `full_softmax` over the catalogue; `sampled_softmax` and `in_batch_softmax`, with a log-Q correction; or
+            `gbce`, a calibrated binary loss. See `losses.py`.
+        label_smoothing: share of a target's probability that is spread over all items; `full_softmax` alone.
+        negatives: sampled negatives a step, shared by its batch; `sampled_softmax` and `gbce`.
+        negative_power: negatives are drawn in proportion to an item's train events to this power, 0 is uniform;
+            `sampled_softmax` alone.
+        gbce_calibration: how far sampling is made up for, from 0 to 1; `gbce` alone.
         batch_positions: supervised positions a step; a batch holds as many windows as fit.
         window: longest piece of a timeline that is trained on at once.
         learning_rate: peak of the schedule.
+        weight_average: the model that is kept is an exponential moving average of the weights with this decay a step
+            (Polyak and Juditsky, SIAM J. Control Optim. 1992); 0 keeps the last weights.
         max_epochs: most passes over the train split.
         max_minutes: most minutes of fitting; the learning rate decays to end by then.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
@@ -34,18 +63,33 @@ class TrainerSettings(Settings):
 
     encoder: EncoderName = "transformer"
     dimension: int = Field(64, ge=4, le=1024)
+    look_back: int | None = Field(None, ge=1, le=1000)
+    members: tuple[MemberSettings, ...] = Field((), max_length=15)
     blocks: int = Field(2, ge=1, le=12)
     heads: int = Field(2, ge=1, le=16)
     dropout: float = Field(0.2, ge=0, lt=1)
-    item_features: tuple[Literal["genres", "year"], ...] = ("genres", "year")
-    loss: Literal["full_softmax", "sampled_softmax"] = "full_softmax"
+    item_features: tuple[str, ...] = ("genres", "year")
+    item_dropout: float = Field(0.0, ge=0, lt=1)
+    transition: bool = True
+    activity_features: tuple[Literal["rating", "time_gap"], ...] = ()
+    min_target_rating: float | None = None
+    target_weight: Literal["equal", "rating"] = "equal"
+    loss: LossName = "full_softmax"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
     negatives: int = Field(512, ge=1)
     negative_power: float = Field(0.0, ge=0, le=1)
+    gbce_calibration: float = Field(0.75, ge=0, le=1)
     batch_positions: int = Field(3200, ge=1)
     window: int = Field(200, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
+    weight_average: float = Field(0.0, ge=0, lt=1)
     max_epochs: int = Field(12, ge=1)
     max_minutes: float = Field(6.0, gt=0)
     patience: int = Field(5, ge=1)
     top_k: int = Field(100, ge=1)
     seed: int = 1
+
+    def of_members(self) -> list[TrainerSettings]:
+        """The settings of every member of the ensemble, this one first."""
+        changes = [member.model_dump(exclude_none=True) for member in self.members]
+        return [self.model_copy(update=change) for change in [{}, *changes]]

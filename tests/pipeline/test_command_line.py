@@ -32,6 +32,11 @@ LOCAL = [
     (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
     (["--from-node", "Trainr"], "--from-node Trainr: no such step"),
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),
+    (["--to-node", "Tuner"], "--to-node Tuner: the step is not enabled; add --set tuner.enabled=true"),
+    (
+        ["--set", "tuner.search_space={learning_rat: [0.1]}"],
+        "tuner.search_space.learning_rat: unknown key; did you mean 'learning_rate'?",
+    ),
     (["--output", "/proc/none"], "cannot be written to"),
     (["--serving-dir", "/proc/none"], "cannot be written to"),
     (["--json", "/proc/none/summary.json"], "cannot be written to"),
@@ -97,9 +102,10 @@ def test_help_comes_at_once(tmp_path, program):
 @pytest.mark.parametrize(("engine", "ending"), [("kubeflow", "yaml"), ("vertex", "json")])
 def test_compiles_for_every_engine(tmp_path, engine, ending):
     output = tmp_path / f"pipeline.{ending}"
-    done, _ = run("kubeflow_runner.py", tmp_path, "--engine", engine, *CLUSTER, "--output", str(output))
+    tuned = ["--config", str(ROOT / "configs" / "tuned.yaml")]
+    done, _ = run("kubeflow_runner.py", tmp_path, "--engine", engine, *CLUSTER, *tuned, "--output", str(output))
     assert done.returncode == 0, done.stderr
     text = output.read_text(encoding="utf-8")
-    for step in ("ExampleGen", "Transform", "Trainer", "Evaluator", "Pusher"):
+    for step in ("ExampleGen", "Transform", "Tuner", "Trainer", "Evaluator", "Pusher"):
         assert step in text
     assert list(tmp_path.iterdir()) == [output]

@@ -1,28 +1,43 @@
-"""The schedule and early stopping."""
+"""The schedule, early stopping, weight averaging, and that everything learns."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from components.errors import StepError
 from components.trainer import fit as fitting
+from components.trainer import input_pipeline
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, target_ranks
-from components.trainer.settings import TrainerSettings
+from components.trainer.settings import EncoderName, LossName, TrainerSettings
 
+ENCODERS, LOSSES = EncoderName.__args__, LossName.__args__
 SETTINGS = TrainerSettings(
-    encoder="bow", dimension=4, blocks=1, batch_positions=12, window=4, max_epochs=8, max_minutes=5, patience=2, top_k=3
+    encoder="bow", dimension=4, blocks=1, batch_positions=12, window=4, max_epochs=8, max_minutes=60, patience=2, top_k=3
+)
+# So many updates that a learning rate of 0.05 shows, on a schedule that warms up over 100.
+LEARNING = SETTINGS.model_copy(
+    update={"dimension": 16, "dropout": 0.0, "negatives": 6, "batch_positions": 64, "learning_rate": 0.05}
 )
 
 
-def tiny(settings: TrainerSettings = SETTINGS) -> tuple[Recommender, Timelines]:
-    histories = np.array([[2, 3, 0, 0], [4, 5, 6, 0], [0, 0, 0, 0]], np.int32)
-    starts, items = np.array([0, 2, 5, 5]), np.array([2, 3, 4, 5, 6], np.int32)
-    empty = np.zeros(0, np.int32)
-    data = Timelines(items, starts, histories, np.array([4, 4, 1], np.int32), empty.reshape(0, 1), empty)
-    return Recommender(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1])), data
+@pytest.fixture(autouse=True)
+def one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All batches of one shape: compiling is most of the work of fits as small as these."""
+    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
+
+
+def tiny(settings: TrainerSettings = SETTINGS) -> Recommender:
+    return Recommender(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))
+
+
+@pytest.fixture(scope="module")
+def data(timelines_of: Callable[..., Timelines]) -> Timelines:
+    return timelines_of([[2, 3], [4, 5, 6], []], targets=[4, 4, 1])
 
 
 def test_schedule_rises_then_falls_to_its_least():
@@ -32,15 +47,21 @@ def test_schedule_rises_then_falls_to_its_least():
     assert fitting.schedule(1000, 7.0) == pytest.approx(fitting.LEAST_LEARNING_RATE)
 
 
-def test_stops_after_patience_and_keeps_the_best_weights():
-    model, data = tiny()
-    recalls, seen = iter([0.1, 0.3, 0.2, 0.25, 0.9]), []
+def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -> tuple:
+    """Fit with these recalls: the model, what fitting left, and the weights that were measured in each epoch."""
+    model, answers, seen = tiny(settings), iter(recalls), []
 
     def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:
         seen.append([weight.copy() for weight in model.get_weights()])
-        return RankingMetrics(next(recalls), 0.0)
+        return RankingMetrics(next(answers), 0.0)
 
-    fitted = fitting.fit(model, data, data, measure)
+    return model, fitting.fit(model, data, data, measure), seen
+
+
+@pytest.mark.parametrize("weight_average", [0.0, 0.5])
+def test_stops_after_patience_and_keeps_the_best_weights(data, weight_average):
+    settings = SETTINGS.model_copy(update={"weight_average": weight_average})
+    model, fitted, seen = recorded(settings, data, [0.1, 0.3, 0.2, 0.25, 0.9])
     assert [epoch.recall_at_10 for epoch in fitted.history] == [0.1, 0.3, 0.2, 0.25]
     assert fitted.best_epoch == 2
     for kept, best, last in zip(model.get_weights(), seen[1], seen[3], strict=True):
@@ -48,92 +69,113 @@ def test_stops_after_patience_and_keeps_the_best_weights():
         assert kept.size < 4 or (kept != last).any()
 
 
-def test_ranks_agree_with_a_brute_force():
-    model, data = tiny()
-    table = np.asarray(model.item_tower.table())
-    contexts, _ = (np.asarray(value) for value in model.read_out(data.histories, model.item_tower.table()))
-    scores = contexts @ table.T
+def test_weight_averaging_changes_what_is_measured_and_kept_but_not_the_path(data):
+    # An epoch of this data is one step, so that the plain fit shows the weights after every step.
+    one_step = SETTINGS.model_copy(update={"batch_positions": 1000, "learning_rate": 0.05})
+    averaging = one_step.model_copy(update={"weight_average": 0.75})
+    _, plain, path = recorded(one_step, data, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    model, averaged, measured = recorded(averaging, data, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    assert [epoch.loss for epoch in plain.history] == [epoch.loss for epoch in averaged.history]
+    average = path[0]
+    for weights, found in zip(path, measured, strict=True):
+        if weights is not path[0]:
+            average = [0.75 * old + 0.25 * new for old, new in zip(average, weights, strict=True)]
+        for one, other in zip(average, found, strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-7)
+    for kept, last in zip(model.get_weights(), measured[-1], strict=True):
+        np.testing.assert_array_equal(kept, last)
+    assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(path[-1], measured[-1], strict=True))
+
+
+def test_ranks_agree_with_a_brute_force(data):
+    model = tiny()
+    tables = model.tables()
+    contexts, _ = model.read_out(data.histories.tensors(), tables)
+    scores = np.asarray(contexts) @ np.asarray(tables.labels).T
     own = scores[0, 4]
     ahead = sum(scores[0, item] > own for item in (5, 6))  # 2 and 3 were seen, 0 and 1 are no items
     ranks = target_ranks(model, data)
     assert ranks[0] == ahead
-    assert ranks[1] == len(table), "the target was seen before"
-    assert ranks[2] == len(table), "the target is unknown"
+    assert ranks[1] == 7, "the target was seen before"
+    assert ranks[2] == 7, "the target is unknown"
 
 
-def test_histories_are_read_whatever_stands_between_their_items():
-    model, _ = tiny()
-    table = model.item_tower.table()
-    plain, length = model.read_out(np.array([[3, 5, 0, 0]], np.int32), table)
+def test_histories_are_read_whatever_stands_between_their_items(activities_of):
+    model = tiny()
+    tables = model.tables()
+    plain, length = model.read_out(activities_of([[3, 5, 0, 0]]).tensors(), tables)
     for other in ([0, 3, 0, 5], [3, 1, 5, 0], [3, 99, 5, -4]):
-        same, same_length = model.read_out(np.array([other], np.int32), table)
+        same, same_length = model.read_out(activities_of([other]).tensors(), tables)
         np.testing.assert_allclose(same, plain, rtol=1e-5)
         assert same_length.numpy() == length.numpy() == [2]
 
 
-def cycles(users: int = 40, films: int = 12, length: int = 9) -> Timelines:
-    """Everybody goes round in the same circle, so that the next item is certain."""
-    first = np.arange(users) % films
-    rows = (first[:, None] + np.arange(length + 1)) % films + 2
-    empty = np.zeros(0, np.int32)
-    return Timelines(
-        rows[:, :length].ravel().astype(np.int32),
-        np.arange(users + 1) * length,
-        rows[:, length - 4 : length].astype(np.int32),
-        rows[:, length].astype(np.int32),
-        empty.reshape(0, 1),
-        empty,
-    )
-
-
-@pytest.mark.parametrize(
-    ("encoder", "loss"),
-    [
-        *((name, "full_softmax") for name in ("bow", "cnn", "lstm", "transformer")),
-        ("transformer", "sampled_softmax"),
-    ],
-)
-def test_every_encoder_and_loss_learns_a_circle(encoder, loss):
-    settings = TrainerSettings(
-        **{"encoder": encoder, "loss": loss, "dimension": 16, "blocks": 1, "dropout": 0.0, "negatives": 6},
-        **{"batch_positions": 64, "window": 2, "max_epochs": 12, "patience": 12, "learning_rate": 0.05, "top_k": 3},
-    )
-    data = cycles()
-    model = Recommender(settings, 4, np.bincount(data.items, minlength=14))
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_and_loss_learns_a_circle(circle, encoder, loss):
+    data = circle()
+    settings = LEARNING.model_copy(update={"encoder": encoder, "loss": loss, "window": 2, "max_epochs": 12})
+    model = Recommender(settings.model_copy(update={"patience": 12}), 4, np.bincount(data.items, minlength=14))
     fitted = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.0, 0.0))
     assert fitted.history[-1].loss < 0.5 * fitted.history[0].loss
 
 
-@pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])
-def test_the_same_seed_gives_the_same_model(loss):
-    settings = SETTINGS.model_copy(update={"loss": loss, "negatives": 3, "dropout": 0.3, "max_epochs": 3})
-    data = tiny()[1]
-
-    def losses(seed: int) -> list[float]:
-        model, _ = tiny(settings.model_copy(update={"seed": seed}))
-        return [epoch.loss for epoch in fitting.fit(model, data, data).history]
-
-    assert losses(1) == losses(1)
-    assert losses(1) != losses(2)
+def dropping_out(data: Timelines, loss: str, seed: int = 1) -> tuple[list[float], list[np.ndarray]]:
+    """Losses and weights of a fit with all that is random."""
+    settings = SETTINGS.model_copy(
+        update={"loss": loss, "negatives": 3, "dropout": 0.3, "item_dropout": 0.2, "max_epochs": 3, "seed": seed}
+    )
+    model = tiny(settings)
+    fitted = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.0, 0.0))
+    return [epoch.loss for epoch in fitted.history], model.get_weights()
 
 
-def test_stops_when_the_time_is_over():
-    model, data = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_same_seed_gives_the_same_model(data, loss):
+    (losses, weights), (again, same) = dropping_out(data, loss), dropping_out(data, loss)
+    assert losses == again
+    for one, other in zip(weights, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_seed_gives_another_model(data):
+    assert dropping_out(data, "sampled_softmax")[0] != dropping_out(data, "sampled_softmax", seed=2)[0]
+
+
+def test_stops_when_the_time_is_over(data):
+    model = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
     fitted = fitting.fit(model, data, data)
     assert len(fitted.history) == fitted.best_epoch == 1
     assert np.isfinite(fitted.history[0].loss)
 
 
-def test_an_empty_history_is_ranked_by_popularity():
-    model, data = tiny()
-    targets = np.arange(2, 7, dtype=np.int32)
-    empty = Timelines(
-        data.items[:0], np.zeros(6, np.int64), np.zeros((5, 4), np.int32), targets, data.genres, data.years
-    )
-    assert target_ranks(model, empty).tolist() == [0, 1, 2, 3, 4]
+def test_an_empty_history_is_ranked_by_popularity(timelines_of):
+    empty = timelines_of([[]] * 5, targets=[2, 3, 4, 5, 6])
+    assert target_ranks(tiny(), empty).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_diverged_training_says_so():
-    model, data = tiny(SETTINGS.model_copy(update={"learning_rate": 1e30}))
+def test_diverged_training_says_so(data):
+    model = tiny(SETTINGS.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(StepError, match=r"diverged in epoch \d+: the loss is (nan|inf); lower trainer.learning_rate"):
         fitting.fit(model, data, data)
+
+
+def test_ratings_and_times_are_learnt(timelines_of):
+    """What follows an item is told by its rating alone, or by the time before it alone."""
+    users = 60
+    rows = [[2, 3, 4 + user % 2] for user in range(users)]
+    ratings = [[3.0, 1.0 + 4 * (user % 2), 3.0] for user in range(users)]
+    times = [[1_000, 1_000 + 60 ** (1 + user % 2), 90_000] for user in range(users)]
+    data = timelines_of(rows, ratings=ratings, times=times)
+    counts = np.bincount(data.items, minlength=6)
+
+    def last_loss(*activity_features: str) -> float:
+        settings = LEARNING.model_copy(update={"activity_features": activity_features, "max_epochs": 40})
+        edges = np.array([2.0, 4.0], np.float32)
+        model = Recommender(settings.model_copy(update={"patience": 40}), 4, counts, rating_edges=edges)
+        return fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history[-1].loss
+
+    blind = last_loss()
+    assert blind > 0.4 * np.log(2), "half of the targets cannot be known"
+    assert last_loss("rating") < 0.3 * blind
+    assert last_loss("time_gap") < 0.3 * blind

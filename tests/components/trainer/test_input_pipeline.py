@@ -1,47 +1,49 @@
-"""Windows and batches: every step from an item to the next is there once, and nothing else."""
+"""Windows and batches: every step from an item to the next is there once, with all that is known of it."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from components.trainer.input_pipeline import Batches, Timelines, first_values, make_windows, without_unknown
+from components.trainer.input_pipeline import Batches, Timelines, make_windows, without_unknown
 
 LENGTHS = [1, 2, 3, 9, 10, 11, 31]
 
 
-def timelines() -> Timelines:
-    starts = np.concatenate([[0], np.cumsum(LENGTHS)])
-    items = np.arange(2, 2 + starts[-1], dtype=np.int32)  # every event is another item
-    empty = np.zeros(0, np.int32)
-    return Timelines(items, starts, np.zeros((len(LENGTHS), 4), np.int32), empty, empty.reshape(0, 1), empty)
+@pytest.fixture(scope="module")
+def data(timelines_of: Callable[..., Timelines]) -> Timelines:
+    """Every event is another item; its rating and time follow from it."""
+    items = iter(range(2, 2 + sum(LENGTHS)))
+    rows = [list(itertools.islice(items, length)) for length in LENGTHS]
+    ratings = [[item / 2 for item in row] for row in rows]
+    return timelines_of(rows, ratings=ratings, times=[[item + 1000 for item in row] for row in rows])
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 10, 40])
 @pytest.mark.parametrize("seed", range(3))
-def test_windows_cover_every_step_once(window, seed):
-    starts = timelines().starts
-    windows = make_windows(starts, window, np.random.default_rng(seed))
+def test_windows_cover_every_step_once(data, window, seed):
+    windows = make_windows(data.starts, window, np.random.default_rng(seed))
     steps = Counter(step for first, last in windows.tolist() for step in range(first, last))
-    wanted = [step for start, stop in itertools.pairwise(starts) for step in range(start, stop - 1)]
+    wanted = [step for start, stop in itertools.pairwise(data.starts) for step in range(start, stop - 1)]
     assert steps == Counter(wanted)
     assert (windows[:, 1] - windows[:, 0]).max() <= window
 
 
 @pytest.mark.parametrize(("window", "positions"), [(5, 20), (10, 10), (40, 64)])
-def test_an_epoch_has_every_step_once_in_few_shapes(window, positions):
-    batches = Batches(timelines(), window, positions)
+def test_an_epoch_has_every_step_once_in_few_shapes(data, window, positions):
+    batches = Batches(data, window, positions)
     found: Counter[tuple[int, int]] = Counter()
     for batch in batches.epoch(seed=3):
-        assert batch.inputs.shape in batches.shapes()
+        items = batch.inputs.items
+        assert items.shape in batches.shapes()
         real = batch.targets > 0
-        assert ((batch.inputs > 0) == real).all()
+        assert ((items > 0) == real).all()
         assert (np.diff(real.astype(int), axis=1) <= 0).all(), "items first, then padding"
-        found.update(zip(batch.inputs[real].tolist(), batch.targets[real].tolist(), strict=True))
-    data = timelines()
+        found.update(zip(items[real].tolist(), batch.targets[real].tolist(), strict=True))
     wanted = Counter(
         (int(data.items[step]), int(data.items[step + 1]))
         for start, stop in zip(data.starts[:-1], data.starts[1:], strict=True)
@@ -50,23 +52,48 @@ def test_an_epoch_has_every_step_once_in_few_shapes(window, positions):
     assert found == wanted
 
 
-def test_epochs_differ_and_repeat_with_their_seed():
-    batches = Batches(timelines(), 10, 20)
-    first, again, other = (np.concatenate([b.inputs.ravel() for b in batches.epoch(s)]) for s in (1, 1, 2))
+def test_batches_say_of_each_input_its_rating_and_time_and_of_each_target_its_weight(data):
+    weights = np.arange(len(data.items), dtype=np.float32)  # of the item `n + 2`: n
+    for batch in Batches(data, 10, 20, weights).epoch(seed=1):
+        real = batch.targets > 0
+        inputs = batch.inputs
+        assert (inputs.ratings == np.where(real, inputs.items / 2, 0)).all()
+        assert (inputs.times == np.where(real, inputs.items + 1000, 0)).all()
+        assert (batch.weights == np.where(real, batch.targets - 2, 0)).all()
+        assert (inputs.ratings.dtype, inputs.times.dtype, batch.weights.dtype) == (np.float32, np.int32, np.float32)
+
+
+def test_without_weights_all_targets_count_alike(data):
+    for batch in Batches(data, 10, 20).epoch(seed=1):
+        assert (batch.weights == (batch.targets > 0)).all()
+
+
+def test_empty_batches_have_the_shapes_and_nothing_else(data):
+    batches = Batches(data, 10, 20)
+    empty = list(batches.empty())
+    assert [batch.targets.shape for batch in empty] == batches.shapes()
+    assert not any(batch.inputs.items.any() or batch.targets.any() or batch.weights.any() for batch in empty)
+    dtypes = [{value.dtype for value in batch.inputs.tensors().values()} for batch in batches.epoch(1)]
+    assert all({value.dtype for value in batch.inputs.tensors().values()} == dtypes[0] for batch in empty)
+
+
+def test_epochs_differ_and_repeat_with_their_seed(data):
+    batches = Batches(data, 10, 20)
+    first, again, other = (np.concatenate([b.inputs.items.ravel() for b in batches.epoch(s)]) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert len(first) != len(other) or (first != other).any()
 
 
-def test_first_values_are_those_of_any_event():
-    table = first_values(np.array([3, 2, 3]), np.array([[7, 8], [5, 0], [7, 8]]), 5)
-    assert table.tolist() == [[0, 0], [0, 0], [5, 0], [7, 8], [0, 0]]
-
-
-def test_unknown_items_leave_the_timelines():
-    items, empty = np.array([2, 1, 3, 1, 1, 4], np.int32), np.zeros((0, 1), np.int32)
-    genres = np.arange(6, dtype=np.int32)[:, None]
-    data = Timelines(items, np.array([0, 3, 5, 6]), empty, empty, genres, genres[:, 0])
+def test_unknown_items_leave_the_timelines_with_their_ratings_and_times(timelines_of):
+    data = timelines_of(
+        [[2, 1, 3], [1, 1], [4], []],
+        targets=[5, 1, 6, 7],
+        ratings=[[0.5, 1.0, 1.5], [2.0, 2.5], [3.0], []],
+        times=[[10, 20, 30], [40, 50], [60], []],
+    )
     known = without_unknown(data)
     assert known.items.tolist() == [2, 3, 4]
-    assert known.starts.tolist() == [0, 2, 2, 3]
-    assert known.genres.ravel().tolist() == known.years.tolist() == [0, 2, 5]
+    assert known.activities.ratings.tolist() == [0.5, 1.5, 3.0]
+    assert known.activities.times.tolist() == [10, 30, 60]
+    assert known.starts.tolist() == [0, 2, 2, 3, 3]
+    assert known.histories is data.histories and known.targets is data.targets

@@ -1,28 +1,100 @@
-"""The item table: an item's own embedding, the mean of its genres', and its year's."""
+"""The item tables, by hand: an item's own embedding, the means of its features', and what histories add to it."""
 
 from __future__ import annotations
 
+import math
+
+import keras
 import numpy as np
 import pytest
 
-from components.trainer.item_tower import ItemTower
+from components.trainer.item_tower import ItemTower, feature_shares
 from components.trainer.settings import TrainerSettings
 
-SETTINGS = TrainerSettings(dimension=4)
-GENRES = np.array([[0, 0], [0, 0], [2, 3], [3, 0], [0, 0]], np.int32)
-YEARS = np.array([0, 0, 2, 1, 2], np.int32)
+COUNTS = np.array([0, 0, 3, 1, 0, 0])  # items 4 and 5 have no train events
+GENRES = np.array([[0, 0, 0], [0, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], np.float32)
+YEARS = np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 1], [0, 0]], np.float32)
+
+
+def make(item_features: dict[str, np.ndarray], **settings: object) -> tuple[ItemTower, dict[str, np.ndarray]]:
+    keras.utils.set_random_seed(1)
+    tower = ItemTower(TrainerSettings(dimension=4, **settings), COUNTS, item_features)
+    tower.build()
+    return tower, {weight.name: np.asarray(weight) for weight in tower.weights}
 
 
 @pytest.mark.parametrize(("with_genres", "with_years"), [(True, True), (True, False), (False, True), (False, False)])
-def test_table_by_hand(with_genres, with_years):
-    tower = ItemTower(SETTINGS, GENRES if with_genres else None, YEARS if with_years else None, size=5)
-    tower.build()
-    rows = {weight.name: np.asarray(weight) for weight in tower.weights}
-    assert set(rows) == {"item"} | ({"genre"} if with_genres else set()) | ({"year"} if with_years else set())
-    expected = rows["item"].copy()
+@pytest.mark.parametrize("transition", [False, True])
+def test_tables_by_hand(with_genres, with_years, transition):
+    item_features = ({"genres": GENRES} if with_genres else {}) | ({"year": YEARS} if with_years else {})
+    tower, weights = make(item_features, transition=transition)
+    assert set(weights) == {"item", *item_features, *(["transition"] if transition else [])}
+    expected = weights["item"] * (COUNTS > 0)[:, None]
     if with_genres:
-        expected[2] += (rows["genre"][2] + rows["genre"][3]) / 2
-        expected[3] += rows["genre"][3]
+        expected[2] += (weights["genres"][0] + weights["genres"][1]) / 2
+        expected[3] += weights["genres"][0]
+        expected[4] += (weights["genres"][1] + weights["genres"][2]) / 2
     if with_years:
-        expected += rows["year"][YEARS]
-    np.testing.assert_allclose(tower.table(), expected, atol=1e-6)
+        expected[[2, 4]] += weights["year"][1]
+        expected[3] += weights["year"][0]
+    tables = tower.tables()
+    np.testing.assert_allclose(tables.labels, expected, atol=1e-6)
+    of_histories = expected + weights["transition"] if transition else expected
+    np.testing.assert_allclose(tables.inputs, of_histories * math.sqrt(4), atol=1e-6)
+
+
+def test_an_item_without_train_events_is_what_its_features_say():
+    tower, _ = make({"genres": GENRES})
+    before = np.asarray(tower.tables().labels)
+    tower._item.assign_add(np.ones(tower._item.shape))
+    moved = np.abs(np.asarray(tower.tables().labels) - before).max(axis=1) > 0
+    assert moved.tolist() == [False, False, True, True, False, False]
+
+
+def test_item_dropout_leaves_features_and_transitions_and_is_for_training_alone():
+    counts = np.concatenate([[0, 0], np.ones(2000, np.int64)])
+    shares = np.ones((2002, 1), np.float32)
+    tower = ItemTower(TrainerSettings(dimension=4, item_dropout=0.3), counts, {"genres": shares})
+    tower.build()
+    whole, again, dropped, anew = (np.asarray(tower.tables(training=t).labels) for t in (False, False, True, True))
+    np.testing.assert_array_equal(whole, again)
+    of_features = np.asarray(tower._of_feature["genres"])[0]
+    gone = np.isclose(dropped[2:], of_features, atol=1e-7).all(axis=1)
+    assert 0.25 < gone.mean() < 0.35
+    np.testing.assert_allclose(dropped[2:][~gone], whole[2:][~gone], atol=1e-6)  # not scaled up
+    assert (np.isclose(anew[2:], of_features, atol=1e-7).all(axis=1) != gone).any(), "other items in every step"
+
+
+def test_item_dropout_drops_an_item_from_both_tables_but_not_its_transition():
+    tower, weights = make({}, item_dropout=0.9)
+    for _ in range(20):
+        tables = tower.tables(training=True)
+        labels, inputs = np.asarray(tables.labels), np.asarray(tables.inputs)
+        np.testing.assert_allclose(inputs, (labels + weights["transition"]) * 2, atol=1e-6)
+        for item in (2, 3):
+            assert not labels[item].any() or np.allclose(labels[item], weights["item"][item])
+
+
+def test_feature_shares_by_hand():
+    # Tokens 2 and 7 are of the feature, 3 and 5 of another; item 4 has one of each, item 3 only the other.
+    pairs = np.array([[2, 7], [2, 3], [2, 2], [4, 7], [4, 5], [3, 5]], np.int32)
+    shares = feature_shares(pairs, np.array([7, 2], np.int32), 6)
+    assert shares.dtype == np.float32
+    assert shares.tolist() == [[0, 0], [0, 0], [0.5, 0.5], [0, 0], [1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("pairs", [np.zeros((0, 2), np.int32), np.array([[2, 3]], np.int32)])
+def test_feature_shares_where_nothing_is_known(pairs):
+    assert feature_shares(pairs, np.array([2], np.int32), 4).tolist() == [[0]] * 4
+
+
+def test_feature_shares_agree_with_counting():
+    random = np.random.default_rng(4)
+    known = {item: random.choice(20, random.integers(0, 5), replace=False) + 2 for item in range(2, 30)}
+    pairs = np.array([(item, token) for item, tokens in known.items() for token in tokens], np.int32)
+    of_feature = random.permutation(20)[:9].astype(np.int32) + 2
+    shares = feature_shares(random.permutation(pairs), of_feature, 30)
+    for item, tokens in known.items():
+        chosen = [token for token in tokens if token in of_feature]
+        expected = [(token in chosen) / max(len(chosen), 1) for token in of_feature]
+        np.testing.assert_allclose(shares[item], expected, rtol=1e-6)

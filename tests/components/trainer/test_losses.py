@@ -9,27 +9,44 @@ import pytest
 import tensorflow as tf
 
 from components.trainer import losses
-from components.trainer.model import _negative_distribution
-from components.trainer.settings import TrainerSettings
+from components.trainer.model import Recommender
+from components.trainer.settings import LossName, TrainerSettings
 
 RANDOM = np.random.default_rng(1)
 CONTEXTS = RANDOM.normal(size=(4, 3)).astype(np.float32)
 TABLE = RANDOM.normal(size=(7, 3)).astype(np.float32)  # two reserved rows, five items
 TARGETS = np.array([2, 6, 4, 0], np.int32)
 WEIGHTS = np.array([1, 1, 1, 0], np.float32)
+LOSSES = LossName.__args__
 
 
-def full_by_hand() -> float:
+def full_by_hand(smoothing: float = 0.0, weights: np.ndarray = WEIGHTS) -> float:
+    """Cross-entropy with (1 - smoothing) + smoothing / 5 for the target, and smoothing / 5 for the other items."""
     found = []
     for context, target in zip(CONTEXTS[:3], TARGETS[:3], strict=True):
         logits = TABLE[2:] @ context
-        found.append(math.log(np.exp(logits).sum()) - logits[target - 2])
-    return float(np.mean(found))
+        log_probabilities = logits - math.log(np.exp(logits).sum())
+        wanted = np.full(5, smoothing / 5)
+        wanted[target - 2] += 1 - smoothing
+        found.append(-(wanted * log_probabilities).sum())
+    return float(np.average(found, weights=weights[:3]))
 
 
 def test_full_softmax_leaves_out_reserved_rows_and_weightless_positions():
     loss = losses.full_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS)
     np.testing.assert_allclose(loss, full_by_hand(), rtol=1e-5)
+
+
+def test_targets_count_as_their_weights_say():
+    weights = np.array([0.5, 2, 0, 0], np.float32)
+    loss = losses.full_softmax(CONTEXTS, TABLE, TARGETS, weights)
+    np.testing.assert_allclose(loss, full_by_hand(weights=weights), rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5, 0.9])
+def test_label_smoothing_spreads_a_share_over_all_items(smoothing):
+    loss = losses.full_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, smoothing)
+    np.testing.assert_allclose(loss, full_by_hand(smoothing), rtol=1e-5)
 
 
 def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
@@ -39,49 +56,153 @@ def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
 
 
 def test_log_q_correction_by_hand():
-    # One position, the target's logit is 1; negative 3 (logit 2) is expected twice, the target half a time.
+    # One position, the target's logit is 1; negative 3 (logit 2) is drawn twice, and expected 4 times. How often the
+    # target is expected, half a time, means nothing: it is always there.
     contexts, table = np.array([[1.0]], np.float32), np.array([[0], [0], [1], [2]], np.float32)
-    expected_count = np.array([1, 1, 0.5, 2.0], np.float32)
+    expected_count = np.array([1, 1, 0.5, 4.0], np.float32)
     loss = losses.sampled_softmax(
         contexts, table, np.array([2]), np.ones(1, np.float32), np.array([3, 3]), np.log(expected_count)
     )
-    target, negative = 1 - math.log(0.5), 2 - math.log(2)
-    by_hand = math.log(math.exp(target) + 2 * math.exp(negative)) - target
+    by_hand = math.log(math.exp(1) + 2 * math.exp(2 - math.log(4))) - 1
     np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
 
 
 def test_correction_makes_the_sampled_loss_an_estimate_of_the_full_one():
     # Drawn very unevenly, the corrected loss comes close to the full one; the uncorrected does not.
-    random = np.random.default_rng(2)
     share = np.array([0.05, 0.05, 0.1, 0.2, 0.6])
-    draws = random.choice(np.arange(2, 7), 20_000, p=share).astype(np.int32)
+    draws = np.random.default_rng(2).choice(np.arange(2, 7), 20_000, p=share).astype(np.int32)
     log_expected = np.concatenate([[0, 0], np.log(share * len(draws))]).astype(np.float32)
-    targets, weights = TARGETS[:3], WEIGHTS[:3]
-
-    # The target is always there, so that in the loss its own correction is that of being there once.
-    certain = log_expected.copy()
-    sampled = [
-        float(
-            losses.sampled_softmax(
-                CONTEXTS[[i]],
-                TABLE,
-                targets[[i]],
-                weights[[i]],
-                draws,
-                np.where(np.arange(7) == targets[i], 0, certain),
-            )
-        )
-        for i in range(3)
-    ]
-    np.testing.assert_allclose(np.mean(sampled), full_by_hand(), rtol=0.02)
+    evenly = np.full(7, math.log(len(draws) / 5), np.float32)
+    corrected, uncorrected = (
+        float(losses.sampled_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, draws, expected))
+        for expected in (log_expected, evenly)
+    )
+    np.testing.assert_allclose(corrected, full_by_hand(), rtol=0.02)
+    assert abs(uncorrected - full_by_hand()) > 0.1 * full_by_hand()
 
 
-@pytest.mark.parametrize(("power", "share"), [(0.0, [1 / 3, 1 / 3, 1 / 3]), (0.5, [4 / 7, 2 / 7, 1 / 7]), (1.0, None)])
-def test_negatives_are_drawn_as_the_correction_says(power, share):
-    share = share or [16 / 21, 4 / 21, 1 / 21]
-    settings = TrainerSettings(loss="sampled_softmax", negatives=10, negative_power=power)
-    log_expected, cumulative = _negative_distribution(np.array([0, 0, 16, 4, 1]), settings)
-    np.testing.assert_allclose(log_expected, [0, 0, *np.log(10 * np.array(share))], rtol=1e-5, atol=1e-6)
-    draws = np.linspace(0, 1, 100_000, endpoint=False, dtype=np.float32)
-    drawn = np.bincount(tf.searchsorted(cumulative, draws, side="right"), minlength=3)
-    np.testing.assert_allclose(drawn / len(draws), share, atol=1e-4)
+def test_in_batch_softmax_by_hand():
+    # Item 2 is a target twice and 6 once; of four positions one is padding, and one target weighs nothing but competes.
+    targets, weights = np.array([2, 6, 2, 0], np.int32), np.array([1, 3, 0, 0], np.float32)
+    share = np.array([1, 1, 0.5, 0.1, 0.1, 0.1, 0.2])
+    found = []
+    for context, target in zip(CONTEXTS[:2], targets[:2], strict=True):
+        others = [item for item in (2, 6, 2) if item != target]
+        logits = [TABLE[item] @ context - math.log(3 * share[item]) for item in others]
+        own = TABLE[target] @ context
+        found.append(math.log(math.exp(own) + np.exp(logits).sum()) - own)
+    loss = losses.in_batch_softmax(CONTEXTS, TABLE, targets, weights, np.log(share).astype(np.float32))
+    np.testing.assert_allclose(loss, (found[0] + 3 * found[1]) / 4, rtol=1e-5)
+
+
+def test_padding_changes_nothing_in_an_in_batch_softmax():
+    log_share = np.log(np.full(7, 0.2, np.float32))
+    padded = losses.in_batch_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, log_share)
+    alone = losses.in_batch_softmax(CONTEXTS[:3], TABLE, TARGETS[:3], WEIGHTS[:3], log_share)
+    np.testing.assert_allclose(padded, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["in_batch_softmax", "sampled_softmax", "gbce", "full_softmax"])
+def test_nothing_but_padding_loses_nothing(loss):
+    targets, weights, log_share = np.zeros(4, np.int32), np.zeros(4, np.float32), np.zeros(7, np.float32)
+    further = {
+        "in_batch_softmax": (log_share,),
+        "sampled_softmax": (np.array([3, 4], np.int32), log_share),
+        "gbce": (tf.constant([3, 4]), 0.75),
+        "full_softmax": (),
+    }[loss]
+    assert float(getattr(losses, loss)(CONTEXTS, TABLE, targets, weights, *further)) == 0
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_gbce_as_its_paper_has_it(calibration):
+    negatives = np.array([3, 6, 3], np.int32)  # 6 is the target of the second position
+    rate = 3 / 4  # three negatives of the four items that are not the target
+    beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+
+    def sigmoid(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    found = []
+    for context, target in zip(CONTEXTS[:3], TARGETS[:3], strict=True):
+        loss = -math.log(sigmoid(TABLE[target] @ context) ** beta)
+        loss -= sum(math.log(1 - sigmoid(TABLE[item] @ context)) for item in negatives if item != target)
+        found.append(loss)
+    loss = losses.gbce(CONTEXTS, TABLE, TARGETS, WEIGHTS, tf.constant(negatives), calibration)
+    np.testing.assert_allclose(loss, np.mean(found), rtol=1e-5)
+
+
+def test_gbce_without_calibration_is_binary_cross_entropy():
+    loss = losses.gbce(CONTEXTS[:1], TABLE, TARGETS[:1], WEIGHTS[:1], tf.constant([3]), 0.0)
+    logits = TABLE[[2, 3]] @ CONTEXTS[0]
+    expected = tf.nn.sigmoid_cross_entropy_with_logits(labels=np.array([1, 0], np.float32), logits=logits)
+    np.testing.assert_allclose(loss, np.sum(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("power", "shares"), [(0.0, [1 / 3, 1 / 3, 1 / 3]), (0.5, [4 / 7, 2 / 7, 1 / 7]), (1.0, [16 / 21, 4 / 21, 1 / 21])]
+)
+def test_negatives_are_drawn_as_the_correction_says(power, shares):
+    counts = np.array([0, 0, 16, 4, 1])
+    log_shares = losses.log_shares(tf.constant(counts), power)
+    np.testing.assert_allclose(log_shares, [0, 0, *np.log(shares)], rtol=1e-5, atol=1e-6)
+    settings = TrainerSettings(dimension=4, loss="sampled_softmax", negatives=50_000, negative_power=power)
+    model = Recommender(settings, 2, counts)
+    first, second = (np.asarray(model._draw(log_shares)) for _ in range(2))
+    assert (first != second).any(), "others in every step"
+    for drawn in (first, second):
+        np.testing.assert_allclose(np.bincount(drawn, minlength=5) / 50_000, [0, 0, *shares], atol=0.01)
+
+
+def make(loss: str, counts: np.ndarray, **settings: object) -> Recommender:
+    """A model whose last two items alone have the second genre, and nobody the third."""
+    genres = np.zeros((len(counts), 3), np.float32)
+    genres[2:, 0] = 1
+    genres[-2:] = [0, 1, 0]
+    settings = TrainerSettings(encoder="bow", dimension=4, loss=loss, negatives=4, dropout=0.0, **settings)
+    return Recommender(settings, 3, counts, {"genres": genres})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_items_without_train_events_do_not_compete(loss, activities_of):
+    model = make(loss, np.array([0, 0, 3, 2, 1, 0, 0]))
+    genres = next(weight for weight in model.trainable_variables if weight.name == "genres")
+    inputs = activities_of([[2, 3, 4], [3, 2, 0]]).tensors()
+    targets, weights = tf.constant([[3, 4, 2], [2, 4, 0]]), tf.constant([[1.0, 1, 1], [1, 1, 0]])
+    with tf.GradientTape() as tape:
+        value = model.loss_of(inputs, targets, weights)
+    gradient = np.asarray(tape.gradient(value, genres.value))
+    assert np.abs(gradient[0]).max() > 0
+    assert not gradient[1:].any(), "neither pushed up nor down"
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "gbce"])
+def test_negatives_have_train_events(loss):
+    model = make(loss, np.array([0, 0, 3, 2, 1, 0, 0]), negative_power=1.0)
+    shares = np.full(5, 0.0, np.float32) if loss == "gbce" else model._negative_log_shares
+    drawn = {int(item) for _ in range(200) for item in np.asarray(model._draw(tf.constant(shares)))}
+    assert drawn == {2, 3, 4}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_model_s_loss_is_that_of_its_contexts_and_labels(loss, activities_of):
+    counts = np.array([0, 0, 6, 4, 3, 2, 1])
+    model = make(loss, counts, label_smoothing=0.2, gbce_calibration=0.3)
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    inputs = activities_of([[2, 3, 4], [3, 2, 0]]).tensors()
+    targets, weights = np.array([3, 4, 2, 2, 6, 0], np.int32), np.array([1, 2, 1, 0, 1, 0], np.float32)
+    seed = model._negatives_seed.state.numpy()
+    found = float(model.loss_of(inputs, targets.reshape(2, 3), weights.reshape(2, 3)))
+    model._negatives_seed.state.assign(seed)
+    contexts, labels = tf.reshape(model(inputs), [-1, 4]), model.tables().labels
+    log_shares = losses.log_shares(tf.constant(counts))
+    evenly = losses.log_shares(tf.constant(counts), 0.0)
+    given = (contexts, labels, targets, weights)
+    expected = {
+        "full_softmax": lambda: losses.full_softmax(*given, 0.2),
+        "in_batch_softmax": lambda: losses.in_batch_softmax(*given, log_shares),
+        "gbce": lambda: losses.gbce(*given, model._draw(evenly), 0.3),
+        "sampled_softmax": lambda: losses.sampled_softmax(*given, model._draw(evenly), evenly + math.log(4)),
+    }[loss]
+    np.testing.assert_allclose(found, float(expected()), rtol=1e-5)

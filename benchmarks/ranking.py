@@ -1,0 +1,98 @@
+"""One ranking for all: where each target stands among the unseen items of the whole catalogue, and what that is worth.
+
+The same rules as the Evaluator's: items of the timeline are filtered out; a target that is unknown or was seen is a
+miss; items of equal score stand in the order of the vocabulary, the more popular first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from components import features
+from components.trainer.input_pipeline import Timelines
+
+BATCH = 256
+
+
+class Scorer(Protocol):
+    """Whatever scores items."""
+
+    def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
+        """Scores of all items for the users of some rows: int64 [B] -> float32 [B, V]."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over users and its standard error."""
+
+    mean: float
+    standard_error: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ±{self.standard_error:.4f}"
+
+
+def target_ranks(scorer: Scorer, timelines: Timelines) -> np.ndarray:
+    """Rank of each user's target among the unseen items, from 0; int64 [U], V where it is unknown or was seen."""
+    ranks = np.empty(len(timelines), np.int64)
+    for first in range(0, len(timelines), BATCH):
+        rows = np.arange(first, min(first + BATCH, len(timelines)))
+        scores = np.array(scorer.scores(timelines, rows), np.float32)
+        users, seen = events(timelines, rows)
+        scores[users, seen] = -np.inf
+        scores[:, : features.FIRST_INDEX] = -np.inf
+        targets = timelines.targets[rows][:, None]
+        own = np.take_along_axis(scores, targets, axis=1)
+        tied_before = (scores == own) & (np.arange(scores.shape[1]) < targets)
+        rank = ((scores > own) | tied_before).sum(axis=1)
+        ranks[rows] = np.where(own[:, 0] > -np.inf, rank, scores.shape[1])
+    return ranks
+
+
+def events(timelines: Timelines, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The timelines of some rows as pairs (position in `rows`, item index), both int [E], one row after another."""
+    starts, stops = timelines.starts[rows], timelines.starts[rows + 1]
+    lengths = stops - starts
+    users = np.repeat(np.arange(len(rows)), lengths)
+    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return users, timelines.items[np.repeat(starts, lengths) + offsets]
+
+
+def hits(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Whether each target is among the best k; float64 [U]."""
+    return (ranks < k).astype(np.float64)
+
+
+def gains(ranks: np.ndarray, k: int) -> np.ndarray:
+    """1 / log2(rank + 2) among the best k, else 0 (Jarvelin and Kekalainen, TOIS 2002); float64 [U]."""
+    return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
+
+
+def recall(ranks: np.ndarray, k: int) -> Estimate:
+    """Recall@k, which is the hit rate with one target each; the standard error is that of a binomial share."""
+    mean = float(hits(ranks, k).mean())
+    return Estimate(mean, math.sqrt(mean * (1 - mean) / len(ranks)))
+
+
+def ndcg(ranks: np.ndarray, k: int) -> Estimate:
+    """NDCG@k; the standard error is that of a sample mean."""
+    return _sample_mean(gains(ranks, k))
+
+
+def quality(ranks: np.ndarray) -> dict[str, Estimate]:
+    """The metrics of the tables, by name."""
+    return {"recall_at_10": recall(ranks, 10), "ndcg_at_10": ndcg(ranks, 10), "recall_at_50": recall(ranks, 50)}
+
+
+def paired_difference(ranks: np.ndarray, others: np.ndarray, k: int = 10) -> Estimate:
+    """How far one's Recall@k is above another's on the same users; the standard error is that of the differences."""
+    return _sample_mean(hits(ranks, k) - hits(others, k))
+
+
+def _sample_mean(values: np.ndarray) -> Estimate:
+    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return Estimate(float(values.mean()), spread / math.sqrt(len(values)))

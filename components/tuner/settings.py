@@ -1,0 +1,172 @@
+"""Settings of the Tuner."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from components.settings import Settings
+from components.trainer.settings import TrainerSettings
+
+# Settings of the Trainer that are not searched, and why.
+NOT_SEARCHED = {
+    "max_epochs": "a trial's is tuner.max_epochs",
+    "max_minutes": "a trial's is tuner.minutes_per_trial",
+    "top_k": "it is what the app needs, and Recall@10 does not depend on it",
+    "seed": "the best seed is the luckiest one",
+}
+
+
+class Range(Settings):
+    """Numbers to try.
+
+    Attributes:
+        min: the least, included.
+        max: the greatest, included.
+        step: distance between neighbours; None is 1 for whole numbers and none for others.
+        log: whether numbers are drawn evenly on a logarithmic scale.
+    """
+
+    min: int | float
+    max: int | float
+    step: int | float | None = Field(None, gt=0)
+    log: bool = False
+
+
+class TunerSettings(Settings):
+    """How hyperparameters are searched for; without the step, the Trainer takes its settings as they are.
+
+    Attributes:
+        enabled: whether the step is part of the pipeline.
+        algorithm: `random`, or `bayesian`: a Gaussian process over the trials so far proposes the next one, after a
+            random half (Snoek et al., "Practical Bayesian Optimization", NeurIPS 2012).
+        trials: how many models are fitted; fewer where the space holds no more.
+        minutes_per_trial: most minutes of fitting in a trial.
+        max_epochs: most passes over the train split in a trial; the learning rate decays to end by then.
+        seed: of the search; initial weights and batches of every trial have the Trainer's.
+        search_space: the Trainer's settings to search: a list of choices, or a `Range`. The first trial is the
+            configuration as it stands, where the space holds it.
+    """
+
+    enabled: bool = False
+    algorithm: Literal["random", "bayesian"] = "random"
+    trials: int = Field(8, ge=1, le=1000)
+    minutes_per_trial: float = Field(3.0, gt=0)
+    max_epochs: int = Field(4, ge=1)
+    seed: int = Field(1, ge=1)  # KerasTuner takes 0 for no seed
+    search_space: dict[str, Range | list[Any]] = {
+        "learning_rate": Range(min=0.001, max=0.01, log=True),
+        "dropout": [0.1, 0.2, 0.3, 0.4],
+        "dimension": [32, 64, 128],
+        "blocks": [1, 2, 3],
+    }
+
+    @field_validator("search_space", mode="before")
+    @classmethod
+    def _space_is_of_the_trainer(cls, space: Any) -> Any:
+        if not isinstance(space, Mapping) or not space:
+            raise PydanticCustomError("search_space", "expected settings of the Trainer, such as {dropout: [0.1, 0.2]}")
+        checked: dict[str, Any] = {}
+        problems: list[InitErrorDetails] = []
+        for name, values in space.items():
+            try:
+                checked[str(name)] = _checked(str(name), values)
+            except ValueError as error:
+                problem = PydanticCustomError("search_space", str(error))  # type: ignore[arg-type]
+                problems.append(InitErrorDetails(type=problem, loc=(str(name),), input=values))
+        if problems:
+            raise ValidationError.from_exception_data("search_space", problems)
+        return checked
+
+    def whole_values(self, name: str, otherwise: Any) -> list[Any]:
+        """All values that a whole-numbered or named setting may take in the search.
+
+        Args:
+            name: of a setting of the Trainer that is no fraction.
+            otherwise: its value where it is not searched.
+        """
+        found = self.search_space.get(name, [otherwise])
+        if isinstance(found, Range):
+            return list(range(int(found.min), int(found.max) + 1, int(found.step or 1)))
+        return found
+
+
+def number_type(name: str) -> type[int] | type[float] | None:
+    """`int` or `float` for a setting of the Trainer that is a number; None for others."""
+    annotation = TrainerSettings.model_fields[name].annotation
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return next((kind for kind in (int, float) if kind in kinds), None)
+
+
+def _checked(name: str, values: Any) -> Range | list[Any]:
+    """What a setting's values are once its type has converted them.
+
+    Raises:
+        ValueError: they cannot be; says why.
+    """
+    if name not in TrainerSettings.model_fields:
+        near = difflib.get_close_matches(name, TrainerSettings.model_fields, n=1)
+        known = ", ".join(key for key in TrainerSettings.model_fields if key not in NOT_SEARCHED)
+        raise ValueError(f"unknown key; {f'did you mean {near[0]!r}?' if near else f'known keys: {known}'}")
+    if name in NOT_SEARCHED:
+        raise ValueError(f"is not searched: {NOT_SEARCHED[name]}")
+    if isinstance(values, Range):
+        values = values.model_dump()
+    if isinstance(values, Mapping):
+        return _checked_range(name, values)
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"expected a list of choices or {{min, max}} with step or log, not {values!r}")
+    if not values:
+        raise ValueError("the list of choices is empty")
+    return [_value(name, value, "choice") for value in values]
+
+
+def _checked_range(name: str, values: Mapping[str, Any]) -> Range:
+    if number_type(name) is None:
+        raise ValueError("takes a list of choices: it is no number")
+    for key in values:
+        if key not in Range.model_fields:
+            raise ValueError(f"unknown key {key!r}; a range has min, max, and step or log")
+    for key in ("min", "max"):
+        if key not in values:
+            raise ValueError(f"{key} is missing; a range has min, max, and step or log")
+    try:
+        found = Range(
+            min=_value(name, values["min"], "min"),
+            max=_value(name, values["max"], "max"),
+            step=values.get("step"),
+            log=values.get("log", False),
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"{problem['loc'][0]}: {_lower(problem['msg'])}, not {problem['input']!r}") from None
+    if found.min >= found.max:
+        raise ValueError(f"min {found.min} is not below max {found.max}")
+    if found.log and found.step:
+        raise ValueError("step and log exclude each other")
+    if found.log and found.min <= 0:
+        raise ValueError(f"log needs min above 0, not {found.min}")
+    if number_type(name) is int and found.step and found.step % 1:
+        raise ValueError(f"step {found.step} is not whole, as the setting is")
+    return found
+
+
+def _value(name: str, value: Any, what: str) -> Any:
+    """A value as the Trainer's settings hold it, for JSON."""
+    try:
+        return TrainerSettings.model_validate({name: value}).model_dump(mode="json")[name]
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["loc"][:1] == (name,):
+                raise ValueError(f"{what} {value!r}: {_lower(problem['msg'])}") from None
+        return value  # It is wrong only beside the defaults of other settings.
+
+
+def _lower(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[0].lower() + message[1:]

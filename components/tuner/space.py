@@ -1,0 +1,55 @@
+"""The configured search space as KerasTuner's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras_tuner
+
+from components.tuner.hyperparameters import encode
+from components.tuner.settings import Range, number_type
+
+
+def make_space(search_space: Mapping[str, Range | list[Any]]) -> keras_tuner.HyperParameters:
+    """KerasTuner's form of a search space.
+
+    Args:
+        search_space: of `TunerSettings`.
+
+    Returns:
+        An `Int`, `Float` or `Choice` for each setting; `decode` gives back what a choice stands for.
+    """
+    space = keras_tuner.HyperParameters()
+    for name, values in search_space.items():
+        if isinstance(values, Range):
+            convert, add = (int, space.Int) if number_type(name) is int else (float, space.Float)
+            step = None if values.step is None else convert(values.step)
+            add(name, convert(values.min), convert(values.max), step=step, sampling="log" if values.log else "linear")
+        else:
+            space.Choice(name, encode(values))
+    return space
+
+
+def position(search_space: Mapping[str, Range | list[Any]], values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where settings stand in a search space.
+
+    Args:
+        search_space: of `TunerSettings`.
+        values: every searched setting by name, as JSON holds it.
+
+    Returns:
+        KerasTuner's values by name; None where the space does not hold them.
+    """
+    found = {}
+    for name, allowed in search_space.items():
+        value = values[name]
+        if isinstance(allowed, Range):
+            if value is None or not allowed.min <= value <= allowed.max:
+                return None
+            found[name] = value
+        elif value not in allowed:
+            return None
+        else:
+            found[name] = encode(allowed)[allowed.index(value)]
+    return found

@@ -1,0 +1,103 @@
+"""Baselines, by hand, against their libraries and against the definition of what they solve."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from implicit.nearest_neighbours import TFIDFRecommender
+
+from benchmarks.baselines import Ease, ItemKNN, Markov, Popularity, TooLarge, interactions, last_items
+from benchmarks.ranking import target_ranks
+from benchmarks.tuning import choose, describe
+
+pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
+SIZE = 8
+ALL = (Popularity(), ItemKNN("tfidf", 3), ItemKNN("cosine", 3), Ease(5.0), Markov(2.0))
+
+
+@pytest.fixture(scope="module")
+def train(make_timelines):
+    random = np.random.default_rng(1)
+    return make_timelines([(2 + random.permutation(SIZE - 2)[: random.integers(1, 6)]).tolist() for _ in range(40)])
+
+
+def test_interactions_count_an_item_once_and_skip_unknown_ones(make_timelines):
+    found = interactions(make_timelines([[3, 3, 1, 2], []]), np.array([0, 1]), 5).toarray()
+    np.testing.assert_array_equal(found, [[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
+
+
+def test_last_items(make_timelines):
+    timelines = make_timelines([[3, 4, 1], [], [1], [5, 2]])
+    assert last_items(timelines, np.arange(4)).tolist() == [4, 0, 0, 2]
+
+
+def test_markov_by_hand(make_timelines):
+    # 2 -> 3 twice, 2 -> 4 once (the unknown item between is skipped), 3 -> 2 once; 3 is in 3 of 8 events.
+    model = Markov(2.0).fit(make_timelines([[2, 3], [2, 1, 4], [], [3, 2, 3, 5]]), 6)
+    known = model.scores(make_timelines([[5, 2]]), np.array([0]))[0]
+    np.testing.assert_allclose(known[2:], [2 * 3 / 8 / 5, (2 + 2 * 3 / 8) / 5, (1 + 2 / 8) / 5, 2 / 8 / 5], rtol=1e-6)
+    assert known.sum() == pytest.approx(1)
+    nothing = model.scores(make_timelines([[]]), np.array([0]))[0]
+    np.testing.assert_allclose(nothing[2:], [3 / 8, 3 / 8, 1 / 8, 1 / 8], rtol=1e-6)
+    assert model.most_common().tolist() == [0, 0, 3, 2, 0, 0]
+
+
+def test_ease_solves_each_items_ridge_regression(train, make_timelines):
+    """Every column of the weights is the ridge regression of an item on all others."""
+    seen = interactions(train, np.arange(len(train)), SIZE).toarray().astype(np.float64)
+    wanted = np.zeros((SIZE, SIZE))
+    for item in range(SIZE):
+        others = [other for other in range(SIZE) if other != item]
+        x = seen[:, others]
+        wanted[others, item] = np.linalg.solve(x.T @ x + 5.0 * np.eye(SIZE - 1), x.T @ seen[:, item])
+    history = make_timelines([[2, 5]])
+    found = Ease(5.0).fit(train, SIZE).scores(history, np.array([0]))[0]
+    np.testing.assert_allclose(found, wanted[2] + wanted[5], atol=1e-6)
+
+
+def test_ease_refuses_a_catalogue_that_does_not_fit_in_memory(train):
+    with pytest.raises(TooLarge, match="1,000,000 are more than 30,000"):
+        Ease(5.0).fit(train, 1_000_000)
+
+
+def test_item_knn_scores_as_its_library_does(train):
+    everyone = np.arange(len(train))
+    users = interactions(train, everyone, SIZE).astype(np.float64)
+    library = TFIDFRecommender(K=3, num_threads=1)
+    library.fit(users, show_progress=False)
+    found = ItemKNN("tfidf", 3).fit(train, SIZE).scores(train, everyone)
+    for user in range(10):
+        ids, scores = library.recommend(user, users[user], N=SIZE, filter_already_liked_items=False)
+        np.testing.assert_allclose(found[user, ids], scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("baseline", ALL, ids=describe)
+def test_scores_have_one_shape_and_an_empty_history_gets_the_popular_list(baseline, train, make_timelines):
+    # The vocabulary is in order of popularity, as Transform makes it.
+    order = np.argsort(-np.bincount(train.items, minlength=SIZE)[2:], kind="stable")
+    index = np.concatenate([[0, 1], np.argsort(order) + 2])
+    by_popularity = make_timelines([index[train.items[a:b]].tolist() for a, b in itertools.pairwise(train.starts)])
+    fitted = baseline.fit(by_popularity, SIZE)
+    nobody = make_timelines([[]] * (SIZE - 2), list(range(2, SIZE)))
+    scores = fitted.scores(nobody, np.arange(SIZE - 2))
+    assert scores.shape == (SIZE - 2, SIZE) and scores.dtype == np.float32
+    assert target_ranks(fitted, nobody).tolist() == list(range(SIZE - 2))
+
+
+def test_the_best_on_eval_is_chosen_and_the_first_of_equals(make_timelines):
+    train = make_timelines([[2, 3, 4]] * 4 + [[4, 2]] * 20)
+    holdout = make_timelines([[2]] * 6, [3] * 6)
+    said: list[str] = []
+    chosen = choose("Markov", (Markov(1.0), Markov(2.0)), train, holdout, 5, said.append)
+    assert chosen.hyperparameters == "pseudo_count=1"
+    assert chosen.tried == {"pseudo_count=1": 1.0, "pseudo_count=2": 1.0} and len(said) == 2
+    assert chosen.holdout["ndcg_at_10"].mean == 1.0
+
+
+def test_worse_candidates_are_not_chosen(make_timelines):
+    train = make_timelines([[item, item + 1] for item in range(2, 30)] * 2 + [[2]] * 50)
+    holdout = make_timelines([[item] for item in range(15, 25)], list(range(16, 26)))
+    chosen = choose("mixed", (Popularity(), Markov(1.0)), train, holdout, 32)
+    assert isinstance(chosen.baseline, Markov) and chosen.holdout["recall_at_10"].mean == 1.0

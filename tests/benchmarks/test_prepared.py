@@ -1,0 +1,100 @@
+"""What the pipeline's own steps leave of the sample, and that both ways to rank agree on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from benchmarks.baselines import Popularity
+from benchmarks.prepared import Prepared, pairs_fingerprint, prepare
+from benchmarks.ranking import ndcg, recall, target_ranks
+from benchmarks.recall_cells import ModelScorer, cut_histories, training_data
+from components.evaluator.metrics import RankingSums
+from components.trainer.run import build_model
+from components.trainer.serving import ServingModel
+from pipeline.config import load_config
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "data" / "sample"
+CONFIG = load_config(ROOT / "configs" / "sample.yaml")
+
+
+class Silent:
+    """Is told of every step and says nothing."""
+
+    def started(self, step):
+        """Nothing."""
+
+    def finished(self, result):
+        """Nothing."""
+
+    def failed(self, step, seconds):
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("prepared")
+    return prepare(SAMPLE, CONFIG, folder / "output", folder / "cache", Silent())
+
+
+@pytest.fixture(scope="module")
+def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
+    """An untrained model, and what its `rank` signature says of the raw test examples."""
+    data = training_data(prepared)
+    model = build_model(CONFIG.trainer, data)
+    serving = ServingModel(model, data.counts, tft.TFTransformOutput(str(prepared.transform_graph)))
+    outputs = serving.rank(tf.constant(prepared.raw_test))
+    return ModelScorer(model), {name: value.numpy() for name, value in outputs.items()}
+
+
+def test_every_user_is_tested_on_the_last_film(prepared):
+    rows = [line.split("::") for line in (SAMPLE / "ratings.dat").read_text(encoding="latin-1").splitlines()]
+    users: dict[str, list[str]] = {}
+    for user, film, _, _ in sorted(rows, key=lambda row: int(row[3])):  # sorting keeps the order of the file
+        users.setdefault(user, []).append(film)
+    index = {film: at for at, film in enumerate(prepared.item_ids, start=2)}
+    starts = prepared.test.starts
+    for row, user in enumerate(prepared.users.tolist()):
+        *before, last = (index[film] for film in users[user.decode()])
+        assert prepared.test.items[starts[row] : starts[row + 1]].tolist() == before
+        assert prepared.test.targets[row] == last
+        assert prepared.target_ids[row].decode() == users[user.decode()][-1]
+    assert len(prepared.users) == len(prepared.train) == len(prepared.holdout) == len(users)
+    assert len(prepared.train.items) == len(rows) - 2 * len(users)
+
+
+def test_the_fingerprint_is_of_pairs_in_any_order(prepared):
+    backwards = pairs_fingerprint(prepared.users[::-1], prepared.target_ids[::-1])
+    assert backwards == prepared.fingerprint and len(backwards) == 64
+    assert pairs_fingerprint(prepared.users, prepared.target_ids[::-1]) != prepared.fingerprint
+
+
+def test_popularity_is_the_evaluators(prepared, ranked):
+    sums = RankingSums()
+    for row in range(len(prepared.raw_test)):
+        sums.add({name: values[row] for name, values in ranked[1].items()})
+    wanted = sums.metrics()
+    ranks = target_ranks(Popularity().fit(prepared.train, prepared.size), prepared.test)
+    for k in (1, 5, 10, 50):
+        assert recall(ranks, k).mean == pytest.approx(wanted[f"popularity_recall_at_{k}"])
+    assert ndcg(ranks, 10).mean == pytest.approx(wanted["popularity_ndcg_at_10"])
+    assert 0 < wanted["popularity_recall_at_10"] < 1
+
+
+def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, ranked):
+    scorer, outputs = ranked
+    found = target_ranks(scorer, prepared.test)
+    np.testing.assert_allclose(found, outputs["target_rank"], atol=1)  # neighbours whose scores differ by rounding
+    assert (found == outputs["target_rank"]).mean() > 0.98
+
+
+def test_histories_are_cut_as_transform_cuts_them(prepared):
+    for timelines in (prepared.train, prepared.holdout, prepared.test):
+        cut = cut_histories(timelines, CONFIG.transform.history_length).histories
+        for name, values in vars(timelines.histories).items():
+            np.testing.assert_array_equal(getattr(cut, name), values)

@@ -1,0 +1,75 @@
+"""Ranks and metrics, by hand and against the plainest way to compute them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.ranking import events, ndcg, paired_difference, quality, recall, target_ranks
+
+
+class Fixed:
+    """Scores that are given."""
+
+    def __init__(self, table: np.ndarray):
+        self.table = table.astype(np.float32)
+
+    def scores(self, timelines, rows):
+        return self.table[rows]
+
+
+def test_ranks_by_hand(make_timelines):
+    # Indices 0 and 1 are no items and never rank, whatever their scores.
+    scores = np.array([[9, 9, 5, 4, 3, 2]] * 5)
+    found = target_ranks(Fixed(scores), make_timelines([[2], [2, 3], [], [2], [3]], [3, 5, 5, 2, 1]))
+    # Item 2 is filtered; 2 and 3 are; nothing is; the target was seen; the target is unknown.
+    assert found.tolist() == [0, 1, 3, 6, 6]
+
+
+def test_equal_scores_stand_in_the_order_of_the_vocabulary(make_timelines):
+    scores = np.zeros((3, 6))
+    assert target_ranks(Fixed(scores), make_timelines([[], [2], [4]], [2, 3, 5])).tolist() == [0, 0, 2]
+
+
+def test_ranks_against_sorting(make_timelines):
+    random = np.random.default_rng(5)
+    size, users = 30, 600  # more users than a batch
+    histories = [random.integers(1, size, random.integers(0, 12)).tolist() for _ in range(users)]
+    targets = random.integers(1, size, users).tolist()
+    scores = random.integers(0, 8, (users, size))  # many ties
+    wanted = []
+    for history, target, row in zip(histories, targets, scores.tolist(), strict=True):
+        unseen = [item for item in range(2, size) if item not in history]
+        order = sorted(unseen, key=lambda item: (-row[item], item))
+        wanted.append(order.index(target) if target in order else size)
+    assert target_ranks(Fixed(scores), make_timelines(histories, targets)).tolist() == wanted
+
+
+def test_events_of_some_rows(make_timelines):
+    users, items = events(make_timelines([[5, 6], [], [7, 8, 9]]), np.array([2, 1, 0]))
+    assert users.tolist() == [0, 0, 0, 2, 2] and items.tolist() == [7, 8, 9, 5, 6]
+
+
+def test_metrics_by_hand():
+    ranks = np.array([0, 2, 9, 10])
+    assert recall(ranks, 10).mean == 0.75
+    assert recall(ranks, 10).standard_error == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
+    gains = [1.0, 0.5, 1 / math.log2(11), 0.0]
+    assert ndcg(ranks, 10).mean == pytest.approx(sum(gains) / 4)
+    assert ndcg(ranks, 10).standard_error == pytest.approx(np.std(gains, ddof=1) / 2)
+    assert {name: value.mean for name, value in quality(ranks).items()} == {
+        "recall_at_10": 0.75,
+        "ndcg_at_10": pytest.approx(sum(gains) / 4),
+        "recall_at_50": 1.0,
+    }
+    assert str(recall(ranks, 10)) == "0.7500 ±0.2165"
+
+
+def test_paired_difference_knows_that_users_are_the_same():
+    ranks, others = np.array([0, 0, 20, 20, 0]), np.array([0, 0, 20, 20, 20])
+    difference = paired_difference(ranks, others)
+    assert difference.mean == pytest.approx(0.2)
+    assert difference.standard_error == pytest.approx(np.std([0, 0, 0, 0, 1], ddof=1) / math.sqrt(5))
+    assert paired_difference(ranks, ranks).standard_error == 0

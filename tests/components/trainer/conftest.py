@@ -1,0 +1,77 @@
+"""Timelines in memory, made of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from components import features
+from components.trainer.input_pipeline import Activities, Timelines
+
+Columns = Sequence[Sequence[float]]
+
+
+def _padded(rows: Columns, length: int, dtype: type) -> np.ndarray:
+    table = np.zeros((len(rows), length), dtype)
+    for line, row in zip(table, rows, strict=True):
+        recent = list(row)[-length:]
+        line[: len(recent)] = recent
+    return table
+
+
+@pytest.fixture(scope="session")
+def activities_of() -> Callable[..., Activities]:
+    """Makes activities of item indices; all are rated 3 at unknown times where a test does not say otherwise."""
+
+    def make(
+        items: Sequence | np.ndarray, ratings: Sequence | np.ndarray = (), times: Sequence | np.ndarray = ()
+    ) -> Activities:
+        items = np.asarray(items, np.int32)
+        return Activities(
+            items,
+            np.asarray(ratings, np.float32) if len(ratings) else np.full(items.shape, 3, np.float32),
+            np.asarray(times, np.int32) if len(times) else np.zeros(items.shape, np.int32),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def timelines_of(activities_of: Callable[..., Activities]) -> Callable[..., Timelines]:
+    """Makes timelines of one list of item indices a user, and of what else a test names."""
+
+    def make(
+        items: Columns,
+        targets: Sequence[int] = (),
+        history_length: int = 4,
+        ratings: Columns | None = None,
+        times: Columns | None = None,
+    ) -> Timelines:
+        ratings = [[3.0] * len(row) for row in items] if ratings is None else ratings
+        times = [[0] * len(row) for row in items] if times is None else times
+        flat = ([value for row in column for value in row] for column in (items, ratings, times))
+        padded = (
+            _padded(column, history_length, dtype)
+            for column, dtype in ((items, np.int32), (ratings, np.float32), (times, np.int32))
+        )
+        return Timelines(
+            activities=activities_of(*flat),
+            starts=np.concatenate([[0], np.cumsum([len(row) for row in items], dtype=np.int64)]),
+            histories=Activities(*padded),
+            targets=np.array(targets if len(targets) else [features.PADDING] * len(items), np.int32),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def circle(timelines_of: Callable[..., Timelines]) -> Callable[..., Timelines]:
+    """Makes timelines in which everybody goes round in the same circle, so that the next item is certain."""
+
+    def make(users: int = 40, films: int = 12, length: int = 9) -> Timelines:
+        rows = (np.arange(users)[:, None] % films + np.arange(length + 1)) % films + features.FIRST_INDEX
+        return timelines_of(rows[:, :length].tolist(), rows[:, length].tolist())
+
+    return make

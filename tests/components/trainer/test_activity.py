@@ -1,0 +1,148 @@
+"""What ratings and times add to items, bucket by bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from components.trainer.activity import GAPS, ActivityTower, rating_edges
+from components.trainer.input_pipeline import Activities
+from components.trainer.model import Recommender
+from components.trainer.settings import TrainerSettings
+
+EDGES = np.array([1.5, 2.5, 4.5], np.float32)
+LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
+NAN = float("nan")
+
+
+@pytest.fixture
+def bucket_of() -> Callable[..., list[int]]:
+    """The bucket of each activity of a history, by one feature."""
+
+    def found(feature: str, **columns: list) -> list[int]:
+        tower = ActivityTower(TrainerSettings(dimension=4, activity_features=[feature]), EDGES)
+        tower.build()
+        (table,) = tower.weights
+        assert not np.asarray(table).any(), "0 before training"
+        table.assign(np.repeat(np.arange(table.shape[0])[:, None], 4, axis=1))
+        length = len(next(iter(columns.values())))
+        filled = {"ratings": [0.0] * length, "times": [0] * length, **columns}
+        activities = Activities(
+            np.full((1, length), 2, np.int32),
+            np.array([filled["ratings"]], np.float32),
+            np.array([filled["times"]]).astype(np.int32),
+        )
+        embedded = np.asarray(tower(activities.tensors()))
+        assert embedded.shape == (1, length, 4) and (embedded == embedded[..., :1]).all()
+        return embedded[0, :, 0].astype(int).tolist()
+
+    return found
+
+
+def test_ratings_fall_into_buckets_and_unknown_ones_into_their_own(bucket_of):
+    ratings = [-1.0, 1.0, 1.5, 2.0, 2.5, 4.0, 5.0, NAN, float("inf")]
+    assert bucket_of("rating", ratings=ratings) == [1, 1, 2, 2, 3, 3, 4, 0, 4]
+
+
+def test_gaps_fall_into_buckets_that_double(bucket_of):
+    gaps = [0, 1, 2, 3, 4, 7, 8, 86_400]
+    times = np.cumsum([1_000_000_000, *gaps]).tolist()
+    # The first has nothing before it. A gap of 0 is below the first bound, and 86,400 is between 2^16 and 2^17.
+    assert bucket_of("time_gap", times=times) == [0, 1, 2, 3, 3, 4, 4, 5, 18]
+
+
+def test_a_gap_needs_both_of_its_times(bucket_of):
+    assert bucket_of("time_gap", times=[5, 0, 6, 7, 0, 0]) == [0, 0, 0, 2, 0, 0]
+
+
+def test_gaps_do_not_feel_the_year_2038(bucket_of):
+    for gap in (1, 1000, 86_400 * 365):
+        earlier = bucket_of("time_gap", times=[1_000_000_000, 1_000_000_000 + gap])
+        assert bucket_of("time_gap", times=[LATEST, LATEST + gap]) == earlier
+        assert bucket_of("time_gap", times=[2**32 + 10, 2**32 + 10 + gap]) == earlier
+
+
+def test_the_longest_gap_has_a_bucket(bucket_of):
+    assert bucket_of("time_gap", times=[1, LATEST]) == [0, len(GAPS) + 1]
+
+
+def test_both_features_add_up():
+    tower = ActivityTower(TrainerSettings(dimension=4, activity_features=["rating", "time_gap"]), EDGES)
+    tower.build()
+    weights = {weight.name: weight for weight in tower.weights}
+    random = np.random.default_rng(1)
+    for weight in weights.values():
+        weight.assign(random.normal(size=weight.shape))
+    activities = Activities(
+        np.array([[2, 3]], np.int32), np.array([[NAN, 5]], np.float32), np.array([[10, 11]], np.int32)
+    )
+    rating, gap = (np.asarray(weights[name]) for name in ("rating", "time_gap"))
+    np.testing.assert_allclose(tower(activities.tensors())[0], [rating[0] + gap[0], rating[4] + gap[2]], rtol=1e-5)
+
+
+def test_few_ratings_have_a_bucket_each():
+    ratings = np.array([5, 1, 3.5, 3.5, 1, 5, 5], np.float32)
+    assert rating_edges(ratings).tolist() == [2.25, 4.25]
+    assert rating_edges(ratings).dtype == np.float32
+    assert rating_edges(np.ones(4, np.float32)).tolist() == []
+    assert rating_edges(np.zeros(0, np.float32)).tolist() == []
+
+
+def test_many_ratings_share_buckets_of_one_size():
+    plays = np.random.default_rng(2).permutation(1200).astype(np.float32)
+    edges = rating_edges(plays)
+    sizes = np.bincount(np.searchsorted(edges, plays, side="right"))
+    assert len(sizes) == 12 and sizes.max() - sizes.min() <= 1
+
+
+def test_bounds_of_very_uneven_ratings_are_not_repeated():
+    edges = rating_edges(np.array([0.0] * 1000 + list(range(1, 50)), np.float32))
+    assert (np.diff(edges) > 0).all()
+
+
+def changed(activities: Activities, ratings: list, times: list) -> Activities:
+    return Activities(activities.items, np.array([ratings], np.float32), np.array([times], np.int32))
+
+
+@pytest.mark.parametrize(
+    ("activity_features", "heeds_ratings", "heeds_times"),
+    [([], False, False), (["rating"], True, False), (["time_gap"], False, True), (["rating", "time_gap"], True, True)],
+)
+def test_a_model_heeds_what_its_settings_name_and_nothing_else(
+    activities_of, activity_features, heeds_ratings, heeds_times
+):
+    settings = TrainerSettings(dimension=4, blocks=1, activity_features=activity_features, seed=2)
+    model = Recommender(settings, 3, np.array([0, 0, 3, 2, 1]), rating_edges=EDGES)
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    plain = activities_of([[2, 3, 4]], [[1, 2, 5]], [[10, 20, 9000]])
+    tables = model.tables()
+
+    def context(activities: Activities) -> np.ndarray:
+        return np.asarray(model.read_out(activities.tensors(), tables)[0])
+
+    other_ratings = changed(plain, [1, 5, 5], [10, 20, 9000])
+    other_times = changed(plain, [1, 2, 5], [10, 2000, 9000])
+    assert bool(np.abs(context(plain) - context(other_ratings)).max() > 1e-3) == heeds_ratings
+    assert bool(np.abs(context(plain) - context(other_times)).max() > 1e-3) == heeds_times
+    later = changed(plain, [1, 2, 5], [1010, 1020, 10_000])
+    np.testing.assert_allclose(context(plain), context(later), atol=1e-6)
+
+
+def test_skipped_items_take_their_ratings_and_times_with_them(activities_of):
+    settings = TrainerSettings(dimension=4, blocks=1, activity_features=["rating", "time_gap"])
+    model = Recommender(settings, 4, np.array([0, 0, 3, 2, 1]), rating_edges=EDGES)
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    tables = model.tables()
+    plain = activities_of([[2, 3, 0, 0]], [[1, 5, 0, 0]], [[10, 20, 0, 0]])
+    expected, _ = model.read_out(plain.tensors(), tables)
+    for items in ([2, 0, 3, 0], [1, 2, 3, 99]):
+        at = [items.index(2), items.index(3)]
+        ratings, times = np.full((1, 4), NAN, np.float32), np.full((1, 4), 15, np.int32)
+        ratings[0, at], times[0, at] = (1, 5), (10, 20)
+        found, length = model.read_out(Activities(np.array([items], np.int32), ratings, times).tensors(), tables)
+        assert length.numpy() == [2]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)

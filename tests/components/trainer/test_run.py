@@ -1,0 +1,152 @@
+"""What TFX's Trainer calls: data that does not fit the settings ends in one line; what is left behind, and what not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from components.errors import StepError
+from components.trainer import input_pipeline, run
+from components.trainer.checkpoint import Checkpoint
+from components.trainer.run import TrainingData, build_model, check
+from components.trainer.settings import TrainerSettings
+
+TOKENS = ["genres=Drama", "genres=War", "year=1994"]  # tokens 2, 3 and 4
+SETTINGS = TrainerSettings(
+    encoder="bow", dimension=4, window=4, batch_positions=64, max_epochs=2, patience=2, top_k=3, max_minutes=60
+)
+
+
+@pytest.fixture
+def data(timelines_of: Callable, circle: Callable) -> TrainingData:
+    """Six items that go round in a circle; item 7 has no train events."""
+    train = circle(users=12, films=5, length=4)
+    return TrainingData(
+        train=train,
+        holdout=train,
+        ids=list("abcdef"),
+        counts=np.bincount(train.items, minlength=8),
+        pairs=np.array([[2, 2], [2, 4], [3, 2], [3, 3], [7, 3]], np.int32),
+        tokens=TOKENS,
+    )
+
+
+def test_top_k_over_the_catalogue(data):
+    check(TrainerSettings(top_k=6), data)
+    many = dataclasses.replace(data, ids=[str(number) for number in range(1000)])
+    with pytest.raises(StepError) as error:
+        check(TrainerSettings(top_k=1_001), many)
+    assert str(error.value) == "trainer.top_k 1,001 is over the catalogue of 1,000 items; choose 1,000 or less"
+
+
+@pytest.mark.parametrize("lengths", [(), (0,), (1, 1, 0, 1)])
+def test_no_next_item_to_learn_from(data, timelines_of, lengths):
+    short = dataclasses.replace(data, train=timelines_of([[2] * length for length in lengths]))
+    with pytest.raises(StepError, match="no user of the train split has two items") as error:
+        check(TrainerSettings(top_k=1), short)
+    assert "\n" not in str(error.value)
+
+
+def test_item_features_are_those_that_the_settings_name(data):
+    labels = {}
+    for names in ((), ("genres",), ("year", "genres")):
+        model = build_model(SETTINGS.model_copy(update={"item_features": names}), data)
+        weights = {weight.name: weight for weight in model.weights}
+        assert set(names) == {"genres", "year"} & set(weights)
+        for name in names:
+            weights[name].assign(np.full(weights[name].shape, {"genres": 10.0, "year": 100.0}[name]))
+        weights["item"].assign(np.zeros(weights["item"].shape))
+        labels[names] = np.asarray(model.tables().labels)[:, 0].tolist()
+    assert labels == {
+        (): [0] * 8,
+        ("genres",): [0, 0, 10, 10, 0, 0, 0, 10],
+        ("year", "genres"): [0, 0, 110, 10, 0, 0, 0, 10],
+    }
+
+
+def test_a_feature_that_the_data_lacks_is_left_out_and_named(data, caplog):
+    caplog.set_level("INFO", "recommender.progress")
+    build_model(SETTINGS.model_copy(update={"item_features": ("genres", "brand")}), data)
+    assert "no item has a 'brand': trainer.item_features goes without it" in caplog.text
+    assert "'genres'" not in caplog.text
+
+
+def test_a_feature_with_too_many_values(data, monkeypatch):
+    monkeypatch.setattr(run, "MOST_SHARES", 15)
+    with pytest.raises(StepError, match="'genres' has 2 values for 6 items, too many") as error:
+        build_model(SETTINGS, data)
+    assert "\n" not in str(error.value)
+
+
+def arguments(folder: Path, settings: TrainerSettings, hyperparameters: dict | None = None) -> SimpleNamespace:
+    return SimpleNamespace(
+        custom_config={"settings": settings.model_dump(mode="json"), "checkpoints": str(folder / "checkpoints")},
+        hyperparameters=hyperparameters and {"values": hyperparameters},
+        transform_output=str(folder),
+        serving_model_dir=str(folder / "model"),
+    )
+
+
+@pytest.fixture
+def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+    """Runs the Trainer on `data`, without its SavedModel; returns what it says of the model."""
+
+    class FakeServingModel:
+        def __init__(self, *_: object):
+            pass
+
+        def save(self, folder: str) -> None:
+            Path(folder).mkdir(exist_ok=True)
+
+    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
+    monkeypatch.setattr(run, "ServingModel", FakeServingModel)
+
+    def trained(
+        settings: TrainerSettings = SETTINGS, hyperparameters: dict | None = None, data: TrainingData = data
+    ) -> dict:
+        monkeypatch.setattr(run, "read_training_data", lambda fn_args: data)
+        run.run_fn(arguments(tmp_path, settings, hyperparameters))
+        return json.loads((tmp_path / "model" / run.FACTS_FILE).read_text(encoding="utf-8"))
+
+    return trained
+
+
+def test_leaves_facts_and_no_checkpoint(train, tmp_path):
+    facts = train()
+    assert facts["item_ids"] == list("abcdef")
+    assert sum(facts["item_counts"]) == 48 and facts["item_counts"][-1] == 0
+    assert len(facts["history"]) == 2 and facts["best_epoch"] in (1, 2)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_hyperparameters_win_over_the_settings(train):
+    facts = train(hyperparameters={"dimension": 8, "max_epochs": 1})
+    assert (facts["dimension"], len(facts["history"])) == (8, 1)
+    assert facts["settings"] == {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1}
+
+
+def test_goes_on_with_the_same_settings_and_data_alone(train, data, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "recommender.progress")
+    removed = []
+    monkeypatch.setattr(Checkpoint, "remove", lambda self: removed.append(self.path))  # As if killed before it.
+
+    def gone_on(*args: object, **kwargs: object) -> bool:
+        caplog.clear()
+        train(*args, **kwargs)
+        return "going on after epoch 2 of an interrupted run" in caplog.text
+
+    assert not gone_on()
+    assert gone_on()
+    assert not gone_on(SETTINGS.model_copy(update={"learning_rate": 0.01}))
+    assert not gone_on(hyperparameters={"dropout": 0.1})
+    assert not gone_on(data=dataclasses.replace(data, pairs=data.pairs[:-1]))
+    rated = dataclasses.replace(data.train.activities, ratings=data.train.activities.ratings + 1)
+    assert not gone_on(data=dataclasses.replace(data, train=dataclasses.replace(data.train, activities=rated)))
+    assert gone_on()
+    assert len(set(removed)) == 5 and len(list((tmp_path / "checkpoints").iterdir())) == 5

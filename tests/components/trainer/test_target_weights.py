@@ -1,0 +1,68 @@
+"""How much each activity counts as a target."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from components.errors import StepError
+from components.trainer import input_pipeline
+from components.trainer.fit import fit, target_weights
+from components.trainer.model import Recommender
+from components.trainer.ranking import RankingMetrics
+from components.trainer.settings import TrainerSettings
+
+ITEMS, RATINGS = [[2, 3, 4], [3, 2]], [[1.0, 4.0, 5.0], [3.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, [1, 1, 1, 1, 1]),
+        ({"min_target_rating": 3}, [0, 1, 1, 1, 0]),
+        ({"min_target_rating": 3.5}, [0, 1, 1, 0, 0]),
+        ({"target_weight": "rating"}, [1 / 3, 4 / 3, 5 / 3, 3 / 3, 2 / 3]),
+        ({"target_weight": "rating", "min_target_rating": 4}, [0, 8 / 9, 10 / 9, 0, 0]),
+    ],
+)
+def test_weights_by_hand(timelines_of, settings, weights):
+    found = target_weights(timelines_of(ITEMS, ratings=RATINGS), TrainerSettings(**settings))
+    np.testing.assert_allclose(found, weights, rtol=1e-6)
+    assert found.dtype == np.float32
+    assert found[found > 0].mean() == pytest.approx(1)
+
+
+def test_ratings_below_zero_count_for_nothing(timelines_of):
+    data = timelines_of([[2, 3, 4]], ratings=[[-1.0, 0.0, 2.0]])
+    assert target_weights(data, TrainerSettings(target_weight="rating")).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "ratings", "told"),
+    [
+        ({"min_target_rating": 6}, RATINGS, "min_target_rating 6.0 and trainer.target_weight 'equal'; the highest is 5"),
+        ({"target_weight": "rating"}, [[0.0] * 3, [-2.0] * 2], "None and trainer.target_weight 'rating'; the highest"),
+    ],
+)
+def test_no_target_at_all_is_told_in_one_line(timelines_of, settings, ratings, told):
+    with pytest.raises(StepError) as error:
+        target_weights(timelines_of(ITEMS, ratings=ratings), TrainerSettings(**settings))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_target_rating": 3.0}, {"target_weight": "rating"}])
+def test_what_is_rated_low_is_not_learnt(timelines_of, monkeypatch, settings):
+    """After 2 comes 3, rated 5, or twice as often 4, rated 1."""
+    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
+    data = timelines_of([[2, 3], [2, 4], [2, 4]] * 10, ratings=[[3, 5], [3, 1], [3, 1]] * 10)
+    trainer = TrainerSettings(
+        encoder="bow", dimension=8, dropout=0.0, top_k=1, max_epochs=30, patience=30, learning_rate=0.05, **settings
+    )
+    model = Recommender(trainer, 4, np.bincount(data.items, minlength=5))
+    rising = iter(range(30))
+    fit(model, data, data, lambda *_: RankingMetrics(float(next(rising)), 0.0))
+    tables = model.tables()
+    contexts, _ = model.read_out(timelines_of([[2]]).histories.tensors(), tables)
+    liked, disliked = (np.asarray(tables.labels) @ np.asarray(contexts)[0])[3:5]
+    assert (liked > disliked) == bool(settings)

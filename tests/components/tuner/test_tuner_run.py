@@ -1,0 +1,61 @@
+"""What TFX's Tuner calls, on tiny arrays: real fits, one of which diverges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.run import TrainingData
+from components.trainer.settings import TrainerSettings
+from components.tuner import run
+from components.tuner.hyperparameters import best_values
+from components.tuner.settings import TunerSettings
+
+TRAINER = TrainerSettings(
+    encoder="bow", dimension=4, blocks=1, item_features=(), batch_positions=24, window=4, max_minutes=5, top_k=3
+)
+
+
+def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
+    """Everybody goes round in the same circle."""
+    rows = ((np.arange(users)[:, None] + np.arange(length + 1)) % films + 2).astype(np.int32)
+
+    def activities(items: np.ndarray) -> Activities:
+        return Activities(items, np.ones(items.shape, np.float32), np.ones(items.shape, np.int32))
+
+    timelines = Timelines(
+        activities=activities(rows[:, :length].ravel()),
+        starts=np.arange(users + 1) * length,
+        histories=activities(rows[:, :length][:, -2:]),
+        targets=rows[:, length],
+    )
+    return TrainingData(
+        train=timelines,
+        holdout=timelines,
+        ids=[str(film) for film in range(films)],
+        counts=np.bincount(timelines.items, minlength=films + 2),
+        pairs=np.zeros((0, 2), np.int32),
+        tokens=[],
+    )
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_diverging_trial_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "read_training_data", lambda fn_args: circle())
+    monkeypatch.chdir(tmp_path)
+    tuner = TunerSettings(trials=2, max_epochs=1, search_space={"learning_rate": [0.01, 1e30]})
+    config = {
+        "settings": TRAINER.model_copy(update={"learning_rate": 0.01}).model_dump(mode="json"),
+        "tuner": tuner.model_dump(mode="json"),
+    }
+    found = run.tuner_fn(FnArgs(working_dir=str(tmp_path / "work"), custom_config=config))
+    found.tuner.search(**found.fit_kwargs)
+    trials = found.tuner.oracle.trials.values()
+    statuses = {trial.hyperparameters.values["learning_rate"]: trial.status for trial in trials}
+    assert statuses == {0.01: "COMPLETED", 1e30: "FAILED"}
+    assert best_values(found.tuner.get_best_hyperparameters()[0].get_config()) == {"learning_rate": 0.01}
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]

@@ -1,0 +1,86 @@
+"""The search space is checked against the Trainer's settings; whatever is wrong is one line that names the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.tuner.settings import Range, TunerSettings
+from pipeline.config import ConfigError, load_config
+
+
+def load(space: Any, **overrides: Any) -> TunerSettings:
+    return load_config(None, {"tuner.search_space": space, "tuner.enabled": True, **overrides}).tuner
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"learning_rat": [0.1]}, "tuner.search_space.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ({"zzz": [1]}, "tuner.search_space.zzz: unknown key; known keys: encoder, dimension"),
+        ({"top_k": [10]}, "tuner.search_space.top_k: is not searched: it is what the app needs"),
+        ({"max_epochs": [4]}, "tuner.search_space.max_epochs: is not searched: a trial's is tuner.max_epochs"),
+        ({"dimension": [64, 2]}, "tuner.search_space.dimension: choice 2: input should be greater than or equal to 4"),
+        ({"dimension": [64.5]}, "tuner.search_space.dimension: choice 64.5: input should be a valid integer"),
+        ({"encoder": ["gru"]}, "tuner.search_space.encoder: choice 'gru': input should be 'bow', 'cnn', 'lstm' or"),
+        ({"encoder": {"min": 1, "max": 2}}, "tuner.search_space.encoder: takes a list of choices: it is no number"),
+        ({"dropout": []}, "tuner.search_space.dropout: the list of choices is empty"),
+        ({"dropout": 0.1}, "tuner.search_space.dropout: expected a list of choices or {min, max} with step or log"),
+        (
+            {"dropout": {"min": 0.1}},
+            "tuner.search_space.dropout: max is missing; a range has min, max, and step or log",
+        ),
+        ({"dropout": {"min": 0, "max": 0.5, "stp": 1}}, "tuner.search_space.dropout: unknown key 'stp'; a range has"),
+        ({"dropout": {"min": 0, "max": 1}}, "tuner.search_space.dropout: max 1: input should be less than 1"),
+        ({"dropout": {"min": 0.5, "max": 0.1}}, "tuner.search_space.dropout: min 0.5 is not below max 0.1"),
+        ({"dropout": {"min": 0, "max": 0.5, "log": True}}, "tuner.search_space.dropout: log needs min above 0"),
+        ({"dropout": {"min": 0, "max": 0.5, "step": 0}}, "tuner.search_space.dropout: step: input should be greater"),
+        ({"blocks": {"min": 1, "max": 3, "step": 0.5}}, "tuner.search_space.blocks: step 0.5 is not whole"),
+        (
+            {"learning_rate": {"min": 0.1, "max": 0.5, "step": 0.1, "log": True}},
+            "tuner.search_space.learning_rate: step and log exclude each other",
+        ),
+        ({}, "tuner.search_space: expected settings of the Trainer, such as {dropout: [0.1, 0.2]}"),
+        ({"heads": [2, 3]}, "tuner.search_space: dimension 64 cannot be shared by 3 heads"),
+        ({"dimension": {"min": 8, "max": 12}}, "tuner.search_space: dimension 9 cannot be shared by 2 heads"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_named_in_one_line(space, message):
+    with pytest.raises(ConfigError) as caught:
+        load(space)
+    assert str(caught.value).startswith(f"configuration: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_mistake_is_named():
+    with pytest.raises(ConfigError, match=r"search_space\.dropout: .*; tuner\.search_space\.blocks: "):
+        load({"dropout": [7], "blocks": [0]})
+
+
+def test_values_have_the_type_of_the_setting():
+    """YAML takes 1e-3 for text."""
+    space = load({"learning_rate": {"min": "1e-3", "max": 1, "log": True}, "dropout": ["0.1", 0]}).search_space
+    assert space == {"learning_rate": Range(min=0.001, max=1.0, log=True), "dropout": [0.1, 0.0]}
+
+
+def test_heads_do_not_matter_to_other_encoders():
+    assert load({"heads": [2, 3]}, **{"trainer.encoder": "lstm"}).enabled
+    with pytest.raises(ConfigError, match="cannot be shared"):
+        load({"heads": [2, 3], "encoder": ["lstm", "transformer"]}, **{"trainer.encoder": "lstm"})
+    assert not load({"heads": [2, 3]}, **{"tuner.enabled": False}).enabled
+
+
+def test_travels_as_json():
+    settings = load({"item_features": [["genres"], []], "blocks": {"min": 1, "max": 3}})
+    assert TunerSettings.model_validate(settings.model_dump(mode="json")) == settings
+    assert TunerSettings.model_validate(TunerSettings().model_dump(mode="json")) == TunerSettings()
+
+
+def test_needs_no_tensorflow():
+    code = "import sys, pipeline.config; assert not {'tensorflow', 'tfx', 'keras_tuner', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

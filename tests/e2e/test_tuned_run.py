@@ -1,0 +1,101 @@
+"""The pipeline with the Tuner: what it chooses is what the Trainer takes, and ML Metadata knows it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import ml_metadata as mlmd
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+ROOT = Path(__file__).parents[2]
+SPACE = "{dropout: [0.15, 0.25], item_features: [[genres], []]}"  # none of these is the configuration's own
+QUICK = {
+    **{"tuner.enabled": "true", "tuner.trials": 2, "tuner.max_epochs": 1, "tuner.search_space": SPACE},
+    **{
+        "trainer.encoder": "bow",
+        "trainer.max_epochs": 1,
+        "gate.min_recall_at_10": 0,
+        "gate.min_lift_over_popularity": 0,
+    },
+}
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(ROOT / "data" / "sample")]
+    command += ["--config", str(ROOT / "configs" / "sample.yaml"), "--json", "summary.json"]
+    command += [f"--set={key}={value}" for key, value in QUICK.items()]
+    return subprocess.run([*command, *options], capture_output=True, text=True, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tuned")
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> subprocess.CompletedProcess[str]:
+    done = run(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path, first: subprocess.CompletedProcess[str]) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def inputs_of_trainer(folder: Path) -> dict[str, pb.Artifact]:
+    """What the last Trainer read, by input."""
+    config = pb.ConnectionConfig()
+    config.sqlite.filename_uri = str(folder / "output" / "sample" / "metadata.db")
+    store = mlmd.MetadataStore(config)
+    *_, trainer = store.get_executions_by_type("tfx.components.trainer.component.Trainer")
+    events = {event.artifact_id: event for event in store.get_events_by_execution_ids([trainer.id])}
+    inputs = [artifact for artifact, event in events.items() if event.type == pb.Event.INPUT]
+    return {events[artifact.id].path.steps[0].key: artifact for artifact in store.get_artifacts_by_id(inputs)}
+
+
+def test_trainer_takes_what_the_tuner_chose(told):
+    chosen = told["tuner"]["chosen"]
+    assert set(chosen) == {"dropout", "item_features"} and chosen["dropout"] in (0.15, 0.25)
+    settings = told["artifact"]["settings"]
+    assert {name: settings[name] for name in chosen} == chosen
+    assert (settings["max_epochs"], settings["dimension"]) == (1, 32), "what is not searched stays as it is"
+    best = max(told["tuner"]["trials"], key=lambda trial: trial["recall_at_10"])
+    assert best == {"settings": chosen, "recall_at_10": told["tuner"]["recall_at_10"]}
+
+
+def test_says_what_it_tries_and_nothing_else(folder, first):
+    assert first.stderr == ""
+    for line in ("✓ Tuner", "trial 1/2  ", "trial 2/2  ", "Tuned     dropout 0."):
+        assert line in first.stdout
+    assert first.stdout.count("epoch 1/1") == 1, "the Trainer's alone"
+    for noise in ("Search", "Hyperparameter", "WARNING", "Traceback"):
+        assert noise not in first.stdout
+    assert {path.name for path in folder.iterdir()} == {"output", "serving_models", "summary.json"}
+    assert not list((folder / "output").rglob("trial_*")), "KerasTuner's own files are gone"
+
+
+def test_lineage_names_the_hyperparameters(folder, told):
+    read = inputs_of_trainer(folder)["hyperparameters"]
+    assert read.type == "HyperParameters"
+    assert "/Tuner/best_hyperparameters/" in read.uri
+
+
+def test_starts_at_the_trainer_with_what_was_chosen(folder, told):
+    before = inputs_of_trainer(folder)["hyperparameters"]
+    done = run(folder, "--from-node", "Trainer", "--to-node", "Trainer", "--no-cache")
+    assert done.returncode == 4, done.stdout
+    assert "Tuner" not in done.stdout
+    assert inputs_of_trainer(folder)["hyperparameters"].id == before.id
+
+
+def test_a_start_behind_steps_that_never_ran(tmp_path):
+    done = run(tmp_path, "--from-node", "Trainer")
+    assert done.returncode == 1
+    assert "error: the last run left nothing of earlier steps to start from; start earlier" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
