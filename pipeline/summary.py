@@ -11,7 +11,7 @@ from rich.table import Table
 
 from components.evaluation import POPULARITY, read_metrics
 from components.evaluator.gate import read_verdict
-from components.tuner.hyperparameters import in_words
+from components.hyperparameters import in_words
 from components.tuner.results import read_results
 from pipeline import steps
 from pipeline.console import duration

@@ -16,6 +16,7 @@ from tfx.dsl.io import fileio
 from components import features
 from components.code_version import step_version
 from components.errors import StepError
+from components.hyperparameters import best_values
 from components.trainer.activity import rating_edges
 from components.trainer.checkpoint import Checkpoint, identity_of
 from components.trainer.fit import Fit, fit
@@ -64,7 +65,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     settings = TrainerSettings(**fn_args.custom_config["settings"])
     if fn_args.hyperparameters:
-        settings = TrainerSettings(**{**settings.model_dump(), **fn_args.hyperparameters["values"]})
+        settings = TrainerSettings(**{**settings.model_dump(), **best_values(fn_args.hyperparameters)})
     data = read_training_data(fn_args)
     check(settings, data)
     model = build_model(settings, data)
@@ -79,7 +80,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 def read_training_data(fn_args: FnArgs) -> TrainingData:
     """Read what Transform left, as TFX tells a Trainer or a Tuner of it."""
-    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)  # A Tuner has no `transform_output`.
     of_catalog = [files for files in fn_args.train_files if f"Split-{features.CATALOG}" in files]
     of_timelines = [files for files in fn_args.train_files if files not in of_catalog]
     train = without_unknown(read_timelines(of_timelines, transform_output))

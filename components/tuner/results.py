@@ -8,7 +8,7 @@ from typing import Any
 
 from tfx.utils import io_utils
 
-from components.tuner.hyperparameters import best_values, decode
+from components.hyperparameters import best_values, decode
 
 
 def read_results(hyperparameters_uri: str, results_uri: str) -> dict[str, Any]:

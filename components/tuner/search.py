@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from components.errors import StepError
 from components.trainer.settings import TrainerSettings
-from components.tuner.hyperparameters import decode, in_words
+from components.hyperparameters import decode, in_words
 from components.tuner.oracle import OBJECTIVE, make_oracle
 from components.tuner.settings import TunerSettings
 

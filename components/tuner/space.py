@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from components.tuner.hyperparameters import encode
+from components.hyperparameters import encode
 from components.tuner.settings import Range, number_type
 
 

@@ -17,7 +17,15 @@ from components.trainer.settings import EncoderName, LossName, TrainerSettings
 
 ENCODERS, LOSSES = EncoderName.__args__, LossName.__args__
 SETTINGS = TrainerSettings(
-    encoder="bow", dimension=4, blocks=1, batch_positions=12, window=4, max_epochs=8, max_minutes=60, patience=2, top_k=3
+    encoder="bow",
+    dimension=4,
+    blocks=1,
+    batch_positions=12,
+    window=4,
+    max_epochs=8,
+    max_minutes=60,
+    patience=2,
+    top_k=3,
 )
 # So many updates that a learning rate of 0.05 shows, on a schedule that warms up over 100.
 LEARNING = SETTINGS.model_copy(

@@ -14,6 +14,7 @@ import pytest
 from components.errors import StepError
 from components.trainer import input_pipeline, run
 from components.trainer.checkpoint import Checkpoint
+from components.trainer.fit import Fit
 from components.trainer.run import TrainingData, build_model, check
 from components.trainer.settings import TrainerSettings
 
@@ -131,22 +132,26 @@ def test_hyperparameters_win_over_the_settings(train):
     assert facts["settings"] == {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1}
 
 
-def test_goes_on_with_the_same_settings_and_data_alone(train, data, tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO", "recommender.progress")
-    removed = []
-    monkeypatch.setattr(Checkpoint, "remove", lambda self: removed.append(self.path))  # As if killed before it.
+def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):
+    paths = []
 
-    def gone_on(*args: object, **kwargs: object) -> bool:
-        caplog.clear()
-        train(*args, **kwargs)
-        return "going on after epoch 2 of an interrupted run" in caplog.text
+    def fake_fit(*_: object, checkpoint: Checkpoint) -> Fit:
+        paths.append(checkpoint.path)
+        return Fit((), 0)
 
-    assert not gone_on()
-    assert gone_on()
-    assert not gone_on(SETTINGS.model_copy(update={"learning_rate": 0.01}))
-    assert not gone_on(hyperparameters={"dropout": 0.1})
-    assert not gone_on(data=dataclasses.replace(data, pairs=data.pairs[:-1]))
+    monkeypatch.setattr(run, "fit", fake_fit)
     rated = dataclasses.replace(data.train.activities, ratings=data.train.activities.ratings + 1)
-    assert not gone_on(data=dataclasses.replace(data, train=dataclasses.replace(data.train, activities=rated)))
-    assert gone_on()
-    assert len(set(removed)) == 5 and len(list((tmp_path / "checkpoints").iterdir())) == 5
+    train()
+    train(SETTINGS.model_copy(update={"learning_rate": 0.01}))
+    train(hyperparameters={"dropout": 0.1})
+    train(data=dataclasses.replace(data, pairs=data.pairs[:-1]))
+    train(data=dataclasses.replace(data, train=dataclasses.replace(data.train, activities=rated)))
+    train(data=dataclasses.replace(data, holdout=dataclasses.replace(data.holdout, targets=data.holdout.targets[::-1])))
+    monkeypatch.setattr(run, "step_version", lambda step: "other code")
+    train()
+    assert len(set(paths)) == len(paths) == 7
+
+
+def test_the_same_fit_has_the_same_checkpoint(data):
+    names = {run._identity(TrainerSettings(), dataclasses.replace(data)) for _ in range(2)}
+    assert len(names) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 from components import features
 from components.pusher.convert import convert
-from components.trainer.input_pipeline import Timelines
+from components.trainer.input_pipeline import Activities
 from components.trainer.model import Recommender
 from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
@@ -20,82 +22,138 @@ from on_device.tflite_model import TFLiteModel
 SIZE, HISTORY, TOP_K = 42, 6, 30
 COUNTS = np.concatenate([[0, 0], np.arange(SIZE - 2, 0, -1)])
 ENCODERS = EncoderName.__args__
+EDGES = np.array([1.5, 3.5], np.float32)
+# Every encoder as it comes, and a model with all that there is to know of activities, in two members.
+MODELS = {
+    **{name: {"encoder": name} for name in ENCODERS},
+    "activities": {"activity_features": ["rating", "time_gap"], "members": 2},
+    "ratings": {"encoder": "cnn", "activity_features": ["rating"], "transition": False},
+}
+LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
 
 
 class FakeTransformOutput:
     """Takes integers as ids: the Transform graph is tested with the pipeline."""
 
     def raw_feature_spec(self) -> dict[str, tf.io.VarLenFeature]:
-        return {name: tf.io.VarLenFeature(tf.int64) for name in (features.ITEM_ID, features.TARGET_ID)}
+        integers = (features.ITEM_ID, features.TIMESTAMP, features.TARGET_ID)
+        return {
+            **{name: tf.io.VarLenFeature(tf.int64) for name in integers},
+            features.RATING: tf.io.VarLenFeature(tf.float32),
+        }
 
     def transform_features_layer(self):
         def transform(raw: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
-            timeline = tf.RaggedTensor.from_sparse(raw[features.ITEM_ID])
+            def last(name: str) -> tf.Tensor:
+                return tf.RaggedTensor.from_sparse(raw[name])[:, -HISTORY:].to_tensor(0, shape=(None, HISTORY))
+
             return {
                 features.TIMELINE: raw[features.ITEM_ID],
-                features.HISTORY: timeline[:, -HISTORY:].to_tensor(0, shape=(None, HISTORY)),
+                features.HISTORY: last(features.ITEM_ID),
+                features.HISTORY_RATING: last(features.RATING),
+                features.HISTORY_TIME: last(features.TIMESTAMP),
                 features.TARGET: tf.sparse.to_dense(raw[features.TARGET_ID]),
             }
 
         return transform
 
 
+def ratings_of(timeline: list[int]) -> list[float]:
+    """Ratings that follow from the items, as `times_of` does times."""
+    return [float(item % 5) for item in timeline]
+
+
+def times_of(timeline: list[int]) -> list[int]:
+    return np.cumsum([1_000_000_000, *(item**3 for item in timeline[1:])])[: len(timeline)].tolist()
+
+
 def serialize(timeline: list[int], target: int) -> bytes:
-    values = {features.ITEM_ID: timeline, features.TARGET_ID: [target]}
-    feature = {k: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for k, v in values.items()}
+    integers = {features.ITEM_ID: timeline, features.TIMESTAMP: times_of(timeline), features.TARGET_ID: [target]}
+    feature = {k: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for k, v in integers.items()}
+    feature[features.RATING] = tf.train.Feature(float_list=tf.train.FloatList(value=ratings_of(timeline)))
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-@pytest.fixture(scope="module", params=ENCODERS)
-def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    settings = TrainerSettings(encoder=request.param, dimension=8, blocks=1, top_k=TOP_K, seed=3)
-    model = Recommender(settings, HISTORY, COUNTS)
+def build(folder: Path, **settings: object) -> SimpleNamespace:
+    """A model with random weights, as it is, and as a SavedModel that was loaded again."""
+    settings = TrainerSettings(**{"dimension": 8, "blocks": 1, "top_k": TOP_K, "seed": 3, **settings})
+    model = Recommender(settings, HISTORY, COUNTS, rating_edges=EDGES)
     random = np.random.default_rng(8)
     model.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
-    folder = str(tmp_path_factory.mktemp("saved"))
-    ServingModel(model, COUNTS, FakeTransformOutput()).save(folder)
-    return SimpleNamespace(model=model, loaded=tf.saved_model.load(folder))
+    ServingModel(model, COUNTS, FakeTransformOutput()).save(str(folder))
+    loaded = tf.saved_model.load(str(folder))
+    return SimpleNamespace(
+        model=model, loaded=loaded, inputs=set(loaded.signatures["recommend"].structured_input_signature[1])
+    )
 
 
-def histories(count: int) -> np.ndarray:
+@pytest.fixture(scope="module", params=MODELS)
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    return build(tmp_path_factory.mktemp("saved"), **MODELS[request.param])
+
+
+def histories(count: int) -> list[dict[str, np.ndarray]]:
+    """Histories as the device sends them: items, ratings and times, each [N]."""
     random = np.random.default_rng(2)
-    found = np.zeros((count, HISTORY), np.int32)
-    for row in found:
-        length = random.integers(1, HISTORY + 1)
-        row[:length] = random.permutation(SIZE - 2)[:length] + 2
-    return found
+    rows = [random.permutation(SIZE - 2)[: random.integers(1, HISTORY + 1)] + 2 for _ in range(count)]
+    return [history_of(row.tolist()) for row in rows]
 
 
-def recommend(loaded, history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    answer = loaded.signatures["recommend"](history=tf.constant(history[None, :], tf.int32))
+def history_of(timeline: list[int]) -> dict[str, np.ndarray]:
+    columns = {"history": (timeline, np.int32), "ratings": (ratings_of(timeline), np.float32)}
+    columns["times"] = (times_of(timeline), np.int32)
+    return {
+        name: np.array((values[-HISTORY:] + [0] * HISTORY)[:HISTORY], dtype)
+        for name, (values, dtype) in columns.items()
+    }
+
+
+def recommend(saved: SimpleNamespace, history: dict[str, np.ndarray], **more: np.ndarray) -> tuple:
+    inputs = {name: values for name, values in history.items() if name in saved.inputs}
+    signature = saved.loaded.signatures["recommend_excluding" if more else "recommend"]
+    answer = signature(**{name: tf.constant(values[None, :]) for name, values in (inputs | more).items()})
     return answer["ids"].numpy()[0], answer["scores"].numpy()[0]
 
 
+def scores_by_hand(model: Recommender, history: dict[str, np.ndarray]) -> np.ndarray:
+    activities = Activities(*(history[name][None, :] for name in ("history", "ratings", "times")))
+    tables = model.tables()
+    contexts, _ = model.read_out(activities.tensors(), tables)
+    return (np.asarray(contexts) @ np.asarray(tables.labels).T)[0]
+
+
 def test_answers_are_the_best_unseen_items(saved):
-    table = np.asarray(saved.model.item_tower.table())
     for history in histories(20):
-        ids, scores = recommend(saved.loaded, history)
-        context, _ = saved.model.read_out(history[None, :], table)
-        by_hand = (np.asarray(context) @ table.T)[0]
-        unseen = sorted(set(range(2, SIZE)) - set(history.tolist()), key=lambda item: -by_hand[item])
+        ids, scores = recommend(saved, history)
+        by_hand = scores_by_hand(saved.model, history)
+        unseen = sorted(set(range(2, SIZE)) - set(history["history"].tolist()), key=lambda item: -by_hand[item])
         np.testing.assert_allclose(scores, by_hand[unseen[:TOP_K]], rtol=1e-4, atol=1e-5)
         assert set(ids.tolist()) <= set(unseen)
 
 
+def test_inputs_are_those_that_the_model_heeds(saved):
+    wanted = {"rating": "ratings", "time_gap": "times"}
+    activity_features = saved.model.settings.activity_features
+    assert saved.inputs == {"history", *(wanted[name] for name in activity_features)}
+    encoded = saved.loaded.signatures["encode_examples"](examples=tf.constant([serialize([3, 5], 4)]))
+    assert set(encoded) == {*saved.inputs, "timeline", "target"}
+    for name in saved.inputs:
+        np.testing.assert_array_equal(encoded[name].numpy()[0], history_of([3, 5])[name])
+        assert encoded[name].dtype == {"ratings": tf.float32}.get(name, tf.int32)
+
+
 def test_empty_history_returns_the_popular_list(saved):
-    ids, _ = recommend(saved.loaded, np.zeros(HISTORY, np.int32))
+    ids, _ = recommend(saved, history_of([]))
     assert ids.tolist() == list(range(2, 2 + TOP_K))
-    unknown, _ = recommend(saved.loaded, np.full(HISTORY, features.UNKNOWN, np.int32))
+    unknown, _ = recommend(saved, history_of([features.UNKNOWN] * HISTORY))
     assert unknown.tolist() == ids.tolist()
 
 
 def test_excluded_items_are_missing_and_empty_places_are_marked(saved):
     history = histories(1)[0]
     exclude = np.arange(2, 20, dtype=np.int32)
-    signature = saved.loaded.signatures["recommend_excluding"]
-    answer = signature(history=tf.constant(history[None, :]), exclude=tf.constant(exclude[None, :]))
-    ids = answer["ids"].numpy()[0]
-    wanted = set(range(2, SIZE)) - set(history.tolist()) - set(exclude.tolist())
+    ids, _ = recommend(saved, history, exclude=exclude)
+    wanted = set(range(2, SIZE)) - set(history["history"].tolist()) - set(exclude.tolist())
     assert set(ids[: len(wanted)].tolist()) == wanted
     assert (ids[len(wanted) :] == -1).all() and len(wanted) < TOP_K
 
@@ -106,12 +164,8 @@ def test_rank_agrees_with_a_brute_force(saved):
     targets = [int(random.integers(1, SIZE)) for _ in rows]
     examples = [serialize(row.tolist(), target) for row, target in zip(rows, targets, strict=True)]
     found = {key: value.numpy() for key, value in saved.loaded.signatures["rank"](examples=examples).items()}
-    table = np.asarray(saved.model.item_tower.table())
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
-        history = np.zeros((1, HISTORY), np.int32)
-        history[0, : len(row[-HISTORY:])] = row[-HISTORY:]
-        context, length = saved.model.read_out(history, table)
-        scores = (np.asarray(context) @ table.T)[0] if length.numpy()[0] else COUNTS.astype(float)
+        scores = scores_by_hand(saved.model, history_of(row.tolist())) if len(row) else COUNTS.astype(float)
         unseen = [item for item in range(2, SIZE) if item not in set(row.tolist())]
         if target in unseen:
             assert found["target_rank"][number] == sum(scores[item] > scores[target] for item in unseen)
@@ -122,17 +176,13 @@ def test_rank_agrees_with_a_brute_force(saved):
     assert set(found["num_items"].tolist()) == {SIZE - 2}
 
 
-def test_early_stopping_ranks_as_the_saved_model_does(saved):
+def test_early_stopping_ranks_as_the_saved_model_does(saved, timelines_of):
     random = np.random.default_rng(9)
-    rows = [random.permutation(SIZE - 2)[: random.integers(0, 12)].astype(np.int32) + 2 for _ in range(40)]
-    targets = random.integers(1, SIZE, len(rows)).astype(np.int32)
-    histories = np.zeros((len(rows), HISTORY), np.int32)
-    for history, row in zip(histories, rows, strict=True):
-        history[: len(row[-HISTORY:])] = row[-HISTORY:]
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    none = np.zeros(0, np.int32)
-    data = Timelines(np.concatenate(rows), starts, histories, targets, none.reshape(0, 1), none)
-    examples = [serialize(row.tolist(), int(target)) for row, target in zip(rows, targets, strict=True)]
+    rows = [(random.permutation(SIZE - 2)[: random.integers(0, 12)] + 2).tolist() for _ in range(40)]
+    targets = random.integers(1, SIZE, len(rows)).tolist()
+    about = {"ratings": [ratings_of(row) for row in rows], "times": [times_of(row) for row in rows]}
+    data = timelines_of(rows, targets, HISTORY, **about)
+    examples = [serialize(row, target) for row, target in zip(rows, targets, strict=True)]
     answer = saved.loaded.signatures["rank"](examples=tf.constant(examples))
     assert target_ranks(saved.model, data).tolist() == answer["target_rank"].numpy().tolist()
 
@@ -147,15 +197,87 @@ def test_equally_popular_items_rank_in_the_order_in_which_they_are_listed():
     assert answer["popularity_rank"].numpy().tolist() == list(range(SIZE - 2))
 
 
+def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_recommended(tmp_path):
+    counts = np.concatenate([COUNTS[:-4], np.zeros(4, np.int64)])
+    genres = np.zeros((SIZE, 2), np.float32)
+    genres[2:, 0], genres[-4:] = 1, [0, 1]
+    settings = TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K)
+    model = Recommender(settings, HISTORY, counts, {"genres": genres})
+    serving = ServingModel(model, counts, FakeTransformOutput())
+    popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32))["ids"].numpy()[0]
+    assert popular.tolist() == list(range(2, 2 + TOP_K))
+    history = tf.constant([[2, 3, 4, 5, 6, 7]])
+    tables = model.tables()
+    context = np.asarray(model.read_out({"items": history}, tables)[0])[0]
+    next(weight for weight in model.weights if weight.name == "genres").assign([-context, context])
+    serving = ServingModel(model, counts, FakeTransformOutput())
+    assert {int(item) for item in serving.recommend(history=history)["ids"][0, :4]} == set(range(SIZE - 4, SIZE))
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic_int8"])
 def test_file_answers_as_the_saved_model(saved, precision):
     file = TFLiteModel(convert(saved.loaded, precision))
     assert (file.history_length, file.top_k) == (HISTORY, TOP_K)
+    assert {"history", *file.activity_inputs} == saved.inputs
     agreement, tolerance = [], {"float32": 1e-4, "float16": 2e-2, "dynamic_int8": 0.5}[precision]
     for history in histories(300):
-        ids, scores = recommend(saved.loaded, history)
-        file_ids, file_scores = file.rank(history, np.empty(0, np.int32))
-        assert not set(file_ids.tolist()) & {0, 1, *history.tolist()}
+        ids, scores = recommend(saved, history)
+        file_ids, file_scores = file.rank(**history)
+        assert not set(file_ids.tolist()) & {0, 1, *history["history"].tolist()}
         agreement.append(len(set(ids[:10].tolist()) & set(file_ids[:10].tolist())) / 10)
         np.testing.assert_allclose(file_scores[:10], scores[:10], atol=tolerance)
     assert np.mean(agreement) >= {"float32": 0.999, "float16": 0.99, "dynamic_int8": 0.9}[precision]
+
+
+@pytest.fixture(scope="module")
+def heeding(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A model that heeds ratings and times, and its file."""
+    saved = build(tmp_path_factory.mktemp("heeding"), encoder="transformer", activity_features=["rating", "time_gap"])
+    saved.file = TFLiteModel(convert(saved.loaded, "float32"))
+    return saved
+
+
+def test_file_heeds_ratings_and_times(heeding):
+    history, ratings, times = [5, 9, 13], [1.0, 2.0, 5.0], [1000, 1001, 90_000]
+    rank = functools.partial(heeding.file.rank, np.array(history))
+    _, scores = rank(ratings=np.array(ratings), times=np.array(times))
+    others = {
+        "other ratings": rank(ratings=np.array([5.0, 2.0, 5.0]), times=np.array(times)),
+        "no ratings": rank(times=np.array(times)),
+        "an unknown rating": rank(ratings=np.array([np.nan, 2.0, 5.0]), times=np.array(times)),
+        "other times": rank(ratings=np.array(ratings), times=np.array([1000, 80_001, 90_000])),
+        "no times": rank(ratings=np.array(ratings)),
+        "an unknown time": rank(ratings=np.array(ratings), times=np.array([0, 1001, 90_000])),
+    }
+    for name, (_, other) in others.items():
+        assert np.abs(other - scores).max() > 1e-3, name
+
+
+def test_file_takes_what_is_missing_for_unknown(heeding):
+    history = np.array([5, 9, 13])
+    unknown = heeding.file.rank(history, ratings=np.full(3, np.nan), times=np.zeros(3, np.int64))
+    for given in ({}, {"ratings": None}, {"times": None, "ratings": np.full(3, np.nan)}):
+        ids, scores = heeding.file.rank(history, **given)
+        assert ids.tolist() == unknown[0].tolist()
+        np.testing.assert_array_equal(scores, unknown[1])
+    padded = np.array([5, 9, 13, 0, 0, 0], np.int32)
+    sent = {"history": padded, "ratings": np.full(HISTORY, np.nan, np.float32), "times": np.zeros(HISTORY, np.int32)}
+    np.testing.assert_allclose(unknown[1], recommend(heeding, sent)[1][: len(unknown[1])], atol=1e-4)
+
+
+def test_file_feels_time_between_activities_alone_beyond_2038_too(heeding):
+    history, gaps = np.array([5, 9, 13]), np.array([0, 86_400, 86_460])
+    _, before = heeding.file.rank(history, times=1_000_000_000 + gaps)
+    for first in (2_000_000_000, LATEST, LATEST - 86_400, 2**32 + 5):
+        np.testing.assert_allclose(heeding.file.rank(history, times=first + gaps)[1], before, atol=1e-4)
+    assert np.abs(heeding.file.rank(history, times=LATEST + gaps // 2)[1] - before).max() > 1e-3
+
+
+def test_file_takes_the_last_ratings_and_times_of_a_long_history(heeding):
+    random = np.random.default_rng(5)
+    history = random.permutation(SIZE - 2)[:15] + 2
+    ratings, times = random.integers(1, 6, 15), 1_000_000_000 + random.integers(1, 10**6, 15).cumsum()
+    whole = heeding.file.rank(history, ratings=ratings, times=times)
+    last = heeding.file.rank(history[-HISTORY:], ratings=ratings[-HISTORY:], times=times[-HISTORY:])
+    assert whole[0].tolist() == last[0].tolist()
+    np.testing.assert_array_equal(whole[1], last[1])

@@ -11,7 +11,7 @@ import pytest
 
 from components.errors import StepError
 from components.trainer.settings import TrainerSettings
-from components.tuner.hyperparameters import best_values
+from components.hyperparameters import best_values
 from components.tuner.search import Search
 from components.tuner.settings import TunerSettings
 

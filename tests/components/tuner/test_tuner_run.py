@@ -12,7 +12,7 @@ from components.trainer.input_pipeline import Activities, Timelines
 from components.trainer.run import TrainingData
 from components.trainer.settings import TrainerSettings
 from components.tuner import run
-from components.tuner.hyperparameters import best_values
+from components.hyperparameters import best_values
 from components.tuner.settings import TunerSettings
 
 TRAINER = TrainerSettings(
