@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import time
@@ -172,6 +173,7 @@ def _run(
         else:
             report = summary.summarise(results, time.monotonic() - started)
             summary.show(report, console, log_file)
+    gc.collect()  # Models that TensorFlow loaded complain if they are still there when Python ends.
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return EXIT_CODES[report["outcome"]]

@@ -74,7 +74,7 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
     """Recall@10 of a file and of the popularity list by length of history.
 
     Returns:
-        For each of LENGTHS `length`, `users`, and `file`, `popularity` and `difference`, each a mean and its error.
+        For each of LENGTHS `length`, `targets`, and `file`, `popularity` and `difference`, each a mean and its error.
     """
     popular = target_ranks(Popularity().fit(prepared.train, prepared.size), prepared.test)
     random = np.random.default_rng(0)
@@ -92,14 +92,14 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
             )
             found = np.flatnonzero(ids == prepared.test.targets[user])
             ranks[user] = found[0] if len(found) else prepared.size
-        file, listed = ranks[long_enough], popular[long_enough]
+        file, listed, users = ranks[long_enough], popular[long_enough], prepared.users[long_enough]
         report.append(
             {
                 "length": label,
-                "users": int(long_enough.sum()),
-                "file": dataclasses.asdict(recall(file, CUT)),
-                "popularity": dataclasses.asdict(recall(listed, CUT)),
-                "difference": dataclasses.asdict(paired_difference(file, listed, CUT)),
+                "targets": int(long_enough.sum()),
+                "file": dataclasses.asdict(recall(file, CUT, users)),
+                "popularity": dataclasses.asdict(recall(listed, CUT, users)),
+                "difference": dataclasses.asdict(paired_difference(file, listed, users)),
             }
         )
     return report
@@ -116,13 +116,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _table(report: list[dict[str, Any]]) -> Table:
     table = Table(title="Recall@10 by length of history", title_justify="left")
-    for title in ("items in the history", "users", "file", "popularity list", "difference"):
+    for title in ("items in the history", "targets", "file", "popularity list", "difference"):
         table.add_column(title, justify="right")
     for row in report:
         cells = [f"{row[name]['mean']:.4f} ±{row[name]['standard_error']:.4f}" for name in ("file", "popularity")]
         difference = row["difference"]
         table.add_row(
-            *(row["length"], f"{row['users']:,}", *cells),
+            *(row["length"], f"{row['targets']:,}", *cells),
             f"{difference['mean']:+.4f} ±{difference['standard_error']:.4f}",
         )
     return table

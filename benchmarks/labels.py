@@ -60,11 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         output = (options.output or Path(scratch)).resolve()
         with quiet(output / "labels.log") as console:
             try:
-                ranks, liked = _rank(data, configs, output, options, ConsoleObserver(console))
+                ranks, liked, users = _rank(data, configs, output, options, ConsoleObserver(console))
             except (DataError, StepError, StepFailed) as error:
                 console.print(f"error: {error}", soft_wrap=True)
                 return EXIT_FAILED
-            report = _report(ranks, liked, list(kinds))
+            report = _report(ranks, liked, users, list(kinds))
             console.print(_table(report, options))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -88,8 +88,8 @@ def _rank(
     output: Path,
     options: argparse.Namespace,
     observer: ConsoleObserver,
-) -> tuple[dict[str, list[np.ndarray]], np.ndarray]:
-    """Ranks of the test targets by kind of label, one array a seed; and which targets were liked, bool [U]."""
+) -> tuple[dict[str, list[np.ndarray]], np.ndarray, np.ndarray]:
+    """Ranks of the test targets by kind of label, one array a seed; which were liked, bool [U]; and whose they are."""
     prepared = prepare(data, next(iter(configs.values())), output, options.cache_dir, observer)
     ranks: dict[str, list[np.ndarray]] = {}
     for (kind, _), config in configs.items():
@@ -97,12 +97,15 @@ def _rank(
         ranks.setdefault(kind, []).append(trained.ranks)
     examples = map(tf.train.Example.FromString, prepared.raw_test)
     ratings = [example.features.feature[features.TARGET_RATING].float_list.value[0] for example in examples]
-    return ranks, np.array(ratings) >= options.liked
+    return ranks, np.array(ratings) >= options.liked, prepared.users
 
 
-def _report(ranks: dict[str, list[np.ndarray]], liked: np.ndarray, kinds: list[str]) -> list[dict[str, Any]]:
+def _report(
+    ranks: dict[str, list[np.ndarray]], liked: np.ndarray, users: np.ndarray, kinds: list[str]
+) -> list[dict[str, Any]]:
     """Recall@10 by kind of label, seeds pooled: of all targets and of the liked ones, and against the first kind."""
-    pooled_liked = np.tile(liked, len(ranks[kinds[0]]))
+    seeds = len(ranks[kinds[0]])
+    pooled_liked, pooled_users = np.tile(liked, seeds), np.tile(users, seeds)
     pooled = {kind: np.concatenate(of_seeds) for kind, of_seeds in ranks.items()}
     parts = {"all": np.ones(len(pooled_liked), bool), "liked": pooled_liked}
     return [
@@ -110,10 +113,10 @@ def _report(ranks: dict[str, list[np.ndarray]], liked: np.ndarray, kinds: list[s
             "labels": kind,
             **{
                 part: {
-                    "targets": int(chosen.sum()) // len(ranks[kind]),
-                    "recall_at_10": dataclasses.asdict(recall(pooled[kind][chosen], CUT)),
+                    "targets": int(chosen.sum()) // seeds,
+                    "recall_at_10": dataclasses.asdict(recall(pooled[kind][chosen], CUT, pooled_users[chosen])),
                     "difference": dataclasses.asdict(
-                        paired_difference(pooled[kind][chosen], pooled[kinds[0]][chosen], CUT)
+                        paired_difference(pooled[kind][chosen], pooled[kinds[0]][chosen], pooled_users[chosen])
                     ),
                 }
                 for part, chosen in parts.items()

@@ -72,27 +72,42 @@ def gains(ranks: np.ndarray, k: int) -> np.ndarray:
     return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
 
 
-def recall(ranks: np.ndarray, k: int) -> Estimate:
-    """Recall@k, which is the hit rate with one target each; the standard error is that of a binomial share."""
-    mean = float(hits(ranks, k).mean())
-    return Estimate(mean, math.sqrt(mean * (1 - mean) / len(ranks)))
+def recall(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
+    """Recall@k, which is the hit rate with one target each.
+
+    Args:
+        ranks: of the targets, int64 [U].
+        k: length of the list.
+        users: whose each target is, [U]; None where each user has one. The standard error is that of a mean over whole
+            users, for one user's targets are not independent (Cameron and Miller, Journal of Human Resources 2015);
+            with one target each that is the binomial one.
+    """
+    return _mean(hits(ranks, k), users)
 
 
-def ndcg(ranks: np.ndarray, k: int) -> Estimate:
-    """NDCG@k; the standard error is that of a sample mean."""
-    return _sample_mean(gains(ranks, k))
+def ndcg(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
+    """NDCG@k; arguments and standard error are those of `recall`."""
+    return _mean(gains(ranks, k), users)
 
 
-def quality(ranks: np.ndarray) -> dict[str, Estimate]:
+def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Estimate]:
     """The metrics of the tables, by name."""
-    return {"recall_at_10": recall(ranks, 10), "ndcg_at_10": ndcg(ranks, 10), "recall_at_50": recall(ranks, 50)}
+    return {
+        "recall_at_10": recall(ranks, 10, users),
+        "ndcg_at_10": ndcg(ranks, 10, users),
+        "recall_at_50": recall(ranks, 50, users),
+    }
 
 
-def paired_difference(ranks: np.ndarray, others: np.ndarray, k: int = 10) -> Estimate:
-    """How far one's Recall@k is above another's on the same users; the standard error is that of the differences."""
-    return _sample_mean(hits(ranks, k) - hits(others, k))
+def paired_difference(ranks: np.ndarray, others: np.ndarray, users: np.ndarray | None = None, k: int = 10) -> Estimate:
+    """How far one's Recall@k is above another's on the same targets; the standard error is that of the differences."""
+    return _mean(hits(ranks, k) - hits(others, k), users)
 
 
-def _sample_mean(values: np.ndarray) -> Estimate:
-    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return Estimate(float(values.mean()), spread / math.sqrt(len(values)))
+def _mean(values: np.ndarray, users: np.ndarray | None) -> Estimate:
+    mean = float(values.mean())
+    residuals = values - mean
+    if users is not None:
+        _, user = np.unique(users, return_inverse=True)
+        residuals = np.bincount(user, residuals)
+    return Estimate(mean, math.sqrt(float((residuals**2).sum())) / len(values))

@@ -30,7 +30,7 @@ from components.trainer.run import TrainingData, build_model, check, read_traini
 from pipeline.config import PipelineConfig
 from pipeline.console import ConsoleObserver, duration
 
-REFERENCES = ("popularity", "EASE")
+REFERENCES = ("popularity", "EASE", "Markov")
 
 
 class ModelScorer:

@@ -13,7 +13,7 @@ from components.trainer.settings import TrainerSettings
 RATING, TIME_GAP = "rating", "time_gap"
 NOT_GIVEN = 0  # the bucket of what is not known
 MOST_RATING_BUCKETS = 12
-GAPS = tuple(float(2**power) for power in range(31))  # seconds; one bucket between two of them
+GAPS = tuple(2**power for power in range(31))  # seconds; one bucket between two of them
 
 
 class ActivityTower(keras.layers.Layer):
@@ -51,16 +51,16 @@ class ActivityTower(keras.layers.Layer):
         return tf.add_n(embeddings)
 
     def _embed(self, name: str, values: tf.Tensor, given: tf.Tensor) -> tf.Tensor:
-        above = tf.cast(values[..., None] >= tf.constant(self._edges[name]), tf.int32)
+        above = tf.cast(values[..., None] >= tf.constant(self._edges[name], values.dtype), tf.int32)
         bucket = tf.where(given, 1 + tf.reduce_sum(above, axis=-1), NOT_GIVEN)
         return tf.gather(tf.convert_to_tensor(self._embeddings[name]), bucket)
 
 
 def _gaps(times: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Seconds since the activity before (float32 [B, L]), and whether both times are known."""
+    """Seconds since the activity before (int32 [B, L]), and whether both times are known."""
     before = tf.pad(times, [[0, 0], [1, 0]])[:, :-1]
     given = (times != features.PADDING) & (before != features.PADDING)
-    return tf.cast(times - before, tf.float32), given
+    return times - before, given
 
 
 def rating_edges(ratings: np.ndarray) -> np.ndarray:
@@ -70,9 +70,12 @@ def rating_edges(ratings: np.ndarray) -> np.ndarray:
         ratings: float32 [E], of the train split.
 
     Returns:
-        float32 [R], rising.
+        float32 [R], rising, exact in float16, in which constants of a converted model may be stored.
     """
     values = np.unique(ratings)
     if len(values) > MOST_RATING_BUCKETS:
-        return np.unique(np.quantile(ratings, np.linspace(0, 1, MOST_RATING_BUCKETS + 1)[1:-1])).astype(np.float32)
-    return ((values[1:] + values[:-1]) / 2).astype(np.float32)
+        edges = np.quantile(ratings, np.linspace(0, 1, MOST_RATING_BUCKETS + 1)[1:-1])
+    else:
+        edges = (values[1:] + values[:-1]) / 2
+    largest = np.finfo(np.float16).max
+    return np.unique(np.clip(edges, -largest, largest).astype(np.float16)).astype(np.float32)

@@ -97,7 +97,10 @@ class Recurrent(layers.Layer):
 
 
 class Transformer(layers.Layer):
-    """Pre-norm self-attention blocks with a learned bias by distance; each block looks back N items.
+    """Pre-norm self-attention blocks with a learned bias by distance, which look back N items.
+
+    Where windows in training are longer than N, all blocks together look back N items, so that no position sees more than
+    the device will. Otherwise each block does.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
     bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in
@@ -106,7 +109,9 @@ class Transformer(layers.Layer):
 
     def __init__(self, settings: TrainerSettings, history_length: int):
         super().__init__()
-        self._blocks = [Block(settings, history_length) for _ in range(settings.blocks)]
+        longer = settings.window > history_length
+        look_back = (history_length - 1) // settings.blocks + 1 if longer else history_length
+        self._blocks = [Block(settings, look_back) for _ in range(settings.blocks)]
         self._dropout = layers.Dropout(settings.dropout)
         self._norm = layers.LayerNormalization(epsilon=1e-6)
 
@@ -121,10 +126,10 @@ class Transformer(layers.Layer):
 class Block(layers.Layer):
     """Causal multi-head self-attention and a feed-forward layer, each with a residual connection."""
 
-    def __init__(self, settings: TrainerSettings, history_length: int):
+    def __init__(self, settings: TrainerSettings, look_back: int):
         super().__init__()
         self._heads = settings.heads
-        self._history_length = history_length
+        self._look_back = look_back
         self._attention_norm = layers.LayerNormalization(epsilon=1e-6)
         self._feed_forward_norm = layers.LayerNormalization(epsilon=1e-6)
         self._query_key_value = layers.Dense(3 * settings.dimension, use_bias=False)
@@ -134,7 +139,7 @@ class Block(layers.Layer):
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Creates the weights."""
-        self._bias = self.add_weight(shape=(self._heads, self._history_length), initializer="zeros", name="distance")
+        self._bias = self.add_weight(shape=(self._heads, self._look_back), initializer="zeros", name="distance")
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, L, d] -> float32 [B, L, d]."""
@@ -148,7 +153,7 @@ class Block(layers.Layer):
         split = tf.reshape(self._query_key_value(x), [-1, length, 3 * self._heads, per_head])
         query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
         logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(per_head)
-        weights = tf.nn.softmax(logits + _by_lag(self._bias, length, self._history_length))
+        weights = tf.nn.softmax(logits + _by_lag(self._bias, length, self._look_back))
         attended = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
         return tf.reshape(attended, [-1, length, width])
 

@@ -48,7 +48,9 @@ def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
         scores[:, : features.FIRST_INDEX] = FORBIDDEN
         targets = timelines.targets[first:last]
         own = scores[np.arange(last - first), targets]
-        rank = (scores > own[:, None]).sum(axis=1)
+        # Items of equal score stand in the order in which the model lists them.
+        tied = (scores == own[:, None]) & (np.arange(scores.shape[1]) < targets[:, None])
+        rank = ((scores > own[:, None]) | tied).sum(axis=1)
         ranks[first:last] = np.where(own > FORBIDDEN, rank, scores.shape[1])
     return ranks
 

@@ -40,9 +40,11 @@ class ServingModel(tf.Module):
         self.history_length = model.history_length
         # Variables are tracked, the Keras model is not: Keras would add a signature of its own to the SavedModel.
         self.weights = [weight.value for weight in model.context_weights]
-        self._activity_inputs = [ACTIVITY_INPUTS[name] for name in model.settings.activity_features]
+        self._activity_inputs = tuple(ACTIVITY_INPUTS[name] for name in model.settings.activity_features)
         self._read_out = functools.partial(model.read_out)
-        self._tables = Tables(*(tf.Variable(table, trainable=False) for table in model.tables()))
+        tables = model.tables()
+        self._inputs = tf.Variable(tables.inputs, trainable=False)
+        self._labels = tf.Variable(tables.labels, trainable=False)
         shares = np.log1p(counts[features.FIRST_INDEX :]) / np.log1p(max(counts.max(), 1))
         forbidden = np.full(features.FIRST_INDEX, FORBIDDEN)
         self._popularity = tf.constant(np.concatenate([forbidden, shares]), tf.float32)
@@ -53,7 +55,7 @@ class ServingModel(tf.Module):
     @property
     def size(self) -> int:
         """Number of item indices V, PADDING and UNKNOWN included."""
-        return int(self._tables.labels.shape[0])
+        return int(self._labels.shape[0])
 
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Scores of all items before anything seen is filtered: a history, each input [B, N] -> float32 [B, V].
@@ -61,8 +63,8 @@ class ServingModel(tf.Module):
         An empty history scores items by popularity.
         """
         activities = {ITEMS: inputs[HISTORY], **{name: inputs[name] for name in self._activity_inputs}}
-        contexts, length = self._read_out(activities, self._tables)
-        scores = tf.matmul(contexts, self._tables.labels, transpose_b=True) + self._real_items
+        contexts, length = self._read_out(activities, Tables(self._inputs, self._labels))
+        scores = tf.matmul(contexts, self._labels, transpose_b=True) + self._real_items
         return tf.where(length[:, None] > 0, scores, self._popularity[None, :])
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -28,7 +28,7 @@ class TrainerSettings(Settings):
     Attributes:
         encoder: what makes a context vector of a history.
         dimension: size of item embeddings and context vectors.
-        look_back: how many activities `bow`, `cnn` and each block of the `transformer` look back; None is all N.
+        look_back: how many activities `bow`, `cnn` and `transformer` look back; None is all N.
         members: further models, trained beside the one described here; the scores of all are averaged.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.

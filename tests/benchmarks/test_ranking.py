@@ -58,7 +58,7 @@ def test_metrics_by_hand():
     assert recall(ranks, 10).standard_error == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
     gains = [1.0, 0.5, 1 / math.log2(11), 0.0]
     assert ndcg(ranks, 10).mean == pytest.approx(sum(gains) / 4)
-    assert ndcg(ranks, 10).standard_error == pytest.approx(np.std(gains, ddof=1) / 2)
+    assert ndcg(ranks, 10).standard_error == pytest.approx(np.std(gains) / 2)
     assert {name: value.mean for name, value in quality(ranks).items()} == {
         "recall_at_10": 0.75,
         "ndcg_at_10": pytest.approx(sum(gains) / 4),
@@ -71,5 +71,15 @@ def test_paired_difference_knows_that_users_are_the_same():
     ranks, others = np.array([0, 0, 20, 20, 0]), np.array([0, 0, 20, 20, 20])
     difference = paired_difference(ranks, others)
     assert difference.mean == pytest.approx(0.2)
-    assert difference.standard_error == pytest.approx(np.std([0, 0, 0, 0, 1], ddof=1) / math.sqrt(5))
+    assert difference.standard_error == pytest.approx(np.std([0, 0, 0, 0, 1]) / math.sqrt(5))
     assert paired_difference(ranks, ranks).standard_error == 0
+
+
+def test_standard_errors_are_of_whole_users():
+    ranks = np.array([0, 0, 20, 20])
+    alone = recall(ranks, 10, np.array([b"a", b"b", b"c", b"d"]))
+    assert alone.standard_error == pytest.approx(recall(ranks, 10).standard_error)
+    # Two users whose targets all go the same way tell half as much as four.
+    together = recall(ranks, 10, np.array([b"a", b"a", b"b", b"b"]))
+    assert together.mean == alone.mean
+    assert together.standard_error == pytest.approx(math.sqrt(2) * alone.standard_error)

@@ -93,3 +93,42 @@ def test_bad_items_are_named_by_file_and_line(content: str, message: str, items_
         items_of("items.csv", content)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_other_columns_of_ones_own_items_are_kept_under_their_names(items_of) -> None:
+    content = (
+        "item,Brand,title,genres,colour,release_year,\n"
+        'x,Alp,A,Drama,"red|dark blue| ",1990,unnamed\n'
+        "y,,B,Drama|War,,,\n"
+    )
+    assert items_of("items.csv", content) == [
+        Item("x", "A (1990)", ("Drama",), 1990, {"brand": ("Alp",), "colour": ("red", "dark blue")}),
+        Item("y", "B", ("Drama", "War"), None, {"brand": (), "colour": ()}),
+    ]
+
+
+def test_a_second_column_of_a_known_kind_is_no_column_of_ones_own(items_of) -> None:
+    (item,) = items_of("items.csv", "item_id,title,name,year,release_year,genres\nx,A,B,1990,1991,Drama\n")
+    assert item == Item("x", "A (1990)", ("Drama",), 1990)
+
+
+def test_recbole_columns_are_kept_without_their_types(items_of) -> None:
+    header = "item_id:token\tmovie_title:token_seq\tclass:token_seq\tcast:token_seq\tprice:float\n"
+    (item,) = items_of("ml-100k.item", header + "1\tOdd One\tDrama War\tAnn Bob\t3.5\n")
+    assert item == Item("1", "Odd One", ("Drama", "War"), None, {"cast": ("Ann", "Bob"), "price": ("3.5",)})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("movies.csv", "movieId,title,genres\n1,A (1990),Drama|War\n"),
+        ("movies.dat", "1::A (1990)::Drama|War\n"),
+    ],
+)
+def test_features_of_an_item_are_words(name: str, content: str, items_of) -> None:
+    assert items_of(name, content)[0].features == {"genres": ("Drama", "War"), "year": ("1990",)}
+
+
+def test_features_of_an_item_of_which_little_is_known() -> None:
+    assert Item("1", "A").features == {"genres": (), "year": ()}
+    assert Item("1", "A", more={"brand": ("Alp",)}).features == {"genres": (), "year": (), "brand": ("Alp",)}

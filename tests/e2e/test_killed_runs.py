@@ -1,9 +1,13 @@
-"""A run that is killed inside a step, whichever it is, and started again, ends well and pushes once."""
+"""A run that is killed inside a step, whichever it is, and started again, ends well and pushes once.
+
+In the Trainer it is killed in the third epoch, and the next run goes on from there.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +21,8 @@ KILLED_IN = (
     *(steps.EXAMPLE_GEN, steps.STATISTICS_GEN, steps.TRANSFORM),
     *(steps.TRAINER, steps.EVALUATOR, steps.PUSHER),
 )
+# What the line says after which a step is killed: the state after an epoch is saved behind the line on it.
+SIGNS = {steps.TRAINER: "epoch 2/6"}
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -28,13 +34,14 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def test_killed_in_every_step_and_started_again(tmp_path):
     moments = random.Random(5)
+    after_the_trainer = ""
     for step in KILLED_IN:
         process = start(tmp_path)
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if line.split()[:2] == [step, "running"]:
+            if SIGNS.get(step, f"{step} running") in " ".join(line.split()):
                 break
         else:
             raise AssertionError(f"{step} never ran:\n{''.join(lines)}")
@@ -42,6 +49,14 @@ def test_killed_in_every_step_and_started_again(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.stdout.close()
         assert process.wait() == -signal.SIGKILL, f"{step} ended before it was killed"
+        if step == steps.EVALUATOR:
+            after_the_trainer = "".join(lines)
+
+    gone_on = re.search(r"going on after epoch (\d) of an interrupted run", after_the_trainer)
+    assert gone_on and int(gone_on[1]) >= 1, after_the_trainer
+    trained = re.findall(r"epoch (\d)/6 ", after_the_trainer)
+    assert trained == [str(epoch) for epoch in range(int(gone_on[1]) + 1, 7)]
+    assert not list((tmp_path / "output").glob("**/checkpoints/*"))
 
     process = start(tmp_path)
     output, _ = process.communicate()

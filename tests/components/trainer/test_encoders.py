@@ -50,6 +50,25 @@ def test_one_block_looks_back_over_the_history_alone(name, window):
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 @pytest.mark.parametrize("history_length", [1, 2, 3, 4, 7])
+def test_blocks_together_look_back_over_the_history_alone(blocks, history_length, window):
+    # Windows in training are longer: a position there must not see more than the device will.
+    encoder = encode("transformer", history_length, blocks)
+    changed = window.copy()
+    changed[:, 4] = 2 * changed[:, 0]
+    difference = np.abs(encoder(window) - encoder(changed)).max(axis=(0, 2))
+    assert difference[4] > 1e-4
+    np.testing.assert_allclose(difference[4 + history_length :], 0, atol=1e-5)
+
+
+def test_blocks_look_back_over_the_history_each_where_windows_are_no_longer(window):
+    settings = TrainerSettings(dimension=DIMENSION, blocks=2, window=HISTORY)
+    encoder = make_encoder(settings, HISTORY)
+    encoder(tf.zeros([1, LENGTH, DIMENSION]))
+    assert [weight.shape for weight in encoder.weights if weight.name == "distance"] == [(2, HISTORY)] * 2
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+@pytest.mark.parametrize("history_length", [1, 2, 3, 4, 7])
 def test_convolutions_look_back_over_the_history_alone(blocks, history_length, window):
     encoder = encode("cnn", history_length, blocks)
     changed = window.copy()

@@ -23,10 +23,10 @@ SIZE, HISTORY, TOP_K = 42, 6, 30
 COUNTS = np.concatenate([[0, 0], np.arange(SIZE - 2, 0, -1)])
 ENCODERS = EncoderName.__args__
 EDGES = np.array([1.5, 3.5], np.float32)
-# Every encoder as it comes, and a model with all that there is to know of activities, in two members.
+# Every encoder as it comes, and a model with all that there is to know of activities, of two members.
 MODELS = {
     **{name: {"encoder": name} for name in ENCODERS},
-    "activities": {"activity_features": ["rating", "time_gap"], "members": 2},
+    "activities": {"activity_features": ["rating", "time_gap"], "members": [{"encoder": "cnn"}]},
     "ratings": {"encoder": "cnn", "activity_features": ["rating"], "transition": False},
 }
 LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
@@ -64,7 +64,7 @@ def ratings_of(timeline: list[int]) -> list[float]:
 
 
 def times_of(timeline: list[int]) -> list[int]:
-    return np.cumsum([1_000_000_000, *(item**3 for item in timeline[1:])])[: len(timeline)].tolist()
+    return np.cumsum([1_000_000_000, *(item**4 for item in timeline[1:])])[: len(timeline)].tolist()
 
 
 def serialize(timeline: list[int], target: int) -> bytes:
@@ -207,9 +207,10 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32))["ids"].numpy()[0]
     assert popular.tolist() == list(range(2, 2 + TOP_K))
     history = tf.constant([[2, 3, 4, 5, 6, 7]])
-    tables = model.tables()
-    context = np.asarray(model.read_out({"items": history}, tables)[0])[0]
-    next(weight for weight in model.weights if weight.name == "genres").assign([-context, context])
+    of_genres = next(weight for weight in model.weights if weight.name == "genres")
+    of_genres.assign(tf.zeros([2, 8]))
+    context = np.asarray(model.read_out({"items": history}, model.tables())[0])[0]
+    of_genres.assign([0 * context, context])  # The history is not of the second genre, and loves it.
     serving = ServingModel(model, counts, FakeTransformOutput())
     assert {int(item) for item in serving.recommend(history=history)["ids"][0, :4]} == set(range(SIZE - 4, SIZE))
 

@@ -1,0 +1,143 @@
+"""ExampleGen as a whole, on data of a few lines: the catalog split, and what of it the other splits feel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils, standard_artifacts
+
+from components import features
+from components.artifacts import ItemCatalog
+from components.example_gen.executor import Executor
+from components.example_gen.records import item_record
+from components.example_gen.settings import ExampleGenSettings
+
+# Ann and Bob rate four items each; `gum` is in no items file, and nobody has rated `ink`.
+LOG = (
+    "user,item,rating,timestamp\n"
+    "ann,tea,4,100\nann,jam,2.5,200\nann,gum,5,300\nann,oil,1,400\n"
+    "bob,jam,3,150\nbob,oil,2,250\nbob,tea,5,350\nbob,gum,4,450\n"
+)
+ITEMS = (
+    "item,title,genres,year,brand,shelf\n"
+    'tea,"Tea, green",Drink|Hot,1994,Ceylon,3\njam,Jam,Food,,Alp|Home,\noil,Oil,Food,2001,,7\nink,Ink,,1980,Alp,\n'
+)
+TOKENS = {
+    "tea": ["brand=Ceylon", "genres=Drink", "genres=Hot", "shelf=3", "year=1994"],
+    "jam": ["brand=Alp", "brand=Home", "genres=Food"],
+    "oil": ["genres=Food", "shelf=7", "year=2001"],
+    "ink": ["brand=Alp", "year=1980"],
+    "gum": [],
+}
+
+
+def columns_of(record: bytes) -> dict[str, list]:
+    """The features of a serialized example."""
+    found = tf.train.Example.FromString(record).features.feature
+    return {name: list(getattr(value, value.WhichOneof("kind") or "bytes_list").value) for name, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[dict[str, list[dict]], Path]]:
+    """Runs ExampleGen; returns the examples of each split, and the catalogue's folder."""
+
+    def run(files: dict[str, str], **settings: object) -> tuple[dict[str, list[dict]], Path]:
+        folder = tmp_path_factory.mktemp("generated")
+        (folder / "data").mkdir()
+        for name, text in files.items():
+            (folder / "data" / name).write_text(text, encoding="utf-8")
+        examples, catalog = standard_artifacts.Examples(), ItemCatalog()
+        examples.uri, catalog.uri = str(folder / "examples"), str(folder / "catalog")
+        context = base_beam_executor.BaseBeamExecutor.Context(
+            beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder / "temporary"), unique_id="1"
+        )
+        properties = {
+            "data": str(folder / "data"),
+            "data_fingerprint": "",
+            "cache_dir": str(folder / "cache"),
+            "settings": ExampleGenSettings(**settings).model_dump_json(),
+        }
+        Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
+        found = {}
+        for split in artifact_utils.decode_split_names(examples.split_names):
+            files_of_split = [str(path) for path in (folder / "examples" / f"Split-{split}").glob("*.gz")]
+            records = tf.data.TFRecordDataset(files_of_split, compression_type="GZIP")
+            found[split] = [columns_of(record) for record in records.as_numpy_iterator()]
+        return found, folder / "catalog"
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def shop(generate: Callable) -> tuple[dict[str, list[dict]], Path]:
+    return generate({"log.csv": LOG, "items.csv": ITEMS})
+
+
+def test_catalogue_has_every_item_once_with_all_that_is_known_of_it(shop):
+    splits, _ = shop
+    assert list(splits) == ["train", "eval", "test", "catalog"]
+    found = {
+        row[features.CATALOG_ITEM_ID][0].decode(): [token.decode() for token in row[features.CATALOG_TOKENS]]
+        for row in splits[features.CATALOG]
+    }
+    assert found == TOKENS
+    assert len(splits[features.CATALOG]) == len(TOKENS)
+    assert all(set(row) == {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS} for row in splits[features.CATALOG])
+
+
+def test_timelines_have_ids_ratings_and_times_and_nothing_of_items(shop):
+    splits, _ = shop
+    about_activities = {features.USER_ID, features.ITEM_ID, features.RATING, features.TIMESTAMP}
+    about_targets = {
+        *(features.TARGET_ID, features.TARGET_RATING, features.TARGET_TIMESTAMP),
+        *(features.HISTORY_BUCKET, features.POPULARITY_BUCKET),
+    }
+    for split in features.SPLITS:
+        wanted = about_activities if split == features.TRAIN else about_activities | about_targets
+        assert all(set(row) == wanted for row in splits[split])
+    (ann,) = (row for row in splits[features.TEST] if row[features.USER_ID] == [b"ann"])
+    assert ann[features.ITEM_ID] == [b"tea", b"jam", b"gum"]
+    assert ann[features.RATING] == [4, 2.5, 5]
+    assert ann[features.TIMESTAMP] == [100, 200, 300]
+    assert [ann[name] for name in (features.TARGET_ID, features.TARGET_RATING, features.TARGET_TIMESTAMP)] == [
+        [b"oil"],
+        [1],
+        [400],
+    ]
+    assert ann[features.HISTORY_BUCKET] == [b"2-4"]
+
+
+def test_pushed_catalogue_names_the_same_items(shop):
+    _, folder = shop
+    lines = [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    assert [line["id"] for line in lines] == ["tea", "jam", "oil", "ink", "gum"]
+    assert lines[0] == {"id": "tea", "title": "Tea, green (1994)", "genres": ["Drink", "Hot"], "year": 1994}
+    assert lines[-1] == {"id": "gum", "title": "Item gum", "genres": [], "year": None}
+    summary = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    assert (summary["items"], summary["unknown_items"], summary["ratings"]) == (4, 1, 8)
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset.json", "items.jsonl"]
+
+
+def test_without_an_items_file_the_rated_items_are_the_catalogue(generate):
+    splits, _ = generate({"log.csv": LOG})
+    found = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TOKENS] for row in splits[features.CATALOG]}
+    assert found == {b"tea": [], b"jam": [], b"oil": [], b"gum": []}
+
+
+def test_an_item_s_tokens_are_in_order_of_their_features():
+    known = {"year": ("1994",), "genres": ("War", "Drama"), "brand": ()}
+    assert columns_of(item_record("Ö 1", known)) == {
+        features.CATALOG_ITEM_ID: ["Ö 1".encode()],
+        features.CATALOG_TOKENS: [b"genres=War", b"genres=Drama", b"year=1994"],
+    }
+
+
+@pytest.mark.parametrize("value", ["Comedy", "a=b", "", "Häppy end"])
+def test_a_token_names_its_feature_whatever_its_value(value):
+    assert features.token("genres", value) == f"genres={value}"
+    assert features.feature_of(features.token("genres", value)) == "genres"

@@ -1,0 +1,61 @@
+"""The check gives a model and its file the same histories, with all that they look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.pusher.check import check_file
+
+HISTORIES = {
+    "history": np.array([[2, 3, 0], [4, 0, 0], [0, 0, 0]], np.int32),
+    "ratings": np.array([[1, 4.5, 0], [2, 0, 0], [0, 0, 0]], np.float32),
+    "times": np.array([[10, 20, 0], [30, 0, 0], [0, 0, 0]], np.int32),
+}
+TIMELINES = np.array([[5, 2, 3], [4, 0, 0], [0, 0, 0]], np.int32)
+TARGETS = np.array([7, 8, 9], np.int32)
+
+
+class Recorder:
+    """A signature or a client that recommends 7 and 8, and remembers what it was asked."""
+
+    def __init__(self, inputs: list[str]):
+        self.structured_input_signature = ((), dict.fromkeys(inputs))
+        self.asked: list[dict[str, list]] = []
+        self.top_k, self.items = 2, range(8)
+
+    def _remember(self, inputs: dict[str, np.ndarray]) -> None:
+        self.asked.append({name: np.asarray(values).ravel().tolist() for name, values in inputs.items()})
+
+    def __call__(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        self._remember(inputs)
+        return {"ids": tf.constant([[7, 8]])}
+
+    def rank_indices(self, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._remember(inputs)
+        return np.array([7, 8]), np.array([2.0, 1.0])
+
+
+@pytest.mark.parametrize("inputs", [["history"], ["history", "times"], ["history", "ratings", "times"]])
+def test_both_are_asked_with_what_the_model_looks_at(tmp_path: Path, inputs: list[str]) -> None:
+    path = tmp_path / "test.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for _ in TARGETS:
+            writer.write(b"")
+    encoded = {name: HISTORIES[name] for name in inputs} | {"timeline": TIMELINES, "target": TARGETS}
+    signature, client = Recorder(inputs), Recorder(inputs)
+    signatures = {
+        "recommend": signature,
+        "encode_examples": lambda examples: {name: tf.constant(values) for name, values in encoded.items()},
+    }
+    found = check_file(SimpleNamespace(signatures=signatures), client, [str(path)])
+    wanted = [{name: HISTORIES[name][row].tolist() for name in inputs} for row in range(3)]
+    assert signature.asked == client.asked[::2] == wanted
+    seen = ([5, 2, 3], [4], [])
+    assert client.asked[1::2] == [one | {"exclude": timeline} for one, timeline in zip(wanted, seen, strict=True)]
+    assert found.agreement_at_10 == 1 and found.examples == 3
+    assert found.metrics["recall_at_1"] == pytest.approx(1 / 3)

@@ -1,0 +1,204 @@
+"""Transform on a few examples, as TFX runs it: analysed on the train and catalog splits, applied to every split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform import beam as tft_beam
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx_bsl.public import tfxio
+
+from components import features
+from components.transform.preprocessing import preprocessing_fn
+from components.transform.settings import TransformSettings
+
+SCHEMA = Path(__file__).parents[3] / "data" / "schema.pbtxt"
+HISTORY = 3
+LATER = 2**32 + 7  # seconds: after 2038
+
+
+def timeline(items: str, ratings: list[float], times: list[int], target: str = "") -> dict[str, list]:
+    columns = {features.USER_ID: ["u"], features.ITEM_ID: list(items)}
+    columns |= {features.RATING: ratings, features.TIMESTAMP: times}
+    return columns | ({features.TARGET_ID: [target]} if target else {})
+
+
+# `a` is rated three times, `b` and `c` twice, `d` once; `x` and `y` are in the catalogue alone, and `z` in none.
+TRAIN = [timeline("abc", [1, 2, 3], [10, 20, 30]), timeline("abcad", [5, 4, 3, 2, 1], [1, 2, 3, 4, LATER])]
+EVAL = [timeline("db", [3, 4], [7, 8], "c"), timeline("", [], [], "z"), timeline("zx", [1, 2], [5, 6], "x")]
+CATALOG = [
+    {features.CATALOG_ITEM_ID: [item], features.CATALOG_TOKENS: tokens}
+    for item, tokens in {
+        **{"a": ["genres=War", "genres=Drama"], "b": ["genres=Drama"], "c": []},
+        **{"d": ["year=1994"], "x": ["genres=Drama", "brand=Alp"], "y": ["genres=War"]},
+    }.items()
+]
+
+
+def serialize(columns: dict[str, list]) -> bytes:
+    feature = {}
+    for name, values in columns.items():
+        if values and isinstance(values[0], str):
+            feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
+        elif name == features.RATING:
+            feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        elif values:
+            feature[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def analyse(folder: Path, examples: list[dict], **settings: object) -> SimpleNamespace:
+    """The vocabularies, and a function that transforms examples."""
+    schema = text_format.Parse(SCHEMA.read_text(encoding="utf-8"), schema_pb2.Schema())
+    source = tfxio.TFExampleBeamRecord(physical_format="inmem", schema=schema)
+    settings = TransformSettings(history_length=HISTORY, **settings).model_dump()
+
+    def preprocess(inputs: dict) -> dict:
+        return preprocessing_fn(inputs, {"settings": settings})
+
+    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(folder / "temporary")):
+        records = pipeline | beam.Create([serialize(example) for example in examples]) | source.BeamSource()
+        function = (records, source.TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocess)
+        _ = function | tft_beam.WriteTransformFn(str(folder / "transform"))
+        metadata = dataset_metadata.DatasetMetadata(schema)
+        _ = metadata | tft_beam.WriteMetadata(str(folder / "transform" / "metadata"), pipeline)
+    output = tft.TFTransformOutput(str(folder / "transform"))
+    layer = output.transform_features_layer()
+    specification = schema_utils.schema_as_feature_spec(schema).feature_spec
+
+    def transform(examples: list[dict]) -> dict[str, list]:
+        parsed = tf.io.parse_example([serialize(example) for example in examples], specification)
+        return {
+            name: tf.RaggedTensor.from_sparse(value).to_list() if isinstance(value, tf.SparseTensor) else value.numpy()
+            for name, value in layer(parsed).items()
+        }
+
+    vocabularies = {
+        name: [word.decode() for word in output.vocabulary_by_name(name)]
+        for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY)
+    }
+    return SimpleNamespace(
+        items=vocabularies[features.ITEM_VOCABULARY],
+        tokens=vocabularies[features.TOKEN_VOCABULARY],
+        transform=transform,
+        spec=output.transformed_feature_spec(),
+    )
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    return analyse(tmp_path_factory.mktemp("rated"), TRAIN + CATALOG)
+
+
+@pytest.fixture(scope="module")
+def index(rated: SimpleNamespace) -> Callable[[str], int]:
+    """The index of an item that was rated."""
+    return lambda item: rated.items.index(item) + features.FIRST_INDEX
+
+
+def test_items_are_those_with_train_events_most_frequent_first(rated):
+    assert sorted(rated.items) == ["a", "b", "c", "d"]
+    assert rated.items[0] == "a" and rated.items[3] == "d"
+
+
+def test_tokens_are_those_of_the_catalogue_most_frequent_first(rated):
+    assert sorted(rated.tokens) == ["brand=Alp", "genres=Drama", "genres=War", "year=1994"]
+    assert rated.tokens[:2] == ["genres=Drama", "genres=War"]
+
+
+def test_timelines(rated, index):
+    found = rated.transform(TRAIN)
+    assert found[features.TIMELINE] == [[index(item) for item in items] for items in ("abc", "abcad")]
+    assert found[features.TIMELINE_RATING] == [[1, 2, 3], [5, 4, 3, 2, 1]]
+    assert found[features.TIMELINE_TIME] == [[10, 20, 30], [1, 2, 3, 4, LATER]]
+    assert found[features.TARGET].tolist() == found[features.ITEM].tolist() == [[features.PADDING]] * 2
+    assert found[features.ITEM_TOKENS] == [[], []]
+
+
+def test_histories_are_the_last_activities_then_padding(rated, index):
+    found = rated.transform(TRAIN + EVAL[:2])
+    wanted = [[index(item) for item in items] for items in ("abc", "cad", "db")]
+    assert found[features.HISTORY].tolist() == [wanted[0], wanted[1], [*wanted[2], 0], [0, 0, 0]]
+    assert found[features.HISTORY_RATING].tolist() == [[1, 2, 3], [3, 2, 1], [3, 4, 0], [0, 0, 0]]
+    assert found[features.HISTORY_TIME].tolist() == [[10, 20, 30], [3, 4, LATER], [7, 8, 0], [0, 0, 0]]
+    assert [found[name].dtype for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)] == [
+        np.int64,
+        np.float32,
+        np.int64,
+    ]
+
+
+def test_what_the_vocabulary_lacks_is_unknown(rated, index):
+    found = rated.transform(EVAL)
+    assert found[features.TARGET].tolist() == [[index("c")], [features.UNKNOWN], [features.UNKNOWN]]
+    assert found[features.TIMELINE] == [[index("d"), index("b")], [], [features.UNKNOWN] * 2]
+
+
+def test_items_of_the_catalogue(rated, index):
+    found = rated.transform(CATALOG)
+    wanted = [*(index(item) for item in "abcd"), features.UNKNOWN, features.UNKNOWN]
+    assert found[features.ITEM].ravel().tolist() == wanted
+    named = [[rated.tokens[number - features.FIRST_INDEX] for number in row] for row in found[features.ITEM_TOKENS]]
+    assert named == [row[features.CATALOG_TOKENS] for row in CATALOG]
+    assert found[features.TIMELINE] == found[features.TIMELINE_RATING] == found[features.TIMELINE_TIME] == [[]] * 6
+    assert not any(found[name].any() for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME))
+
+
+def test_one_pass_over_all_splits_gives_the_same_as_one_over_each(rated):
+    together, apart = (
+        rated.transform(TRAIN + EVAL + CATALOG),
+        [rated.transform(rows) for rows in (TRAIN, EVAL, CATALOG)],
+    )
+    for name, values in together.items():
+        found = [list(row) for part in apart for row in part[name]]
+        assert [list(row) for row in values] == found
+
+
+def test_features_are_those_that_are_promised(rated):
+    integers = [features.TIMELINE, features.TIMELINE_TIME, features.ITEM_TOKENS]
+    assert {name: type(spec) for name, spec in rated.spec.items() if isinstance(spec, tf.io.VarLenFeature)} == {
+        name: tf.io.VarLenFeature for name in [*integers, features.TIMELINE_RATING]
+    }
+    assert {name: spec.shape for name, spec in rated.spec.items() if isinstance(spec, tf.io.FixedLenFeature)} == {
+        **{name: [HISTORY] for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)},
+        **{name: [1] for name in (features.TARGET, features.ITEM)},
+    }
+
+
+def test_the_whole_catalogue_gives_unrated_items_the_last_indices(tmp_path):
+    found = analyse(tmp_path, TRAIN + CATALOG, catalog="all")
+    assert found.items[0] == "a" and found.items[3] == "d"
+    assert set(found.items[:4]) == set("abcd") and set(found.items[4:]) == {"x", "y"}
+    transformed = found.transform(EVAL + CATALOG)
+    assert transformed[features.TARGET].ravel().tolist()[:3] == [
+        found.items.index("c") + features.FIRST_INDEX,
+        features.UNKNOWN,
+        found.items.index("x") + features.FIRST_INDEX,
+    ]
+    assert sorted(transformed[features.ITEM].ravel().tolist()) == [0, 0, 0, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(("least", "items"), [(2, {"a", "b", "c"}), (3, {"a"})])
+def test_rare_items_share_the_unknown_index(tmp_path, least, items):
+    found = analyse(tmp_path, TRAIN + CATALOG, min_item_count=least)
+    assert set(found.items) == items
+    timelines = found.transform(TRAIN)[features.TIMELINE]
+    assert all(
+        (index == features.UNKNOWN) == (item not in items) for index, item in zip(timelines[0], "abc", strict=True)
+    )
+
+
+def test_items_of_which_nothing_is_known(tmp_path):
+    bare = [{features.CATALOG_ITEM_ID: [item], features.CATALOG_TOKENS: []} for item in "abcd"]
+    found = analyse(tmp_path, TRAIN + bare)
+    assert not any("=" in token for token in found.tokens)
+    assert found.transform(bare)[features.ITEM_TOKENS] == [[]] * 4

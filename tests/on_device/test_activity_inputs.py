@@ -1,0 +1,162 @@
+"""What is known of a history besides its items reaches the model, beside the right items."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from on_device import ArtifactError, Recommender
+from on_device.tflite_model import TFLiteModel
+
+HISTORY_LENGTH = 4
+NAN = float("nan")
+SPECS = {
+    "history": tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history"),
+    "ratings": tf.TensorSpec([1, HISTORY_LENGTH], tf.float32, "ratings"),
+    "times": tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "times"),
+}
+
+
+def mirror(**specs: tf.TensorSpec) -> bytes:
+    """A model whose scores are what it was given: each of its inputs, one after another."""
+
+    def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        given = tf.concat([tf.cast(inputs[name], tf.float32) for name in specs], axis=1)
+        return {"ids": tf.range(2, 2 + given.shape[1])[None, :] + 0 * inputs["history"][:, :1], "scores": given}
+
+    def recommend_excluding(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        answer = recommend(**inputs)
+        return {"ids": answer["ids"] + 0 * inputs["exclude"][:, :1], "scores": answer["scores"]}
+
+    exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
+    functions = [
+        tf.function(recommend).get_concrete_function(**specs),
+        tf.function(recommend_excluding).get_concrete_function(**specs, exclude=exclude),
+    ]
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions(functions, tf.Module()).convert())
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return mirror(**SPECS)
+
+
+@pytest.fixture(scope="module")
+def model(content: bytes) -> TFLiteModel:
+    return TFLiteModel(content, "films/model.tflite")
+
+
+def given(answer: tuple[np.ndarray, np.ndarray]) -> dict[str, list[float]]:
+    """What the model was given, by input; NaN as None."""
+    _, scores = answer
+    values = [None if np.isnan(score) else score for score in scores.tolist()]
+    return {name: values[at * HISTORY_LENGTH : (at + 1) * HISTORY_LENGTH] for at, name in enumerate(SPECS)}
+
+
+def test_a_model_says_what_it_heeds(model: TFLiteModel) -> None:
+    assert model.activity_inputs == ("ratings", "times")
+    assert TFLiteModel(mirror(history=SPECS["history"])).activity_inputs == ()
+    assert TFLiteModel(mirror(history=SPECS["history"], times=SPECS["times"])).activity_inputs == ("times",)
+
+
+@pytest.mark.parametrize("exclude", [[], [9]])
+def test_values_stand_beside_their_items(model: TFLiteModel, exclude: list[int]) -> None:
+    found = model.rank(np.array([5, 6]), np.array(exclude), ratings=np.array([1, 2.5]), times=np.array([10, 20]))
+    assert given(found) == {"history": [5, 6, 0, 0], "ratings": [1, 2.5, None, None], "times": [10, 20, 0, 0]}
+
+
+def test_of_a_long_history_the_last_values_count(model: TFLiteModel) -> None:
+    found = model.rank(np.arange(10, 20), ratings=np.arange(10) / 2, times=np.arange(100, 110))
+    assert given(found) == {
+        "history": [16, 17, 18, 19],
+        "ratings": [3, 3.5, 4, 4.5],
+        "times": [106, 107, 108, 109],
+    }
+
+
+@pytest.mark.parametrize("missing", [{}, {"ratings": None, "times": None}])
+def test_what_is_missing_is_unknown(model: TFLiteModel, missing: dict[str, Any]) -> None:
+    wanted = {"history": [5, 6, 0, 0], "ratings": [None] * 4, "times": [0] * 4}
+    assert given(model.rank(np.array([5, 6]), **missing)) == wanted
+    assert given(model.rank(np.array([5, 6]), times=np.array([1, 2]))) == wanted | {"times": [1, 2, 0, 0]}
+
+
+def test_an_empty_history_may_have_empty_values(model: TFLiteModel) -> None:
+    nothing = np.empty(0)
+    wanted = {"history": [0] * 4, "ratings": [None] * 4, "times": [0] * 4}
+    assert given(model.rank(nothing, ratings=nothing, times=nothing)) == wanted
+
+
+def test_times_later_than_2038_wrap_around(model: TFLiteModel) -> None:
+    times = given(model.rank(np.array([5, 6]), times=np.array([2**32 + 3, 2**32 + 5])))["times"]
+    assert times == [3, 5, 0, 0]
+    late = given(model.rank(np.array([5]), times=np.array([2**31])))["times"]
+    assert late == [-(2**31), 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ratings": [1.0]}, "films/model.tflite: 1 ratings for a history of 2 items"),
+        ({"times": [1, 2, 3]}, "films/model.tflite: 3 times for a history of 2 items"),
+        ({"ratings": [], "times": [1, 2]}, "films/model.tflite: 0 ratings for a history of 2 items"),
+    ],
+)
+def test_values_of_another_length(model: TFLiteModel, values: dict[str, list[float]], message: str) -> None:
+    with pytest.raises(ArtifactError) as error:
+        model.rank(np.array([5, 6]), **{name: np.array(column) for name, column in values.items()})
+    assert str(error.value) == message
+
+
+def test_a_file_whose_inputs_do_not_fit_each_other() -> None:
+    longer = tf.TensorSpec([1, 5], tf.float32, "ratings")
+    with pytest.raises(ArtifactError, match="m: ratings has length 5, and history 4"):
+        TFLiteModel(mirror(history=SPECS["history"], ratings=longer), "m")
+    of_ints = tf.TensorSpec([1, 4], tf.int32, "ratings")
+    with pytest.raises(ArtifactError, match=r"m: ratings is int32 \[1, 4\], expected float32 \[1, length\]"):
+        TFLiteModel(mirror(history=SPECS["history"], ratings=of_ints), "m")
+
+
+@pytest.fixture
+def recommend(pushed: Path, sign: Callable[..., None], content: bytes) -> Callable[..., dict[str, list[float]]]:
+    """Recommends with the mirror as the model of a pushed folder; returns what it was given."""
+    (pushed / "2" / "model.tflite").write_bytes(content)
+    sign(top_k=3 * HISTORY_LENGTH)
+    recommender = Recommender.load(pushed)
+    assert recommender.activity_inputs == ("ratings", "times")
+
+    def run(*args: Any, **values: Any) -> dict[str, list[float]]:
+        found = recommender.recommend(*args, k=12, **values)
+        return given((np.empty(0), np.array([one.score for one in found])))
+
+    return run
+
+
+def test_recommends_with_ratings_and_times(recommend: Callable[..., dict[str, list[float]]]) -> None:
+    history = ["1005", "no such film", "Heat (1995)"]
+    found = recommend(history, ratings=[4, NAN, 2], times=[10, 0, 30])
+    assert found == {"history": [5, 1, 5, 0], "ratings": [4, None, 2, None], "times": [10, 0, 30, 0]}
+
+
+def test_recommends_after_a_long_history(recommend: Callable[..., dict[str, list[float]]]) -> None:
+    history = [1002, 1003, 1004, 1005, 1006, 1007]
+    found = recommend(history, ratings=[1, 2, 3, 4, 5, 0.5], times=range(1, 7), exclude=["1010"])
+    assert found == {"history": [4, 5, 6, 7], "ratings": [3, 4, 5, 0.5], "times": [3, 4, 5, 6]}
+
+
+def test_ratings_of_another_length_than_the_history(recommend: Callable[..., dict[str, list[float]]]) -> None:
+    with pytest.raises(ArtifactError, match="1 ratings for a history of 2 items"):
+        recommend([1002, 1003], ratings=[1])
+
+
+def test_a_model_that_heeds_neither_ignores_both(pushed_once: Path) -> None:
+    recommender = Recommender.load(pushed_once)
+    assert recommender.activity_inputs == ()
+    ask = functools.partial(recommender.recommend, [1005, 1006])
+    assert ask(ratings=[1, NAN], times=[1, 2]) == ask()
