@@ -61,7 +61,7 @@ def training_data(prepared: Prepared) -> TrainingData:
     folders = prepared.transformed
     return read_training_data(
         FnArgs(
-            transform_output=str(prepared.transform_graph),
+            transform_graph_path=str(prepared.transform_graph),
             train_files=[f"{folders[features.TRAIN]}/*", f"{folders[features.CATALOG]}/*"],
             eval_files=[f"{folders[features.EVAL]}/*"],
         )

@@ -99,8 +99,8 @@ class Recurrent(layers.Layer):
 class Transformer(layers.Layer):
     """Pre-norm self-attention blocks with a learned bias by distance, which look back N items.
 
-    Where windows in training are longer than N, all blocks together look back N items, so that no position sees more than
-    the device will. Otherwise each block does.
+    Where windows in training are longer than N, all blocks together look back N items, so that no position sees more
+    than the device will. Otherwise each block does.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
     bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in

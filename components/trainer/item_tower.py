@@ -50,7 +50,7 @@ class ItemTower(keras.layers.Layer):
         self._item_features = item_features
         self._dropout = settings.item_dropout
         self._has_transition = settings.transition
-        self._seed = keras.random.SeedGenerator(settings.seed)
+        self._seed = keras.random.SeedGenerator()  # another for each member, from the seed set before
 
     def build(self, shape: tuple[int, ...] | None = None) -> None:
         """Creates the weights."""

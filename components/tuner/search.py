@@ -12,8 +12,8 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from components.errors import StepError
-from components.trainer.settings import TrainerSettings
 from components.hyperparameters import decode, in_words
+from components.trainer.settings import TrainerSettings
 from components.tuner.oracle import OBJECTIVE, make_oracle
 from components.tuner.settings import TunerSettings
 

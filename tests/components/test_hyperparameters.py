@@ -7,8 +7,8 @@ import json
 import pytest
 
 from components.errors import StepError
-from components.trainer.settings import TrainerSettings
 from components.hyperparameters import best_values, decode, encode, in_words
+from components.trainer.settings import TrainerSettings
 from components.tuner.settings import TunerSettings
 from components.tuner.space import make_space, position
 

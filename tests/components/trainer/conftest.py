@@ -1,4 +1,4 @@
-"""Timelines in memory, made of lists."""
+"""Timelines in memory, made of lists; and fits without the work that is not theirs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components import features
+from components.trainer import input_pipeline
 from components.trainer.input_pipeline import Activities, Timelines
 
 Columns = Sequence[Sequence[float]]
@@ -75,3 +77,16 @@ def circle(timelines_of: Callable[..., Timelines]) -> Callable[..., Timelines]:
         return timelines_of(rows[:, :length].tolist(), rows[:, length].tolist())
 
     return make
+
+
+@pytest.fixture
+def one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All batches have one shape: compiling is most of the work of fits as small as those of tests."""
+    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
+
+
+@pytest.fixture
+def without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions are traced but not compiled, which takes a quarter of the time; random numbers are then others."""
+    function = tf.function
+    monkeypatch.setattr(tf, "function", lambda *args, **options: function(*args, **{**options, "jit_compile": False}))

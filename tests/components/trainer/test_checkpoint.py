@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.trainer import input_pipeline
 from components.trainer.checkpoint import Checkpoint, State, identity_of
 from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics
 from components.trainer.settings import TrainerSettings
+
+pytestmark = pytest.mark.usefixtures("one_shape")
 
 STATE = State(
     variables=[np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2], np.uint32)],
@@ -34,11 +35,6 @@ RECALLS = [0.1, 0.4, 0.3, 0.2, 0.15]
 
 class Interrupted(Exception):
     """As if the process were killed."""
-
-
-@pytest.fixture(autouse=True)
-def one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
 
 
 @pytest.fixture
@@ -97,6 +93,7 @@ def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(tmp_path, dat
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.usefixtures("without_xla")
 def test_time_that_passed_before_the_interruption_counts(tmp_path, data):
     checkpoint = Checkpoint(str(tmp_path), "a")
     with pytest.raises(Interrupted):

@@ -9,11 +9,12 @@ import pytest
 
 from components.errors import StepError
 from components.trainer import fit as fitting
-from components.trainer import input_pipeline
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, target_ranks
 from components.trainer.settings import EncoderName, LossName, TrainerSettings
+
+pytestmark = pytest.mark.usefixtures("one_shape")
 
 ENCODERS, LOSSES = EncoderName.__args__, LossName.__args__
 SETTINGS = TrainerSettings(
@@ -31,12 +32,6 @@ SETTINGS = TrainerSettings(
 LEARNING = SETTINGS.model_copy(
     update={"dimension": 16, "dropout": 0.0, "negatives": 6, "batch_positions": 64, "learning_rate": 0.05}
 )
-
-
-@pytest.fixture(autouse=True)
-def one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All batches of one shape: compiling is most of the work of fits as small as these."""
-    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
 
 
 def tiny(settings: TrainerSettings = SETTINGS) -> Recommender:
@@ -66,6 +61,7 @@ def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -
     return model, fitting.fit(model, data, data, measure), seen
 
 
+@pytest.mark.usefixtures("without_xla")
 @pytest.mark.parametrize("weight_average", [0.0, 0.5])
 def test_stops_after_patience_and_keeps_the_best_weights(data, weight_average):
     settings = SETTINGS.model_copy(update={"weight_average": weight_average})
@@ -77,6 +73,7 @@ def test_stops_after_patience_and_keeps_the_best_weights(data, weight_average):
         assert kept.size < 4 or (kept != last).any()
 
 
+@pytest.mark.usefixtures("without_xla")
 def test_weight_averaging_changes_what_is_measured_and_kept_but_not_the_path(data):
     # An epoch of this data is one step, so that the plain fit shows the weights after every step.
     one_step = SETTINGS.model_copy(update={"batch_positions": 1000, "learning_rate": 0.05})
@@ -118,6 +115,7 @@ def test_histories_are_read_whatever_stands_between_their_items(activities_of):
         assert same_length.numpy() == length.numpy() == [2]
 
 
+@pytest.mark.usefixtures("without_xla")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_and_loss_learns_a_circle(circle, encoder, loss):
@@ -150,6 +148,7 @@ def test_another_seed_gives_another_model(data):
     assert dropping_out(data, "sampled_softmax")[0] != dropping_out(data, "sampled_softmax", seed=2)[0]
 
 
+@pytest.mark.usefixtures("without_xla")
 def test_stops_when_the_time_is_over(data):
     model = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
     fitted = fitting.fit(model, data, data)
@@ -162,12 +161,14 @@ def test_an_empty_history_is_ranked_by_popularity(timelines_of):
     assert target_ranks(tiny(), empty).tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.usefixtures("without_xla")
 def test_diverged_training_says_so(data):
     model = tiny(SETTINGS.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(StepError, match=r"diverged in epoch \d+: the loss is (nan|inf); lower trainer.learning_rate"):
         fitting.fit(model, data, data)
 
 
+@pytest.mark.usefixtures("without_xla")
 def test_ratings_and_times_are_learnt(timelines_of):
     """What follows an item is told by its rating alone, or by the time before it alone."""
     users = 60

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.errors import StepError
-from components.trainer import input_pipeline, run
+from components.trainer import run
 from components.trainer.checkpoint import Checkpoint
 from components.trainer.fit import Fit
 from components.trainer.run import TrainingData, build_model, check
@@ -95,7 +95,9 @@ def arguments(folder: Path, settings: TrainerSettings, hyperparameters: dict | N
 
 
 @pytest.fixture
-def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+def train(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_shape: None, without_xla: None
+) -> Callable[..., dict]:
     """Runs the Trainer on `data`, without its SavedModel; returns what it says of the model."""
 
     class FakeServingModel:
@@ -105,7 +107,6 @@ def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         def save(self, folder: str) -> None:
             Path(folder).mkdir(exist_ok=True)
 
-    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
     monkeypatch.setattr(run, "ServingModel", FakeServingModel)
 
     def trained(

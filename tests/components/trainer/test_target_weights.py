@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from components.errors import StepError
-from components.trainer import input_pipeline
 from components.trainer.fit import fit, target_weights
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics
@@ -55,10 +54,10 @@ def test_no_target_at_all_is_told_in_one_line(timelines_of, settings, ratings, t
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("one_shape", "without_xla")
 @pytest.mark.parametrize("settings", [{}, {"min_target_rating": 3.0}, {"target_weight": "rating"}])
-def test_what_is_rated_low_is_not_learnt(timelines_of, monkeypatch, settings):
+def test_what_is_rated_low_is_not_learnt(timelines_of, settings):
     """After 2 comes 3, rated 5, or twice as often 4, rated 1."""
-    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
     data = timelines_of([[2, 3], [2, 4], [2, 4]] * 10, ratings=[[3, 5], [3, 1], [3, 1]] * 10)
     trainer = TrainerSettings(
         encoder="bow", dimension=8, dropout=0.0, top_k=1, max_epochs=30, patience=30, learning_rate=0.05, **settings

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from components.errors import StepError
-from components.trainer.settings import TrainerSettings
 from components.hyperparameters import best_values
+from components.trainer.settings import TrainerSettings
 from components.tuner.search import Search
 from components.tuner.settings import TunerSettings
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.hyperparameters import best_values
 from components.trainer.input_pipeline import Activities, Timelines
 from components.trainer.run import TrainingData
 from components.trainer.settings import TrainerSettings
 from components.tuner import run
-from components.hyperparameters import best_values
 from components.tuner.settings import TunerSettings
 
 TRAINER = TrainerSettings(

@@ -1,0 +1,105 @@
+"""The whole pipeline on a log of one's own: features of items and activities, and items that nobody has rated yet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from on_device.recommender import Recommender
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "data" / "sample"
+UNRATED = ("new-1", "new-2", "new-3")
+SETTINGS = (
+    *("transform.history_length=20", "transform.catalog=all", "trainer.item_features=[genres,brand,absent]"),
+    *("trainer.activity_features=[rating,time_gap]", "trainer.min_target_rating=2", "trainer.item_dropout=0.2"),
+    *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
+    *("trainer.learning_rate=0.01", "trainer.weight_average=0.9", "trainer.batch_positions=1280"),
+    *("gate.min_recall_at_10=0", "gate.min_lift_over_popularity=0"),
+)
+
+
+def rows(name: str) -> list[list[str]]:
+    """The rows of a file of the sample."""
+    return [line.split("::") for line in (SAMPLE / name).read_text(encoding="latin-1").splitlines()]
+
+
+def write(path: Path, header: list[str], content: list[list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *content])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run on the data left."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "shop").mkdir()
+    write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp"], rows("ratings.dat"))
+    items = [[*row, f"brand {number % 5}"] for number, row in enumerate(rows("movies.dat"))]
+    items += [[id_, f"Film {id_}", "Comedy", "brand 1"] for id_ in UNRATED]
+    write(folder / "shop" / "items.csv", ["item", "title", "genres", "brand"], items)
+    places = ["--data", str(folder / "shop"), "--output", str(folder / "output")]
+    places += ["--serving-dir", str(folder / "serving"), "--json", str(folder / "summary.json")]
+    command = [sys.executable, str(ROOT / "local_runner.py"), *places]
+    for setting in ("name=shop", *SETTINGS):
+        command += ["--set", setting]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no item has a 'absent': trainer.item_features goes without it" in done.stdout
+    return folder
+
+
+def splits_of(folder: Path, step: str, output: str) -> set[str]:
+    return {path.name for path in (folder / "output").glob(f"**/{step}/{output}/*/Split-*")}
+
+
+def test_statistics_and_their_check_are_of_timelines_alone(folder):
+    timelines = {"Split-train", "Split-eval", "Split-test"}
+    assert splits_of(folder, "ExampleGen", "examples") == timelines | {"Split-catalog"}
+    assert splits_of(folder, "StatisticsGen", "statistics") == timelines
+    assert splits_of(folder, "ExampleValidator", "anomalies") == timelines
+    transformed = {"Split-train", "Split-eval", "Split-catalog"}
+    assert splits_of(folder, "Transform", "transformed_examples") == transformed
+
+
+def test_unrated_items_are_the_last_of_the_pushed_catalogue(folder):
+    items = Recommender.load(folder / "serving" / "shop").items
+    assert {item.id for item in items[-3:]} == set(UNRATED)
+    assert [item.count for item in items[-4:]][1:] == [0, 0, 0] and items[-4].count > 0
+    assert len(items) == len(rows("movies.dat")) + 3
+
+
+def test_unrated_items_are_recommended_for_their_features(folder):
+    recommender = Recommender.load(folder / "serving" / "shop")
+    places: list[int] = []
+    for item in recommender.items[:40]:
+        found = [one.id for one in recommender.recommend([item.id], k=recommender.top_k)]
+        places += [found.index(id_) for id_ in UNRATED if id_ in found]
+        alike = [one.score for one in recommender.recommend([item.id], k=recommender.top_k) if one.id in UNRATED]
+        assert max(alike) - min(alike) < 1e-3, "they have the same features"
+    assert min(places) < 75, "not always among the last"
+
+
+def test_pushed_file_agrees_with_its_model_and_heeds_ratings_and_times(folder):
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["outcome"] == "pushed" and summary["artifact"]["agreement_at_10"] >= 0.99
+    recommender = Recommender.load(folder / "serving" / "shop")
+    assert recommender.artifact.info["activity_features"] == ["rating", "time_gap"]
+    assert recommender.activity_inputs == ("ratings", "times")
+    history = [row[1] for row in rows("ratings.dat")[:12]]
+    times = [978_300_000 + 60 * number for number in range(12)]
+    liked, disliked, slower, unknown = (
+        {one.id: one.score for one in recommender.recommend(history, **about)}
+        for about in (
+            {"ratings": [5] * 12, "times": times},
+            {"ratings": [1] * 12, "times": times},
+            {"ratings": [5] * 12, "times": [978_300_000 + 86_400 * number for number in range(12)]},
+            {},
+        )
+    )
+    assert liked != disliked and liked != slower and liked != unknown
