@@ -58,11 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
             except (DataError, StepError, StepFailed) as error:
                 console.print(f"error: {error}", soft_wrap=True)
                 return EXIT_FAILED
-            artifact = pushed.outputs["pushed_model"][0]
-            if not artifact.get_int_custom_property("pushed"):
+            properties = pushed.outputs["pushed_model"][0].custom_properties
+            if not properties["pushed"].int_value:
                 console.print("error: the gate did not bless the model, so that there is no file")
                 return EXIT_FAILED
-            recommender = Recommender.load(artifact.get_string_custom_property("pushed_destination"))
+            recommender = Recommender.load(properties["pushed_destination"].string_value)
             report = measure(prepared, recommender)
             console.print(_table(report))
     if options.json:
