@@ -10,63 +10,50 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
-from benchmarks import inputs
-from data.errors import DataError
-from data.formats import open_dataset
-from pipeline.config import ConfigError, load_config
-from pipeline.console import quiet
+from rich.console import Console
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+from benchmarks import inputs, program
+from pipeline.config import PipelineConfig, load_config
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Compare and print; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
+
+    def read() -> tuple[list[Path], dict[str, list[PipelineConfig]]]:
         values = inputs.overrides(options.set)
         splits = inputs.SPLITS if options.split == "both" else (options.split,)
         configs = {
             split: [load_config(path, {**values, "example_gen.split": split}) for path in options.config or [None]]
             for split in splits
         }
-        data = [inputs.find_data(name, options.cache_dir) for name in options.data]
-        for path in data:
-            open_dataset(path, options.cache_dir)
-    except (ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    with tempfile.TemporaryDirectory() as scratch:
-        output = (options.output or Path(scratch)).resolve()
-        with quiet(output / "compare.log") as console:
-            # Imported only now: TensorFlow and TFX greet people, and mistakes are answered before.
-            from benchmarks.comparison import Bench, report
-            from pipeline.local_execution import StepFailed
+        return [inputs.find_data(name, options.cache_dir) for name in options.data], configs
 
-            reports = []
-            try:
-                for path, split in itertools.product(data, splits):
-                    found = report(
-                        path,
-                        split,
-                        configs[split],
-                        Bench(output, options.cache_dir, console),
-                        models=not options.no_model,
-                        listed=options.listing,
-                        seeds=options.shuffle_ties,
-                        models_anew=options.models and not options.no_model,
-                    )
-                    reports.append(found)
-            except (DataError, StepFailed) as error:
-                console.print(f"error: {error}", soft_wrap=True)
-                return EXIT_FAILED
-    if options.json:
-        options.json.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
-    return 0
+    def work(
+        asked: tuple[list[Path], dict[str, list[PipelineConfig]]], output: Path, console: Console
+    ) -> list[dict[str, Any]]:
+        from benchmarks.comparison import Bench, report
+
+        data, configs = asked
+        return [
+            report(
+                path,
+                split,
+                configs[split],
+                Bench(output, options.cache_dir, console),
+                models=not options.no_model,
+                listed=options.listing,
+                seeds=options.shuffle_ties,
+                models_anew=options.models and not options.no_model,
+            )
+            for path, split in itertools.product(data, configs)
+        ]
+
+    return program.run(options, "compare", read, work)
 
 
 def _parser() -> argparse.ArgumentParser:

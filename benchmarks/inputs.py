@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from data.formats import open_dataset
 from data.registry import DATASETS, default_cache_dir, fetch
 from pipeline.config import ConfigError
 
@@ -28,10 +29,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def find_data(name: str, cache_dir: Path) -> Path:
-    """The path of some data, downloaded where a published dataset is named."""
-    if name in DATASETS and not Path(name).exists():
-        return fetch(name, cache_dir).path
-    return Path(name)
+    """The path of some data, downloaded where a published dataset is named.
+
+    Raises:
+        DataError: nothing is there, or it has no known shape.
+    """
+    path = fetch(name, cache_dir).path if name in DATASETS and not Path(name).exists() else Path(name)
+    open_dataset(path, cache_dir)
+    return path
 
 
 def overrides(assignments: list[str]) -> dict[str, Any]:

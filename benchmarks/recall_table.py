@@ -10,32 +10,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 
-from benchmarks import inputs
-from components.errors import StepError
-from data.errors import DataError
-from data.formats import open_dataset
+from benchmarks import inputs, program
 from pipeline.config import ConfigError, PipelineConfig, load_config
-from pipeline.console import quiet
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 ENCODERS = ("bow", "cnn", "lstm", "transformer")
 LENGTHS = (5, 10, 20, 50, 200)
-EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, print and plot; returns the exit code."""
     options = _parser().parse_args(arguments)
-    values = {"example_gen.split": options.split}
-    if options.minutes:
-        values["trainer.max_minutes"] = options.minutes
-    try:
+
+    def read() -> tuple[Path, dict[tuple[str, int], PipelineConfig]]:
+        values = {"example_gen.split": options.split}
+        if options.minutes:
+            values["trainer.max_minutes"] = options.minutes
         values.update(inputs.overrides(options.set))
         configs = {
             (encoder, length): cell_config(encoder, length, values)
@@ -43,24 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
             for length in sorted(options.lengths)
         }
         _check_same_data(list(configs.values()))
-        data = inputs.find_data(options.data, options.cache_dir)
-        open_dataset(data, options.cache_dir)
-    except (ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    with tempfile.TemporaryDirectory() as scratch:
-        output = (options.output or Path(scratch)).resolve()
-        with quiet(output / "recall_table.log") as console:
-            # Imported only now: TensorFlow and TFX greet people, and mistakes are answered before.
-            from benchmarks.recall_cells import make_table
-            from pipeline.local_execution import StepFailed
+        return inputs.find_data(options.data, options.cache_dir), configs
 
-            try:
-                make_table(data, configs, output, options, console)
-            except (DataError, StepError, StepFailed) as error:
-                console.print(f"error: {error}", soft_wrap=True)
-                return EXIT_FAILED
-    return 0
+    def work(asked: tuple[Path, dict[tuple[str, int], PipelineConfig]], output: Path, console: Console) -> None:
+        from benchmarks.recall_cells import make_table
+
+        make_table(*asked, output, options, console)  # It writes the JSON file after every cell.
+
+    return program.run(options, "recall_table", read, work)
 
 
 def cell_config(encoder: str, length: int, overrides: dict[str, Any]) -> PipelineConfig:

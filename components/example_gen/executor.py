@@ -62,16 +62,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         with self._make_beam_pipeline() as pipeline:
             splits, item_counts, facts = pipeline | BuildTimelines(dataset, settings)
+            splits[features.CATALOG] = (
+                item_counts | "Items" >> beam.FlatMap(all_items, items) | "SerializeItem" >> beam.Map(serialize_item)
+            )
             for split, records in splits.items():
                 uri = os.path.join(examples.uri, f"Split-{split}")
                 _ = records | f"Write[{split}]" >> write_split.WriteSplit(uri, example_gen_pb2.FILE_FORMAT_UNSPECIFIED)
-            uri = os.path.join(examples.uri, f"Split-{features.CATALOG}")
-            catalog_records = (
-                item_counts | "Items" >> beam.FlatMap(all_items, items) | "SerializeItem" >> beam.Map(serialize_item)
-            )
-            _ = catalog_records | "Write[catalog]" >> write_split.WriteSplit(
-                uri, example_gen_pb2.FILE_FORMAT_UNSPECIFIED
-            )
             _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
