@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import keras
 import tensorflow as tf
 from keras import layers
 
@@ -16,7 +15,7 @@ from components.trainer.masking import FORBIDDEN
 from components.trainer.settings import TrainerSettings
 
 
-def make_encoder(settings: TrainerSettings, history_length: int) -> keras.layers.Layer:
+def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
     """The encoder that the settings name.
 
     Args:
@@ -25,13 +24,21 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> keras.layers
             fewer where the settings say so.
 
     Returns:
-        A layer: float32 [B, L, d] -> float32 [B, L, d], called with `training`.
+        The encoder.
     """
     encoders = {"bow": BagOfWords, "cnn": Convolutional, "lstm": Recurrent, "transformer": Transformer}
     return encoders[settings.encoder](settings, min(settings.look_back or history_length, history_length))
 
 
-class BagOfWords(layers.Layer):
+class Encoder(layers.Layer):
+    """A layer, float32 [B, L, d] -> float32 [B, L, d], called with `training`."""
+
+    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """The context vector after one position of each row alone: [B, L, d], int32 [B] -> float32 [B, d]."""
+        return tf.gather(self(x), positions, batch_dims=1)
+
+
+class BagOfWords(Encoder):
     """Average of the last N embeddings, weighted by how long ago they were, then a feed-forward layer."""
 
     def __init__(self, settings: TrainerSettings, history_length: int):
@@ -47,13 +54,13 @@ class BagOfWords(layers.Layer):
         self._feed_forward.build(shape)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """See `make_encoder`."""
+        """See the base class."""
         weights = tf.nn.softmax(_by_lag(self._recency, tf.shape(x)[1], self._history_length), axis=-1)
         average = self._norm(tf.einsum("ij,bjd->bid", weights, x))
         return average + self._feed_forward(average, training=training)
 
 
-class Convolutional(layers.Layer):
+class Convolutional(Encoder):
     """Causal 1-D convolutions, max-pooling over the last items, and the last item itself; looks back N items."""
 
     KERNEL = 3
@@ -69,7 +76,7 @@ class Convolutional(layers.Layer):
         self._norm = layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """See `make_encoder`."""
+        """See the base class."""
         y = x
         for convolution in self._convolutions:
             # A convolution as one product of matrices: XLA's own on a CPU takes several times as long.
@@ -78,7 +85,7 @@ class Convolutional(layers.Layer):
         return self._norm(self._project(tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)))
 
 
-class Recurrent(layers.Layer):
+class Recurrent(Encoder):
     """A stack of LSTMs (Hochreiter and Schmidhuber, 1997); remembers what came before the last N items too."""
 
     def __init__(self, settings: TrainerSettings, history_length: int):
@@ -89,14 +96,14 @@ class Recurrent(layers.Layer):
         self._norm = layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """See `make_encoder`."""
+        """See the base class."""
         y = x
         for lstm in self._lstms:
             y = self._dropout(lstm(y), training=training)
         return self._norm(self._project(tf.concat([y, x], axis=-1)))
 
 
-class Transformer(layers.Layer):
+class Transformer(Encoder):
     """Pre-norm self-attention blocks with a learned bias by distance, which look back N items.
 
     Where windows in training are longer than N, all blocks together look back N items, so that no position sees more
@@ -116,11 +123,17 @@ class Transformer(layers.Layer):
         self._norm = layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """See `make_encoder`."""
+        """See the base class."""
         x = self._dropout(x, training=training)
         for block in self._blocks:
             x = block(x, training=training)
         return self._norm(x)
+
+    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """See the base class; in the last block nothing but these positions asks."""
+        for block in self._blocks[:-1]:
+            x = block(x)
+        return self._norm(self._blocks[-1].at(x, positions))
 
 
 class Block(layers.Layer):
@@ -143,19 +156,36 @@ class Block(layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, L, d] -> float32 [B, L, d]."""
-        attended = self._attend(self._attention_norm(x))
+        bias = _by_lag(self._bias, x.shape[1], self._look_back)
+        return self._after(x, self._attend(*self._split(x), bias), training)
+
+    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """One position of each row alone: [B, L, d], int32 [B] -> float32 [B, d]."""
+        query, key, value = self._split(x)
+        asking = tf.gather(tf.transpose(query, [0, 2, 1, 3]), positions[:, None], batch_dims=1)
+        bias = _by_lag(self._bias, x.shape[1], self._look_back)
+        of_position = tf.transpose(tf.gather(bias, positions, axis=1), [1, 0, 2])[:, :, None, :]
+        attended = self._attend(tf.transpose(asking, [0, 2, 1, 3]), key, value, of_position)
+        return self._after(tf.gather(x, positions[:, None], batch_dims=1), attended, training=False)[:, 0]
+
+    def _split(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """Queries, keys and values of [B, L, d], each [B, heads, L, d / heads]."""
+        split = tf.reshape(
+            self._query_key_value(self._attention_norm(x)),
+            [-1, x.shape[1], 3 * self._heads, x.shape[2] // self._heads],
+        )
+        return list(tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1))
+
+    def _attend(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """What Q positions read off L, [B, Q, d]."""
+        logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(key.shape[-1])
+        attended = tf.transpose(tf.matmul(tf.nn.softmax(logits + bias), value), [0, 2, 1, 3])
+        return tf.reshape(attended, [-1, query.shape[2], self._heads * key.shape[-1]])
+
+    def _after(self, x: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
+        """Residual connections and the feed-forward layer, [B, Q, d]."""
         x = x + self._dropout(self._out(attended), training=training)
         return x + self._dropout(self._feed_forward(self._feed_forward_norm(x), training=training), training=training)
-
-    def _attend(self, x: tf.Tensor) -> tf.Tensor:
-        length, width = x.shape[1], x.shape[2]
-        per_head = width // self._heads
-        split = tf.reshape(self._query_key_value(x), [-1, length, 3 * self._heads, per_head])
-        query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
-        logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(per_head)
-        weights = tf.nn.softmax(logits + _by_lag(self._bias, length, self._look_back))
-        attended = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        return tf.reshape(attended, [-1, length, width])
 
 
 class FeedForward(layers.Layer):

@@ -50,9 +50,15 @@ class Member(keras.layers.Layer):
 
     def call(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Context vectors: the embeddings of items, float32 [B, L, d], and their activities -> float32 [B, L, d]."""
-        if self.activity_tower.names:
-            embedded += self.activity_tower(activities)
-        return self.encoder(self._dropout(embedded, training=training), training=training)
+        embedded = self._dropout(self._enriched(embedded, activities), training=training)
+        return self.encoder(embedded, training=training)
+
+    def at(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], positions: tf.Tensor) -> tf.Tensor:
+        """The context vectors after one position of each row alone: positions int32 [B] -> float32 [B, d]."""
+        return self.encoder.at(self._enriched(embedded, activities), positions)
+
+    def _enriched(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor]) -> tf.Tensor:
+        return embedded + self.activity_tower(activities) if self.activity_tower.names else embedded
 
 
 class Recommender(keras.Model):
@@ -106,12 +112,14 @@ class Recommender(keras.Model):
 
     def call(self, activities: dict[str, tf.Tensor], training: bool = False, tables: Tables | None = None) -> tf.Tensor:
         """Context vectors of activities, each [B, L], the real ones first and then PADDING: float32 [B, L, D]."""
-        tables = self.tables() if tables is None else tables
-        embedded = tf.split(tf.gather(tables.inputs, activities[ITEMS]), len(self.members), axis=-1)
-        contexts = [
-            member(part, activities, training=training) for member, part in zip(self.members, embedded, strict=True)
-        ]
+        of_members = self._embedded(activities, self.tables() if tables is None else tables)
+        contexts = [member(embedded, activities, training=training) for member, embedded in of_members]
         return tf.concat(contexts, axis=-1)
+
+    def _embedded(self, activities: dict[str, tf.Tensor], tables: Tables) -> list[tuple[Member, tf.Tensor]]:
+        """Each member with its embeddings of the items, float32 [B, L, d]."""
+        parts = tf.split(tf.gather(tables.inputs, activities[ITEMS]), len(self.members), axis=-1)
+        return list(zip(self.members, parts, strict=True))
 
     def read_out(self, histories: dict[str, tf.Tensor], tables: Tables) -> tuple[tf.Tensor, tf.Tensor]:
         """The context vector after the last activity of each history.
@@ -133,8 +141,9 @@ class Recommender(keras.Model):
         compact = {name: tf.gather(values, order, batch_dims=1) for name, values in histories.items() if name != ITEMS}
         compact[ITEMS] = tf.gather(tf.where(known, items, features.PADDING), order, batch_dims=1)
         length = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
-        contexts = self(compact, tables=tables)
-        return tf.gather(contexts, tf.maximum(length - 1, 0), batch_dims=1) / len(self.members), length
+        last = tf.maximum(length - 1, 0)
+        contexts = [member.at(embedded, compact, last) for member, embedded in self._embedded(compact, tables)]
+        return tf.concat(contexts, axis=-1) / len(self.members), length
 
     def loss_of(
         self, activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, training: bool = True

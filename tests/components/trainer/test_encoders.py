@@ -13,12 +13,17 @@ ENCODERS = ("bow", "cnn", "lstm", "transformer")
 LENGTH, DIMENSION, HISTORY = 12, 8, 5
 
 
-def encode(name: str, history_length: int = HISTORY, blocks: int = 1):
+def encoder_with_random_weights(name: str, history_length: int, blocks: int):
     tf.random.set_seed(1)
     encoder = make_encoder(TrainerSettings(encoder=name, dimension=DIMENSION, blocks=blocks), history_length)
     encoder(tf.zeros([1, LENGTH, DIMENSION]))
     random = np.random.default_rng(7)
     encoder.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in encoder.weights])
+    return encoder
+
+
+def encode(name: str, history_length: int = HISTORY, blocks: int = 1):
+    encoder = encoder_with_random_weights(name, history_length, blocks)
     return lambda y: np.asarray(encoder(tf.constant(y, tf.float32)))
 
 
@@ -36,6 +41,15 @@ def test_later_items_change_nothing_before_them(name, window):
     assert before.shape == window.shape
     np.testing.assert_allclose(before[:, :7], after[:, :7], atol=1e-5)
     assert (np.abs(before[:, 7] - after[:, 7]) > 1e-3).any()
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_one_position_alone_is_what_all_of_them_give_there(name, blocks, window):
+    encoder = encoder_with_random_weights(name, HISTORY, blocks)
+    positions = np.array([LENGTH - 1, 3], np.int32)
+    alone = encoder.at(tf.constant(window), tf.constant(positions))
+    np.testing.assert_allclose(alone, np.asarray(encoder(window))[np.arange(2), positions], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bow", "cnn", "transformer"])
