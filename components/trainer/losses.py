@@ -1,7 +1,8 @@
 """Losses of next-item prediction. Each takes contexts, the item table and targets, and gives a weighted mean in nats.
 
 Shapes: contexts float32 [P, d], one a position; table float32 [V, d]; targets int32 [P]; weights float32 [P], 0 where a
-position does not count.
+position does not count; absent bool [P, S], which of the S candidates beside the target (all items or the negatives) do
+not compete at a position, or None.
 """
 
 from __future__ import annotations
@@ -13,21 +14,30 @@ from components.trainer.masking import FORBIDDEN
 
 
 def full_softmax(
-    contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smoothing: float = 0.0
+    contexts: tf.Tensor,
+    table: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
+    smoothing: float = 0.0,
+    absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Cross-entropy over every item of the table; PADDING and UNKNOWN never compete.
 
     Args:
         contexts, table, targets, weights: see above.
-        smoothing: share of the target's probability that is spread over all items (label smoothing: Szegedy et al.,
-            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
+        smoothing: share of the target's probability that is spread over all that compete (label smoothing: Szegedy et
+            al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
+        absent: see above.
     """
     logits = tf.matmul(contexts, table[features.FIRST_INDEX :], transpose_b=True)
+    competing = tf.ones_like(logits) if absent is None else tf.cast(~absent, tf.float32)
+    logits = tf.where(competing > 0, logits, FORBIDDEN)
     labels = tf.maximum(targets - features.FIRST_INDEX, 0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     if smoothing:
         log_total = losses + tf.gather(logits, labels, batch_dims=1)
-        losses = (1 - smoothing) * losses + smoothing * (log_total - tf.reduce_mean(logits, axis=1))
+        mean = tf.reduce_sum(logits * competing, axis=1) / tf.maximum(tf.reduce_sum(competing, axis=1), 1.0)
+        losses = (1 - smoothing) * losses + smoothing * (log_total - mean)
     return _weighted_mean(losses, weights)
 
 
@@ -38,6 +48,7 @@ def sampled_softmax(
     weights: tf.Tensor,
     negatives: tf.Tensor,
     log_expected: tf.Tensor,
+    absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Cross-entropy over the target and negatives that the whole batch shares, with a log-Q correction.
 
@@ -53,18 +64,24 @@ def sampled_softmax(
         contexts, table, targets, weights: see above.
         negatives: int32 [S], drawn with replacement from any distribution Q over items; PADDING where there is none.
         log_expected: float32 [V], log(S * Q(item)).
+        absent: see above.
     """
     target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1)
     negative_logits = tf.matmul(contexts, tf.gather(table, negatives), transpose_b=True)
     negative_logits -= tf.gather(log_expected, negatives)
-    absent = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
-    negative_logits = tf.where(absent, FORBIDDEN, negative_logits)
+    out = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
+    negative_logits = tf.where(out if absent is None else out | absent, FORBIDDEN, negative_logits)
     log_total = tf.reduce_logsumexp(tf.concat([target_logits[:, None], negative_logits], axis=1), axis=1)
     return _weighted_mean(log_total - target_logits, weights)
 
 
 def in_batch_softmax(
-    contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, log_share: tf.Tensor
+    contexts: tf.Tensor,
+    table: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
+    log_share: tf.Tensor,
+    absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Cross-entropy over the targets of the batch, each a negative for the others, with a log-Q correction.
 
@@ -73,10 +90,11 @@ def in_batch_softmax(
     Args:
         contexts, table, targets, weights: see above.
         log_share: float32 [V], log of each item's share of all train events.
+        absent: see above.
     """
     real = tf.cast(targets >= features.FIRST_INDEX, tf.float32)
     log_expected = log_share + tf.math.log(tf.maximum(tf.reduce_sum(real), 1.0))
-    return sampled_softmax(contexts, table, targets, weights, targets, log_expected)
+    return sampled_softmax(contexts, table, targets, weights, targets, log_expected, absent)
 
 
 def gbce(
@@ -86,6 +104,7 @@ def gbce(
     weights: tf.Tensor,
     negatives: tf.Tensor,
     calibration: float,
+    absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Generalised binary cross-entropy: each item is relevant or not, and sampling makes nobody overconfident.
 
@@ -96,12 +115,14 @@ def gbce(
         contexts, table, targets, weights: see above.
         negatives: int32 [S], drawn uniformly and shared by the batch.
         calibration: t of the paper; 0 is plain binary cross-entropy, 1 calibrates scores whole.
+        absent: see above.
     """
     sampling_rate = negatives.shape[0] / max(table.shape[0] - features.FIRST_INDEX - 1, 1)
     power = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
     target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1)
     negative_logits = tf.matmul(contexts, tf.gather(table, negatives), transpose_b=True)
-    competing = tf.cast(targets[:, None] != negatives[None, :], tf.float32)
+    competing = targets[:, None] != negatives[None, :]
+    competing = tf.cast(competing if absent is None else competing & ~absent, tf.float32)
     losses = power * tf.nn.softplus(-target_logits)
     losses += tf.reduce_sum(tf.nn.softplus(negative_logits) * competing, axis=1)
     return _weighted_mean(losses, weights)

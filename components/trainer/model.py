@@ -14,6 +14,7 @@ from components.trainer.activity import ActivityTower
 from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS, Activities
 from components.trainer.item_tower import ItemTower, Tables
+from components.trainer.seen import Seen
 from components.trainer.settings import TrainerSettings
 
 ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner than 0.999
@@ -159,10 +160,13 @@ class Recommender(keras.Model):
         tables = self.tables(training=training)
         contexts = self(activities, training=training, tables=tables)
         count, dimension = len(self.members), self.settings.dimension
+        seen = Seen(activities[ITEMS]) if self.settings.unseen_compete_alone else None
+        if seen:
+            weights *= tf.cast(~seen.has(targets), tf.float32)
         flat, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
         return tf.add_n(
             [
-                self._loss_of_member(tf.reshape(context, [-1, dimension]), table, flat, weights)
+                self._loss_of_member(tf.reshape(context, [-1, dimension]), table, flat, weights, seen)
                 for context, table in zip(
                     tf.split(contexts, count, axis=-1),
                     tf.split(tables.labels[: self._trained], count, axis=-1),
@@ -172,20 +176,26 @@ class Recommender(keras.Model):
         )
 
     def _loss_of_member(
-        self, contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+        self, contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, seen: Seen | None
     ) -> tf.Tensor:
         """See `losses.py` for shapes."""
         settings = self.settings
+        given = (contexts, table, targets, weights)
+
+        def absent(candidates: tf.Tensor) -> tf.Tensor | None:
+            return seen.among(candidates) if seen else None
+
         if settings.loss == "full_softmax":
-            return losses.full_softmax(contexts, table, targets, weights, settings.label_smoothing)
+            everything = tf.range(features.FIRST_INDEX, self._trained)
+            return losses.full_softmax(*given, settings.label_smoothing, absent(everything))
         if settings.loss == "in_batch_softmax":
-            return losses.in_batch_softmax(contexts, table, targets, weights, self._log_shares)
+            return losses.in_batch_softmax(*given, self._log_shares, absent(targets))
         if settings.loss == "gbce":
             negatives = self._draw(tf.zeros_like(self._log_shares))
-            return losses.gbce(contexts, table, targets, weights, negatives, settings.gbce_calibration)
+            return losses.gbce(*given, negatives, settings.gbce_calibration, absent(negatives))
         negatives = self._draw(self._negative_log_shares)
         log_expected = self._negative_log_shares + math.log(settings.negatives)
-        return losses.sampled_softmax(contexts, table, targets, weights, negatives, log_expected)
+        return losses.sampled_softmax(*given, negatives, log_expected, absent(negatives))
 
     def _draw(self, log_shares: tf.Tensor) -> tf.Tensor:
         """Negatives, int32 [S], each item drawn with its share."""

@@ -49,6 +49,33 @@ def test_label_smoothing_spreads_a_share_over_all_items(smoothing):
     np.testing.assert_allclose(loss, full_by_hand(smoothing), rtol=1e-5)
 
 
+ABSENT = np.array([[0, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]], bool)  # never the target
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_absent_items_neither_compete_nor_get_a_share(smoothing):
+    found = []
+    for context, target, absent in zip(CONTEXTS[:3], TARGETS[:3], ABSENT[:3], strict=True):
+        there = np.flatnonzero(~absent)
+        logits = TABLE[2:][there] @ context
+        wanted = np.full(len(there), smoothing / len(there)) + (1 - smoothing) * (there == target - 2)
+        found.append(-(wanted * (logits - math.log(np.exp(logits).sum()))).sum())
+    loss = losses.full_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, smoothing, ABSENT)
+    np.testing.assert_allclose(loss, np.mean(found), rtol=1e-5)
+
+
+def test_absent_negatives_are_as_if_they_had_not_been_drawn():
+    given = (CONTEXTS[:1], TABLE, TARGETS[:1], WEIGHTS[:1])
+    drawn, kept, absent = np.array([3, 4, 5, 6]), np.array([4, 5]), np.array([[True, False, False, True]])
+    expected = losses.sampled_softmax(*given, kept, tf.zeros(7))
+    np.testing.assert_allclose(losses.sampled_softmax(*given, drawn, tf.zeros(7), absent), expected, rtol=1e-6)
+    # The calibration knows the number that was drawn, so that an absent negative is one that costs nothing.
+    harmless = TABLE.copy()
+    harmless[[3, 6]] = -1e4 * CONTEXTS[0] / (CONTEXTS[0] @ CONTEXTS[0])
+    expected = losses.gbce(CONTEXTS[:1], harmless, TARGETS[:1], WEIGHTS[:1], drawn, 0.5)
+    np.testing.assert_allclose(losses.gbce(*given, drawn, 0.5, absent), expected, rtol=1e-5)
+
+
 def test_sampled_softmax_with_every_item_once_is_the_full_softmax():
     negatives = np.arange(2, 7, dtype=np.int32)
     loss = losses.sampled_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, negatives, tf.zeros(7))
@@ -184,10 +211,11 @@ def test_negatives_have_train_events(loss):
     assert drawn == {2, 3, 4}
 
 
+@pytest.mark.parametrize("unseen_alone", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_model_s_loss_is_that_of_its_contexts_and_labels(loss, activities_of):
+def test_a_model_s_loss_is_that_of_its_contexts_and_labels(loss, unseen_alone, activities_of):
     counts = np.array([0, 0, 6, 4, 3, 2, 1])
-    model = make(loss, counts, label_smoothing=0.2, gbce_calibration=0.3)
+    model = make(loss, counts, label_smoothing=0.2, gbce_calibration=0.3, unseen_compete_alone=unseen_alone)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     inputs = activities_of([[2, 3, 4], [3, 2, 0]]).tensors()
@@ -198,11 +226,22 @@ def test_a_model_s_loss_is_that_of_its_contexts_and_labels(loss, activities_of):
     contexts, labels = tf.reshape(model(inputs), [-1, 4]), model.tables().labels
     log_shares = losses.log_shares(tf.constant(counts))
     evenly = losses.log_shares(tf.constant(counts), 0.0)
+    if unseen_alone:
+        weights = weights * (np.arange(6) != 2)  # its target is the first of the row
     given = (contexts, labels, targets, weights)
+    had = [[2], [2, 3], [2, 3, 4], [3], [3, 2], [3, 2]]
+
+    def absent(candidates):
+        return np.array([np.isin(np.asarray(candidates), row) for row in had]) if unseen_alone else None
+
+    def drawn(loss_of, *arguments):
+        negatives = model._draw(evenly)
+        return loss_of(*given, negatives, *arguments, absent(negatives))
+
     expected = {
-        "full_softmax": lambda: losses.full_softmax(*given, 0.2),
-        "in_batch_softmax": lambda: losses.in_batch_softmax(*given, log_shares),
-        "gbce": lambda: losses.gbce(*given, model._draw(evenly), 0.3),
-        "sampled_softmax": lambda: losses.sampled_softmax(*given, model._draw(evenly), evenly + math.log(4)),
+        "full_softmax": lambda: losses.full_softmax(*given, 0.2, absent(range(2, 7))),
+        "in_batch_softmax": lambda: losses.in_batch_softmax(*given, log_shares, absent(targets)),
+        "gbce": lambda: drawn(losses.gbce, 0.3),
+        "sampled_softmax": lambda: drawn(losses.sampled_softmax, evenly + math.log(4)),
     }[loss]
     np.testing.assert_allclose(found, float(expected()), rtol=1e-5)

@@ -18,6 +18,7 @@ GENRES = np.array([[0, 0], [0, 0], [1, 0], [0, 1], [1, 0], [0.5, 0.5], [0, 1]], 
 def model() -> Recommender:
     """Two convolutions and a bag of words, with random weights."""
     settings = TrainerSettings(
+        unseen_compete_alone=False,
         **{"encoder": "cnn", "dimension": 4, "blocks": 1, "dropout": 0.0, "activity_features": ["rating"], "top_k": 3},
         members=[{"encoder": "bow"}, {"encoder": "cnn"}],
     )
