@@ -3,11 +3,12 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format clean
+.PHONY: help setup run demo test lint format clean
 
 help: ## Show what there is to make.
 	@echo "make run    the whole pipeline: environment, data, training, a checked TFLite file"
 	@echo "            make run DATA=path/to/ml-1m.zip ARGS=\"--config configs/cnn.yaml\""
+	@echo "make demo   the newest model in your browser; make demo MODEL=serving_models/NAME"
 	@echo "make test   all tests; make test ARGS=tests/data picks some"
 	@echo "make setup  the environment .venv alone; make setup PYTHON=python3.12 picks its Python"
 	@echo "make lint   ruff and mypy"
@@ -19,6 +20,9 @@ setup:
 
 run: setup
 	@$(BIN)/python local_runner.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+demo: setup
+	@$(BIN)/python -m on_device demo $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)

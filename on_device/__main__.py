@@ -1,4 +1,4 @@
-"""Recommend from the command line: `python -m on_device recommend --model DIR "Toy Story (1995)"`."""
+"""Use a pushed model from the command line: `python -m on_device recommend --model DIR "Toy Story (1995)"`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from on_device.artifact import MODEL
+from on_device.artifact import MODEL, open_artifact
+from on_device.demo.runtime import find_runtime
+from on_device.demo.server import DemoServer, make_site
 from on_device.errors import ArtifactError
 from on_device.latency import latencies
 from on_device.recommender import Recommendation, Recommender
 from on_device.titles import suggest
 
 PERCENTILES = (50, 90, 99)
+DEMO_PORT = 8765
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        with _silent_runtime():
-            lines = options.run(Recommender.load(options.model), options)
+        lines = options.run(options)
     except ArtifactError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -49,6 +52,18 @@ def _silent_runtime() -> Iterator[None]:
         os.close(nowhere)
 
 
+def _with_model(
+    run: Callable[[Recommender, argparse.Namespace], list[str]],
+) -> Callable[[argparse.Namespace], list[str]]:
+    """A command that gets the model that its options name."""
+
+    def run_with_model(options: argparse.Namespace) -> list[str]:
+        with _silent_runtime():
+            return run(Recommender.load(options.model), options)
+
+    return run_with_model
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m on_device", description="Use a pushed model as a device would.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -64,12 +79,29 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TITLE",
         help="a title or id that is not wanted; may be repeated",
     )
-    recommend.set_defaults(run=_recommend)
+    recommend.set_defaults(run=_with_model(_recommend))
     bench = commands.add_parser("bench", help="measure how fast the model answers, on one thread")
     bench.add_argument("--runs", type=_positive, default=1000, metavar="N", help="answers (default: %(default)s)")
-    bench.set_defaults(run=_bench)
+    bench.set_defaults(run=_with_model(_bench))
+    demo = commands.add_parser("demo", help="serve a page, to this machine alone, that runs the model in the browser")
+    demo.add_argument(
+        "--port", type=_port, default=DEMO_PORT, metavar="N", help="0: any that is free (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--runtime",
+        type=Path,
+        metavar="DIR",
+        help="a node_modules folder with @litertjs/core (default: the pinned version, fetched once from npm)",
+    )
+    demo.add_argument(
+        "--open",
+        action=argparse.BooleanOptionalAction,
+        help="open the page in a browser (default: where there is a screen)",
+    )
+    demo.set_defaults(run=_demo)
     for command in (recommend, bench):
         command.add_argument("--json", action="store_true", help="print JSON")
+    for command in (recommend, bench, demo):
         command.add_argument(
             "--model",
             type=Path,
@@ -84,6 +116,17 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 0 to 65535")
+    return int(text)
+
+
+def _has_screen() -> bool:
+    """Whether a browser can show; in a bare Linux terminal one that draws text would take the terminal over."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[str]:
@@ -119,6 +162,20 @@ def _bench(recommender: Recommender, options: argparse.Namespace) -> list[str]:
         f"latency  {'  '.join(f'{name} {value:,.1f} µs' for name, value in percentiles.items())}",
         f"         one thread, {options.runs:,} random histories of {recommender.history_length} items",
     ]
+
+
+def _demo(options: argparse.Namespace) -> list[str]:
+    artifact = open_artifact(options.model)
+    print(f"model    {artifact.folder / MODEL}", flush=True)  # Before the runtime, which may have to be fetched.
+    runtime = find_runtime(options.runtime)
+    print(f"runtime  {runtime}", flush=True)
+    with DemoServer(make_site(artifact, runtime), options.port) as server:
+        print(f"demo     {server.url}  (Ctrl-C stops it)", flush=True)
+        if _has_screen() if options.open is None else options.open:
+            webbrowser.open(server.url)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    return ["", "stopped"]
 
 
 if __name__ == "__main__":

@@ -2,4 +2,4 @@
 
 
 class ArtifactError(Exception):
-    """A pushed model or a request cannot be used; the message is one line that says what is wrong and where."""
+    """A pushed model, what runs it, or a request cannot be used; the message is one line: what is wrong, and where."""

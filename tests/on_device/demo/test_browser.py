@@ -1,0 +1,366 @@
+"""The demo in a real Chromium, beside the Python client.
+
+Screenshots go to the folder that TEST_ARTIFACTS names, else to output/test-artifacts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from on_device.demo.runtime import find_runtime, packages, runtime_files
+from on_device.demo.server import DemoServer
+from on_device.errors import ArtifactError
+from on_device.recommender import Recommender
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"viewport": {"width": 1280, "height": 860}}
+PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+PICKS, ANSWERS, OPTIONS = "#picks .chip", "#answers button", "#found [role=option]"
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    try:
+        return find_runtime()
+    except ArtifactError as error:
+        pytest.skip(f"no LiteRT.js: {error}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """Errors of the page, and addresses elsewhere that it asked for."""
+    return []
+
+
+@pytest.fixture
+def visit(
+    browser: Browser, runtime: Path, serve: Callable[..., DemoServer], complaints: list[str]
+) -> Iterator[Callable[..., Page]]:
+    """Opens the demo of a version; at the end there may be no complaints."""
+    contexts = []
+
+    def open_page(
+        folder: Path, prepare: str = "", ready: bool = True, runtime: Path = runtime, **options: object
+    ) -> Page:
+        server = serve(folder, runtime)
+        context = browser.new_context(**{**DESKTOP, "reduced_motion": "reduce", **options})
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("request", lambda sent: None if sent.url.startswith(server.url) else complaints.append(sent.url))
+        page.add_init_script(prepare)
+        page.goto(server.url)
+        if ready:
+            page.wait_for_selector("#demo[aria-busy=false]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _keep(page: Page, name: str) -> None:
+    """A screenshot for whoever looks at a run."""
+    root = Path(__file__).parents[3]
+    folder = root / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"demo-{name}.png")
+
+
+def _titles(page: Page, entries: str) -> list[str]:
+    """Titles as the catalogue has them."""
+    titles = page.locator(entries).locator(":scope .title, :scope .grip")
+    return [one.get_attribute("title") for one in titles.all()]
+
+
+def _pick(page: Page, title: str) -> None:
+    """Search and press Enter."""
+    page.fill("#search", title)
+    page.press("#search", "Enter")
+
+
+def _expect_picks(page: Page, *titles: str) -> None:
+    expect(page.locator(f"{PICKS} .grip")).to_have_text(list(titles))
+
+
+def _expect_same(page: Page, client: Recommender, picks: int) -> None:
+    """The page lists what the client recommends for the picks that it shows."""
+    expect(page.locator(PICKS)).to_have_count(picks)
+    history = _titles(page, PICKS)
+    assert len(history) == picks
+    expected = client.recommend(history, 10)
+    assert _titles(page, ANSWERS) == [one.title for one in expected]
+    shown = [float(score) for score in page.locator(f"{ANSWERS} .score").all_inner_texts()]
+    assert shown == pytest.approx([one.score for one in expected], abs=0.006)
+
+
+@pytest.mark.parametrize("model", ["films", "rated_films"])
+def test_recommends_as_the_python_client_does(
+    model: str, visit: Callable[..., Page], request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(model)
+    client, page = Recommender.load(folder), visit(folder)
+    _expect_same(page, client, 0)
+    expect(page.locator("#answers-heading")).to_have_text("Popular with everybody")
+    for picks, title in enumerate(("Amelie", "matrix", "toy 2"), start=1):
+        _pick(page, title)
+        _expect_same(page, client, picks)
+    expect(page.locator("#answers-heading")).to_have_text("Recommended for you")
+    _expect_picks(page, "Amélie", "The Matrix", "Toy Story 2")
+    _keep(page, f"desktop-{model}")
+    # Until the history is longer than what the model looks at, by four.
+    for picks in range(4, client.history_length + 5):
+        page.locator(ANSWERS).nth(picks % 10).click()
+        _expect_same(page, client, picks)
+    expect(page.locator("#picks-note")).to_have_text("The model looks at the last 5 of 9.")
+    page.click("#clear")
+    _expect_same(page, client, 0)
+
+
+def test_search(films: Path, visit: Callable[..., Page]) -> None:
+    page = visit(films)
+    expect(page.locator(OPTIONS)).to_have_count(40)
+    page.fill("#search", "story toy")
+    assert _titles(page, OPTIONS) == ["Toy Story (1995)", "Toy Story 2 (1999)"]
+    page.fill("#search", "LEON prof")
+    assert _titles(page, OPTIONS) == ["Léon: The Professional (1994)"]
+    page.fill("#search", "schindlers")
+    expect(page.locator(f"{OPTIONS} .title")).to_have_text(["Schindler's List"])
+    page.fill("#search", "bold")
+    expect(page.locator(f"{OPTIONS} .title")).to_have_text(["<b>Bold</b> & Co."])
+    page.fill("#search", "atrix")
+    expect(page.locator("#found-note")).to_have_text("No title has these words")
+    page.press("#search", "Enter")
+    page.press("#search", "Escape")
+    expect(page.locator("#search")).to_have_value("")
+    expect(page.locator(OPTIONS)).to_have_count(40)
+    _expect_picks(page)
+
+
+def test_keyboard_alone(films: Path, visit: Callable[..., Page]) -> None:
+    client, page = Recommender.load(films), visit(films)
+    press = page.keyboard.press
+    press("Tab")
+    expect(page.locator("#search")).to_be_focused()
+    press("ArrowDown")
+    press("ArrowDown")
+    expect(page.locator("#search")).to_have_attribute("aria-activedescendant", "option-3")
+    press("Enter")
+    expect(page.locator("#announcement")).to_contain_text("Added The Matrix. First of the list:")
+    page.keyboard.type("toy")
+    press("ArrowDown")
+    press("ArrowDown")
+    press("Enter")
+    page.keyboard.type("nik")
+    press("Enter")
+    _expect_picks(page, "The Matrix", "Toy Story 2", "Nikita")
+    page.get_by_role("button", name="Move The Matrix later").focus()
+    press("Enter")
+    _expect_picks(page, "Toy Story 2", "The Matrix", "Nikita")
+    expect(page.get_by_role("button", name="Move The Matrix later")).to_be_focused()
+    press("ArrowRight")
+    press("ArrowRight")
+    _expect_picks(page, "Toy Story 2", "Nikita", "The Matrix")
+    press("ArrowLeft")
+    _expect_picks(page, "Toy Story 2", "The Matrix", "Nikita")
+    _expect_same(page, client, 3)
+    press("Delete")
+    _expect_picks(page, "Toy Story 2", "Nikita")
+    expect(page.locator("#announcement")).to_contain_text("Removed The Matrix")
+    expect(page.locator(PICKS).nth(1).locator(":focus")).to_have_count(1)
+    page.locator(ANSWERS).nth(2).focus()
+    press("Enter")
+    expect(page.locator(PICKS)).to_have_count(3)
+    expect(page.locator(ANSWERS).nth(2)).to_be_focused()
+    _expect_same(page, client, 3)
+    page.get_by_role("button", name="Clear").focus()
+    press("Enter")
+    expect(page.locator("#picks-heading")).to_be_focused()
+    _expect_same(page, client, 0)
+
+
+def test_pointer(films: Path, visit: Callable[..., Page]) -> None:
+    client, page = Recommender.load(films), visit(films)
+    for title in ("Toy Story", "The Matrix", "Nikita"):
+        page.locator(OPTIONS).filter(has=page.get_by_text(title, exact=True)).click()
+    _expect_picks(page, "Toy Story", "The Matrix", "Nikita")
+    page.locator(f"{PICKS} .grip").nth(2).hover()
+    page.mouse.down()
+    page.locator(f"{PICKS} .grip").nth(0).hover()
+    _expect_picks(page, "Nikita", "Toy Story", "The Matrix")  # Before it is let go.
+    page.mouse.up()
+    page.locator(f"{PICKS} .grip").nth(2).hover()  # Holds nothing any more.
+    _expect_picks(page, "Nikita", "Toy Story", "The Matrix")
+    _expect_same(page, client, 3)
+    page.get_by_role("button", name="Remove Toy Story").click()
+    chosen = page.locator(f"{OPTIONS}[aria-selected=true]")
+    expect(chosen).to_have_count(2)
+    chosen.filter(has_text="Nikita").click()
+    _expect_picks(page, "The Matrix")
+    _expect_same(page, client, 1)
+
+
+def test_moves_are_drawn_and_answers_stay_right(films: Path, visit: Callable[..., Page]) -> None:
+    client, page = Recommender.load(films), visit(films, reduced_motion="no-preference")
+    for picks in range(1, 4):
+        page.locator(ANSWERS).nth(3).click()
+        _expect_same(page, client, picks)
+    assert page.evaluate("document.getAnimations().length") > 0
+
+
+def test_tells_what_runs(films: Path, visit: Callable[..., Page]) -> None:
+    page = visit(films)
+    for title in ("heat", "nikita"):
+        _pick(page, title)
+    expect(page.locator("#count")).to_have_text("3")
+    expect(page.locator("#model")).to_have_text(re.compile(r"^films · 3 · float32 · 0\.0\d MB$"))
+    expect(page.locator("#sha256")).to_have_text(re.compile(r"^[0-9a-f]{8}… verified$"))
+    for place in ("last", "median"):
+        assert 0 <= float(page.inner_text(f"#{place}")) < 1000
+    page.click("#measure")
+    expect(page.locator("#measured")).to_have_text(re.compile(r"^median \d+\.\d\d ms, 90% within \d+\.\d\d ms$"))
+    # The clock is that of an isolated page.
+    assert page.evaluate("crossOriginIsolated")
+
+
+def test_nothing_leaves_the_page(films: Path, visit: Callable[..., Page], complaints: list[str]) -> None:
+    client, page = Recommender.load(films), visit(films)
+    page.context.set_offline(True)
+    _pick(page, "heat")
+    page.locator(ANSWERS).first.click()
+    _expect_same(page, client, 2)
+    expect(page.locator("#requests")).to_have_text("0")
+    page.context.set_offline(False)
+    # The counter does count, and the browser refuses what would go elsewhere.
+    page.evaluate("fetch('favicon.svg').then((response) => response.text())")
+    expect(page.locator("#requests")).to_have_text("1")
+    assert page.evaluate(
+        """async () => {
+            const refused = new Promise((told) => {
+                addEventListener('securitypolicyviolation', (event) => told(event.violatedDirective), { once: true });
+            });
+            navigator.sendBeacon('http://localhost:9/');
+            return refused;
+        }"""
+    ).startswith("connect-src")
+    assert len(complaints) == 1 and "Content Security Policy" in complaints.pop()
+    assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def test_finger(films: Path, visit: Callable[..., Page]) -> None:
+    page = visit(films, **PHONE)
+    for place in (0, 1):
+        page.locator(OPTIONS).nth(place).tap()
+    _expect_picks(page, "Toy Story", "The Matrix")
+    page.evaluate("document.getElementById('picks').scrollTo(0, 0)")
+    finger = page.context.new_cdp_session(page)
+
+    def drag(grasped: str) -> None:
+        start = page.locator(PICKS).nth(0).locator(grasped).bounding_box()
+        end = page.locator(PICKS).nth(1).bounding_box()
+        y = start["y"] + start["height"] / 2
+        across = (start["x"] + start["width"] / 2, end["x"] + 20, end["x"] + 30)
+        for kind, x in zip(("touchStart", "touchMove", "touchMove"), across, strict=True):
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    drag(".remove")  # Scrolls, if anything.
+    _expect_picks(page, "Toy Story", "The Matrix")
+    drag(".handle")
+    _expect_picks(page, "The Matrix", "Toy Story")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
+    client, page = Recommender.load(films), visit(films, color_scheme=scheme, **PHONE)
+    for place in (0, 2):
+        page.locator(OPTIONS).nth(place).tap()
+    page.locator(ANSWERS).nth(1).tap()
+    _expect_same(page, client, 3)
+    _keep(page, f"phone-{scheme}")
+    page.fill("#search", "toy")
+    page.locator(OPTIONS).nth(1).tap()
+    _expect_same(page, client, 4)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground))) < 384) == (scheme == "dark")
+
+
+def test_desktop_in_the_dark(films: Path, visit: Callable[..., Page]) -> None:
+    page = visit(films, color_scheme="dark")
+    _pick(page, "heat")
+    expect(page.locator(PICKS)).to_have_count(1)
+    _keep(page, "desktop-dark")
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("model.tflite", "model.tflite is not the file that was pushed."),
+        ("items.json", "items.json is not the file that was pushed."),
+    ],
+)
+def test_damaged_file(broken: str, told: str, films: Path, tmp_path: Path, visit: Callable[..., Page]) -> None:
+    copy = Path(shutil.copytree(films, tmp_path / "films"))
+    page = visit(copy)
+    with (copy / broken).open("ab") as file:
+        file.write(b" ")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text(told)
+    expect(page.locator("#demo")).to_be_hidden()
+    _keep(page, f"damaged-{broken}")
+
+
+def test_missing_file(films: Path, tmp_path: Path, visit: Callable[..., Page], complaints: list[str]) -> None:
+    copy = Path(shutil.copytree(films, tmp_path / "films"))
+    page = visit(copy)
+    (copy / "items.json").unlink()
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("items.json is not there (404)")
+    assert len(complaints) == 1 and "404" in complaints.pop()
+
+
+def test_no_webassembly(films: Path, visit: Callable[..., Page]) -> None:
+    page = visit(films, "delete globalThis.WebAssembly", ready=False)
+    expect(page.get_by_role("alert")).to_contain_text("This browser has no WebAssembly")
+
+
+def test_runtime_that_does_not_load(films: Path, tmp_path: Path, visit: Callable[..., Page]) -> None:
+    for file in runtime_files(packages()):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    page = visit(films, ready=False, runtime=tmp_path)
+    expect(page.get_by_role("alert")).to_contain_text("The model could not be started: ")

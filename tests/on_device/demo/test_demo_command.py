@@ -1,0 +1,66 @@
+"""`python -m on_device demo`."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import on_device
+from on_device.__main__ import main
+from on_device.demo.runtime import packages, runtime_files
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    for file in runtime_files(packages()):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    return tmp_path
+
+
+def test_serves_until_it_is_interrupted(films: Path, runtime: Path) -> None:
+    command = [sys.executable, "-m", "on_device", "demo", "--model", films, "--runtime", runtime, "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--no-open"],
+        cwd=Path(on_device.__file__).parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[:2] == [f"model    {films / 'model.tflite'}\n", f"runtime  {runtime}\n"]
+        found = re.fullmatch(r"demo     http://127\.0\.0\.1:(\d+)/  \(Ctrl-C stops it\)\n", lines[2])
+        assert found is not None
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
+        connection.request("GET", "/")
+        assert b"On-device recommender" in connection.getresponse().read()
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        assert (process.stdout.read(), process.stderr.read()) == ("\nstopped\n", "")
+
+
+def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--model", str(tmp_path / "none"), "--no-open"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: no such folder")
+
+
+def test_no_runtime(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--model", str(films), "--runtime", str(tmp_path), "--no-open"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {tmp_path}/@litertjs/core/dist/index.js: missing; `npm install")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "many"])
+def test_no_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--port", port])
+    assert "usage: python -m on_device demo" in capsys.readouterr().err

@@ -1,0 +1,205 @@
+"""How LiteRT.js comes from a registry; a small one here plays npm's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import socket
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from on_device.demo.runtime import Package, find_runtime, packages, runtime_files
+from on_device.errors import ArtifactError
+
+FILES = {"package/dist/index.js": b"export {}", "package/README.md": b"not needed"}
+
+
+def _archive(files: dict[str, bytes | str]) -> bytes:
+    """A package's archive; text is where a symbolic link leads."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                tar.addfile(member)
+            else:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _package(archive: bytes) -> Package:
+    integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    return Package("@films/core", "1.2.3", integrity, ("dist/index.js",))
+
+
+class Registry:
+    """Answers each path with what is in `archives`, and remembers who asked for what."""
+
+    def __init__(self) -> None:
+        archives: dict[str, bytes] = {}
+        asked: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                found = archives.get(self.path)
+                self.send_response(200 if found is not None else 404)
+                self.send_header("Content-Length", str(len(found or b"")))
+                self.end_headers()
+                self.wfile.write(found or b"")
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.archives, self.asked = archives, asked
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    thread = threading.Thread(target=registry.server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield registry
+    registry.server.shutdown()
+    registry.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def environment(registry: Registry, tmp_path: Path) -> dict[str, str]:
+    return {"npm_config_registry": f"{registry.url}/", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def _offer(registry: Registry, archive: bytes) -> Package:
+    registry.archives["/@films/core/-/core-1.2.3.tgz"] = archive
+    return _package(archive)
+
+
+def test_fetched_once(registry: Registry, environment: dict[str, str], tmp_path: Path) -> None:
+    package = _offer(registry, _archive(FILES))
+    folder = find_runtime(None, (package,), environment)
+    assert folder.parent == tmp_path / "cache" / "on-device-recommender"
+    assert [path.read_bytes() for path in folder.rglob("*") if path.is_file()] == [b"export {}"]
+    assert (folder / "@films/core/dist/index.js").is_file()
+    assert find_runtime(None, (package,), environment) == folder
+    assert registry.asked == ["/@films/core/-/core-1.2.3.tgz"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_broken_cache_is_filled_again(registry: Registry, environment: dict[str, str]) -> None:
+    package = _offer(registry, _archive(FILES))
+    file = find_runtime(None, (package,), environment) / "@films/core/dist/index.js"
+    file.unlink()
+    find_runtime(None, (package,), environment)
+    assert file.is_file()
+
+
+def test_another_version_has_another_folder(registry: Registry, environment: dict[str, str]) -> None:
+    package = _offer(registry, _archive(FILES))
+    registry.archives["/@films/core/-/core-1.2.4.tgz"] = _archive(FILES)
+    later = replace(package, version="1.2.4")
+    assert find_runtime(None, (package,), environment) != find_runtime(None, (later,), environment)
+
+
+@pytest.mark.parametrize("sent", [b"", b"something else", _archive(FILES)[:-9], _archive({**FILES, "package/x": b""})])
+def test_another_archive(registry: Registry, environment: dict[str, str], tmp_path: Path, sent: bytes) -> None:
+    _offer(registry, sent)
+    with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: not the archive that is pinned, .* try again"):
+        find_runtime(None, (_package(_archive(FILES)),), environment)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"package/../../../escaped": b"x", **FILES},
+        {"/tmp/escaped": b"x", **FILES},
+        {"package/dist": "/tmp", **FILES},
+    ],
+)
+def test_names_that_climb_out_are_never_written(
+    registry: Registry, environment: dict[str, str], tmp_path: Path, evil: dict[str, bytes | str]
+) -> None:
+    folder = find_runtime(None, (_offer(registry, _archive(evil)),), environment)
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] == [
+        "@films/core/dist/index.js"
+    ]
+    assert not [path for path in tmp_path.rglob("escaped")]
+    assert not Path("/tmp/escaped").exists()
+
+
+@pytest.mark.parametrize("files", [{"package/README.md": b""}, {"package/dist/index.js": "../../../etc/passwd"}])
+def test_archive_without_the_file(
+    registry: Registry, environment: dict[str, str], files: dict[str, bytes | str]
+) -> None:
+    with pytest.raises(ArtifactError, match=r"tgz: has no file 'package/dist/index.js'"):
+        find_runtime(None, (_offer(registry, _archive(files)),), environment)
+
+
+def test_not_an_archive(registry: Registry, environment: dict[str, str]) -> None:
+    with pytest.raises(ArtifactError, match=r"tgz: not a package's archive"):
+        find_runtime(None, (_offer(registry, b"no archive"),), environment)
+
+
+def test_registry_without_the_package(registry: Registry, environment: dict[str, str]) -> None:
+    with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: cannot be fetched \(Not Found\); connect"):
+        find_runtime(None, (_package(b""),), environment)
+
+
+def test_registry_that_cannot_be_reached(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # Bound, but it does not listen.
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        environment = {"NPM_CONFIG_REGISTRY": url, "XDG_CACHE_HOME": str(tmp_path)}
+        with pytest.raises(ArtifactError) as caught:
+            find_runtime(None, None, environment)
+    message = str(caught.value)
+    assert message.startswith(f"{url}/@litertjs/core/-/core-2.5.3.tgz: cannot be fetched (")
+    assert "npm install @litertjs/core@2.5.3" in message and "--runtime node_modules" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("address", ["file:///tmp", "registry.example", "ftp://registry.example"])
+def test_registry_that_is_none(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ArtifactError, match=f"npm_config_registry: '{re.escape(address)}' is not"):
+        find_runtime(None, None, {"npm_config_registry": address, "XDG_CACHE_HOME": str(tmp_path)})
+
+
+def test_cache_that_cannot_be_written(registry: Registry, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file, not a folder")
+    with pytest.raises(ArtifactError, match=r"cannot be written \(.*\); `npm install"):
+        find_runtime(None, (_offer(registry, _archive(FILES)),), environment)
+
+
+def test_copy_brought_along(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"@litertjs/core/dist/index.js: missing; `npm install @litertjs/core@"):
+        find_runtime(tmp_path)
+    for file in runtime_files(packages()):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert find_runtime(tmp_path, environment={}) == tmp_path
+
+
+def test_lock_file() -> None:
+    for package in packages():
+        kind, digest = package.integrity.split("-")
+        assert (kind, len(base64.b64decode(digest))) == ("sha512", 64)
+    assert packages()[0].url("https://r.example") == "https://r.example/@litertjs/core/-/core-2.5.3.tgz"
+    names = [file for package in packages() for file in package.files]
+    assert not [name for name in names if name.startswith("/") or ".." in name]
+    page = (Path(__file__).parents[3] / "on_device/demo/page/index.html").read_text(encoding="utf-8")
+    imports = json.loads(re.findall(r'type="importmap">(.*?)</script>', page, re.DOTALL)[0])["imports"]
+    assert {url.removeprefix("./runtime/") for url in imports.values()} <= set(runtime_files(packages()))
