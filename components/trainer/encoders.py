@@ -157,7 +157,8 @@ class Block(layers.Layer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, L, d] -> float32 [B, L, d]."""
         bias = _by_lag(self._bias, x.shape[1], self._look_back)
-        return self._after(x, self._attend(*self._split(x), bias), training)
+        query, key, value = self._split(x)
+        return self._after(x, self._attend(query, key, value, bias), training)
 
     def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """One position of each row alone: [B, L, d], int32 [B] -> float32 [B, d]."""

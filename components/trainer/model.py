@@ -23,7 +23,7 @@ NO_EDGES = np.zeros(0, np.float32)
 
 
 class Member(keras.layers.Layer):
-    """Item tables and an encoder: a whole recommender, or one of several whose scores are averaged.
+    """Item tables and an encoder: a whole recommender, or one of several.
 
     Args:
         settings: of the Trainer.
@@ -65,8 +65,9 @@ class Member(keras.layers.Layer):
 class Recommender(keras.Model):
     """Predicts a user's next item.
 
-    With several members (an ensemble: Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017), their context vectors and
-    tables lie side by side, so that the product of the two is the mean of their scores. `D` is members times d.
+    With several members, their context vectors and tables lie side by side, so that the product of the two is the sum
+    of their scores. Members that are trained as one make a group; the scores of groups are averaged (an ensemble:
+    Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017). `D` is members times d.
 
     Args:
         settings: of the Trainer.
@@ -144,12 +145,12 @@ class Recommender(keras.Model):
         length = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
         last = tf.maximum(length - 1, 0)
         contexts = [member.at(embedded, compact, last) for member, embedded in self._embedded(compact, tables)]
-        return tf.concat(contexts, axis=-1) / len(self.members), length
+        return tf.concat(contexts, axis=-1) / len(self.settings.group_sizes()), length
 
     def loss_of(
         self, activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, training: bool = True
     ) -> tf.Tensor:
-        """Loss in nats, a weighted mean over positions and the sum over members.
+        """Loss in nats, a weighted mean over positions and the sum over groups of members.
 
         Args:
             activities: each [B, L].
@@ -159,23 +160,23 @@ class Recommender(keras.Model):
         """
         tables = self.tables(training=training)
         contexts = self(activities, training=training, tables=tables)
-        count, dimension = len(self.members), self.settings.dimension
+        widths = [size * self.settings.dimension for size in self.settings.group_sizes()]
         seen = Seen(activities[ITEMS]) if self.settings.unseen_compete_alone else None
         if seen:
             weights *= tf.cast(~seen.has(targets), tf.float32)
         flat, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
         return tf.add_n(
             [
-                self._loss_of_member(tf.reshape(context, [-1, dimension]), table, flat, weights, seen)
+                self._loss_of_group(tf.reshape(context, [-1, table.shape[1]]), table, flat, weights, seen)
                 for context, table in zip(
-                    tf.split(contexts, count, axis=-1),
-                    tf.split(tables.labels[: self._trained], count, axis=-1),
+                    tf.split(contexts, widths, axis=-1),
+                    tf.split(tables.labels[: self._trained], widths, axis=-1),
                     strict=True,
                 )
             ]
         )
 
-    def _loss_of_member(
+    def _loss_of_group(
         self, contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, seen: Seen | None
     ) -> tf.Tensor:
         """See `losses.py` for shapes."""

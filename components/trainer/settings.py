@@ -13,13 +13,22 @@ LossName = Literal["full_softmax", "sampled_softmax", "in_batch_softmax", "gbce"
 
 
 class MemberSettings(Settings):
-    """A further model of an ensemble; what is None is as in the `TrainerSettings`, which describe the names."""
+    """A further model; what is None is as in the `TrainerSettings`, which describe the names.
 
+    Attributes:
+        joint: whether it and the model before it are trained as one, by one loss of the sum of their scores. Each then
+            learns what the other leaves over: a short look back what follows the last items, a long one a taste (as
+            the two terms of FPMC: Rendle, Freudenthaler and Schmidt-Thieme, WWW 2010). Otherwise it has a loss of its
+            own, and is one more of an ensemble.
+    """
+
+    joint: bool = False
     encoder: EncoderName | None = None
     blocks: int | None = Field(None, ge=1, le=12)
     heads: int | None = Field(None, ge=1, le=16)
     dropout: float | None = Field(None, ge=0, lt=1)
     look_back: int | None = Field(None, ge=1, le=1000)
+    transition: bool | None = None
 
 
 class TrainerSettings(Settings):
@@ -29,7 +38,8 @@ class TrainerSettings(Settings):
         encoder: what makes a context vector of a history.
         dimension: size of item embeddings and context vectors.
         look_back: how many activities `bow`, `cnn` and `transformer` look back; None is all N.
-        members: further models, trained beside the one described here; the scores of all are averaged.
+        members: further models, trained beside the one described here: their scores add up where they are `joint`, and
+            are averaged where not.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.
         dropout: share of activations dropped in training (Srivastava et al., JMLR 2014).
@@ -93,6 +103,16 @@ class TrainerSettings(Settings):
     seed: int = 1
 
     def of_members(self) -> list[TrainerSettings]:
-        """The settings of every member of the ensemble, this one first."""
-        changes = [member.model_dump(exclude_none=True) for member in self.members]
+        """The settings of every member, this one first."""
+        changes = [member.model_dump(exclude_none=True, exclude={"joint"}) for member in self.members]
         return [self.model_copy(update=change) for change in [{}, *changes]]
+
+    def group_sizes(self) -> list[int]:
+        """How many members are trained as one, for each such group."""
+        sizes = [1]
+        for member in self.members:
+            if member.joint:
+                sizes[-1] += 1
+            else:
+                sizes.append(1)
+        return sizes

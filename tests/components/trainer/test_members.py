@@ -42,7 +42,7 @@ def test_members_begin_with_weights_of_their_own():
     assert (one[2:] != other[2:]).all()
 
 
-def test_a_score_is_the_mean_of_the_members(model, activities_of):
+def test_a_score_is_the_mean_of_members_with_losses_of_their_own(model, activities_of):
     histories = activities_of([[2, 5, 3], [4, 0, 0]], [[1, 4, 5], [2, 0, 0]]).tensors()
     tables = model.tables()
     contexts, length = model.read_out(histories, tables)
@@ -67,3 +67,28 @@ def test_each_member_has_the_loss_that_it_would_have_alone(model, activities_of)
         expected += float(losses.full_softmax(contexts, of_member.labels, targets.ravel(), weights.ravel()))
     found = float(model.loss_of(inputs, tf.constant(targets), tf.constant(weights)))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_joint_members_have_one_loss_and_their_scores_add_up(activities_of):
+    members = [{"encoder": "cnn", "joint": True}, {"encoder": "bow"}]
+    settings = TrainerSettings(
+        **{"encoder": "bow", "dimension": 4, "dropout": 0.0, "unseen_compete_alone": False}, members=members
+    )
+    assert settings.group_sizes() == [2, 1]
+    model = Recommender(settings, 3, COUNTS)
+    random = np.random.default_rng(2)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    activities = activities_of([[2, 3, 4], [3, 2, 6]])
+    targets, weights = np.array([[3, 4, 2], [2, 6, 3]], np.int32), np.ones((2, 3), np.float32)
+    tables = model.tables()
+    contexts, labels = np.asarray(model(activities.tensors())).reshape(-1, 12), tables.labels
+    expected = sum(
+        float(losses.full_softmax(contexts[:, part], labels[:, part], targets.ravel(), weights.ravel()))
+        for part in (slice(0, 8), slice(8, 12))
+    )
+    found = float(model.loss_of(activities.tensors(), tf.constant(targets), tf.constant(weights)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    read, _ = model.read_out(activities.tensors(), tables)
+    of_groups = contexts.reshape(2, 3, 12)[:, -1]
+    mean = (of_groups[:, :8] @ labels.numpy()[:, :8].T + of_groups[:, 8:] @ labels.numpy()[:, 8:].T) / 2
+    np.testing.assert_allclose(read @ labels.numpy().T, mean, rtol=1e-4, atol=1e-4)
