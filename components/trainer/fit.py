@@ -80,10 +80,7 @@ def fit(
         StepError: the loss is no longer finite.
     """
     settings = model.settings
-    average = settings.weight_average
-    optimizer = keras.optimizers.Adam(
-        settings.learning_rate, beta_2=ADAM_BETA_2, use_ema=average > 0, ema_momentum=average or 0.99
-    )
+    optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=ADAM_BETA_2)
     optimizer.build(model.trainable_variables)
     train_step = model.make_train_step(optimizer)
     batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings))
@@ -118,12 +115,8 @@ def fit(
                 f"training diverged in epoch {epoch}: the loss is {loss}; lower trainer.learning_rate from "
                 f"{settings.learning_rate:g}"
             )
-        last_weights = [variable.numpy() for variable in model.trainable_variables]
-        optimizer.finalize_variable_values(model.trainable_variables)  # The moving averages, if there are any.
         metrics = measure(model, holdout)
         run.add(Epoch(epoch, loss, metrics.recall_at_10, metrics.ndcg_at_10, round(time.monotonic() - started, 1)))
-        for variable, value in zip(model.trainable_variables, last_weights, strict=True):
-            variable.assign(value)
         progress.info(
             "epoch %d/%d  loss %.3f  eval Recall@10 %.4f  %.0f s",
             *(epoch, settings.max_epochs, loss, metrics.recall_at_10, run.seconds),

@@ -31,6 +31,9 @@ class MemberSettings(Settings):
     transition: bool | None = None
 
 
+SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True)
+
+
 class TrainerSettings(Settings):
     """The model and how it is fitted.
 
@@ -39,7 +42,7 @@ class TrainerSettings(Settings):
         dimension: size of item embeddings and context vectors.
         look_back: how many activities `bow`, `cnn` and `transformer` look back; None is all N.
         members: further models, trained beside the one described here: their scores add up where they are `joint`, and
-            are averaged where not.
+            are averaged where not. By default a convolution over the last three activities, jointly.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.
         dropout: share of activations dropped in training (Srivastava et al., JMLR 2014).
@@ -64,8 +67,6 @@ class TrainerSettings(Settings):
         batch_positions: supervised positions a step; a batch holds as many windows as fit.
         window: longest piece of a timeline that is trained on at once.
         learning_rate: peak of the schedule.
-        weight_average: the model that is kept is an exponential moving average of the weights with this decay a step
-            (Polyak and Juditsky, SIAM J. Control Optim. 1992); 0 keeps the last weights.
         max_epochs: most passes over the train split.
         max_minutes: most minutes of fitting; the learning rate decays to end by then.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
@@ -76,7 +77,7 @@ class TrainerSettings(Settings):
     encoder: EncoderName = "transformer"
     dimension: int = Field(64, ge=4, le=1024)
     look_back: int | None = Field(None, ge=1, le=1000)
-    members: tuple[MemberSettings, ...] = Field((), max_length=15)
+    members: tuple[MemberSettings, ...] = Field((SHORT_TERM,), max_length=15)
     blocks: int = Field(2, ge=1, le=12)
     heads: int = Field(2, ge=1, le=16)
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -95,7 +96,6 @@ class TrainerSettings(Settings):
     batch_positions: int = Field(3200, ge=1)
     window: int = Field(200, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
-    weight_average: float = Field(0.0, ge=0, lt=1)
     max_epochs: int = Field(12, ge=1)
     max_minutes: float = Field(6.0, gt=0)
     patience: int = Field(5, ge=1)

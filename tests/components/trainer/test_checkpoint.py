@@ -27,7 +27,7 @@ STATE = State(
 # Everything that has a state: dropout of both kinds, drawn negatives, moving averages.
 RANDOM = TrainerSettings(
     **{"encoder": "bow", "dimension": 8, "blocks": 1, "dropout": 0.3, "item_dropout": 0.2, "negatives": 4},
-    **{"loss": "sampled_softmax", "negative_power": 0.5, "weight_average": 0.8, "activity_features": ["rating"]},
+    **{"loss": "sampled_softmax", "negative_power": 0.5, "activity_features": ["rating"]},
     **{"batch_positions": 32, "window": 4, "max_epochs": 5, "max_minutes": 1e6, "patience": 3, "learning_rate": 0.02},
 )
 RECALLS = [0.1, 0.4, 0.3, 0.2, 0.15]

@@ -62,34 +62,13 @@ def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -
 
 
 @pytest.mark.usefixtures("without_xla")
-@pytest.mark.parametrize("weight_average", [0.0, 0.5])
-def test_stops_after_patience_and_keeps_the_best_weights(data, weight_average):
-    settings = SETTINGS.model_copy(update={"weight_average": weight_average})
-    model, fitted, seen = recorded(settings, data, [0.1, 0.3, 0.2, 0.25, 0.9])
+def test_stops_after_patience_and_keeps_the_best_weights(data):
+    model, fitted, seen = recorded(SETTINGS, data, [0.1, 0.3, 0.2, 0.25, 0.9])
     assert [epoch.recall_at_10 for epoch in fitted.history] == [0.1, 0.3, 0.2, 0.25]
     assert fitted.best_epoch == 2
     for kept, best, last in zip(model.get_weights(), seen[1], seen[3], strict=True):
         np.testing.assert_array_equal(kept, best)
         assert kept.size < 4 or (kept != last).any()
-
-
-@pytest.mark.usefixtures("without_xla")
-def test_weight_averaging_changes_what_is_measured_and_kept_but_not_the_path(data):
-    # An epoch of this data is one step, so that the plain fit shows the weights after every step.
-    one_step = SETTINGS.model_copy(update={"batch_positions": 1000, "learning_rate": 0.05})
-    averaging = one_step.model_copy(update={"weight_average": 0.75})
-    _, plain, path = recorded(one_step, data, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    model, averaged, measured = recorded(averaging, data, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    assert [epoch.loss for epoch in plain.history] == [epoch.loss for epoch in averaged.history]
-    average = path[0]
-    for weights, found in zip(path, measured, strict=True):
-        if weights is not path[0]:
-            average = [0.75 * old + 0.25 * new for old, new in zip(average, weights, strict=True)]
-        for one, other in zip(average, found, strict=True):
-            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-7)
-    for kept, last in zip(model.get_weights(), measured[-1], strict=True):
-        np.testing.assert_array_equal(kept, last)
-    assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(path[-1], measured[-1], strict=True))
 
 
 def test_ranks_agree_with_a_brute_force(data):
