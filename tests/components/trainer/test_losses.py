@@ -186,7 +186,7 @@ def make(loss: str, counts: np.ndarray, **settings: object) -> Recommender:
     genres = np.zeros((len(counts), 3), np.float32)
     genres[2:, 0] = 1
     genres[-2:] = [0, 1, 0]
-    settings = TrainerSettings(encoder="bow", dimension=4, loss=loss, negatives=4, dropout=0.0, **settings)
+    settings = TrainerSettings(encoder="bow", dimension=4, members=(), loss=loss, negatives=4, dropout=0.0, **settings)
     return Recommender(settings, 3, counts, {"genres": genres})
 
 

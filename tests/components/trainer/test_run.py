@@ -20,7 +20,15 @@ from components.trainer.settings import TrainerSettings
 
 TOKENS = ["genres=Drama", "genres=War", "year=1994"]  # tokens 2, 3 and 4
 SETTINGS = TrainerSettings(
-    encoder="bow", dimension=4, window=4, batch_positions=64, max_epochs=2, patience=2, top_k=3, max_minutes=60
+    encoder="bow",
+    members=(),
+    dimension=4,
+    window=4,
+    batch_positions=64,
+    max_epochs=2,
+    patience=2,
+    top_k=3,
+    max_minutes=60,
 )
 
 

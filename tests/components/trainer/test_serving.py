@@ -201,7 +201,7 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     counts = np.concatenate([COUNTS[:-4], np.zeros(4, np.int64)])
     genres = np.zeros((SIZE, 2), np.float32)
     genres[2:, 0], genres[-4:] = 1, [0, 1]
-    settings = TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K)
+    settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=TOP_K)
     model = Recommender(settings, HISTORY, counts, {"genres": genres})
     serving = ServingModel(model, counts, FakeTransformOutput())
     popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32))["ids"].numpy()[0]
