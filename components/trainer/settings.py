@@ -57,8 +57,8 @@ class TrainerSettings(Settings):
             confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
         loss: `full_softmax` over the catalogue; `sampled_softmax` and `in_batch_softmax`, with a log-Q correction; or
             `gbce`, a calibrated binary loss. See `losses.py`.
-        unseen_compete_alone: whether only items that the user has not had yet compete with a target in training, as
-            they do in serving.
+        unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
+            training, as they do in serving; a target that came before in it then does not count.
         label_smoothing: share of a target's probability that is spread over all items; `full_softmax` alone.
         negatives: sampled negatives a step, shared by its batch; `sampled_softmax` and `gbce`.
         negative_power: negatives are drawn in proportion to an item's train events to this power, 0 is uniform;
