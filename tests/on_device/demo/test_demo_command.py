@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def runtime(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def heed_interrupts() -> None:
+    """Where the tests run in the background, a shell made all that they start ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_serves_until_it_is_interrupted(films: Path, runtime: Path) -> None:
     command = [sys.executable, "-m", "on_device", "demo", "--model", films, "--runtime", runtime, "--port", "0"]
     with subprocess.Popen(
@@ -33,8 +39,11 @@ def test_serves_until_it_is_interrupted(films: Path, runtime: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
+        stopped_at_last = threading.Timer(60, process.kill)
+        stopped_at_last.start()
         lines = [process.stdout.readline() for _ in range(3)]
         assert lines[:2] == [f"model    {films / 'model.tflite'}\n", f"runtime  {runtime}\n"]
         found = re.fullmatch(r"demo     http://127\.0\.0\.1:(\d+)/  \(Ctrl-C stops it\)\n", lines[2])
@@ -45,6 +54,7 @@ def test_serves_until_it_is_interrupted(films: Path, runtime: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("\nstopped\n", "")
+        stopped_at_last.cancel()
 
 
 def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
