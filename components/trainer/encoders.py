@@ -31,7 +31,13 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
 
 
 class Encoder(layers.Layer):
-    """A layer, float32 [B, L, d] -> float32 [B, L, d], called with `training`."""
+    """A layer, float32 [B, L, d] -> float32 [B, L, d], called with `training`.
+
+    Attributes:
+        look_back: how many items at most a context vector depends on, its own included; None has no bound.
+    """
+
+    look_back: int | None = None
 
     def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """The context vector after one position of each row alone: [B, L, d], int32 [B] -> float32 [B, d]."""
@@ -43,7 +49,7 @@ class BagOfWords(Encoder):
 
     def __init__(self, settings: TrainerSettings, history_length: int):
         super().__init__()
-        self._history_length = history_length
+        self.look_back = self._history_length = history_length
         self._feed_forward = FeedForward(settings.dimension, settings.dropout)
         self._norm = layers.LayerNormalization(epsilon=1e-6)
 
@@ -55,9 +61,19 @@ class BagOfWords(Encoder):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
-        weights = tf.nn.softmax(_by_lag(self._recency, tf.shape(x)[1], self._history_length), axis=-1)
+        weights = self._weights(tf.shape(x)[1])
         average = self._norm(tf.einsum("ij,bjd->bid", weights, x))
         return average + self._feed_forward(average, training=training)
+
+    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """See the base class."""
+        weights = tf.gather(self._weights(tf.shape(x)[1]), positions)
+        average = self._norm(tf.einsum("bj,bjd->bd", weights, x))
+        return average + self._feed_forward(average)
+
+    def _weights(self, length: tf.Tensor) -> tf.Tensor:
+        """How much of each item is in the average after each: [L, L]."""
+        return tf.nn.softmax(_by_lag(self._recency, length, self._history_length), axis=-1)
 
 
 class Convolutional(Encoder):
@@ -67,6 +83,7 @@ class Convolutional(Encoder):
 
     def __init__(self, settings: TrainerSettings, history_length: int):
         super().__init__()
+        self.look_back = history_length
         blocks = min(settings.blocks, max((history_length - 1) // (self.KERNEL - 1), 1))
         self._pool = max(history_length - blocks * (self.KERNEL - 1), 1)
         self._kernel = min(self.KERNEL, history_length)
@@ -77,12 +94,20 @@ class Convolutional(Encoder):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
+        return self._norm(self._project(self._convolved(x, training)))
+
+    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """See the base class."""
+        return self._norm(self._project(tf.gather(self._convolved(x), positions, batch_dims=1)))
+
+    def _convolved(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The maximum, the last convolution and the item itself, [B, L, d] -> [B, L, 5 d]."""
         y = x
         for convolution in self._convolutions:
             # A convolution as one product of matrices: XLA's own on a CPU takes several times as long.
             neighbours = tf.concat([_shifted(y, step) for step in range(self._kernel)], axis=-1)
             y = self._dropout(convolution(neighbours), training=training)
-        return self._norm(self._project(tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)))
+        return tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)
 
 
 class Recurrent(Encoder):
@@ -106,8 +131,9 @@ class Recurrent(Encoder):
 class Transformer(Encoder):
     """Pre-norm self-attention blocks with a learned bias by distance, which look back N items.
 
-    Where windows in training are longer than N, all blocks together look back N items, so that no position sees more
-    than the device will. Otherwise each block does.
+    Blocks after the first look back `settings.upper_look_back` items, so that of the blocks before them only so many
+    positions are evaluated on the device. Where windows in training are longer than N, all blocks together look back N
+    items, so that no position sees more than the device will. Otherwise the first does.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
     bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in
@@ -116,9 +142,15 @@ class Transformer(Encoder):
 
     def __init__(self, settings: TrainerSettings, history_length: int):
         super().__init__()
-        longer = settings.window > history_length
-        look_back = (history_length - 1) // settings.blocks + 1 if longer else history_length
-        self._blocks = [Block(settings, look_back) for _ in range(settings.blocks)]
+        above = settings.blocks - 1
+        upper = min(settings.upper_look_back or history_length, history_length)
+        first = history_length
+        if settings.window > history_length:
+            upper = min(upper, (history_length - 1) // settings.blocks + 1)
+            first = history_length - above * (upper - 1)
+        self._blocks = [Block(settings, look_back) for look_back in (first, *[upper] * above)]
+        # The positions of each block that the blocks above it look back on.
+        self._needed = [1 + (above - number) * (upper - 1) for number in range(settings.blocks)]
         self._dropout = layers.Dropout(settings.dropout)
         self._norm = layers.LayerNormalization(epsilon=1e-6)
 
@@ -130,10 +162,13 @@ class Transformer(Encoder):
         return self._norm(x)
 
     def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        """See the base class; in the last block nothing but these positions asks."""
-        for block in self._blocks[:-1]:
-            x = block(x)
-        return self._norm(self._blocks[-1].at(x, positions))
+        """See the base class; each block is evaluated where the blocks above it look, and nowhere else."""
+        for block, needed in zip(self._blocks, self._needed, strict=True):
+            needed = min(needed, x.shape[1])
+            first = tf.maximum(positions - needed + 1, 0)
+            x = block.at(x, first[:, None] + tf.range(needed))
+            positions -= first
+        return self._norm(tf.gather(x, positions, batch_dims=1))
 
 
 class Block(layers.Layer):
@@ -156,35 +191,43 @@ class Block(layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, L, d] -> float32 [B, L, d]."""
-        bias = _by_lag(self._bias, x.shape[1], self._look_back)
-        query, key, value = self._split(x)
-        return self._after(x, self._attend(query, key, value, bias), training)
-
-    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        """One position of each row alone: [B, L, d], int32 [B] -> float32 [B, d]."""
-        query, key, value = self._split(x)
-        asking = tf.gather(tf.transpose(query, [0, 2, 1, 3]), positions[:, None], batch_dims=1)
-        bias = _by_lag(self._bias, x.shape[1], self._look_back)
-        of_position = tf.transpose(tf.gather(bias, positions, axis=1), [1, 0, 2])[:, :, None, :]
-        attended = self._attend(tf.transpose(asking, [0, 2, 1, 3]), key, value, of_position)
-        return self._after(tf.gather(x, positions[:, None], batch_dims=1), attended, training=False)[:, 0]
-
-    def _split(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """Queries, keys and values of [B, L, d], each [B, heads, L, d / heads]."""
         split = tf.reshape(
             self._query_key_value(self._attention_norm(x)),
             [-1, x.shape[1], 3 * self._heads, x.shape[2] // self._heads],
         )
-        return list(tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1))
+        query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
+        bias = _by_lag(self._bias, x.shape[1], self._look_back)
+        attended = tf.matmul(self._attention(tf.matmul(query, key, transpose_b=True), bias), value)
+        attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, x.shape[1], x.shape[2]])
+        return self._after(x, attended, training)
 
-    def _attend(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """What Q positions read off L, [B, Q, d]."""
-        logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(key.shape[-1])
-        attended = tf.transpose(tf.matmul(tf.nn.softmax(logits + bias), value), [0, 2, 1, 3])
-        return tf.reshape(attended, [-1, query.shape[2], self._heads * key.shape[-1]])
+    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Some positions of each row alone: [B, L, d], int32 [B, Q] -> float32 [B, Q, d].
+
+        The products are those of `call` in another order: queries are multiplied into the kernel of the keys, and what
+        they attend to is averaged before it becomes values, so that no position but these meets a kernel.
+        """
+        asked, length, dimension = positions.shape[1], x.shape[1], x.shape[2]
+        of_query, of_key, of_value = tf.unstack(
+            tf.reshape(self._query_key_value.kernel, [dimension, 3, self._heads, dimension // self._heads]), axis=1
+        )
+        normed = self._attention_norm(x)
+        query = tf.einsum("bqd,dhe->bhqe", tf.gather(normed, positions, batch_dims=1), of_query)
+        of_normed = tf.reshape(tf.einsum("bhqe,dhe->bhqd", query, of_key), [-1, self._heads * asked, dimension])
+        products = tf.reshape(tf.matmul(of_normed, normed, transpose_b=True), [-1, self._heads, asked, length])
+        bias = tf.gather(_by_lag(self._bias, length, self._look_back), positions, axis=1)
+        attention = self._attention(products, tf.transpose(bias, [1, 0, 2, 3]))
+        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), normed)
+        averages = tf.reshape(averages, [-1, self._heads, asked, dimension])
+        attended = tf.reshape(tf.einsum("bhqd,dhe->bqhe", averages, of_value), [-1, asked, dimension])
+        return self._after(tf.gather(x, positions, batch_dims=1), attended, training=False)
+
+    def _attention(self, products: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """How queries share their attention among keys: their products and the bias, both [..., L] -> [..., L]."""
+        return tf.nn.softmax(products / math.sqrt(self._query_key_value.units // (3 * self._heads)) + bias)
 
     def _after(self, x: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
-        """Residual connections and the feed-forward layer, [B, Q, d]."""
+        """Residual connections and the feed-forward layer; all [B, L, d]."""
         x = x + self._dropout(self._out(attended), training=training)
         return x + self._dropout(self._feed_forward(self._feed_forward_norm(x), training=training), training=training)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -15,16 +15,31 @@ INITIAL = 0.05  # standard deviation of an embedding's values
 INITIAL_TRANSITION = 0.02
 
 
+class ItemEmbeddings(Protocol):
+    """Where a recommender looks items up: its members' embeddings lie side by side, `D` is members times d."""
+
+    @property
+    def labels(self) -> tf.Tensor:
+        """Of items that may come next, float32 [V, D]."""
+
+    def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
+        """Items in histories as one member sees them: int32 [B, L] -> float32 [B, L, d]."""
+
+
 class Tables(NamedTuple):
     """Two embeddings of every item.
 
     Attributes:
-        inputs: float32 [V, d], of an item in a history.
-        labels: float32 [V, d], of an item that may come next: a score is its product with a context vector.
+        inputs: float32 [V, D], of an item in a history.
+        labels: float32 [V, D], of an item that may come next: a score is its product with a context vector.
     """
 
     inputs: tf.Tensor
     labels: tf.Tensor
+
+    def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
+        """See `ItemEmbeddings`."""
+        return tf.gather(self.inputs[:, member * dimension : (member + 1) * dimension], items)
 
 
 class ItemTower(keras.layers.Layer):
@@ -35,6 +50,10 @@ class ItemTower(keras.layers.Layer):
     Kang and McAuley, ICDM 2018). With `settings.transition`, a history's items have one more of their own, for what
     tends to follow an item is not what is like it (after the factorised transitions of FPMC: Rendle, Freudenthaler and
     Schmidt-Thieme, WWW 2010).
+
+    Attributes:
+        has_transition: whether the two embeddings of an item differ by more than `scale`.
+        scale: of an embedding in a history.
 
     Args:
         settings: of the Trainer.
@@ -49,7 +68,8 @@ class ItemTower(keras.layers.Layer):
         self._rated = (counts > 0).astype(np.float32)[:, None]
         self._item_features = item_features
         self._dropout = settings.item_dropout
-        self._has_transition = settings.transition
+        self.has_transition = settings.transition
+        self.scale = math.sqrt(settings.dimension)
         self._seed = keras.random.SeedGenerator()  # another for each member, from the seed set before
 
     def build(self, shape: tuple[int, ...] | None = None) -> None:
@@ -60,7 +80,7 @@ class ItemTower(keras.layers.Layer):
             name: self.add_weight(shape=(shares.shape[1], self._dimension), initializer=initial, name=name)
             for name, shares in self._item_features.items()
         }
-        if self._has_transition:
+        if self.has_transition:
             initial = keras.initializers.RandomNormal(stddev=INITIAL_TRANSITION)
             self._transition = self.add_weight(shape=self._item.shape, initializer=initial, name="transition")
 
@@ -76,8 +96,8 @@ class ItemTower(keras.layers.Layer):
             table *= tf.cast(draws >= self._dropout, tf.float32)
         for name, shares in self._item_features.items():
             table += tf.matmul(tf.constant(shares), self._of_feature[name])
-        scale = math.sqrt(self._dimension)
-        return Tables((table + self._transition if self._has_transition else table) * scale, table)
+        inputs = table + self._transition if self.has_transition else table
+        return Tables(inputs * self.scale, table)
 
 
 def feature_shares(pairs: np.ndarray, of_feature: np.ndarray, size: int) -> np.ndarray:

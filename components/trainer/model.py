@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -10,10 +12,10 @@ import tensorflow as tf
 
 from components import features
 from components.trainer import losses
-from components.trainer.activity import ActivityTower
+from components.trainer.activity import TIME_GAP, ActivityTower
 from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS, Activities
-from components.trainer.item_tower import ItemTower, Tables
+from components.trainer.item_tower import ItemEmbeddings, ItemTower, Tables
 from components.trainer.seen import Seen
 from components.trainer.settings import TrainerSettings
 
@@ -54,9 +56,35 @@ class Member(keras.layers.Layer):
         embedded = self._dropout(self._enriched(embedded, activities), training=training)
         return self.encoder(embedded, training=training)
 
-    def at(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], positions: tf.Tensor) -> tf.Tensor:
-        """The context vectors after one position of each row alone: positions int32 [B] -> float32 [B, d]."""
-        return self.encoder.at(self._enriched(embedded, activities), positions)
+    def at(
+        self, embed: Callable[[tf.Tensor], tf.Tensor], activities: dict[str, tf.Tensor], positions: tf.Tensor
+    ) -> tf.Tensor:
+        """The context vectors after one position of each row alone.
+
+        Args:
+            embed: items, int32 [B, M] -> float32 [B, M, d]; asked for no more than the encoder looks back on.
+            activities: each [B, L].
+            positions: int32 [B].
+
+        Returns:
+            float32 [B, d].
+        """
+        activities, positions = self._looked_back_on(activities, positions)
+        return self.encoder.at(self._enriched(embed(activities[ITEMS]), activities), positions)
+
+    def _looked_back_on(
+        self, activities: dict[str, tf.Tensor], positions: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """What a context vector depends on, and where in it the positions are."""
+        look_back = self.encoder.look_back
+        # The gap to the activity before is one more that it depends on.
+        if look_back is not None and TIME_GAP in self.activity_tower.names:
+            look_back += 1
+        if look_back is None or look_back >= activities[ITEMS].shape[1]:
+            return activities, positions
+        first = tf.maximum(positions - look_back + 1, 0)
+        places = first[:, None] + tf.range(look_back)
+        return {name: tf.gather(column, places, batch_dims=1) for name, column in activities.items()}, positions - first
 
     def _enriched(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor]) -> tf.Tensor:
         return embedded + self.activity_tower(activities) if self.activity_tower.names else embedded
@@ -114,23 +142,22 @@ class Recommender(keras.Model):
 
     def call(self, activities: dict[str, tf.Tensor], training: bool = False, tables: Tables | None = None) -> tf.Tensor:
         """Context vectors of activities, each [B, L], the real ones first and then PADDING: float32 [B, L, D]."""
-        of_members = self._embedded(activities, self.tables() if tables is None else tables)
-        contexts = [member(embedded, activities, training=training) for member, embedded in of_members]
+        inputs = (self.tables() if tables is None else tables).inputs
+        of_members = tf.split(tf.gather(inputs, activities[ITEMS]), len(self.members), axis=-1)
+        contexts = [
+            member(embedded, activities, training=training)
+            for member, embedded in zip(self.members, of_members, strict=True)
+        ]
         return tf.concat(contexts, axis=-1)
 
-    def _embedded(self, activities: dict[str, tf.Tensor], tables: Tables) -> list[tuple[Member, tf.Tensor]]:
-        """Each member with its embeddings of the items, float32 [B, L, d]."""
-        parts = tf.split(tf.gather(tables.inputs, activities[ITEMS]), len(self.members), axis=-1)
-        return list(zip(self.members, parts, strict=True))
-
-    def read_out(self, histories: dict[str, tf.Tensor], tables: Tables) -> tuple[tf.Tensor, tf.Tensor]:
+    def read_out(self, histories: dict[str, tf.Tensor], tables: ItemEmbeddings) -> tuple[tf.Tensor, tf.Tensor]:
         """The context vector after the last activity of each history.
 
         PADDING, UNKNOWN and indices out of range may stand anywhere: they are skipped, the order of the others counts.
 
         Args:
             histories: activities, each [B, N].
-            tables: of items.
+            tables: where items are looked up.
 
         Returns:
             float32 [B, D] and the number of items, int32 [B]; the vector of an empty history means nothing.
@@ -144,7 +171,10 @@ class Recommender(keras.Model):
         compact[ITEMS] = tf.gather(tf.where(known, items, features.PADDING), order, batch_dims=1)
         length = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
         last = tf.maximum(length - 1, 0)
-        contexts = [member.at(embedded, compact, last) for member, embedded in self._embedded(compact, tables)]
+        contexts = [
+            member.at(functools.partial(tables.embed, member=number, dimension=self.settings.dimension), compact, last)
+            for number, member in enumerate(self.members)
+        ]
         return tf.concat(contexts, axis=-1) / len(self.settings.group_sizes()), length
 
     def loss_of(

@@ -12,7 +12,6 @@ import tensorflow_transform as tft
 from components import features
 from components.trainer.activity import RATING, TIME_GAP
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
-from components.trainer.item_tower import Tables
 from components.trainer.masking import FORBIDDEN
 from components.trainer.model import Recommender
 
@@ -23,6 +22,37 @@ ACTIVITY_INPUTS = {RATING: RATINGS, TIME_GAP: TIMES}
 SOURCES = {RATINGS: features.HISTORY_RATING, TIMES: features.HISTORY_TIME}
 DTYPES = {HISTORY: tf.int32, RATINGS: tf.float32, TIMES: tf.int32}
 LISTED = 10  # items listed by `rank`, for coverage
+
+
+class StoredTables(tf.Module):
+    """The embeddings of items, each number stored once.
+
+    Labels are always there. A member whose items have no transitions reads its inputs off them.
+
+    Args:
+        model: fitted.
+    """
+
+    def __init__(self, model: Recommender):
+        super().__init__()
+        self.labels = tf.Variable(model.tables().labels, trainable=False)
+        towers = [member.item_tower for member in model.members]
+        self._scales = [tower.scale for tower in towers]
+        self._inputs = [
+            tf.Variable(tower.tables().inputs, trainable=False) if tower.has_transition else None for tower in towers
+        ]
+
+    def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
+        """See `ItemEmbeddings`."""
+        # One dimension, as TFLite's EMBEDDING_LOOKUP takes it, which the Pusher makes of this.
+        flat = tf.reshape(items, [-1])
+        inputs = self._inputs[member]
+        if inputs is None:
+            found = tf.gather(self.labels, flat)[:, member * dimension : (member + 1) * dimension]
+            found *= self._scales[member]
+        else:
+            found = tf.gather(inputs, flat)
+        return tf.reshape(found, [-1, items.shape[1], dimension])
 
 
 class ServingModel(tf.Module):
@@ -42,12 +72,10 @@ class ServingModel(tf.Module):
         self.weights = [weight.value for weight in model.context_weights]
         self._activity_inputs = tuple(ACTIVITY_INPUTS[name] for name in model.settings.activity_features)
         self._read_out = functools.partial(model.read_out)
-        tables = model.tables()
-        self._inputs = tf.Variable(tables.inputs, trainable=False)
-        self._labels = tf.Variable(tables.labels, trainable=False)
+        self._tables = StoredTables(model)
         shares = np.log1p(counts[features.FIRST_INDEX :]) / np.log1p(max(counts.max(), 1))
         forbidden = np.full(features.FIRST_INDEX, FORBIDDEN)
-        self._popularity = tf.constant(np.concatenate([forbidden, shares]), tf.float32)
+        self._popularity = tf.constant(np.concatenate([np.zeros(features.FIRST_INDEX), shares]), tf.float32)
         self._real_items = tf.constant(np.concatenate([forbidden, np.zeros(len(shares))]), tf.float32)
         self._raw_spec = transform_output.raw_feature_spec()
         self.transform = transform_output.transform_features_layer()
@@ -55,7 +83,7 @@ class ServingModel(tf.Module):
     @property
     def size(self) -> int:
         """Number of item indices V, PADDING and UNKNOWN included."""
-        return int(self._labels.shape[0])
+        return int(self._tables.labels.shape[0])
 
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Scores of all items before anything seen is filtered: a history, each input [B, N] -> float32 [B, V].
@@ -63,9 +91,10 @@ class ServingModel(tf.Module):
         An empty history scores items by popularity.
         """
         activities = {ITEMS: inputs[HISTORY], **{name: inputs[name] for name in self._activity_inputs}}
-        contexts, length = self._read_out(activities, Tables(self._inputs, self._labels))
-        scores = tf.matmul(contexts, self._labels, transpose_b=True) + self._real_items
-        return tf.where(length[:, None] > 0, scores, self._popularity[None, :])
+        contexts, length = self._read_out(activities, self._tables)
+        some = tf.cast(length[:, None] > 0, tf.float32)
+        scores = tf.matmul(contexts * some, self._tables.labels, transpose_b=True) + self._real_items
+        return scores + (1 - some) * self._popularity
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items that are not in the history.
@@ -83,9 +112,10 @@ class ServingModel(tf.Module):
     def _best(self, scores: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
         """The top K of float32 [1, V] without int32 [1, M]."""
         unwanted = self._valid(unwanted)[0]
-        forbidden = tf.fill(tf.shape(unwanted), FORBIDDEN)
-        kept = tf.tensor_scatter_nd_update(scores[0], unwanted[:, None], forbidden)
-        return _listed(kept[None, :], self.top_k)
+        # Added, not put in place, which on the device takes three passes over all items; what is unwanted twice sinks
+        # twice.
+        sunk = tf.scatter_nd(unwanted[:, None], tf.fill(tf.shape(unwanted), FORBIDDEN), [self.size])
+        return _listed(scores + sunk, self.top_k)
 
     def _valid(self, indices: tf.Tensor) -> tf.Tensor:
         """PADDING in place of indices that are not an item's."""

@@ -31,7 +31,7 @@ class MemberSettings(Settings):
     transition: bool | None = None
 
 
-SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True)
+SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
 
 
 class TrainerSettings(Settings):
@@ -45,6 +45,8 @@ class TrainerSettings(Settings):
             are averaged where not. By default a convolution over the last three activities, jointly.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.
+        upper_look_back: how many activities the blocks of the `transformer` after the first look back; None: as many as
+            the first. The less, the faster the device answers.
         dropout: share of activations dropped in training (Srivastava et al., JMLR 2014).
         item_features: what is known of items, added to their embeddings: `genres`, `year`, and the other columns of an
             items file of one's own. Those that the data lacks are left out.
@@ -80,6 +82,7 @@ class TrainerSettings(Settings):
     members: tuple[MemberSettings, ...] = Field((SHORT_TERM,), max_length=15)
     blocks: int = Field(2, ge=1, le=12)
     heads: int = Field(2, ge=1, le=16)
+    upper_look_back: int | None = Field(32, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     item_features: tuple[str, ...] = ("genres", "year")
     item_dropout: float = Field(0.0, ge=0, lt=1)
