@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,12 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Check:
-    """What a file does on the test split.
+    """What a file does on a split.
 
     Attributes:
         metrics: by the names of the Evaluator's; targets beyond the file's best K count as misses.
         agreement_at_10: mean share of the SavedModel's best 10 that are among the file's best 10 for the same history.
-        examples: number of test timelines.
+        examples: number of timelines.
         recall_name: the Recall@K nearest to K = 10 that the file's list is long enough for.
     """
 
@@ -36,45 +36,74 @@ class Check:
     examples: int
     recall_name: str
 
+    @property
+    def recall(self) -> float:
+        """The Recall@K that `recall_name` names."""
+        return self.metrics[self.recall_name]
 
-def check_file(loaded: Any, recommender: Recommender, files: list[str], limit: int = 0) -> Check:
-    """Run a file on raw test examples.
+
+def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[str], limit: int = 0) -> list[Check]:
+    """Run converted files on raw examples.
 
     Args:
         loaded: the SavedModel.
-        recommender: the client with the converted file.
-        files: gzipped TFRecords of raw test examples.
+        recommenders: clients, each with a file.
+        files: gzipped TFRecords of raw examples of one split.
         limit: how many examples; 0 takes all.
+
+    Returns:
+        A check of each file.
 
     Raises:
         PushError: there are no examples.
     """
-    cut = min(CUT, recommender.top_k)
-    hits = dict.fromkeys(RECALL_AT, 0)
-    gain = reciprocal = agreement = 0.0
-    listed: set[int] = set()
+    tallies = [_Tally(recommender) for recommender in recommenders]
     examples = 0
     for history, timeline, target in _rows(loaded, files, limit):
         examples += 1
         tensors = {name: tf.constant(values[None, :]) for name, values in history.items()}
-        expected = loaded.signatures["recommend"](**tensors)["ids"].numpy()[0, :cut]
-        answered, _ = recommender.rank_indices(**history)
-        agreement += _overlap(expected[expected >= features.FIRST_INDEX], answered[:cut])
+        expected = loaded.signatures["recommend"](**tensors)["ids"].numpy()[0]
+        for tally in tallies:
+            tally.add(history, timeline, target, expected)
+    if not examples:
+        raise PushError(f"{', '.join(files) or 'a split'}: no examples, so that the file cannot be checked")
+    return [tally.check() for tally in tallies]
+
+
+class _Tally:
+    """Counts what one file does."""
+
+    def __init__(self, recommender: Recommender):
+        self._recommender = recommender
+        self._cut = min(CUT, recommender.top_k)
+        self._hits = dict.fromkeys(RECALL_AT, 0)
+        self._gain = self._reciprocal = self._agreement = 0.0
+        self._listed: set[int] = set()
+        self._examples = 0
+
+    def add(self, history: dict[str, np.ndarray], timeline: np.ndarray, target: int, expected: np.ndarray) -> None:
+        """One example, and the SavedModel's best for it."""
+        self._examples += 1
+        expected = expected[: self._cut]
+        answered, _ = self._recommender.rank_indices(**history)
+        self._agreement += _overlap(expected[expected >= features.FIRST_INDEX], answered[: self._cut])
         # As the Evaluator ranks: nothing of the whole timeline counts, older items than the history's included.
-        ids, _ = recommender.rank_indices(**history, exclude=timeline)
-        listed.update(ids[:cut].tolist())
+        ids, _ = self._recommender.rank_indices(**history, exclude=timeline)
+        self._listed.update(ids[: self._cut].tolist())
         for rank in np.flatnonzero(ids == target).tolist():
             for k in RECALL_AT:
-                hits[k] += rank < k
-            gain += 1 / math.log2(rank + 2) if rank < CUT else 0.0
-            reciprocal += 1 / (rank + 1)
-    if not examples:
-        raise PushError("the test split is empty, so that the file cannot be checked")
-    metrics = {f"recall_at_{k}": hits[k] / examples for k in RECALL_AT}
-    metrics |= {f"ndcg_at_{CUT}": gain / examples, "mrr": reciprocal / examples}
-    metrics |= {f"coverage_at_{CUT}": len(listed) / len(recommender.items)}
-    longest = max(k for k in RECALL_AT if k <= cut)
-    return Check(metrics, agreement / examples, examples, f"recall_at_{longest}")
+                self._hits[k] += rank < k
+            self._gain += 1 / math.log2(rank + 2) if rank < CUT else 0.0
+            self._reciprocal += 1 / (rank + 1)
+
+    def check(self) -> Check:
+        """All of it."""
+        examples = self._examples
+        metrics = {f"recall_at_{k}": self._hits[k] / examples for k in RECALL_AT}
+        metrics |= {f"ndcg_at_{CUT}": self._gain / examples, "mrr": self._reciprocal / examples}
+        metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
+        longest = max(k for k in RECALL_AT if k <= self._cut)
+        return Check(metrics, self._agreement / examples, examples, f"recall_at_{longest}")
 
 
 def complain(check: Check, evaluation: dict[str, float], settings: PusherSettings) -> None:
@@ -88,14 +117,14 @@ def complain(check: Check, evaluation: dict[str, float], settings: PusherSetting
     Raises:
         PushError: too little agreement, or too much loss.
     """
-    advice = f"nothing is pushed; choose another pusher.precision than {settings.precision}"
+    advice = "nothing is pushed; choose another pusher.precision"
     if check.agreement_at_10 < settings.min_agreement:
         raise PushError(
             f"the file returns {check.agreement_at_10:.2%} of the SavedModel's top 10, less than "
             f"pusher.min_agreement {settings.min_agreement:.2%}; {advice}"
         )
     # The Evaluator's number is of all test timelines, and does not compare with a part of them.
-    name, recall = check.recall_name, check.metrics[check.recall_name]
+    name, recall = check.recall_name, check.recall
     if not settings.check_examples and recall < evaluation[name] * (1 - settings.max_recall_loss):
         raise PushError(
             f"the file has {name} {recall:.4f} and the SavedModel {evaluation[name]:.4f}, a loss of more than "

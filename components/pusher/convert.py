@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from components.pusher.quantize import quantize
 from components.pusher.settings import Precision
 from on_device.tflite_model import RECOMMEND, RECOMMEND_EXCLUDING
 
@@ -20,8 +21,7 @@ def convert(loaded: Any, precision: Precision) -> bytes:
 
     Args:
         loaded: what `tf.saved_model.load` returned.
-        precision: how the weights are stored: `float32`; `float16`; or `dynamic_int8`, weights in 8 bits and
-            activations in float32.
+        precision: how the weights are stored; see `PusherSettings`.
 
     Returns:
         The content of a `.tflite` file with builtin operators alone.
@@ -29,11 +29,13 @@ def convert(loaded: Any, precision: Precision) -> bytes:
     functions = [_named(loaded.signatures[name], name) for name in SIGNATURES]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    return bytes(converter.convert())
+    content = bytes(converter.convert())
+    if precision in ("int8_tables", "dynamic_int8"):
+        content = quantize(content, tables_alone=precision == "int8_tables")
+    return content
 
 
 def _named(signature: Any, name: str) -> Any:

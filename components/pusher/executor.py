@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor
@@ -20,18 +19,16 @@ from tfx.utils import io_utils, path_utils
 from components import features
 from components.evaluation import read_metrics
 from components.pusher import manifest
-from components.pusher.check import check_file, complain
-from components.pusher.convert import convert
+from components.pusher.candidates import Candidate, choose, make_candidates
+from components.pusher.check import check_files, complain
 from components.pusher.errors import PushError
 from components.pusher.settings import PusherSettings
 from components.pusher.store import COMPLETE, StoreError, VersionStore
 from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
 from on_device.errors import ArtifactError
-from on_device.latency import latencies
 from on_device.recommender import Recommender
 from on_device.tflite_model import RECOMMEND
 
-LATENCY_RUNS = 200
 progress = logging.getLogger("recommender.progress")
 
 
@@ -112,39 +109,58 @@ def write_version(
     dataset = _read_json(inputs["catalog"].uri, "dataset.json")
     evaluation = read_metrics(inputs["evaluation"].uri)["overall"]
     items = manifest.make_items(model_facts, inputs["catalog"].uri)
-    test = artifact_utils.get_split_uri([inputs["examples"]], features.TEST)
-    files = [os.fsdecode(path) for path in fileio.glob(os.path.join(test, "*"))]
 
-    progress.debug("converting the model to a %s file", settings.precision)
+    progress.debug("converting the model and trying it on the eval split")
     loaded = tf.saved_model.load(saved_model)
-    (folder / MODEL).write_bytes(convert(loaded, settings.precision))
+    candidates = make_candidates(
+        loaded, manifest.parse_items(items), model_facts, _files_of(inputs["examples"], features.EVAL), settings
+    )
+    chosen = choose(candidates, settings)
+    _report(candidates, chosen)
+    (folder / MODEL).write_bytes(chosen.content)
     (folder / ITEMS).write_text(json.dumps(items, ensure_ascii=False), encoding="utf-8")
     info = {
         **facts,
         "signature": RECOMMEND,
-        "precision": settings.precision,
+        "precision": chosen.precision,
+        "precisions": [{**candidate.facts(), "chosen": candidate is chosen} for candidate in candidates],
         **manifest.describe_model(model_facts, dataset),
         **manifest.describe_files(folder),
     }
     (folder / INFO).write_text(json.dumps(info), encoding="utf-8")
 
     progress.debug("checking the file on the test split")
-    recommender = Recommender.load(folder)
-    check = check_file(loaded, recommender, files, settings.check_examples)
+    test = _files_of(inputs["examples"], features.TEST)
+    (check,) = check_files(loaded, [Recommender.load(folder)], test, settings.check_examples)
     complain(check, evaluation, settings)
-    latency = round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1)
     progress.info(
         "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f, %.0f µs",
-        *(settings.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
-        *(check.metrics["recall_at_10"], latency),
+        *(chosen.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
+        *(check.metrics["recall_at_10"], chosen.latency_us),
     )
     return {
         **info,
         "metrics": manifest.describe_metrics(evaluation, check.metrics),
         "examples": check.examples,
         "agreement_at_10": check.agreement_at_10,
-        "latency_us": latency,
+        "latency_us": chosen.latency_us,
     }
+
+
+def _files_of(examples: Artifact, split: str) -> list[str]:
+    """The files of a split."""
+    folder = artifact_utils.get_split_uri([examples], split)
+    return [os.fsdecode(path) for path in fileio.glob(os.path.join(folder, "*"))]
+
+
+def _report(candidates: list[Candidate], chosen: Candidate) -> None:
+    """Tell what was tried, where there was a choice."""
+    for candidate in candidates if len(candidates) > 1 else []:
+        progress.info(
+            "%-12s  %5.2f MB  eval Recall@10 %.4f  agreement %6.2f%%  %4.0f µs%s",
+            *(candidate.precision, len(candidate.content) / 1e6, candidate.check.metrics["recall_at_10"]),
+            *(100 * candidate.check.agreement_at_10, candidate.latency_us, "  chosen" if candidate is chosen else ""),
+        )
 
 
 def _publish(store: VersionStore, staging: Path, info: dict[str, Any]) -> Path:

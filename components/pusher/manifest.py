@@ -13,7 +13,7 @@ from tfx.utils import io_utils
 from components import features
 from components.evaluation import METRICS, POPULARITY
 from components.pusher.errors import PushError
-from on_device.artifact import FORMAT, ITEMS, MODEL
+from on_device.artifact import FORMAT, ITEMS, MODEL, Item
 
 
 def make_items(model_facts: dict[str, Any], catalog_uri: str) -> dict[str, Any]:
@@ -36,6 +36,11 @@ def make_items(model_facts: dict[str, Any], catalog_uri: str) -> dict[str, Any]:
         about = {key: known[item_id][key] for key in ("title", "genres", "year")}
         items.append({"index": index, "id": item_id, **about, "count": count})
     return {"format": FORMAT, "items": items}
+
+
+def parse_items(content: dict[str, Any]) -> tuple[Item, ...]:
+    """The items of `items.json`, as the client has them."""
+    return tuple(Item(**{**item, "genres": tuple(item["genres"])}) for item in content["items"])
 
 
 def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:

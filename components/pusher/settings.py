@@ -6,21 +6,23 @@ from pydantic import Field
 
 from components.settings import Settings
 
-Precision = Literal["float32", "float16", "dynamic_int8"]
+Precision = Literal["float32", "float16", "int8_tables", "dynamic_int8"]
 
 
 class PusherSettings(Settings):
     """How the file is made, and what it must prove before it is pushed.
 
     Attributes:
-        precision: how the weights are stored in the file.
+        precision: how the weights are stored in the file: `float32`; `float16`; `int8_tables`, the item tables in 8
+            bits; `dynamic_int8`, all weights in 8 bits; or `auto`, the smallest file of these that is good enough.
+        max_recall_loss: how much of the SavedModel's Recall@10 on the test split the file may lose, as a share of it;
+            and of the float32 file's on the eval split, for `auto` to choose it.
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
-        max_recall_loss: how much of the SavedModel's Recall@10 the file may lose, as a share of it.
-        check_examples: how many test timelines the file is checked with; 0 takes all of them. A part
-            of them tests the agreement alone: the Evaluator's Recall@10 is of all.
+        check_examples: how many timelines of each split files are checked with; 0 takes all of them. A part of them
+            tests the agreement alone: the Evaluator's Recall@10 is of all.
     """
 
-    precision: Precision = "float16"
-    min_agreement: float = Field(0.99, ge=0, le=1)
+    precision: Precision | Literal["auto"] = "auto"
     max_recall_loss: float = Field(0.01, ge=0, le=1)
+    min_agreement: float = Field(0.95, ge=0, le=1)
     check_examples: int = Field(0, ge=0)

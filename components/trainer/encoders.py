@@ -73,7 +73,7 @@ class BagOfWords(Encoder):
 
     def _weights(self, length: tf.Tensor) -> tf.Tensor:
         """How much of each item is in the average after each: [L, L]."""
-        return tf.nn.softmax(_by_lag(self._recency, length, self._history_length), axis=-1)
+        return tf.nn.softmax(_by_lag(self._recency, length), axis=-1)
 
 
 class Convolutional(Encoder):
@@ -196,7 +196,7 @@ class Block(layers.Layer):
             [-1, x.shape[1], 3 * self._heads, x.shape[2] // self._heads],
         )
         query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
-        bias = _by_lag(self._bias, x.shape[1], self._look_back)
+        bias = _by_lag(self._bias, x.shape[1])
         attended = tf.matmul(self._attention(tf.matmul(query, key, transpose_b=True), bias), value)
         attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, x.shape[1], x.shape[2]])
         return self._after(x, attended, training)
@@ -215,7 +215,10 @@ class Block(layers.Layer):
         query = tf.einsum("bqd,dhe->bhqe", tf.gather(normed, positions, batch_dims=1), of_query)
         of_normed = tf.reshape(tf.einsum("bhqe,dhe->bhqd", query, of_key), [-1, self._heads * asked, dimension])
         products = tf.reshape(tf.matmul(of_normed, normed, transpose_b=True), [-1, self._heads, asked, length])
-        bias = tf.gather(_by_lag(self._bias, length, self._look_back), positions, axis=1)
+        # Looked up for these positions alone: the bias of all pairs would be a third of the file.
+        bias = tf.gather(
+            _with_forbidden(self._bias, length), length - 1 + positions[:, :, None] - tf.range(length), axis=1
+        )
         attention = self._attention(products, tf.transpose(bias, [1, 0, 2, 3]))
         averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), normed)
         averages = tf.reshape(averages, [-1, self._heads, asked, dimension])
@@ -251,12 +254,17 @@ class FeedForward(layers.Layer):
         return self._project(self._dropout(self._expand(x), training=training))
 
 
-def _by_lag(values: tf.Tensor, length: tf.Tensor | int, history_length: int) -> tf.Tensor:
+def _by_lag(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
     """Lay a value for each distance out as a matrix: [..., N] -> [..., L, L], FORBIDDEN where j > i or i - j >= N."""
     positions = tf.range(length)
-    lag = positions[:, None] - positions[None, :]
-    laid_out = tf.gather(values, tf.clip_by_value(lag, 0, history_length - 1), axis=-1)
-    return tf.where((lag >= 0) & (lag < history_length), laid_out, FORBIDDEN)
+    return tf.gather(_with_forbidden(values, length), length - 1 + positions[:, None] - positions, axis=-1)
+
+
+def _with_forbidden(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
+    """Values by distance, [..., N] -> [..., 2 L - 1]: from 1 - L, which lies ahead, to L - 1."""
+    values = tf.convert_to_tensor(values)[..., :length]
+    ahead = [[0, 0]] * (len(values.shape) - 1)
+    return tf.pad(values, [*ahead, [length - 1, length - tf.shape(values)[-1]]], constant_values=FORBIDDEN)
 
 
 def _sliding_maximum(x: tf.Tensor, size: int) -> tf.Tensor:

@@ -19,8 +19,8 @@ class ItemEmbeddings(Protocol):
     """Where a recommender looks items up: its members' embeddings lie side by side, `D` is members times d."""
 
     @property
-    def labels(self) -> tf.Tensor:
-        """Of items that may come next, float32 [V, D]."""
+    def size(self) -> int:
+        """Number of item indices V."""
 
     def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
         """Items in histories as one member sees them: int32 [B, L] -> float32 [B, L, d]."""
@@ -36,6 +36,11 @@ class Tables(NamedTuple):
 
     inputs: tf.Tensor
     labels: tf.Tensor
+
+    @property
+    def size(self) -> int:
+        """See `ItemEmbeddings`."""
+        return int(self.labels.shape[0])
 
     def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
         """See `ItemEmbeddings`."""

@@ -163,7 +163,7 @@ class Recommender(keras.Model):
             float32 [B, D] and the number of items, int32 [B]; the vector of an empty history means nothing.
         """
         items = histories[ITEMS]
-        known = (items >= features.FIRST_INDEX) & (items < tables.labels.shape[0])
+        known = (items >= features.FIRST_INDEX) & (items < tables.size)
         # Known items first, in their order: the sort key falls from N to 1 along the history, and is 0 for the others.
         key = tf.where(known, tf.range(self.history_length, 0, -1), 0)
         _, order = tf.math.top_k(key, self.history_length)

@@ -24,6 +24,38 @@ DTYPES = {HISTORY: tf.int32, RATINGS: tf.float32, TIMES: tf.int32}
 LISTED = 10  # items listed by `rank`, for coverage
 
 
+class StoredTable(tf.Module):
+    """A table whose rows are stored with a greatest magnitude of 1, and their magnitudes apart.
+
+    In 8 bits, one scale for all of it then loses no more than one for each row, which TFLite would store once a
+    signature.
+
+    Args:
+        table: float32 [V, D].
+    """
+
+    def __init__(self, table: tf.Tensor):
+        super().__init__()
+        magnitudes = tf.reduce_max(tf.abs(table), axis=1)
+        magnitudes = tf.where(magnitudes > 0, magnitudes, 1.0)
+        self._rows = tf.Variable(table / magnitudes[:, None], trainable=False)
+        self._magnitudes = tf.Variable(magnitudes, trainable=False)
+
+    @property
+    def size(self) -> int:
+        """Number of rows V."""
+        return int(self._rows.shape[0])
+
+    def look_up(self, indices: tf.Tensor) -> tf.Tensor:
+        """Rows by number: int32 [M] -> float32 [M, D]."""
+        return tf.gather(self._rows, indices) * tf.gather(self._magnitudes, indices)[:, None]
+
+    def products(self, vectors: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+        """Vectors times every row, times a factor each: float32 [B, D], float32 [B, 1] -> float32 [B, V]."""
+        # In this order: the converter would multiply constant magnitudes into a copy of the rows.
+        return tf.matmul(vectors, self._rows, transpose_b=True) * (factors * self._magnitudes)
+
+
 class StoredTables(tf.Module):
     """The embeddings of items, each number stored once.
 
@@ -35,12 +67,15 @@ class StoredTables(tf.Module):
 
     def __init__(self, model: Recommender):
         super().__init__()
-        self.labels = tf.Variable(model.tables().labels, trainable=False)
+        self.labels = StoredTable(model.tables().labels)
         towers = [member.item_tower for member in model.members]
         self._scales = [tower.scale for tower in towers]
-        self._inputs = [
-            tf.Variable(tower.tables().inputs, trainable=False) if tower.has_transition else None for tower in towers
-        ]
+        self._inputs = [StoredTable(tower.tables().inputs) if tower.has_transition else None for tower in towers]
+
+    @property
+    def size(self) -> int:
+        """See `ItemEmbeddings`."""
+        return self.labels.size
 
     def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
         """See `ItemEmbeddings`."""
@@ -48,10 +83,9 @@ class StoredTables(tf.Module):
         flat = tf.reshape(items, [-1])
         inputs = self._inputs[member]
         if inputs is None:
-            found = tf.gather(self.labels, flat)[:, member * dimension : (member + 1) * dimension]
-            found *= self._scales[member]
+            found = self.labels.look_up(flat)[:, member * dimension : (member + 1) * dimension] * self._scales[member]
         else:
-            found = tf.gather(inputs, flat)
+            found = inputs.look_up(flat)
         return tf.reshape(found, [-1, items.shape[1], dimension])
 
 
@@ -83,7 +117,7 @@ class ServingModel(tf.Module):
     @property
     def size(self) -> int:
         """Number of item indices V, PADDING and UNKNOWN included."""
-        return int(self._tables.labels.shape[0])
+        return self._tables.size
 
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Scores of all items before anything seen is filtered: a history, each input [B, N] -> float32 [B, V].
@@ -93,8 +127,8 @@ class ServingModel(tf.Module):
         activities = {ITEMS: inputs[HISTORY], **{name: inputs[name] for name in self._activity_inputs}}
         contexts, length = self._read_out(activities, self._tables)
         some = tf.cast(length[:, None] > 0, tf.float32)
-        scores = tf.matmul(contexts * some, self._tables.labels, transpose_b=True) + self._real_items
-        return scores + (1 - some) * self._popularity
+        scores = self._tables.labels.products(contexts, some)
+        return scores + (1 - some) * self._popularity + self._real_items
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items that are not in the history.

@@ -150,7 +150,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]
         artifact.uri = str(root / name)
         artifact.id = number
     artifacts["model_blessing"].set_int_custom_property("blessed", 1)
-    artifacts["examples"].split_names = artifact_utils.encode_split_names([features.TEST])
+    artifacts["examples"].split_names = artifact_utils.encode_split_names([features.EVAL, features.TEST])
 
     saved_model = root / "model" / "Format-Serving"
     RingModel().save(saved_model)
@@ -178,12 +178,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]
     dataset = {"name": "ring", "fingerprint": "f00d", "ratings": 99, "users": 6, "items": 31, "duplicates": 0}
     (root / "catalog" / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
 
-    (root / "examples" / "Split-test").mkdir(parents=True)
-    path = str(root / "examples" / "Split-test" / "data_tfrecord-00000-of-00001.gz")
-    with tf.io.TFRecordWriter(path, "GZIP") as writer:
-        for timeline, target in TEST_ROWS:
-            columns = {features.ITEM_ID: timeline, features.TARGET_ID: [target]}
-            writer.write(_example({name: [str(i - 2 + FIRST_ID) for i in column] for name, column in columns.items()}))
+    for split in (features.EVAL, features.TEST):
+        (root / "examples" / f"Split-{split}").mkdir(parents=True)
+        path = str(root / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for timeline, target in TEST_ROWS:
+                columns = {features.ITEM_ID: timeline, features.TARGET_ID: [target]}
+                ids_of = {name: [str(i - 2 + FIRST_ID) for i in column] for name, column in columns.items()}
+                writer.write(_example(ids_of))
     return {name: [artifact] for name, artifact in artifacts.items()}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.pusher.check import check_file
+from components.pusher.check import check_files
 
 HISTORIES = {
     "history": np.array([[2, 3, 0], [4, 0, 0], [0, 0, 0]], np.int32),
@@ -52,7 +52,7 @@ def test_both_are_asked_with_what_the_model_looks_at(tmp_path: Path, inputs: lis
         "recommend": signature,
         "encode_examples": lambda examples: {name: tf.constant(values) for name, values in encoded.items()},
     }
-    found = check_file(SimpleNamespace(signatures=signatures), client, [str(path)])
+    (found,) = check_files(SimpleNamespace(signatures=signatures), [client], [str(path)])
     wanted = [{name: HISTORIES[name][row].tolist() for name in inputs} for row in range(3)]
     assert signature.asked == client.asked[::2] == wanted
     seen = ([5, 2, 3], [4], [])

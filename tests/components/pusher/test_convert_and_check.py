@@ -103,7 +103,7 @@ def test_component_has_json_parameters_alone(inputs: dict[str, list[Artifact]], 
         code_version="c0de",
     )
     assert all(isinstance(value, str) for value in pusher.exec_properties.values())
-    assert json.loads(pusher.exec_properties["settings"])["precision"] == "float16"
+    assert json.loads(pusher.exec_properties["settings"])["precision"] == "auto"
     assert pusher.outputs["pushed_model"].type_name == "PushedModel"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from tfx.utils import proto_utils
 from components import features
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
-from components.pusher import executor
+from components.pusher import candidates, executor
 from components.pusher.convert import convert
 from components.pusher.errors import PushError
 from components.pusher.store import VersionStore
@@ -61,6 +62,11 @@ def test_pushes_what_it_says(push: Push, evaluated: dict[str, float], folder: Pa
     assert info["latency_us"] > 0
     assert info["size_bytes"] == (folder / "1" / "model.tflite").stat().st_size
     assert (info["pipeline"], info["precision"], info["encoder"]) == ("rings", "float16", "bow")
+    tried = info["precisions"]
+    assert [one["precision"] for one in tried] == ["float32", "float16", "int8_tables", "dynamic_int8"]
+    assert [one["chosen"] for one in tried] == [False, True, False, False]
+    assert {one["recall_at_10"] for one in tried} == {ring.metrics["recall_at_10"]}
+    assert tried[1]["size_bytes"] == info["size_bytes"] == min(one["size_bytes"] for one in tried)
     assert (info["history_length"], info["top_k"], info["num_items"]) == (ring.history_length, ring.top_k, ring.items)
     assert info["data"] == {"name": "ring", "fingerprint": "f00d", "ratings": 99, "users": 6, "items": 31}
     assert info["mlmd"]["model_id"] == 1
@@ -86,11 +92,12 @@ def test_not_blessed(push: Push, evaluated: dict[str, float], folder: Path, capl
     assert "not blessed" in caplog.text
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic_int8"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8_tables", "dynamic_int8"])
 def test_every_precision_agrees(push: Push, evaluated: dict[str, float], folder: Path, precision: str) -> None:
     push({"precision": precision})
     info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
     assert (info["precision"], info["agreement_at_10"]) == (precision, 1.0)
+    assert [one["precision"] for one in info["precisions"]] == [precision]
 
 
 def test_disagreement_is_not_pushed(
@@ -104,9 +111,9 @@ def test_disagreement_is_not_pushed(
     push()
     ring.Model(step=-1).save(tmp_path / "backwards")
     backwards = tf.saved_model.load(str(tmp_path / "backwards"))
-    monkeypatch.setattr(executor, "convert", lambda loaded, precision: convert(backwards, precision))
+    monkeypatch.setattr(candidates, "convert", lambda loaded, precision: convert(backwards, precision))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(PushError, match=r"^the file returns .*%.*pusher.min_agreement 99.00%; nothing is pushed"):
+    with pytest.raises(PushError, match=r"^the file returns .*%.*pusher.min_agreement 95.00%; nothing is pushed"):
         push()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -137,15 +144,23 @@ def test_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], fold
     assert (folder / "latest").read_text(encoding="utf-8") == "2\n"
 
 
-@pytest.mark.parametrize("step", ["convert", "check_file", "latencies", "_publish"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(candidates, "convert"), (candidates, "latencies"), (executor, "check_files"), (executor, "_publish")],
+)
 def test_interrupted_at_any_step(
-    push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    push: Push,
+    evaluated: dict[str, float],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    step: str,
 ) -> None:
     def interrupt(*unused: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(executor, step, interrupt)
+        patched.setattr(module, step, interrupt)
         with pytest.raises(KeyboardInterrupt):
             push()
     assert _names(folder) == set()
@@ -182,7 +197,7 @@ def test_unwritable_folder_is_told_before_any_work(
     push: Push, evaluated: dict[str, float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(executor, "convert", lambda *unused: pytest.fail("converted for nothing"))
+    monkeypatch.setattr(candidates, "convert", lambda *unused: pytest.fail("converted for nothing"))
     with pytest.raises(
         PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"
     ):
@@ -201,13 +216,18 @@ def test_item_that_the_catalogue_lacks(push: Push, evaluated: dict[str, float], 
     assert _names(folder) == set()
 
 
-def test_empty_test_split(push: Push, evaluated: dict[str, float], tmp_path: Path) -> None:
+@pytest.mark.parametrize("empty", ["eval", "test"])
+def test_empty_split(
+    push: Push, inputs: dict[str, list[Artifact]], evaluated: dict[str, float], tmp_path: Path, empty: str
+) -> None:
     examples = standard_artifacts.Examples()
-    examples.uri, examples.split_names = str(tmp_path / "examples"), '["test"]'
-    (tmp_path / "examples" / "Split-test").mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-test" / "part.gz"), "GZIP"):
+    examples.uri, examples.split_names = str(tmp_path / "examples"), '["eval", "test"]'
+    shutil.copytree(inputs["examples"][0].uri, examples.uri)
+    shutil.rmtree(tmp_path / "examples" / f"Split-{empty}")
+    (tmp_path / "examples" / f"Split-{empty}").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "examples" / f"Split-{empty}" / "part.gz"), "GZIP"):
         pass
-    with pytest.raises(PushError, match="test split is empty"):
+    with pytest.raises(PushError, match=rf"Split-{empty}/part.gz: no examples, so that the file cannot be checked"):
         push(examples=examples)
 
 

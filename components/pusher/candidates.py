@@ -1,0 +1,92 @@
+"""The same model in several precisions, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from components.pusher.check import Check, check_files
+from components.pusher.convert import convert
+from components.pusher.describe import describe
+from components.pusher.settings import Precision, PusherSettings
+from on_device.artifact import Artifact, Item
+from on_device.latency import latencies
+from on_device.recommender import Recommender
+
+LATENCY_RUNS = 200
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file in one precision.
+
+    Attributes:
+        precision: of its weights.
+        content: of the file.
+        recommender: the client with it.
+        check: what it does on the eval split.
+        latency_us: median time of an answer, on one thread.
+    """
+
+    precision: Precision
+    content: bytes
+    recommender: Recommender
+    check: Check
+    latency_us: float
+
+    def facts(self) -> dict[str, float | int | str]:
+        """For `model_info.json`."""
+        return {
+            "precision": self.precision,
+            "size_bytes": len(self.content),
+            "latency_us": self.latency_us,
+            "recall_at_10": self.check.metrics["recall_at_10"],
+            "agreement_at_10": self.check.agreement_at_10,
+        }
+
+
+def make_candidates(
+    loaded: Any, items: Sequence[Item], model_info: dict[str, Any], files: list[str], settings: PusherSettings
+) -> list[Candidate]:
+    """Convert a model in every precision that the settings leave open, and try each file on the eval split.
+
+    Args:
+        loaded: the SavedModel.
+        items: the catalogue.
+        model_info: what the Trainer says of the model.
+        files: gzipped TFRecords of raw examples of the eval split.
+        settings: of the Pusher.
+
+    Raises:
+        PushError: the eval split is empty.
+    """
+    precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
+    description = (
+        f"Recommends {model_info['top_k']} of {len(items):,} items by the last {model_info['history_length']} of a "
+        f"user ({model_info['encoder']}). Item indices are those of items.json."
+    )
+    contents = [describe(convert(loaded, precision), "On-device recommender", description) for precision in precisions]
+    recommenders = [Recommender(Artifact(Path(), model_info, content, tuple(items))) for content in contents]
+    checks = check_files(loaded, recommenders, files, settings.check_examples)
+    times = [round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1) for recommender in recommenders]
+    return [Candidate(*parts) for parts in zip(precisions, contents, recommenders, checks, times, strict=True)]
+
+
+def choose(candidates: list[Candidate], settings: PusherSettings) -> Candidate:
+    """The smallest file that loses little of the first one's Recall@10 and agrees with the SavedModel.
+
+    Args:
+        candidates: float32 first, where there are several.
+        settings: of the Pusher.
+    """
+    least = candidates[0].check.recall * (1 - settings.max_recall_loss)
+    good = [
+        candidate
+        for candidate in candidates[1:]
+        if candidate.check.recall >= least and candidate.check.agreement_at_10 >= settings.min_agreement
+    ]
+    return min([candidates[0], *good], key=lambda candidate: len(candidate.content))

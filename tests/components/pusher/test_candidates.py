@@ -1,0 +1,38 @@
+"""The choice among precisions."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.pusher.candidates import Candidate, choose
+from components.pusher.check import Check
+from components.pusher.settings import PusherSettings
+
+
+def candidate(precision: Any, size: int, recall: float, agreement: float = 1.0) -> Candidate:
+    check = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10")
+    return Candidate(precision, bytes(size), SimpleNamespace(), check, 30.0)
+
+
+# 1% of 0.3 may be lost, and 95% must agree.
+@pytest.mark.parametrize(
+    ("half", "integers", "chosen"),
+    [
+        ((50, 0.3, 1.0), (25, 0.297, 0.96), "dynamic_int8"),  # loses 1%
+        ((50, 0.3, 1.0), (25, 0.296, 0.96), "float16"),
+        ((50, 0.3, 1.0), (25, 0.31, 0.94), "float16"),  # another model than the SavedModel
+        ((50, 0.2, 1.0), (25, 0.2, 1.0), "float32"),
+        ((50, 0.3, 1.0), (60, 0.3, 1.0), "float16"),
+    ],
+)
+def test_smallest_that_is_good_enough(half: Any, integers: Any, chosen: str) -> None:
+    found = [candidate("float32", 100, 0.3), candidate("float16", *half), candidate("dynamic_int8", *integers)]
+    assert choose(found, PusherSettings(max_recall_loss=0.01, min_agreement=0.95)).precision == chosen
+
+
+def test_what_is_configured_is_not_judged_here() -> None:
+    alone = candidate("dynamic_int8", 25, 0.0, 0.0)
+    assert choose([alone], PusherSettings(precision="dynamic_int8")) is alone
