@@ -13,7 +13,6 @@ from lineage import as_json, text
 from lineage.compare import compare
 from lineage.errors import LineageError, StoreError
 from lineage.find import find
-from lineage.page import write_found, write_runs
 from lineage.proof import prove
 from lineage.runs import find_run, list_runs
 from lineage.store import Store, open_store
@@ -84,6 +83,8 @@ def _runs(store: Store, options: argparse.Namespace) -> None:
     limit = options.limit or None
     runs = list_runs(store, limit, options.pipeline)
     if options.html:
+        from lineage.page import write_runs  # Only now: it imports the messages of TFDV's statistics.
+
         write_runs(options.html, store.where, runs)
     if options.json:
         _print_json(as_json.runs(runs))
@@ -94,6 +95,8 @@ def _runs(store: Store, options: argparse.Namespace) -> None:
 def _show(store: Store, options: argparse.Namespace) -> None:
     found = find(store, options.what)
     if options.html:
+        from lineage.page import write_found
+
         write_found(options.html, store.where, options.what, found)
     if options.json:
         _print_json(as_json.found(found))

@@ -167,7 +167,7 @@ def _check(path: Path) -> None:
             else ("older", "copy the file, and upgrade the copy with ml-metadata (enable_upgrade_migration)")
         )
         raise StoreError(
-            f"{path}: its schema, version {version}, is {age} than version {SCHEMA_VERSION}, which is read here; {advice}"
+            f"{path}: its schema, version {version}, is {age} than {SCHEMA_VERSION}, which is read here; {advice}"
         )
 
 
