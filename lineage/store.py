@@ -1,7 +1,8 @@
 """Opens an ML Metadata store for reading alone, and reads it in batches.
 
-A SQLite file is never written, created or migrated, and may be read while a run writes it. ML Metadata 1.21 answers
-neither filter queries nor lineage queries: what is wanted is found by walking events, many ids a call.
+A SQLite file is never written, created or migrated, and may be read while a run writes it: what is read is a copy of it
+as it was at one moment. ML Metadata's own reads give up beside a busy writer. It answers neither filter queries nor
+lineage queries: what is wanted is found by walking events, many ids a call.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import sqlite3
 import sys
+import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -112,8 +114,10 @@ def open_store(where: str) -> Store:
     scheme, separator, _ = where.partition("://")
     if not separator:
         path = find_database(Path(where))
-        _check(path)
-        return _connect(_sqlite(path), str(path))
+        with tempfile.TemporaryDirectory(prefix="lineage-") as folder:
+            copy = Path(folder) / DATABASE
+            _copy(path, copy)
+            return _connect(_sqlite(copy), str(path))  # It stays open, and so there, until nobody reads it any more.
     try:
         address = urllib.parse.urlsplit(where)
         host, port = address.hostname, address.port
@@ -151,12 +155,25 @@ def find_database(path: Path) -> Path:
     raise StoreError(f"{path}: several stores; name one with --metadata: {', '.join(map(str, found))}")
 
 
-def _check(path: Path) -> None:
-    """Refuse a SQLite file that ML Metadata would not read, in words that its own errors lack."""
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a SQLite file as it is at one moment.
+
+    Not within a process that writes the file: SQLite's locks are the process's, and this would let go of them.
+
+    Raises:
+        StoreError: ML Metadata would not read it, in words that its own errors lack.
+    """
     address = f"{path.resolve().as_uri()}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS)) as database:
+        with (
+            contextlib.closing(
+                sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+            ) as database,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
+            database.execute("BEGIN")  # Waits for a writer, once; the copy would wait for ever.
             versions = database.execute("SELECT schema_version FROM MLMDEnv").fetchall()
+            database.backup(target)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {_explain(error)}") from None
     version = max((row[0] for row in versions), default=None)

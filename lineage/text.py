@@ -207,7 +207,8 @@ def _line(title: str, words: str, console: Console) -> None:
 
 def _print_tree(tree: Tree, otherwise: str, console: Console) -> None:
     # As wide as it is: an address that is cut off is worth nothing.
-    console.print(tree if tree.children else otherwise, width=WHOLE_LINE, crop=False)
+    wide = Console(file=console.file, highlight=False, width=WHOLE_LINE)
+    wide.print(tree if tree.children else otherwise)
 
 
 def _artifact(graph: Graph, artifact: Artifact, name: str = "") -> str:
