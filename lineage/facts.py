@@ -14,6 +14,7 @@ from lineage.graph import COMPARED, RESOLVER, Artifact, Execution, Graph
 MODEL, PUSHED_MODEL, EXAMPLES, CATALOG = "Model", "PushedModel", "Examples", "ItemCatalog"
 EVALUATION, BLESSING = "ModelEvaluation", "ModelBlessing"
 STATISTICS, HYPERPARAMETERS = "ExampleStatistics", "HyperParameters"
+STATISTICS_GEN = "StatisticsGen"
 
 # Types of our own executions, by the names of their steps. Others are named by their type.
 _STEPS = {

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from lineage import facts
 from lineage.errors import LineageError, UnknownError
-from lineage.graph import Artifact, Execution, Graph, ancestors, descendants, makers, read_artifact, read_execution
+from lineage.graph import (
+    Artifact,
+    Execution,
+    Graph,
+    ancestors,
+    descendants,
+    makers,
+    of_executions,
+    read_artifact,
+    read_execution,
+    takers_of,
+)
 from lineage.store import Store
 
 MODEL_FILE = "model.tflite"
@@ -116,8 +127,14 @@ def _pushed_to(store: Store, path: Path) -> list[Artifact]:
     return [a for a, destination in found if destination in places or destination.rpartition("/")[0] in places]
 
 
+def _with_statistics(store: Store, graph: Graph) -> Graph:
+    """A graph with the statistics of its data, of which nothing else was made."""
+    takers = takers_of(store, (artifact.id for artifact in graph.of_type(facts.EXAMPLES)))
+    return graph.merge(of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN)))
+
+
 def _of_artifact(store: Store, artifact: Artifact) -> Found:
-    graph = ancestors(store, [artifact.id])
+    graph = _with_statistics(store, ancestors(store, [artifact.id]))
     model = artifact.id if artifact.type == facts.MODEL else None
     if artifact.type == facts.PUSHED_MODEL:
         model = facts.pushed_model(graph, artifact.id)
@@ -126,7 +143,7 @@ def _of_artifact(store: Store, artifact: Artifact) -> Found:
 
 
 def _of_execution(store: Store, execution: Execution) -> Found:
-    graph = ancestors(store, executions=[execution.id])
+    graph = _with_statistics(store, ancestors(store, executions=[execution.id]))
     outputs = [link.artifact for link in graph.outputs(execution.id)]
     # What a cached execution, or a resolver, hands on was made by another one.
     others = set(makers(store, outputs).values()) - {execution.id}

@@ -165,16 +165,7 @@ def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
     wanted = set(artifacts)
     while wanted:
         seen |= wanted
-        taken = {
-            link
-            for link in _links(store.events_of_artifacts(wanted))
-            if not link.made and link.name not in COMPARED and link.execution not in executions
-        }
-        takers = {
-            execution.id: execution
-            for execution in map(read_execution, store.executions(link.execution for link in taken))
-            if execution.state != "CACHED" and execution.type != RESOLVER
-        }
+        takers = {e.id: e for e in takers_of(store, wanted) if e.id not in executions}
         executions |= takers
         found = _links(store.events_of_executions(takers))
         made_by = makers(store, (link.artifact for link in found if link.made))
@@ -182,6 +173,14 @@ def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
         links |= found
         wanted = {link.artifact for link in found if link.made} - seen
     return _graph(store, seen, executions.values(), links)
+
+
+def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
+    """Who made something of some artifacts, or tried to: without what was cached, compared, or merely handed on."""
+    links = _links(store.events_of_artifacts(artifacts))
+    taken = {link.execution for link in links if not link.made and link.name not in COMPARED}
+    executions = map(read_execution, store.executions(taken))
+    return [e for e in executions if e.state != "CACHED" and e.type != RESOLVER]
 
 
 def of_executions(store: Store, executions: Iterable[Execution]) -> Graph:

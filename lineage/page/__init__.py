@@ -51,10 +51,16 @@ def write_found(path: Path, where: str, what: str, found: Found) -> None:
     Raises:
         StoreError: the page cannot be written.
     """
-    focus = f"a{found.artifact.id}" if found.artifact else f"e{found.execution.id}" if found.execution else ""
+    focus, title = "", what
+    if found.artifact:
+        focus, title = f"a{found.artifact.id}", f"{found.artifact.type} {found.artifact.id}"
+    elif found.execution:
+        focus, title = f"e{found.execution.id}", f"{facts.step_name(found.execution)}, execution {found.execution.id}"
+    # A file or a folder has a better name than the store's.
+    title = what if "/" in what else title
     graph = _near(found.graph, focus)
     told = {**as_json.found(found), "graph": None, "focus": focus, "left_out": _size(found.graph) - _size(graph)}
-    _write(path, what, where, graph, {"found": told})
+    _write(path, title, where, graph, {"found": told})
 
 
 def _write(path: Path, title: str, where: str, graph: Graph, content: dict[str, Any]) -> None:

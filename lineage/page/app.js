@@ -35,7 +35,7 @@ function choose(key) {
 }
 
 function title(node) {
-  return node.step ?? `${node.type} ${node.id}`;
+  return `${node.step ?? node.type} ${node.id}`;
 }
 
 function about(node) {
@@ -49,7 +49,8 @@ function about(node) {
   return early ? `${node.id}, compared with` : `artifact ${node.id}`;
 }
 
-// Draws some executions with their artifacts, or all there is. A resolver hands on what others made: no edge of it.
+// Draws some executions with their artifacts, or all there is. Of what a resolver hands on, what others made here stays
+// theirs.
 function draw(only, focus) {
   const wanted = new Set(only ?? executions.map(({ key }) => key));
   const shown = edges.filter(({ from, to }) => wanted.has(from) || wanted.has(to));
@@ -61,7 +62,8 @@ function draw(only, focus) {
     const classes = [node.step ? `execution ${node.state.toLowerCase()}` : "artifact", key === focus ? "focus" : ""];
     return { key, title: node.step ?? node.type, about: about(node), classes: classes.join(" ") };
   });
-  view.draw(nodes, shown.filter(({ from }) => !resolvers.has(from)), focus);
+  const made = new Set(shown.filter(({ from }) => !resolvers.has(from)).map(({ to }) => to));
+  view.draw(nodes, shown.filter(({ from, to }) => !resolvers.has(from) || !made.has(to)), focus);
 }
 
 function fact(name, value, note, tone = "") {

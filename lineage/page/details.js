@@ -18,7 +18,14 @@ function describe(node, page, links, choose) {
   if (metrics && HEADLINES.some((name) => name in metrics)) {
     parts.push(heading("On the test split"), meters(metrics, page.metrics));
   }
-  const own = Object.entries(held).filter(([name]) => !HIDDEN.has(name) && !(metrics && name in metrics && name in page.metrics));
+  const isMetric = ([, value]) => metrics && typeof value === "number";
+  const shown = Object.entries(held).filter(([name]) => !HIDDEN.has(name)).sort(([one], [other]) => (one < other ? -1 : 1));
+  const own = shown.filter((entry) => !isMetric(entry));
+  const measured = shown.filter(isMetric);
+  if (measured.length) {
+    const rows = measured.map(([name, value]) => [page.metrics[name] ?? name, words(value)]);
+    parts.push(element("details", {}, [element("summary", {}, ["All metrics"]), facts(rows)]));
+  }
   if (own.length) parts.push(heading(isArtifact ? "Properties" : "Parameters"), properties(own));
   for (const [split, told] of Object.entries(page.statistics[node.key] ?? {})) {
     parts.push(heading(`Data: ${split} split, ${count(told.examples)} examples`), statistics(told.features));
@@ -126,7 +133,7 @@ function statistics(features) {
     }
     if ("unique" in feature) told.push(`${count(feature.unique)} different`);
     if (feature.top?.length) told.push(`most often ${feature.top.map(([value, times]) => `${value} (${count(times)})`).join(", ")}`);
-    const line = [element("b", {}, [feature.name]), `  ${feature.type}: ${told.filter(Boolean).join(", ")}`];
+    const line = [element("b", {}, [feature.name]), ` (${feature.type}): ${told.filter(Boolean).join(", ")}`];
     return [element("p", { class: "note" }, line), ...(feature.histogram?.length ? [histogram(feature.histogram)] : [])];
   }));
 }

@@ -85,7 +85,11 @@ function spread(rows) {
   for (const row of rows) row.forEach((cell, at) => (cell.x = at ? row[at - 1].x + apart(row[at - 1], cell) : 0));
   for (let sweep = 0; sweep < 2 * SWEEPS; sweep++) {
     for (const row of sweep % 2 ? [...rows].reverse() : rows) {
-      for (const cell of row) cell.wish = mean([...cell.up, ...cell.down].map(({ x }) => x)) ?? cell.x;
+      // What has no neighbours stays beside the next in its row: else the rest would drift away from it.
+      row.forEach((cell, at) => {
+        const beside = at ? row[at - 1].x + apart(row[at - 1], cell) : row[1] ? row[1].x - apart(cell, row[1]) : cell.x;
+        cell.wish = mean([...cell.up, ...cell.down].map(({ x }) => x)) ?? beside;
+      });
       const right = [];
       row.forEach((cell, at) => right.push(at ? Math.max(cell.wish, right[at - 1] + apart(row[at - 1], cell)) : cell.wish));
       const left = [];

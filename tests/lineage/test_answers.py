@@ -88,6 +88,14 @@ def test_what_came_of_data_leaves_out_caches_resolvers_and_other_data(recorder, 
     assert not set(other.executions.values()) & set(graph.executions)
 
 
+def test_statistics_of_the_data_are_shown_beside(recorder, opened):
+    run = recorder.run()
+    other = recorder.run(data="ratings-b")
+    graph = find(opened(), str(run.artifacts["pushed_model"])).graph
+    assert [artifact.id for artifact in graph.of_type("ExampleStatistics")] == [run.artifacts["statistics"]]
+    assert other.artifacts["statistics"] not in graph.artifacts
+
+
 def test_cached_model_was_made_by_the_run_that_trained_it(recorder, opened):
     first = recorder.run()
     second = recorder.run(cached=first)

@@ -1,4 +1,4 @@
-"""Answers on a large store."""
+"""Answers on a large store, in seconds of the processor: the clock would measure what else this machine does."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def test_five_thousand_executions(recorder, capsys):
         executions += len(last.executions)
     took = {}
     for what in ("/serving/films", str(first.artifacts["examples"])):
-        started = time.monotonic()
+        started = time.process_time()
         found = find(open_store(str(recorder.path)), what)
         as_json.found(found)
-        took[f"show {found.artifact.type}"] = time.monotonic() - started
+        took[f"show {found.artifact.type}"] = time.process_time() - started
     models = {artifact.id for artifact in found.graph.of_type(facts.MODEL)}
-    started = time.monotonic()
+    started = time.process_time()
     runs = list_runs(open_store(str(recorder.path)), limit=20)
-    took["20 runs"] = time.monotonic() - started
-    started = time.monotonic()
+    took["20 runs"] = time.process_time() - started
+    started = time.process_time()
     every = list_runs(open_store(str(recorder.path)))
-    took[f"all {len(every)} runs"] = time.monotonic() - started
+    took[f"all {len(every)} runs"] = time.process_time() - started
     with capsys.disabled():
         told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in took.items())
         print(f"\n{executions:,} executions: {told}")

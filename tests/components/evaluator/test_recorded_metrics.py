@@ -9,10 +9,13 @@ from components.evaluator import component
 
 
 def test_metrics_of_the_whole_test_split_are_recorded(monkeypatch):
-    """Floats alone, after the stock executor has done its work."""
+    """As floats, after the stock executor has done its work; differences to the baseline are left out."""
     done = []
     monkeypatch.setattr(stock.Executor, "Do", lambda self, inputs, outputs, properties: done.append(outputs))
-    metrics = {"overall": {"recall_at_10": 0.25, "example_count": 40}, "slices": {"history_bucket:1": {"mrr": 0.5}}}
+    metrics = {
+        "overall": {"recall_at_10": 0.25, "recall_at_10_diff": 0.1, "example_count": 40},
+        "slices": {"history_bucket:1": {"mrr": 0.5}},
+    }
     monkeypatch.setattr(component, "read_metrics", lambda uri: metrics if done and uri == "/evaluation" else {})
     evaluation = standard_artifacts.ModelEvaluation()
     evaluation.uri = "/evaluation"
