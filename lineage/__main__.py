@@ -11,7 +11,7 @@ from typing import Any
 
 from lineage import as_json, text
 from lineage.compare import compare
-from lineage.errors import LineageError, StoreError
+from lineage.errors import LineageError, StoreError, UnknownError
 from lineage.find import find
 from lineage.proof import prove
 from lineage.runs import find_run, list_runs
@@ -113,7 +113,12 @@ def _diff(store: Store, options: argparse.Namespace) -> None:
 
 
 def _prove(store: Store, options: argparse.Namespace) -> None:
-    proof = prove(store, options.path)
+    try:
+        proof = prove(store, options.path)
+    except UnknownError:
+        if options.json:
+            _print_json({"file": str(options.path), "known": False})
+        raise
     if options.json:
         _print_json(as_json.proof(proof))
     else:

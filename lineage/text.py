@@ -16,7 +16,7 @@ from lineage import facts
 from lineage.compare import Difference
 from lineage.facts import Evaluation, Push, Story
 from lineage.find import Found
-from lineage.graph import Artifact, Execution, Graph, Link
+from lineage.graph import COMPARED, Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
 
@@ -33,7 +33,10 @@ def make_console() -> Console:
 
 
 def show_runs(runs: list[Run], hidden: bool, console: Console) -> None:
-    """Print runs as a table."""
+    """Print runs as a table; `hidden` says that there may be more."""
+    if not runs:
+        console.print("no runs yet")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("run", "pipeline", "when", "state", "time", "from the cache", "Recall@10", "outcome"):
         table.add_column(title, justify="right" if title in ("run", "time", "Recall@10") else "left")
@@ -258,7 +261,7 @@ def _backwards_from_execution(tree: Tree, graph: Graph, execution: int, seen: se
 
 
 def _forwards(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
-    takers: dict[int, Link] = {link.execution: link for link in graph.takers(artifact)}
+    takers = dict.fromkeys(link.execution for link in graph.takers(artifact) if link.name not in COMPARED)
     for number, execution in enumerate(takers):
         if number == BRANCHES:
             tree.add(f"and {len(takers) - BRANCHES:,} more; --json has all")

@@ -34,6 +34,7 @@ class GraphView {
     this.edges = this.placed.edges.map(({ from, to, points }, at) => ({
       from,
       to,
+      compared: edges[at].classes === "compared",
       element: make("path", { class: `edge ${edges[at].classes}`, d: curve(points), "marker-end": "url(#arrow)" }),
     }));
     this.nodes = new Map(nodes.map((node) => [node.key, this.#node(node)]));
@@ -101,11 +102,11 @@ class GraphView {
     this.#touch();
   }
 
-  // The keys that can be reached from a key along edges, itself included.
+  // The keys that can be reached from a key along edges, itself included; nothing is made by being compared with.
   #reach(key, near, far) {
     const found = new Set(this.nodes.has(key) ? [key] : []);
     for (const one of found) {
-      for (const edge of this.edges) if (edge[near] === one) found.add(edge[far]);
+      for (const edge of this.edges) if (edge[near] === one && !edge.compared) found.add(edge[far]);
     }
     return found;
   }

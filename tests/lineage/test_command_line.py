@@ -58,6 +58,18 @@ def test_show_prints_whole_lines(recorder, ask):
     assert f"Pusher (execution {run.executions['Pusher']}" in came and "version 1, /serving/films/1" in came
 
 
+def test_what_came_of_data_is_told_under_its_own_model(recorder, ask):
+    """The second evaluation took the first model as well, to compare with; it is the second model's."""
+    first = recorder.run()
+    second = recorder.run(cached=first, cached_until="Transform", dropout=0.3, baseline=first.artifacts["model"])
+    came = ask("show", str(first.artifacts["examples"]))[1].split("What came of it")[1]
+    lines = came.splitlines()
+    (model,) = [at for at, line in enumerate(lines) if f"Model {second.artifacts['model']} " in line]
+    (evaluator,) = [at for at, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line]
+    between = [line for line in lines[model + 1 : evaluator] if "Trainer" in line or " Model " in line]
+    assert model < evaluator and between == []
+
+
 def test_show_names_what_is_in_brackets(recorder, ask):
     recorder.run(data="[red]x[/red]")
     assert "[red]x[/red], 1,000 ratings" in ask("show", "/serving/films")[1]
@@ -94,4 +106,9 @@ def test_proof_of_a_file(recorder, ask, tmp_path):
     answer = json.loads(ask("prove", str(file), "--json")[1])
     assert answer["known"] and answer["run"] == run.context
     file.write_bytes(b"mine!")
-    assert ask("prove", str(file), "--json") == (1, "")
+    code, out = ask("prove", str(file), "--json")
+    assert code == 1 and json.loads(out) == {"file": str(file), "known": False}
+
+
+def test_store_without_runs(recorder, ask):
+    assert ask("runs") == (0, "no runs yet\n") and ask("runs", "--json") == (0, "[]\n")
