@@ -174,7 +174,8 @@ def code(execution: Execution) -> str:
 def metrics(evaluation: Artifact) -> dict[str, float]:
     """The metrics that an evaluation has as properties."""
     held = evaluation.properties
-    return {name: float(value) for name, value in held.items() if isinstance(value, float)}
+    # Kubeflow keeps all numbers as floats, TFX's mark of external artifacts among them.
+    return {name: value for name, value in held.items() if isinstance(value, float) and name != "is_external"}
 
 
 def push(graph: Graph, artifact: Artifact) -> Push | None:
@@ -212,7 +213,7 @@ def data_of(executions: list[Execution], artifacts: list[Artifact]) -> dict[str,
     for execution in executions:
         given = parameters(execution)
         if "data_fingerprint" in given:
-            data["path"] = given["data"]
+            data["path"] = given.get("data")
             data.setdefault("fingerprint", given["data_fingerprint"])
     order = ("name", "fingerprint", "ratings", "users", "items", "path")
     return {key: data[key] for key in order if data.get(key) not in (None, "")}
@@ -264,7 +265,8 @@ def evaluation(graph: Graph, evaluator: int, model: int) -> Evaluation:
         id=found.id,
         uri=found.uri,
         blessing_id=blessing.id if blessing else None,
-        blessed=held.get("blessed") == 1 and held.get("current_model_id", model) == model,
+        blessed=held.get("blessed") == 1
+        and model in [i.artifact for i in graph.inputs(evaluator) if i.name == "model"],
         baseline_id=next((link.artifact for link in graph.inputs(evaluator) if link.name == "baseline_model"), None),
         metrics=metrics(found),
     )

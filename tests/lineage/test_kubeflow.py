@@ -1,4 +1,8 @@
-"""A store as Kubeflow Pipelines writes it: other types of executions and contexts, parameters in one property."""
+"""A store as Kubeflow Pipelines writes it.
+
+Other types of executions and contexts, parameters in one property, numbers as floats, and ids within properties that
+are not the store's.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +37,11 @@ TASKS: dict[str, tuple[list[str], dict[str, str], dict[str, Any]]] = {
     ),
 }
 TOLD: dict[str, dict[str, Any]] = {
-    "catalog": {"data_name": "ml-1m", "data_fingerprint": "f00d", "ratings": 5},
-    "evaluation": {"recall_at_10": 0.31},
-    "blessing": {"blessed": 1},
+    "catalog": {"data_name": "ml-1m", "data_fingerprint": "f00d", "ratings": 5.0},
+    "evaluation": {"recall_at_10": 0.31, "is_external": 0.0},
+    "blessing": {"blessed": 1.0, "current_model_id": 4711.0},
     "pushed_model": {
-        "pushed": 1,
+        "pushed": 1.0,
         "pushed_destination": "/gcs/bucket/films/1",
         "pushed_version": "1",
         "sha256": hashlib.sha256(b"mine").hexdigest(),
@@ -73,7 +77,7 @@ def where(tmp_path) -> str:
             kind_id = store.put_artifact_type(pb.ArtifactType(name=kind))
             artifact = pb.Artifact(type_id=kind_id, uri=f"gs://bucket/{task}/{name}", state=pb.Artifact.LIVE)
             for key, value in TOLD.get(name, {}).items():
-                field = {int: "int_value", float: "double_value", str: "string_value"}[type(value)]
+                field = "string_value" if isinstance(value, str) else "double_value"
                 setattr(artifact.custom_properties[key], field, value)
             made[name] = len(artifacts)
             artifacts.append(artifact)
@@ -98,4 +102,5 @@ def test_proof(where, tmp_path):
     proof = prove(open_store(where), tmp_path / "model.tflite")
     assert proof.story.data == {"name": "ml-1m", "fingerprint": "f00d", "ratings": 5, "path": "gs://bucket/ml-1m.zip"}
     assert proof.story.settings == {"trainer.dropout": 0.2, "pusher.precision": "float16"}
-    assert proof.story.evaluations[0].blessed and proof.push.code_version == "0123"
+    assert proof.story.evaluations[0].blessed and proof.story.evaluations[0].metrics == {"recall_at_10": 0.31}
+    assert proof.push.code_version == "0123"
