@@ -20,6 +20,7 @@ from lineage.store import Store, open_store
 DEFAULT_STORE = "output"  # where local_runner.py writes, one folder a pipeline
 LISTED_RUNS = 20
 EXIT_UNKNOWN, EXIT_STORE = 1, 2
+EXIT_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     except LineageError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_STORE if isinstance(error, StoreError) else EXIT_UNKNOWN
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # Somebody like `head` has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0

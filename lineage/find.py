@@ -77,9 +77,12 @@ def model_file(path: Path) -> Path | None:
     """The pushed file that a path means, where it is on this machine: itself, in a version, or in the latest one."""
     candidates = [path] if path.suffix == Path(MODEL_FILE).suffix else [path / MODEL_FILE]
     latest = path / LATEST
-    if latest.is_file():
-        candidates.append(path / latest.read_text(encoding="utf-8").strip() / MODEL_FILE)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    try:
+        if latest.is_file():
+            candidates.append(path / latest.read_text(encoding="utf-8", errors="replace").strip() / MODEL_FILE)
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+    except OSError:  # Not allowed, or no path at all: a long address, say.
+        return None
 
 
 def sha256(file: Path) -> str:
@@ -94,7 +97,7 @@ def sha256(file: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise LineageError(f"{file}: cannot be read ({error.strerror})") from None
+        raise LineageError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     return digest.hexdigest()
 
 

@@ -41,13 +41,9 @@ def prove(store: Store, path: Path) -> Proof:
 
     Raises:
         UnknownError: a file with this content was never pushed.
-        LineageError: there is no file, or the store has lost what it was made of.
+        LineageError: there is no such file, or the store has lost what it was made of.
     """
-    file = model_file(path)
-    if file is None and path.is_file():
-        file = path  # Whatever its name: the content counts.
-    if file is None:
-        raise LineageError(f"{path}: no such file, nor a folder of a pushed model")
+    file = model_file(path) or path  # Whatever its name: the content counts.
     *others, artifact = pushes_of(store, file)
     graph = ancestors(store, [artifact.id])
     push, model = facts.push(graph, artifact), facts.pushed_model(graph, artifact.id)

@@ -141,7 +141,11 @@ def find_database(path: Path) -> Path:
     Raises:
         StoreError: there is none, or there are several.
     """
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+    if not is_there:
         raise StoreError(f"{path}: no such file or folder; run the pipeline first, or name a store with --metadata")
     if not path.is_dir():
         return path

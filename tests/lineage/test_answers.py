@@ -142,7 +142,9 @@ def test_folder_of_versions_means_the_latest(recorder, opened, tmp_path):
     assert find(opened(), str(tmp_path / "films")).artifact.properties["pushed_version"] == "1"
 
 
-@pytest.mark.parametrize("what", ["999", "artifact:999", "execution:999", "/serving/nothing", "nonsense"])
+@pytest.mark.parametrize(
+    "what", ["999", "artifact:999", "execution:999", "/serving/nothing", "nonsense", "x" * 300, ""]
+)
 def test_unknown_things_are_said_to_be_unknown(recorder, opened, what):
     recorder.run()
     with pytest.raises(UnknownError):
@@ -195,8 +197,13 @@ def test_model_that_was_not_blessed_proves_nothing(recorder, opened, tmp_path):
     file.write_bytes(b"mine")
     with pytest.raises(UnknownError, match="unknown file"):
         prove(opened(), file)
-    with pytest.raises(LineageError, match="no such file"):
+    with pytest.raises(LineageError, match=r"nothing\.tflite: cannot be read: no such file"):
         prove(opened(), tmp_path / "nothing.tflite")
+    with pytest.raises(LineageError, match="cannot be read: file name too long"):
+        prove(opened(), tmp_path / ("a" * 300))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(LineageError, match="cannot be read: is a directory"):
+        prove(opened(), tmp_path / "folder")
 
 
 def test_same_content_pushed_twice_names_the_earlier_push(recorder, opened, tmp_path):
