@@ -13,6 +13,7 @@ from tfx.proto import transform_pb2
 from components import features
 from components.code_version import code_version, step_version
 from components.evaluator.baseline import CANDIDATE, LatestOtherBlessedModel
+from components.evaluator.component import RecordingEvaluator
 from components.evaluator.eval_config import make_eval_config
 from components.example_gen.component import RatingsExampleGen
 from components.example_validator.component import StrictExampleValidator
@@ -140,13 +141,13 @@ def create_pipeline(
     latest_blessed = tfx.dsl.Resolver(strategy_class=baseline_strategy, **known_models).with_id(steps.RESOLVER)
 
     # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
-    evaluator = tfx.components.Evaluator(
+    evaluator = RecordingEvaluator(
         examples=example_gen.outputs["examples"],
         example_splits=[features.TEST],
         model=trainer.outputs["model"],
         baseline_model=latest_blessed.outputs["model"],
         eval_config=make_eval_config(config.gate),
-    )
+    ).with_id(steps.EVALUATOR)
 
     # Converts a blessed model, checks the file as a device would run it, and publishes it.
     pusher = TFLitePusher(

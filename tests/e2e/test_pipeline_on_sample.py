@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,32 @@ def test_second_run_takes_all_from_the_cache(folder, summary):
     ran = [name for name, step in again["steps"].items() if not step["cached"]]
     assert ran == ["LatestBlessedModel"]  # a resolver is a look-up, never cached
     assert again["artifact"]["version"] == summary["artifact"]["version"] == "1"
+
+
+def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
+    """From the store alone: the data, the settings and the metrics that the run had."""
+    model = Path(summary["artifact"]["path"]) / "model.tflite"
+    command = [sys.executable, "-m", "lineage", "prove", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, str(model)], capture_output=True, text=True, cwd=folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    story = json.loads(done.stdout)["story"]
+    assert {key: story["data"][key] for key in ("fingerprint", "ratings", "users", "items")} == {
+        key: summary["data"][key] for key in ("fingerprint", "ratings", "users", "items")
+    }
+    (evaluation,) = story["evaluations"]
+    assert evaluation["blessed"]
+    for name, value in summary["metrics"]["model"].items():
+        assert evaluation["metrics"][name] == pytest.approx(value)
+    told = {
+        key.removeprefix("trainer."): value for key, value in story["settings"].items() if key.startswith("trainer.")
+    }
+    assert told == {key: value for key, value in summary["artifact"]["settings"].items() if key in told} and told
+
+    tampered = tmp_path / "model.tflite"
+    tampered.write_bytes(model.read_bytes()[:-1] + b"!")
+    done = subprocess.run([*command, str(tampered)], capture_output=True, text=True, cwd=folder, env=environment)
+    assert done.returncode == 1 and "unknown file" in done.stderr and not json.loads(done.stdout)["known"]
 
 
 def test_weak_model_is_not_pushed(folder, summary):

@@ -1,0 +1,142 @@
+"""What made a model, and what came of some data: `python -m lineage runs`, `show`, `diff`, `prove`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from lineage import as_json, text
+from lineage.compare import compare
+from lineage.errors import LineageError, StoreError, UnknownError
+from lineage.find import find
+from lineage.proof import prove
+from lineage.runs import find_run, list_runs
+from lineage.store import Store, open_store
+
+DEFAULT_STORE = "output"  # where local_runner.py writes, one folder a pipeline
+LISTED_RUNS = 20
+EXIT_UNKNOWN, EXIT_STORE = 1, 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer a question; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(open_store(options.metadata), options)
+        sys.stdout.flush()
+    except LineageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_STORE if isinstance(error, StoreError) else EXIT_UNKNOWN
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # Somebody like `head` has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lineage",
+        description="Read what ML Metadata knows of runs and models. The store is never written to.",
+        epilog="exit codes: 0 answered, 1 not known to the store, 2 wrong option or a store that cannot be read",
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--metadata",
+        default=DEFAULT_STORE,
+        metavar="PATH|URL",
+        help="a metadata.db, a folder with one, mysql://user@host:port/db or grpc://host:port (default: %(default)s)",
+    )
+    common.add_argument("--json", action="store_true", help="answer as JSON")
+    page = argparse.ArgumentParser(add_help=False)
+    page.add_argument("--html", type=Path, metavar="FILE", help="write a page with the graph, too")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    runs = commands.add_parser("runs", parents=[common, page], help="list the runs, newest first")
+    runs.add_argument("--limit", type=_count, default=LISTED_RUNS, metavar="N", help="how many; 0: all (%(default)s)")
+    runs.add_argument("--pipeline", metavar="NAME", help="of one pipeline alone")
+    runs.set_defaults(run=_runs)
+
+    show = commands.add_parser("show", parents=[common, page], help="what made something, and what came of it")
+    show.add_argument(
+        "what",
+        metavar="WHAT",
+        help="a pushed file or its folder, an artifact's id or address, or execution:ID",
+    )
+    show.set_defaults(run=_show)
+
+    diff = commands.add_parser("diff", parents=[common], help="two runs side by side: what differs")
+    diff.add_argument("left", metavar="RUN", help="id or name, as `runs` lists them")
+    diff.add_argument("right", metavar="RUN")
+    diff.add_argument("--all", action="store_true", help="what is the same, too")
+    diff.set_defaults(run=_diff)
+
+    proof = commands.add_parser("prove", parents=[common], help="where a file comes from, by its content")
+    proof.add_argument("path", type=Path, metavar="PATH", help="a model.tflite, or its folder")
+    proof.set_defaults(run=_prove)
+    return parser
+
+
+def _runs(store: Store, options: argparse.Namespace) -> None:
+    limit = options.limit or None
+    runs = list_runs(store, limit, options.pipeline)
+    if options.html:
+        from lineage.page import write_runs  # Only now: it imports the messages of TFDV's statistics.
+
+        write_runs(options.html, store.where, runs)
+    if options.json:
+        _print_json(as_json.runs(runs))
+    else:
+        text.show_runs(runs, len(runs) == limit, text.make_console())
+
+
+def _show(store: Store, options: argparse.Namespace) -> None:
+    found = find(store, options.what)
+    if options.html:
+        from lineage.page import write_found
+
+        write_found(options.html, store.where, options.what, found)
+    if options.json:
+        _print_json(as_json.found(found))
+    else:
+        text.show_found(found, text.make_console())
+
+
+def _diff(store: Store, options: argparse.Namespace) -> None:
+    difference = compare(find_run(store, options.left), find_run(store, options.right))
+    if options.json:
+        _print_json(as_json.difference(difference, options.all))
+    else:
+        text.show_difference(difference, options.all, text.make_console())
+
+
+def _prove(store: Store, options: argparse.Namespace) -> None:
+    try:
+        proof = prove(store, options.path)
+    except UnknownError:
+        if options.json:
+            _print_json({"file": str(options.path), "known": False})
+        raise
+    if options.json:
+        _print_json(as_json.proof(proof))
+    else:
+        text.show_proof(proof, text.make_console())
+
+
+def _print_json(answer: Any) -> None:
+    print(json.dumps(answer, indent=1, ensure_ascii=False))
+
+
+def _count(words: str) -> int:
+    if not words.isdecimal():
+        raise argparse.ArgumentTypeError(f"{words!r} is not a number of runs")
+    return int(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

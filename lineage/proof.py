@@ -1,0 +1,57 @@
+"""Says where a file comes from, by its content alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineage import facts
+from lineage.errors import LineageError
+from lineage.find import model_file, pushes_of
+from lineage.graph import ancestors
+from lineage.runs import runs_of
+from lineage.store import Store
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A push of a file.
+
+    Attributes:
+        file: that was asked for.
+        push: that published it; its `sha256` is the file's.
+        run_id: of the run that pushed it; None where the store does not say.
+        story: of its model.
+        others: ids of the PushedModel artifacts of earlier pushes of the same content.
+    """
+
+    file: Path
+    push: facts.Push
+    run_id: int | None
+    story: facts.Story
+    others: list[int]
+
+
+def prove(store: Store, path: Path) -> Proof:
+    """The last push of a file. The store decides: what lies beside the file is not read.
+
+    Args:
+        store: to look in.
+        path: the file, the folder of its version, or that of the versions.
+
+    Raises:
+        UnknownError: a file with this content was never pushed.
+        LineageError: there is no such file, or the store has lost what it was made of.
+    """
+    file = model_file(path) or path  # Whatever its name: the content counts.
+    *others, artifact = pushes_of(store, file)
+    graph = ancestors(store, [artifact.id])
+    push, model = facts.push(graph, artifact), facts.pushed_model(graph, artifact.id)
+    maker = graph.maker(artifact.id)
+    if push is None or model is None or maker is None:
+        raise LineageError(
+            f"{store.where}: the file was pushed (artifact {artifact.id}), but from what is not recorded"
+        )
+    runs = runs_of(store, [maker])
+    story = facts.story(graph, model, artifact.id)
+    return Proof(file, push, runs[0].id if runs else None, story, [other.id for other in others])

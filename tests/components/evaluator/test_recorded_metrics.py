@@ -1,0 +1,31 @@
+"""The Evaluator's metrics as properties of its artifact, for who reads ML Metadata without TFMA."""
+
+from __future__ import annotations
+
+from tfx.components.evaluator import executor as stock
+from tfx.types import standard_artifacts
+
+from components.evaluator import component
+
+
+def test_metrics_of_the_whole_test_split_are_recorded(monkeypatch):
+    """As floats, after the stock executor has done its work; differences to the baseline are left out."""
+    done = []
+    monkeypatch.setattr(stock.Executor, "Do", lambda self, inputs, outputs, properties: done.append(outputs))
+    metrics = {
+        "overall": {"recall_at_10": 0.25, "recall_at_10_diff": 0.1, "example_count": 40},
+        "slices": {"history_bucket:1": {"mrr": 0.5}},
+    }
+    monkeypatch.setattr(component, "read_metrics", lambda uri: metrics if done and uri == "/evaluation" else {})
+    evaluation = standard_artifacts.ModelEvaluation()
+    evaluation.uri = "/evaluation"
+    component.Executor().Do({}, {"evaluation": [evaluation], "blessing": [standard_artifacts.ModelBlessing()]}, {})
+    recorded = evaluation.mlmd_artifact.custom_properties
+    assert {name: value.double_value for name, value in recorded.items()} == {
+        "recall_at_10": 0.25,
+        "example_count": 40.0,
+    }
+
+
+def test_component_runs_that_executor():
+    assert component.RecordingEvaluator.EXECUTOR_SPEC.executor_class is component.Executor

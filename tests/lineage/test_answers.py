@@ -1,0 +1,239 @@
+"""What is answered of runs, models and data."""
+
+from __future__ import annotations
+
+import pytest
+
+from lineage import facts
+from lineage.compare import compare
+from lineage.errors import LineageError, UnknownError
+from lineage.find import find
+from lineage.graph import ancestors, descendants
+from lineage.proof import prove
+from lineage.runs import find_run, list_runs
+from lineage.store import open_store
+
+
+@pytest.fixture
+def opened(recorder):
+    return lambda: open_store(str(recorder.path))
+
+
+def steps_of(graph) -> list[str]:
+    return [facts.step_name(graph.executions[i]) for i in sorted(graph.executions)]
+
+
+def test_runs_newest_first_with_states_outcomes_and_what_was_cached(recorder, opened):
+    first = recorder.run(recall=0.31)
+    recorder.run(cached=first)
+    recorder.run(cached=first, cached_until="Trainer", blessed=False, recall=0.31)
+    recorder.run(last="Trainer", last_state="FAILED", cached=first, cached_until="Transform")
+    recorder.run(last="Trainer", last_state="RUNNING", cached=first, cached_until="Transform")
+    recorder.run(last="Transform", cached=first, cached_until="Transform")
+    runs = list_runs(opened())
+    assert [(run.state, run.outcome) for run in runs] == [
+        ("complete", "ended with Transform"),
+        ("running", "at Trainer"),
+        ("failed", "at Trainer"),
+        ("complete", "not blessed"),
+        ("complete", "unchanged, version 1"),
+        ("complete", "pushed version 1"),
+    ]
+    assert [run.recall for run in runs] == [None, None, None, 0.31, 0.31, 0.31]
+    cached = [[step.name for step in run.steps if step.state == "CACHED"] for run in runs]
+    assert cached[-1] == [] and cached[1] == [
+        "ExampleGen",
+        "SchemaGen",
+        "StatisticsGen",
+        "ExampleValidator",
+        "Transform",
+    ]
+    assert [step.name for step in runs[-2].steps if step.state != "CACHED"] == ["LatestBlessedModel"]
+    trainer = runs[1].steps[-1]
+    assert (trainer.name, trainer.seconds) == ("Trainer", None)
+
+
+def test_runs_of_one_pipeline_among_several(recorder, opened):
+    for pipeline in ("films", "shop", "films"):
+        recorder.run(pipeline)
+    assert [run.pipeline for run in list_runs(opened())] == ["films", "shop", "films"]
+    assert [run.pipeline for run in list_runs(opened(), limit=1, pipeline="shop")] == ["shop"]
+    with pytest.raises(UnknownError, match="no pipeline 'books'; there are films, shop"):
+        list_runs(opened(), pipeline="books")
+
+
+def test_model_goes_back_to_its_data_and_not_through_what_it_was_compared_with(recorder, opened):
+    first = recorder.run(data="ratings-a")
+    second = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
+    graph = ancestors(opened(), [second.artifacts["pushed_model"]])
+    wanted = ["ExampleGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "Pusher"]
+    assert steps_of(graph) == wanted
+    assert set(graph.executions) == {second.executions[step] for step in wanted}
+    assert first.artifacts["model"] in graph.artifacts  # shown
+    story = facts.story(graph, second.artifacts["model"])
+    assert story.data["name"] == "ratings-b"
+    assert story.evaluations[0].baseline_id == first.artifacts["model"]
+
+
+def test_what_came_of_data_leaves_out_caches_resolvers_and_other_data(recorder, opened):
+    first = recorder.run(data="ratings-a")
+    recorder.run(cached=first)
+    other = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
+    again = recorder.run(cached=first, cached_until="Transform", dropout=0.3)
+    graph = descendants(opened(), [first.artifacts["examples"]])
+    models = {artifact.id for artifact in graph.of_type("Model")}
+    assert models == {first.artifacts["model"], again.artifacts["model"]}
+    assert "LatestBlessedModel" not in steps_of(graph)
+    assert not {execution.state for execution in graph.executions.values()} & {"CACHED"}
+    assert not set(other.executions.values()) & set(graph.executions)
+
+
+def test_statistics_of_the_data_are_shown_beside(recorder, opened):
+    run = recorder.run()
+    other = recorder.run(data="ratings-b")
+    graph = find(opened(), str(run.artifacts["pushed_model"])).graph
+    assert [artifact.id for artifact in graph.of_type("ExampleStatistics")] == [run.artifacts["statistics"]]
+    assert other.artifacts["statistics"] not in graph.artifacts
+
+
+def test_cached_model_was_made_by_the_run_that_trained_it(recorder, opened):
+    first = recorder.run()
+    second = recorder.run(cached=first)
+    found = find(opened(), f"execution:{second.executions['Trainer']}")
+    assert first.executions["Trainer"] in found.graph.executions
+    assert found.graph.maker(first.artifacts["model"]) == first.executions["Trainer"]
+
+
+def test_story_has_data_code_settings_metrics_and_the_push(recorder, opened):
+    run = recorder.run(recall=0.31)
+    found = find(opened(), str(run.artifacts["model"]))
+    story = facts.story(found.graph, found.model)
+    assert story.data["name"] == "ratings-a" and story.data["path"] == "/data/ratings-a"
+    assert (story.data["ratings"], story.data["users"], story.data["items"]) == (1000, 100, 50)
+    assert story.code == {"ExampleGen": "e" * 16, "Trainer": "c" * 16, "Pusher": "b" * 16}
+    assert story.settings == {
+        "example_gen.split": "leave_one_out",
+        "trainer.dropout": 0.2,
+        "trainer.encoder": "cnn",
+        "gate.min_recall_at_10": 0.05,
+        "gate.max_regression": 0.02,
+        "pusher.precision": "float16",
+    }
+    assert story.evaluations[0].metrics["recall_at_10"] == 0.31 and story.evaluations[0].blessed
+    assert [(push.version, push.code_version) for push in story.pushes] == [("1", "0123456789abcdef")]
+
+
+def test_pushed_places_are_found_wherever_the_files_are(recorder, opened, tmp_path):
+    recorder.run(model=b"old", destination="/serving/films/1")
+    last = recorder.run(model=b"new", destination="/serving/films/2")
+    for what in ("/serving/films", "/serving/films/2", "/serving/films/2/model.tflite", "/runs/2/Pusher/pushed_model"):
+        assert find(opened(), what).artifact.id == last.artifacts["pushed_model"], what
+    moved = tmp_path / "elsewhere.tflite"
+    moved.write_bytes(b"old")
+    assert find(opened(), str(moved)).artifact.properties["pushed_version"] == "1"
+
+
+def test_folder_of_versions_means_the_latest(recorder, opened, tmp_path):
+    for version, content in (("1", b"old"), ("2", b"new")):
+        (tmp_path / "films" / version).mkdir(parents=True)
+        (tmp_path / "films" / version / "model.tflite").write_bytes(content)
+        recorder.run(model=content, destination=str(tmp_path / "films" / version))
+    (tmp_path / "films" / "latest").write_text("1\n", encoding="utf-8")
+    assert find(opened(), str(tmp_path / "films")).artifact.properties["pushed_version"] == "1"
+
+
+@pytest.mark.parametrize(
+    "what", ["999", "artifact:999", "execution:999", "/serving/nothing", "nonsense", "x" * 300, ""]
+)
+def test_unknown_things_are_said_to_be_unknown(recorder, opened, what):
+    recorder.run()
+    with pytest.raises(UnknownError):
+        find(opened(), what)
+
+
+def test_proof_tells_the_push_that_the_content_came_from(recorder, opened, tmp_path):
+    recorder.run(model=b"other")
+    run = recorder.run(model=b"mine", destination="/serving/films/2", data="ratings-b", recall=0.33)
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"mine")
+    # What lies beside it says otherwise, and is not asked.
+    (tmp_path / "model_info.json").write_text('{"data": {"name": "ratings-x"}}', encoding="utf-8")
+    proof = prove(opened(), file)
+    assert proof.push.id == run.artifacts["pushed_model"] and proof.push.version == "2"
+    assert proof.run_id == run.context
+    assert proof.story.data["name"] == "ratings-b"
+    assert [evaluation.id for evaluation in proof.story.evaluations] == [run.artifacts["evaluation"]]
+    assert proof.story.evaluations[0].metrics["recall_at_10"] == 0.33
+    assert proof.others == []
+
+
+def test_proof_relies_on_the_evaluation_of_that_push_alone(recorder, opened, tmp_path):
+    first = recorder.run(model=b"mine")
+    recorder.run(cached=first, cached_until="Trainer", blessed=False)
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"mine")
+    (evaluation,) = prove(opened(), file).story.evaluations
+    assert (evaluation.id, evaluation.blessed) == (first.artifacts["evaluation"], True)
+
+
+def test_every_change_of_a_byte_makes_a_file_unknown(recorder, opened, tmp_path):
+    recorder.run(model=b"mine")
+    file = tmp_path / "model.tflite"
+    for at in range(4):
+        content = bytearray(b"mine")
+        content[at] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(UnknownError, match="unknown file"):
+            prove(opened(), file)
+    for content in (b"", b"min", b"mine "):
+        file.write_bytes(content)
+        with pytest.raises(UnknownError, match="unknown file"):
+            prove(opened(), file)
+
+
+def test_model_that_was_not_blessed_proves_nothing(recorder, opened, tmp_path):
+    recorder.run(model=b"mine", blessed=False)
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"mine")
+    with pytest.raises(UnknownError, match="unknown file"):
+        prove(opened(), file)
+    with pytest.raises(LineageError, match=r"nothing\.tflite: cannot be read: no such file"):
+        prove(opened(), tmp_path / "nothing.tflite")
+    with pytest.raises(LineageError, match="cannot be read: file name too long"):
+        prove(opened(), tmp_path / ("a" * 300))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(LineageError, match="cannot be read: is a directory"):
+        prove(opened(), tmp_path / "folder")
+
+
+def test_same_content_pushed_twice_names_the_earlier_push(recorder, opened, tmp_path):
+    first = recorder.run(model=b"mine")
+    second = recorder.run(model=b"mine", destination="/serving/films/2")
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"mine")
+    proof = prove(opened(), file)
+    assert proof.push.id == second.artifacts["pushed_model"] and proof.others == [first.artifacts["pushed_model"]]
+
+
+def test_difference_of_two_runs(recorder, opened):
+    left = recorder.run(dropout=0.2, recall=0.31)
+    right = recorder.run(dropout=0.3, recall=0.29, data="ratings-b", model=b"new", destination="/serving/films/2")
+    store = opened()
+    difference = compare(find_run(store, str(left.context)), find_run(store, "run-2"))
+    differing = {
+        line.name: (line.left, line.right) for lines in difference.sections.values() for line in lines if line.differs
+    }
+    assert differing["trainer.dropout"] == (0.2, 0.3)
+    assert differing["Recall@10"] == (0.31, 0.29)
+    assert differing["name"] == ("ratings-a", "ratings-b")
+    assert differing["version"] == ("1", "2")
+    assert "trainer.encoder" not in differing
+    assert right.context == difference.right.id
+    with pytest.raises(UnknownError, match="no run '77'"):
+        find_run(store, "77")
+
+
+def test_evaluation_without_metrics_is_told_as_such(recorder, opened):
+    recorder.run(recall=None)
+    (run,) = list_runs(opened())
+    assert run.recall is None and run.evaluation.blessed and run.evaluation.metrics == {}

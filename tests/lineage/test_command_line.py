@@ -1,0 +1,114 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lineage.__main__ import main
+
+
+@pytest.fixture
+def ask(recorder, capsys):
+    """Runs a command; gives its exit code and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main([*arguments, "--metadata", str(recorder.path)])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_runs_table(recorder, ask):
+    first = recorder.run(recall=0.3146)
+    recorder.run(cached=first)
+    recorder.run(last="Trainer", last_state="FAILED")
+    code, out = ask("runs")
+    header, failed, cached, complete = out.splitlines()
+    assert code == 0
+    assert header.split() == [
+        "run",
+        "pipeline",
+        "when",
+        "state",
+        "time",
+        "from",
+        "the",
+        "cache",
+        "Recall@10",
+        "outcome",
+    ]
+    assert "failed" in failed and "at Trainer" in failed and "0.3" not in failed.split("failed")[1]
+    assert "all but LatestBlessedModel" in cached and "unchanged, version 1" in cached
+    assert "0.3146" in complete and "pushed version 1" in complete
+    assert len(ask("runs", "--limit", "2")[1].splitlines()) == 2 + 2
+    assert [run["id"] for run in json.loads(ask("runs", "--json")[1])][-1] == first.context
+
+
+def test_show_prints_whole_lines(recorder, ask):
+    run = recorder.run(data="a-rather-long-name-for-some-data" * 4)
+    code, out = ask("show", "/serving/films")
+    assert code == 0
+    assert f"PushedModel {run.artifacts['pushed_model']}" in out
+    made, came = out.split("Made from")[1].split("What came of it")
+    for step in ("Pusher", "Evaluator", "Trainer", "Transform", "ExampleGen", "SchemaGen"):
+        assert f"{step} (execution {run.executions[step]}, complete" in made
+    assert f"/data/{'a-rather-long-name-for-some-data' * 4}, SHA-256 " in made
+    assert f"Pusher (execution {run.executions['Pusher']}" in came and "version 1, /serving/films/1" in came
+
+
+def test_what_came_of_data_is_told_under_its_own_model(recorder, ask):
+    """The second evaluation took the first model as well, to compare with; it is the second model's."""
+    first = recorder.run()
+    second = recorder.run(cached=first, cached_until="Transform", dropout=0.3, baseline=first.artifacts["model"])
+    came = ask("show", str(first.artifacts["examples"]))[1].split("What came of it")[1]
+    lines = came.splitlines()
+    (model,) = [at for at, line in enumerate(lines) if f"Model {second.artifacts['model']} " in line]
+    (evaluator,) = [at for at, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line]
+    between = [line for line in lines[model + 1 : evaluator] if "Trainer" in line or " Model " in line]
+    assert model < evaluator and between == []
+
+
+def test_show_names_what_is_in_brackets(recorder, ask):
+    recorder.run(data="[red]x[/red]")
+    assert "[red]x[/red], 1,000 ratings" in ask("show", "/serving/films")[1]
+
+
+def test_show_as_json_has_graph_and_story(recorder, ask):
+    run = recorder.run()
+    answer = json.loads(ask("show", str(run.artifacts["model"]), "--json")[1])
+    assert answer["story"]["data"]["name"] == "ratings-a"
+    assert answer["artifact"] == run.artifacts["model"]
+    made = {(link["execution"], link["artifact"]) for link in answer["graph"]["links"] if link["made"]}
+    assert (run.executions["Trainer"], run.artifacts["model"]) in made
+
+
+def test_diff_shows_what_differs_and_all_when_asked(recorder, ask):
+    left, right = recorder.run(dropout=0.2), recorder.run(dropout=0.3)
+    out = ask("diff", str(left.context), str(right.context))[1]
+    assert "trainer.dropout" in out and "trainer.encoder" not in out
+    out = ask("diff", str(left.context), str(right.context), "--all")[1]
+    assert "trainer.dropout" in out and "trainer.encoder" in out
+    answer = json.loads(ask("diff", str(left.context), str(right.context), "--json")[1])
+    assert answer["settings"] == {"trainer.dropout": [0.2, 0.3]} and answer["data"] == {}
+    assert "The runs agree" in ask("diff", str(left.context), str(left.context))[1]
+
+
+def test_proof_of_a_file(recorder, ask, tmp_path):
+    run = recorder.run(model=b"mine")
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"mine")
+    code, out = ask("prove", str(file))
+    assert code == 0
+    for told in ("ratings-a, 1,000 ratings", "commit 0123456789abcdef", "Recall@10 0.3000", "blessed (evaluation"):
+        assert told in out
+    answer = json.loads(ask("prove", str(file), "--json")[1])
+    assert answer["known"] and answer["run"] == run.context
+    file.write_bytes(b"mine!")
+    code, out = ask("prove", str(file), "--json")
+    assert code == 1 and json.loads(out) == {"file": str(file), "known": False}
+
+
+def test_store_without_runs(recorder, ask):
+    assert ask("runs") == (0, "no runs yet\n") and ask("runs", "--json") == (0, "[]\n")

@@ -1,0 +1,235 @@
+"""The page: whole in one file, and alive in a real Chromium.
+
+Screenshots go to the folder that TEST_ARTIFACTS names, else to output/test-artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from lineage import page as page_module
+from lineage import statistics
+from lineage.__main__ import main
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+DESKTOP = {"viewport": {"width": 1280, "height": 860}}
+PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+
+
+@pytest.fixture
+def write(recorder, capsys) -> Callable[..., Path]:
+    """Writes a page."""
+
+    def run(*arguments: str) -> Path:
+        path = recorder.path.with_name("page.html")
+        assert main([*arguments, "--metadata", str(recorder.path), "--html", str(path)]) == 0
+        capsys.readouterr()
+        return path
+
+    return run
+
+
+def data_of(path: Path) -> dict[str, Any]:
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', path.read_text(encoding="utf-8"), re.S
+    )
+    assert found
+    return json.loads(found[1])
+
+
+def test_page_is_whole_in_one_file(recorder, write):
+    recorder.run()
+    for arguments in (["runs"], ["show", "/serving/films"]):
+        text = write(*arguments).read_text(encoding="utf-8")
+        addresses = set(re.findall(r"https?://[^\"'\s<)]+", text))
+        assert addresses == {"http://www.w3.org/2000/svg"}  # a name, not a place
+        assert not re.search(r"<(link|script|img)[^>]+(src|href)=|@import|url\((?!#)", text)
+        assert "/*" + "DATA*/" not in text and "/*" + "STYLE*/" not in text
+
+
+def test_nothing_in_the_store_can_leave_its_place(recorder, write):
+    evil = "</script><script>alert(1)</script><!--"
+    recorder.run(data=evil)
+    path = write("show", "/serving/films")
+    assert evil not in path.read_text(encoding="utf-8")
+    assert data_of(path)["found"]["story"]["data"]["name"] == evil
+
+
+def test_large_graphs_are_cut_to_what_is_near(recorder, write, monkeypatch):
+    monkeypatch.setattr(page_module, "DRAWN", 12)
+    first = recorder.run()
+    for _ in range(5):
+        recorder.run(cached=first, cached_until="Transform")
+    told = data_of(write("show", str(first.artifacts["examples"])))
+    ids = {f"a{one['id']}" for one in told["graph"]["artifacts"]} | {
+        f"e{one['id']}" for one in told["graph"]["executions"]
+    }
+    assert len(ids) == 12 and told["found"]["left_out"] > 20 and told["found"]["focus"] in ids
+    assert {f"e{one['execution']}" for one in told["graph"]["links"]} <= ids
+
+
+def test_statistics_are_summarised_without_tfdv(tmp_path):
+    written = statistics_pb2.DatasetFeatureStatisticsList()
+    dataset = written.datasets.add(num_examples=300)
+    rating = dataset.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
+    rating.path.step.append("rating")
+    rating.num_stats.common_stats.tot_num_values = 7721
+    rating.num_stats.min, rating.num_stats.mean, rating.num_stats.max = 1, 3.5, 5
+    rating.num_stats.histograms.add(type=statistics_pb2.Histogram.QUANTILES).buckets.add(sample_count=1)
+    rating.num_stats.histograms.add().buckets.add(low_value=1, high_value=5, sample_count=7721)
+    item = dataset.features.add(type=statistics_pb2.FeatureNameStatistics.STRING)
+    item.path.step.append("item_id")
+    item.string_stats.common_stats.num_missing = 2
+    item.string_stats.unique = 150
+    item.string_stats.top_values.add(value="7", frequency=90)
+    (tmp_path / "Split-train").mkdir()
+    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(written.SerializeToString())
+    (tmp_path / "Split-eval").mkdir()
+    (tmp_path / "Split-eval" / "FeatureStats.pb").write_bytes(b"\xff no message")
+    told = statistics.summarise(str(tmp_path))
+    assert list(told) == ["train"] and told["train"]["examples"] == 300
+    first, second = told["train"]["features"]
+    assert first == {
+        "name": "rating",
+        "type": "float",
+        "values": 7721,
+        "missing": 0,
+        "min": 1,
+        "mean": 3.5,
+        "max": 5,
+        "zeros": 0,
+        "histogram": [[1, 5, 7721]],
+    }
+    assert (second["unique"], second["missing"], second["top"]) == (150, 2, [["7", 90]])
+    assert statistics.summarise("gs://bucket/statistics") == {}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser) -> Iterator[Callable[..., Any]]:
+    """Opens a page; at the end there may be no complaints, nor anything asked of the network."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(path: Path, **options: object) -> Any:
+        context = browser.new_context(**{**DESKTOP, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("#graph .node")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def keep(page: Any, name: str) -> None:
+    """A screenshot for whoever looks at a run."""
+    folder = Path(__file__).parents[2] / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"lineage-{name}.png")
+
+
+def transform(page: Any) -> list[float]:
+    """x, y and scale of the graph."""
+    return [float(number) for number in re.findall(r"-?[\d.]+", page.get_attribute("#graph > g", "transform"))]
+
+
+def test_nodes_tell_of_themselves(recorder, write, visit):
+    run = recorder.run(recall=0.3146)
+    page = visit(write("show", "/serving/films"))
+    assert page.inner_text("#details h2") == "PushedModel"
+    page.click(f'[data-key="a{run.artifacts["evaluation"]}"]')
+    assert page.inner_text("#details h2") == "ModelEvaluation" and "0.3146" in page.inner_text("#details .meter")
+    page.focus(f'[data-key="e{run.executions["Trainer"]}"]')
+    page.keyboard.press("Enter")
+    assert page.inner_text("#details h2") == "Trainer" and "run_fn" in page.inner_text("#details")
+    lit = page.eval_on_selector_all(".node.lit", "nodes => nodes.map(node => node.dataset.key)")
+    assert f"e{run.executions['ExampleGen']}" in lit and f"e{run.executions['Pusher']}" in lit
+    page.click("#details .links button >> text=Model ")
+    assert page.inner_text("#details h2") == "Model"
+    keep(page, "show")
+
+
+def test_rows_follow_the_data_and_nodes_do_not_overlap(recorder, write, visit):
+    run = recorder.run()
+    page = visit(write("show", "/serving/films"))
+    read = """nodes => nodes.map((node) => {
+        const { x, y, width, height } = node.querySelector("rect").getBBox();
+        return [node.dataset.key, x, y, width, height];
+    })"""
+    boxes = {key: box for key, *box in page.eval_on_selector_all("#graph .node", read)}
+    order = [run.executions[step] for step in ("ExampleGen", "Transform", "Trainer", "Evaluator", "Pusher")]
+    heights = [boxes[f"e{execution}"][1] for execution in order]
+    assert heights == sorted(heights) and len(set(heights)) == len(heights)
+    for key, (x, y, width, height) in boxes.items():
+        for other, (left, top, *_) in boxes.items():
+            assert key == other or abs(x - left) >= width or abs(y - top) >= height, (key, other)
+
+
+def test_graph_moves_and_zooms(recorder, write, visit):
+    recorder.run()
+    page = visit(write("show", "/serving/films"))
+    x, y, k = transform(page)
+    box = page.locator("#graph").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.wheel(0, -200)
+    page.wait_for_function(
+        "k => !document.querySelector('#graph > g').getAttribute('transform').includes(`scale(${k})`)", arg=k
+    )
+    assert transform(page)[2] > k
+    page.focus("#graph")
+    page.keyboard.press("0")
+    assert transform(page) == pytest.approx([x, y, k])
+    page.keyboard.press("+")
+    assert transform(page)[2] == pytest.approx(k * 1.25)
+    page.keyboard.press("-")
+    page.keyboard.press("ArrowRight")
+    assert transform(page) == pytest.approx([x - 60, y, k])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 70, box["y"] + 50, steps=3)
+    page.mouse.up()
+    assert transform(page) == pytest.approx([x - 10, y + 30, k])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_runs_are_chosen_and_nothing_is_wider_than_the_screen(recorder, write, visit, scheme, device, request):
+    first = recorder.run(recall=0.31)
+    recorder.run(recall=0.33, model=b"new", destination="/serving/films/2")
+    recorder.run(cached=first, cached_until="Transform", last="Trainer", last_state="FAILED")
+    page = visit(write("runs"), color_scheme=scheme, **device)
+    assert page.locator("#run-table tbody tr").count() == 3 and page.locator("#chart circle").count() == 2
+    assert page.locator(".node.failed").count() == 1
+    page.click(f'tr[data-run="{first.context}"] button')
+    assert f"Run {first.context}" in page.inner_text("#graph-title") and page.locator(".node.failed").count() == 0
+    assert "0.3100" in page.inner_text("#details")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    keep(page, f"runs-{request.node.callspec.id}")

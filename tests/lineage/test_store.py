@@ -1,0 +1,247 @@
+"""Stores of every kind, good and bad: nothing is written, and what is wrong is said in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import pytest
+from ml_metadata.proto import metadata_store_service_pb2 as service
+from ml_metadata.proto import metadata_store_service_pb2_grpc as service_grpc
+
+from lineage import store as store_module
+from lineage.errors import StoreError
+from lineage.proof import prove
+from lineage.runs import list_runs
+from lineage.store import open_store
+
+ROOT = Path(__file__).parents[2]
+HOLD_LOCK = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+# Records runs until a line comes in.
+KEEP_WRITING = """
+import importlib.util, pathlib, select, sys
+spec = importlib.util.spec_from_file_location("recorder", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+sys.modules["recorder"] = module
+spec.loader.exec_module(module)
+recorder = module.Recorder(pathlib.Path(sys.argv[2]))
+recorder.count = 1000
+print("writing", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    recorder.run()
+print(recorder.count - 1000, flush=True)
+"""
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def lineage(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lineage", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+    )
+
+
+def test_reading_leaves_file_and_folder_as_they_were(recorder):
+    recorder.run()
+    recorder.store = None  # Closes it.
+    before = (digest(recorder.path), recorder.path.stat().st_mtime_ns, sorted(os.listdir(recorder.path.parent)))
+    recorder.path.chmod(0o444)
+    assert len(list_runs(open_store(str(recorder.path)))) == 1
+    assert before == (
+        digest(recorder.path),
+        recorder.path.stat().st_mtime_ns,
+        sorted(os.listdir(recorder.path.parent)),
+    )
+
+
+def test_library_reads_the_schema_version_that_is_expected(recorder):
+    with sqlite3.connect(recorder.path) as database:
+        assert database.execute("SELECT schema_version FROM MLMDEnv").fetchall() == [(store_module.SCHEMA_VERSION,)]
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [(6, "is older than 10"), (9, "is older than 10"), (11, "is newer than 10")]
+)
+def test_other_schemas_are_named_and_never_migrated(recorder, version, told):
+    recorder.store = None
+    with sqlite3.connect(recorder.path) as database:
+        database.execute("UPDATE MLMDEnv SET schema_version = ?", [version])
+    database.close()
+    before = digest(recorder.path)
+    with pytest.raises(StoreError, match=f"version {version}, {told}"):
+        open_store(str(recorder.path))
+    assert digest(recorder.path) == before
+
+
+def test_missing_store_is_not_created(tmp_path):
+    for where in ("metadata.db", "folder/metadata.db", "folder"):
+        with pytest.raises(StoreError, match="no such file or folder; run the pipeline first"):
+            open_store(str(tmp_path / where))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_no_stores(tmp_path):
+    (tmp_path / "text.db").write_text("this is no database\n" * 100, encoding="utf-8")
+    (tmp_path / "empty.db").write_bytes(b"")
+    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE T (a)").connection.close()
+    for name, told in (
+        ("text.db", "not a SQLite file"),
+        ("empty.db", "a SQLite file, but not a store of ML Metadata"),
+        ("other.db", "a SQLite file, but not a store of ML Metadata"),
+    ):
+        with pytest.raises(StoreError, match=told):
+            open_store(str(tmp_path / name))
+    assert (tmp_path / "empty.db").stat().st_size == 0
+
+
+def test_damaged_store(recorder):
+    recorder.run()
+    recorder.store = None
+    content = bytearray(recorder.path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    recorder.path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged"):
+        list_runs(open_store(str(recorder.path)))
+
+
+def test_locked_store_is_waited_for_and_then_named(recorder, monkeypatch):
+    recorder.run()
+    monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.2)
+    command = [sys.executable, "-c", HOLD_LOCK, str(recorder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match=r"locked by another program for more than 0.2 s; try again"):
+            open_store(str(recorder.path))
+        holder.communicate("")
+    assert len(list_runs(open_store(str(recorder.path)))) == 1
+
+
+def test_reads_while_a_run_writes(recorder):
+    recorder.run()
+    command = [sys.executable, "-c", KEEP_WRITING, str(Path(__file__).with_name("conftest.py")), str(recorder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout and writer.stdout.readline() == "writing\n"
+        counts = []
+        while len(counts) < 10 or (counts[-1] == counts[0] and len(counts) < 1000):
+            runs = list_runs(open_store(str(recorder.path)))
+            assert all(run.state == "complete" and run.push for run in runs)  # Every answer is whole.
+            counts.append(len(runs))
+        written = int(writer.communicate("\n")[0])
+    assert counts == sorted(counts) and counts[-1] > counts[0]
+    assert len(list_runs(open_store(str(recorder.path)))) == written + 1
+
+
+def test_folders_are_searched(tmp_path, make_recorder):
+    with pytest.raises(StoreError, match=r"no metadata\.db here"):
+        open_store(str(tmp_path))
+    (tmp_path / "films").mkdir()
+    make_recorder(tmp_path / "films" / "metadata.db")
+    for where in (tmp_path, tmp_path / "films", tmp_path / "films" / "metadata.db"):
+        assert open_store(str(where)).where == str(tmp_path / "films" / "metadata.db")
+    (tmp_path / "shop").mkdir()
+    make_recorder(tmp_path / "shop" / "metadata.db")
+    with pytest.raises(StoreError, match=r"several stores; name one with --metadata: .*films.*shop"):
+        open_store(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "where", ["mysql://host/db", "mysql://user@host", "grpc://host", "grpc://host:x", "http://host:1", "grpc://h:1/x"]
+)
+def test_addresses_that_are_none(where):
+    with pytest.raises(StoreError, match="grpc://host:port"):
+        open_store(where)
+
+
+def test_servers_that_are_not_there(capfd):
+    with pytest.raises(StoreError, match="no MySQL server answers"):
+        open_store("mysql://user:secret@127.0.0.1:1/db")
+    with pytest.raises(StoreError, match="no metadata server answers there"):
+        list_runs(open_store("grpc://127.0.0.1:1"))
+    told = capfd.readouterr()
+    assert told.out + told.err == ""
+
+
+def test_password_is_never_told():
+    with pytest.raises(StoreError) as raised:
+        open_store("mysql://user:secret@127.0.0.1:1/db")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.fixture
+def server(recorder):
+    """A metadata server over the recorder's store."""
+
+    class Servicer(service_grpc.MetadataStoreServiceServicer):
+        pass
+
+    def answer(name: str):
+        def method(self, request, context):
+            response = getattr(service, f"{name}Response")()
+            recorder.store._call(name, request, response)
+            return response
+
+        return method
+
+    for name in [method.name for method in service.DESCRIPTOR.services_by_name["MetadataStoreService"].methods]:
+        setattr(Servicer, name, answer(name))
+    running = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    service_grpc.add_MetadataStoreServiceServicer_to_server(Servicer(), running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    running.start()
+    yield f"grpc://127.0.0.1:{port}"
+    running.stop(None)
+
+
+def test_metadata_server_answers_the_same(recorder, server, tmp_path):
+    run = recorder.run(model=b"mine")
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"mine")
+    assert [found.id for found in list_runs(open_store(server))] == [run.context]
+    assert prove(open_store(server), file).story == prove(open_store(str(recorder.path)), file).story
+
+
+def test_no_tensorflow_is_imported(recorder):
+    recorder.run()
+    code = (
+        "import sys; from lineage.__main__ import main; "
+        f"assert main(['show', '/serving/films', '--metadata', {str(recorder.path)!r}, "
+        f"'--html', {str(recorder.path.with_name('page.html'))!r}]) == 0; "
+        "heavy = {m.partition('.')[0] for m in sys.modules} & "
+        "{'tensorflow', 'tfx', 'keras', 'apache_beam', 'tensorflow_data_validation', 'numpy', 'pyarrow'}; "
+        "print('heavy:', heavy, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "heavy: set()\n")
+
+
+def test_exit_codes_and_one_line(recorder, tmp_path):
+    run = recorder.run(model=b"mine")
+    (tmp_path / "good.tflite").write_bytes(b"mine")
+    (tmp_path / "bad.tflite").write_bytes(b"tampered")
+    here = ["--metadata", str(recorder.path)]
+    for arguments, code, told in (
+        (["prove", str(tmp_path / "good.tflite"), *here], 0, ""),
+        (["prove", str(tmp_path / "bad.tflite"), *here], 1, "unknown file: "),
+        (["diff", str(run.context), "77", *here], 1, "no run '77'"),
+        (["show", "nonsense", *here], 1, "knows nothing of nonsense"),
+        (["runs", "--metadata", str(tmp_path / "nothing.db")], 2, "no such file or folder"),
+        (["runs", "--html", str(tmp_path / "no" / "page.html"), *here], 2, "cannot be written"),
+    ):
+        done = lineage(*arguments)
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        assert told in done.stderr and done.stderr.count("\n") == (1 if code else 0)
