@@ -1,5 +1,5 @@
 // Recommends with a pushed model on iOS. In the Podfile:
-//     pod 'TensorFlowLiteSwift'
+//     pod 'TensorFlowLiteSwift', '~> 2.14'
 
 import Foundation
 import TensorFlowLite
