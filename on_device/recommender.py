@@ -158,9 +158,10 @@ class Recommender:
         values = _integers(indices, name)
         if not values.size:
             return NOTHING
+        known = values.astype(np.int32)  # A copy.
         # Without a sign, negative ones are beyond the catalogue too.
-        known = values.view(np.uint64) < np.uint64(FIRST_INDEX + len(self.items))
-        return np.where(known, values, UNKNOWN).astype(np.int32)
+        np.putmask(known, values.view(np.uint64) >= np.uint64(FIRST_INDEX + len(self.items)), UNKNOWN)
+        return known
 
     def _recommendation(self, index: int, score: float) -> Recommendation:
         if index - FIRST_INDEX >= len(self.items):
