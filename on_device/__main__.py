@@ -7,20 +7,21 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import sys
-import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from on_device.artifact import MODEL, open_artifact
-from on_device.demo.runtime import find_runtime
-from on_device.demo.server import DemoServer, make_site
 from on_device.errors import ArtifactError
-from on_device.latency import latencies
 from on_device.recommender import Recommendation, Recommender
-from on_device.titles import suggest
+
+# What one command alone needs is imported there: a recommendation should not wait for a web server.
+if TYPE_CHECKING:
+    from on_device.memory import Memory
 
 PERCENTILES = (50, 90, 99)
 DEMO_PORT = 8765
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a title or id that is not wanted; may be repeated",
     )
     recommend.set_defaults(run=_with_model(_recommend))
-    bench = commands.add_parser("bench", help="measure how fast the model answers, on one thread")
+    bench = commands.add_parser("bench", help="measure how fast the model answers, on one thread, and its memory")
     bench.add_argument("--runs", type=_positive, default=1000, metavar="N", help="answers (default: %(default)s)")
     bench.set_defaults(run=_with_model(_bench))
     demo = commands.add_parser("demo", help="serve a page, to this machine alone, that runs the model in the browser")
@@ -132,6 +133,8 @@ def _has_screen() -> bool:
 def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[str]:
     for wanted in [*options.history, *options.exclude]:
         if recommender.find(wanted) is None:
+            from on_device.titles import suggest
+
             near = " or ".join(f'"{item.title}"' for item in suggest(wanted, recommender.items))
             raise ArtifactError(
                 f'no title or id "{wanted}" in the catalogue' + (f"; did you mean {near}?" if near else "")
@@ -143,28 +146,55 @@ def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[st
 
 
 def _table(found: list[Recommendation]) -> list[str]:
-    width = max((len(recommendation.title) for recommendation in found), default=0)
+    titles = [_with_year(one.title, one.year) for one in found]
+    width = max(map(len, ["title", *titles]))
     return [f"    {'title':<{width}}  {'score':>8}  genres"] + [
-        f"{place:>3} {one.title:<{width}}  {one.score:>8.3f}  {', '.join(one.genres)}".rstrip()
-        for place, one in enumerate(found, start=1)
+        f"{place:>3} {title:<{width}}  {one.score:>8.3f}  {', '.join(one.genres)}".rstrip()
+        for place, (title, one) in enumerate(zip(titles, found, strict=True), start=1)
     ]
 
 
+def _with_year(title: str, year: int | None) -> str:
+    """A title and its year, unless the title ends with one: MovieLens' do."""
+    return title if year is None or re.search(r"\(\d{4}\)\s*$", title) else f"{title} ({year})"
+
+
 def _bench(recommender: Recommender, options: argparse.Namespace) -> list[str]:
+    from on_device.latency import latencies
+    from on_device.memory import measure
+
     times = latencies(recommender, options.runs)
     size = len(recommender.artifact.model)
     percentiles = {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in PERCENTILES}
+    memory = measure(recommender.artifact.folder)
     if options.json:
-        return [json.dumps({"size_bytes": size, "latency_us": percentiles, "runs": options.runs})]
+        found = {"size_bytes": size, "latency_us": percentiles, "runs": options.runs}
+        return [json.dumps({**found, "memory_bytes": dataclasses.asdict(memory) if memory else None})]
     return [
         f"model    {recommender.artifact.folder / MODEL}",
         f"size     {size / 1e6:.2f} MB",
         f"latency  {'  '.join(f'{name} {value:,.1f} µs' for name, value in percentiles.items())}",
         f"         one thread, {options.runs:,} random histories of {recommender.history_length} items",
+        *_memory_lines(memory),
+    ]
+
+
+def _memory_lines(memory: Memory | None) -> list[str]:
+    if memory is None:
+        return ["memory   not measured: this system does not tell it"]
+    growth, peak, before = (value / 1e6 for value in (memory.growth, memory.peak_growth, memory.before))
+    return [
+        f"memory   +{growth:.1f} MB to load and answer, at most +{peak:.1f} MB on the way",
+        f"         over {before:.1f} MB of Python, NumPy and LiteRT; a fresh process, by {memory.source}",
     ]
 
 
 def _demo(options: argparse.Namespace) -> list[str]:
+    import webbrowser
+
+    from on_device.demo.runtime import find_runtime
+    from on_device.demo.server import DemoServer, make_site
+
     artifact = open_artifact(options.model)
     print(f"model    {artifact.folder / MODEL}", flush=True)  # Before the runtime, which may have to be fetched.
     runtime = find_runtime(options.runtime)

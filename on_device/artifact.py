@@ -15,7 +15,7 @@ FORMAT = 1
 PADDING, UNKNOWN, FIRST_INDEX = 0, 1, 2
 # What the client needs of `model_info.json`.
 _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": dict}
-_AGAIN = "push or copy it again"
+AGAIN = "push or copy it again"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path}: format {info.get('format')!r}, this client reads {FORMAT}; update the client")
     for name, kind in _INFO_TYPES.items():
         if not isinstance(info.get(name), kind):
-            raise ArtifactError(f"{path}: {name} is {info.get(name)!r}; {_AGAIN}")
+            raise ArtifactError(f"{path}: {name} is {info.get(name)!r}; {AGAIN}")
     return info
 
 
@@ -108,7 +108,7 @@ def _read_pushed(path: Path, checksums: dict[str, str]) -> bytes:
     """The content of a file that must be the one that was pushed."""
     content = _read(path)
     if hashlib.sha256(content).hexdigest() != checksums.get(path.name):
-        raise ArtifactError(f"{path}: not the file that was pushed, or a part of it ({len(content):,} bytes); {_AGAIN}")
+        raise ArtifactError(f"{path}: not the file that was pushed, or a part of it ({len(content):,} bytes); {AGAIN}")
     return content
 
 
@@ -116,7 +116,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; {_AGAIN}") from None
+        raise ArtifactError(f"{path}: missing; {AGAIN}") from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -124,10 +124,10 @@ def _read(path: Path) -> bytes:
 def _parse(path: Path, content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError as error:  # Of JSON and of UTF-8.
-        raise ArtifactError(f"{path}: not JSON ({error}); {_AGAIN}") from None
+    except (ValueError, RecursionError) as error:  # Of JSON and of UTF-8, and of lists in lists without end.
+        raise ArtifactError(f"{path}: not JSON ({error}); {AGAIN}") from None
     if not isinstance(value, dict):
-        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}; {_AGAIN}")
+        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}; {AGAIN}")
     return value
 
 
@@ -135,7 +135,7 @@ def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
     value = _parse(path, content)
     entries = value.get("items")
     if value.get("format") != FORMAT or not isinstance(entries, list):
-        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {_AGAIN}')
+        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {AGAIN}')
     items = []
     for index, entry in enumerate(entries, start=FIRST_INDEX):
         try:
@@ -143,13 +143,19 @@ def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
                 int(entry["index"]),
                 str(entry["id"]),
                 str(entry["title"]),
-                tuple(entry["genres"]),
-                entry["year"],
+                _genres(entry["genres"]),
+                None if entry["year"] is None else int(entry["year"]),
                 int(entry["count"]),
             )
-        except (KeyError, TypeError, ValueError):
-            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {_AGAIN}") from None
+        except (KeyError, TypeError, ValueError, OverflowError):  # JSON may hold Infinity.
+            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {AGAIN}") from None
         if item.index != index:
-            raise ArtifactError(f"{path}: index {item.index} where {index} is expected; {_AGAIN}")
+            raise ArtifactError(f"{path}: index {item.index} where {index} is expected; {AGAIN}")
         items.append(item)
     return tuple(items)
+
+
+def _genres(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(map(str, value))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from on_device.artifact import FIRST_INDEX, MODEL, UNKNOWN, Artifact, Item, open_artifact
+from on_device.artifact import AGAIN, FIRST_INDEX, ITEMS, MODEL, UNKNOWN, Artifact, Item, open_artifact
 from on_device.errors import ArtifactError
-from on_device.tflite_model import TFLiteModel
+from on_device.tflite_model import NOTHING, TFLiteModel
+
+LARGEST = 2**63  # what int64 does not hold any more
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,18 @@ class Recommender:
                 catalogue lacks count as unknown ones. For an empty history the popular items are returned.
             k: how many, from 1 to K.
             exclude: ids or titles that are not wanted. Nothing in the history ever is, however long ago.
-            ratings: what the user said of each item of the history, NaN where nothing.
-            times: when, in seconds since 1970, 0 where unknown. Models that do not look at these ignore them.
+            ratings: what the user said of each item of the history, NaN or None where nothing.
+            times: when, in seconds since 1970; 0, NaN or None where unknown. Models that do not look at these ignore
+                them.
 
         Returns:
             The best first; fewer than `k` where no more items remain.
 
         Raises:
-            ArtifactError: `k` is out of range, an entry is neither an id nor a title, or `ratings` or `times` are not
-                as long as the history.
+            ArtifactError: `k` is out of range, an entry is neither an id nor a title, `ratings` or `times` are not
+                numbers or not as long as the history, or the files do not belong together.
         """
-        if not 1 <= k <= self.top_k:
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= self.top_k:
             raise ArtifactError(f"k is {k}; this model answers 1 to {self.top_k}")
         indices = self._indices(history)
         older = indices[: -self.history_length]
@@ -126,7 +129,7 @@ class Recommender:
 
     def rank_indices(
         self,
-        history: np.ndarray,
+        history: np.ndarray | Sequence[int],
         exclude: np.ndarray | Sequence[int] = (),
         *,
         ratings: Sequence[float] | np.ndarray | None = None,
@@ -135,25 +138,41 @@ class Recommender:
         """The best items, by index.
 
         Args:
-            history: int [H], oldest first; of more than N the last N count.
+            history: int [H], oldest first; of more than N the last N count. Integers that are no index of the
+                catalogue count as unknown items.
             exclude: int [M], not wanted; neither are the N items of the history.
             ratings: of the history, as `recommend` takes them.
             times: of the history, as `recommend` takes them.
 
         Returns:
             int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
+
+        Raises:
+            ArtifactError: as `recommend`; `history` or `exclude` are not integers.
         """
-        return self._model.rank(
-            np.asarray(history, np.int32), np.asarray(exclude, np.int32), ratings=ratings, times=times
-        )
+        known, unwanted = self._known(history, "history"), self._known(exclude, "exclude")
+        return self._model.rank(known, unwanted, ratings=ratings, times=times)
+
+    def _known(self, indices: np.ndarray | Sequence[int], name: str) -> np.ndarray:
+        """int32 [H], with UNKNOWN in place of what is no index of the catalogue."""
+        values = _integers(indices, name)
+        if not values.size:
+            return NOTHING
+        known = values.astype(np.int32)  # A copy.
+        # Without a sign, negative ones are beyond the catalogue too.
+        np.putmask(known, values.view(np.uint64) >= np.uint64(FIRST_INDEX + len(self.items)), UNKNOWN)
+        return known
 
     def _recommendation(self, index: int, score: float) -> Recommendation:
+        if index - FIRST_INDEX >= len(self.items):
+            path, last = self.artifact.folder / MODEL, FIRST_INDEX + len(self.items) - 1
+            raise ArtifactError(f"{path}: answers index {index}, but {ITEMS} ends with {last}; {AGAIN}")
         item = self.items[index - FIRST_INDEX]
         return Recommendation(index, item.id, item.title, item.year, item.genres, score)
 
     def _indices(self, wanted: Iterable[str | int]) -> np.ndarray:
-        if isinstance(wanted, (str, bytes)):
-            raise ArtifactError(f"expected a list of ids or titles, found the text {wanted!r}")
+        if isinstance(wanted, (str, bytes)) or not isinstance(wanted, Iterable):
+            raise ArtifactError(f"expected a list of ids or titles, found {wanted!r}")
         indices = []
         for entry in wanted:
             if isinstance(entry, bool) or not isinstance(entry, (str, int, np.integer)):
@@ -161,3 +180,21 @@ class Recommender:
             item = self.find(entry)
             indices.append(UNKNOWN if item is None else item.index)
         return np.array(indices, np.int32)
+
+
+def _integers(values: np.ndarray | Sequence[int], name: str) -> np.ndarray:
+    """Integers as int64 [H], -1 for those that are too large for it."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # Its entries are lists of different lengths.
+        array = np.empty((0, 0))
+    if array.ndim != 1:
+        raise ArtifactError(f"{name}: expected a list of item indices, found {' '.join(repr(values).split())[:80]}")
+    if array.dtype.kind in "iu" or not array.size:
+        return array.astype(np.int64, copy=False)
+    # NumPy makes floats of integers that no type of its own holds, and texts of numbers beside a text.
+    entries = array.tolist() if isinstance(values, np.ndarray) else list(values)
+    for entry in entries:
+        if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, np.integer)):
+            raise ArtifactError(f"{name}: {entry!r} is not an item index; recommend() takes ids and titles")
+    return np.array([entry if abs(entry) < LARGEST else -1 for entry in entries], np.int64)

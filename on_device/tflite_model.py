@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from on_device.artifact import FIRST_INDEX, MODEL, PADDING
+from on_device.artifact import AGAIN, FIRST_INDEX, MODEL, PADDING
 from on_device.errors import ArtifactError
 
 RECOMMEND, RECOMMEND_EXCLUDING = "recommend", "recommend_excluding"
 RATINGS, TIMES = "ratings", "times"
 # What stands for an activity of which that is not known.
 NOT_GIVEN: dict[str, np.generic] = {RATINGS: np.float32(np.nan), TIMES: np.int32(0)}
+# Anything larger is no rating or time, but a mistake.
+LARGEST = {RATINGS: float(np.finfo(np.float32).max), TIMES: 2.0**62}
 NOTHING = np.empty(0, np.int32)
 
 
@@ -65,33 +67,49 @@ class TFLiteModel:
             history: int [H], item indices, oldest first; of more than N the last N count.
             exclude: int [M], item indices that are not wanted; the history's never are.
             activity: what else is known of the history, in parallel: `ratings` float [H], NaN where unknown, and
-                `times` int [H], seconds since 1970, 0 where unknown. What the model does not look at is ignored; what
-                is missing counts as unknown.
+                `times` int [H], seconds since 1970; 0 or NaN where unknown. What the model does not look at is ignored;
+                what is missing counts as unknown.
 
         Returns:
             int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
 
         Raises:
-            ArtifactError: `activity` is not as long as the history.
+            ArtifactError: `activity` is not of numbers, or not as long as the history; or the file is broken.
         """
         inputs = {"history": self._padded(np.asarray(history, np.int32), np.int32(PADDING))}
         for key in self.activity_inputs:
-            values = activity.get(key)
-            if values is None:
-                values = np.full(len(history), NOT_GIVEN[key])
-            if len(values) != len(history):
-                raise ArtifactError(f"{self._name}: {len(values)} {key} for a history of {len(history)} items")
-            if key == TIMES:  # Later than 2038 they wrap around, which no time between two activities feels.
-                values = np.asarray(values, np.int64)
-            inputs[key] = self._padded(np.asarray(values).astype(NOT_GIVEN[key].dtype), NOT_GIVEN[key])
-        with self._lock:
-            if len(exclude):
-                answer = self._excluding(**inputs, exclude=np.asarray(exclude, np.int32)[None, :])
-            else:
-                answer = self._recommend(**inputs)
+            inputs[key] = self._padded(self._activity(key, activity.get(key), len(history)), NOT_GIVEN[key])
+        try:
+            with self._lock:
+                if len(exclude):
+                    answer = self._excluding(**inputs, exclude=np.asarray(exclude, np.int32)[None, :])
+                else:
+                    answer = self._recommend(**inputs)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ArtifactError(f"{self._name}: cannot answer ({reason}); {AGAIN}") from None
         ids, scores = answer["ids"][0], answer["scores"][0]
         real = ids >= FIRST_INDEX
         return ids[real], scores[real]
+
+    def _activity(self, key: str, values: Sequence[float] | np.ndarray | None, length: int) -> np.ndarray:
+        """What is known of a history, [length] of the input's type."""
+        nothing = NOT_GIVEN[key]
+        if values is None:
+            return np.full(length, nothing)
+        try:
+            numbers = np.asarray(values, np.float64)  # None becomes NaN.
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ArtifactError(f"{self._name}: {key} are not numbers ({error})") from None
+        if numbers.shape != (length,):
+            found = len(numbers) if numbers.ndim == 1 else f"an array {list(numbers.shape)} of"
+            raise ArtifactError(f"{self._name}: {found} {key} for a history of {length} items")
+        beyond = numbers[np.abs(numbers) > LARGEST[key]]
+        if len(beyond):
+            raise ArtifactError(f"{self._name}: {beyond[0]:g} among {key}; leave out what is not known")
+        numbers = np.where(np.isnan(numbers), nothing, numbers)
+        # Times later than 2038 wrap around, which no time between two activities feels.
+        return numbers.astype(np.int64).astype(np.int32) if key == TIMES else numbers.astype(np.float32)
 
     def _padded(self, values: np.ndarray, padding: np.generic) -> np.ndarray:
         """The last N of [H] values, then padding: [1, N]."""

@@ -114,6 +114,31 @@ def test_values_of_another_length(model: TFLiteModel, values: dict[str, list[flo
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ratings": ["good", "bad"]}, "ratings are not numbers (could not convert string to float: "),
+        ({"ratings": [[1, 2]]}, "an array [1, 2] of ratings for a history of 2 items"),
+        ({"ratings": 5}, "an array [] of ratings for a history of 2 items"),
+        ({"ratings": [1, float("inf")]}, "inf among ratings; leave out what is not known"),
+        ({"ratings": [1, 1e300]}, "1e+300 among ratings; leave out what is not known"),
+        ({"times": [2**63, 1]}, "9.22337e+18 among times; leave out what is not known"),
+        ({"times": [10**400, 1]}, "times are not numbers ("),
+        ({"times": [1, -float("inf")]}, "-inf among times; leave out what is not known"),
+    ],
+)
+def test_values_that_are_no_values(model: TFLiteModel, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError) as error:
+        model.rank(np.array([5, 6]), **values)
+    assert str(error.value).startswith(f"films/model.tflite: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_nan_and_none_are_unknown(model: TFLiteModel) -> None:
+    wanted = {"history": [5, 6, 7, 0], "ratings": [None, None, 4, None], "times": [0, 0, 9, 0]}
+    assert given(model.rank(np.array([5, 6, 7]), ratings=[NAN, None, 4], times=[None, NAN, 9.7])) == wanted
+
+
 def test_a_file_whose_inputs_do_not_fit_each_other() -> None:
     longer = tf.TensorSpec([1, 5], tf.float32, "ratings")
     with pytest.raises(ArtifactError, match="m: ratings has length 5, and history 4"):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import on_device
+from on_device import memory
 from on_device.__main__ import main
 from on_device.recommender import Recommender
 from on_device.titles import suggest
@@ -23,6 +26,19 @@ def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "  2 Léon (1994)           11.000  Drama, War",
         "  3 Heat (1986)            9.000  Drama, War",
     ]
+
+
+def test_year_is_shown_once(pushed: Path, sign: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    path = pushed / "2" / "items.json"
+    items = json.loads(path.read_text(encoding="utf-8"))
+    titles = ("Heat (1995) ", "Heat", "2001: A Space Odyssey", "(500) Days", "No year")
+    for item, title, year in zip(items["items"], titles, (1995, 1995, 1968, 2009, None), strict=False):
+        item.update(title=title, year=year)
+    path.write_text(json.dumps(items), encoding="utf-8")
+    sign()
+    assert main(["recommend", "--model", str(pushed), "--k", "5"]) == 0
+    shown = [line[4:].split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert shown == ["Heat (1995)", "Heat (1995)", "2001: A Space Odyssey (1968)", "(500) Days (2009)", "No year"]
 
 
 def test_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +78,29 @@ def test_runs_as_a_module_and_says_nothing_else(pushed_once: Path) -> None:
     assert done.stderr == ""
 
 
+def test_bench_where_the_system_does_not_tell(
+    pushed_once: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "measure", lambda folder: None)
+    assert main(["bench", "--model", str(pushed_once), "--runs", "1"]) == 0
+    assert "memory   not measured: this system does not tell it\n" in capsys.readouterr().out
+    assert main(["bench", "--model", str(pushed_once), "--runs", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["memory_bytes"] is None
+
+
+def test_what_a_recommendation_does_not_need_is_not_imported(pushed_once: Path) -> None:
+    script = f"""if True:
+        import sys
+        from on_device.__main__ import main
+        main(["recommend", "--model", {str(pushed_once)!r}, "1005"])
+        print(*sys.modules)
+    """
+    root = Path(on_device.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    unneeded = {"difflib", "http.server", "on_device.demo", "subprocess", "urllib.request", "webbrowser"}
+    assert not unneeded & set(done.stdout.split())
+
+
 def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--model", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}: holds no pushed model")
@@ -73,8 +112,12 @@ def test_bench(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["size_bytes"] == (pushed_once / "2" / "model.tflite").stat().st_size
     latency = found["latency_us"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"]
+    told = found["memory_bytes"]
+    assert 0 < told["growth"] <= told["peak_growth"] < told["before"]
     assert main(["bench", "--model", str(pushed_once), "--runs", "20"]) == 0
-    assert "one thread, 20 random histories of 4 items" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "one thread, 20 random histories of 4 items" in printed
+    assert re.search(r"memory   \+\d+\.\d MB to load and answer, at most \+\d+\.\d MB on the way\n", printed)
 
 
 @pytest.mark.parametrize("arguments", [[], ["bench", "--runs", "0"], ["recommend", "--k", "many"]])

@@ -1,0 +1,50 @@
+// Recommends with a pushed model on Android. In build.gradle.kts:
+//     implementation("com.google.ai.edge.litert:litert:1.4.2")
+
+import java.io.File
+import org.json.JSONObject
+import org.tensorflow.lite.Interpreter
+
+const val PADDING = 0
+const val UNKNOWN = 1
+const val FIRST_INDEX = 2 // An id below it is no item: -1 marks the places of an answer that stay empty.
+
+data class Item(val id: String, val title: String)
+
+data class Recommendation(val item: Item, val score: Float)
+
+/** A version's folder, copied or downloaded into the app's own files. */
+class Recommender(folder: File) : AutoCloseable {
+    private val interpreter = Interpreter(File(folder, "model.tflite"))
+    private val length = interpreter.getInputTensorFromSignature("history", "recommend").shape()[1]
+    private val topK = interpreter.getOutputTensorFromSignature("ids", "recommend").shape()[1]
+    private val items = JSONObject(File(folder, "items.json").readText()).getJSONArray("items").let { entries ->
+        List(entries.length()) { entries.getJSONObject(it) }.map { Item(it.getString("id"), it.getString("title")) }
+    }
+    private val indices = items.withIndex().associate { (place, item) -> item.id to place + FIRST_INDEX }
+
+    /** The best items, best first, for somebody who chose `history`: ids, oldest first. Nothing in it comes back. */
+    @Synchronized
+    fun recommend(history: List<String>, exclude: List<String> = emptyList()): List<Recommendation> {
+        val chosen = history.map { indices[it] ?: UNKNOWN }
+        val recent = IntArray(length) { PADDING }.also { chosen.takeLast(length).toIntArray().copyInto(it) }
+        // The model does not see what is older, so that it has to be told to leave it out.
+        val unwanted = (exclude.mapNotNull { indices[it] } + chosen.dropLast(length)).toIntArray()
+        // A model with activity features also takes, in parallel with the history, "ratings" (FloatArray, NaN where
+        // nothing was said and in the padding) and "times" (IntArray, seconds since 1970, 0 where unknown).
+        val inputs = mapOf<String, Any>("history" to arrayOf(recent))
+        val ids = Array(1) { IntArray(topK) }
+        val scores = Array(1) { FloatArray(topK) }
+        val outputs = mapOf<String, Any>("ids" to ids, "scores" to scores)
+        if (unwanted.isEmpty()) {
+            interpreter.runSignature(inputs, outputs, "recommend")
+        } else {
+            interpreter.runSignature(inputs + ("exclude" to arrayOf(unwanted)), outputs, "recommend_excluding")
+        }
+        return (ids[0] zip scores[0].asIterable())
+            .filter { (id, _) -> id >= FIRST_INDEX }
+            .map { (id, score) -> Recommendation(items[id - FIRST_INDEX], score) }
+    }
+
+    override fun close() = interpreter.close()
+}

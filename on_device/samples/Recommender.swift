@@ -1,0 +1,75 @@
+// Recommends with a pushed model on iOS. In the Podfile:
+//     pod 'TensorFlowLiteSwift', '~> 2.14'
+
+import Foundation
+import TensorFlowLite
+
+let padding: Int32 = 0
+let unknown: Int32 = 1
+let firstIndex: Int32 = 2  // An id below it is no item: -1 marks the places of an answer that stay empty.
+
+struct Item: Decodable {
+  let id: String
+  let title: String
+}
+
+struct Catalogue: Decodable {
+  let items: [Item]
+}
+
+struct Recommendation {
+  let item: Item
+  let score: Float32
+}
+
+/// A version's folder, in the app's bundle or downloaded. Not for several threads at once.
+final class Recommender {
+  private let plain: SignatureRunner
+  private let excluding: SignatureRunner
+  private let length: Int
+  private let items: [Item]
+  private let indices: [String: Int32]
+
+  init(folder: URL) throws {
+    let interpreter = try Interpreter(modelPath: folder.appendingPathComponent("model.tflite").path)
+    plain = try interpreter.signatureRunner(with: "recommend")
+    excluding = try interpreter.signatureRunner(with: "recommend_excluding")
+    length = try plain.input(named: "history").shape.dimensions[1]
+    let content = try Data(contentsOf: folder.appendingPathComponent("items.json"))
+    items = try JSONDecoder().decode(Catalogue.self, from: content).items
+    indices = Dictionary(uniqueKeysWithValues: zip(items.map(\.id), firstIndex...))
+  }
+
+  /// The best items, best first, for somebody who chose `history`: ids, oldest first. Nothing in it comes back.
+  func recommend(history: [String], exclude: [String] = []) throws -> [Recommendation] {
+    let chosen = history.map { indices[$0] ?? unknown }
+    let recent = chosen.suffix(length)
+    let padded = recent + Array(repeating: padding, count: length - recent.count)
+    // The model does not see what is older, so that it has to be told to leave it out.
+    let unwanted = exclude.compactMap { indices[$0] } + chosen.dropLast(length)
+    // A model with activity features also takes, in parallel with the history, "ratings" (Float32, NaN where nothing
+    // was said and in the padding) and "times" (Int32, seconds since 1970, 0 where unknown).
+    var inputs = ["history": bytes(Array(padded))]
+    let runner = unwanted.isEmpty ? plain : excluding
+    if !unwanted.isEmpty {
+      try runner.resizeInput(named: "exclude", toShape: [1, unwanted.count])
+      inputs["exclude"] = bytes(unwanted)
+    }
+    try runner.invoke(with: inputs)
+    let ids = values(of: try runner.output(named: "ids"), as: Int32.self)
+    let scores = values(of: try runner.output(named: "scores"), as: Float32.self)
+    return zip(ids, scores).filter { id, _ in id >= firstIndex }
+      .map { id, score in Recommendation(item: items[Int(id - firstIndex)], score: score) }
+  }
+}
+
+private func bytes(_ values: [Int32]) -> Data {
+  values.withUnsafeBufferPointer { Data(buffer: $0) }
+}
+
+private func values<Value>(of tensor: Tensor, as type: Value.Type) -> [Value] {
+  let size = MemoryLayout<Value>.stride
+  return Array(unsafeUninitializedCapacity: tensor.data.count / size) { buffer, count in
+    count = tensor.data.copyBytes(to: buffer) / size
+  }
+}

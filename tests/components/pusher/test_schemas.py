@@ -1,0 +1,107 @@
+"""What the Pusher writes is what the client's schemas promise to those who write apps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.types import Artifact
+
+from on_device import artifact
+
+jsonschema = pytest.importorskip("jsonschema")
+
+SCHEMAS = Path(artifact.__file__).parent / "schemas"
+
+
+@pytest.fixture
+def pushed(push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path) -> Path:
+    """A version's folder."""
+    push()
+    return tmp_path / "serving" / "rings" / "1"
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def validator(name: str) -> Any:
+    schema = read(SCHEMAS / f"{name}.schema.json")
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+
+
+def test_pushed_files_fit(pushed: Path) -> None:
+    for name in ("items", "model_info"):
+        validator(name).validate(read(pushed / f"{name}.json"))
+
+
+def test_exactly_what_is_written_is_required(pushed: Path) -> None:
+    info, schema = read(pushed / artifact.INFO), read(SCHEMAS / "model_info.schema.json")
+    optional = {"precisions"}
+    assert set(schema["required"]) | optional == set(schema["properties"])
+    assert set(schema["required"]) == set(info) - optional
+    for name in ("mlmd", "data", "sha256", "metrics"):
+        assert set(schema["properties"][name]["required"]) == set(info[name])
+    for scores in info["metrics"].values():
+        assert set(schema["$defs"]["scores"]["required"]) == set(scores)
+    (item, *_) = read(pushed / artifact.ITEMS)["items"]
+    assert set(read(SCHEMAS / "items.schema.json")["$defs"]["item"]["required"]) == set(item)
+
+
+TRIED = {
+    "precision": "int8_tables",
+    "size_bytes": 1000,
+    "latency_us": 12.5,
+    "recall_at_10": 0.3,
+    "agreement_at_10": 0.99,
+    "chosen": True,
+}
+
+
+def test_newer_pushers_may_say_more(pushed: Path) -> None:
+    info = read(pushed / artifact.INFO)
+    info["data"]["licence"] = "unknown"
+    validator("model_info").validate({**info, "precision": "int8_tables", "precisions": [TRIED], "colour": "blue"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"format": 2}, "format"),
+        ({"version": 1}, "version"),
+        ({"precision": "int4"}, "precision"),
+        ({"history_length": 0}, "history_length"),
+        ({"top_k": "10"}, "top_k"),
+        ({"activity_features": "rating"}, "activity_features"),
+        ({"sha256": {"model.tflite": "0" * 64, "items.json": "0" * 63}}, "sha256/items.json"),
+        ({"sha256": {"model.tflite": "0" * 64}}, "sha256"),
+        ({"metrics": {}}, "metrics"),
+        ({"agreement_at_10": 1.5}, "agreement_at_10"),
+        ({"latency_us": 0}, "latency_us"),
+        ({"precisions": [{**TRIED, "chosen": "yes"}]}, "precisions/0/chosen"),
+        ({"precisions": [{"precision": "float16"}]}, "precisions/0"),
+    ],
+)
+def test_broken_info_is_refused(pushed: Path, changed: dict[str, Any], where: str) -> None:
+    errors = list(validator("model_info").iter_errors({**read(pushed / artifact.INFO), **changed}))
+    assert {"/".join(map(str, error.absolute_path)) for error in errors} == {where}
+
+
+def test_nothing_of_the_info_may_be_missing(pushed: Path) -> None:
+    info = read(pushed / artifact.INFO)
+    for name in info:
+        assert not validator("model_info").is_valid({key: value for key, value in info.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    "changed", [{"index": 1}, {"id": 7}, {"title": None}, {"genres": "Drama"}, {"year": "1990"}, {"count": -1}]
+)
+def test_broken_item_is_refused(pushed: Path, changed: dict[str, Any]) -> None:
+    items = read(pushed / artifact.ITEMS)
+    items["items"][3].update(changed)
+    (error,) = validator("items").iter_errors(items)
+    assert list(error.absolute_path) == ["items", 3, *changed]

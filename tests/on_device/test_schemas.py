@@ -1,0 +1,66 @@
+"""The schemas of `items.json` and `model_info.json`: good ones, that say all, and ask for what the client needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from on_device import artifact
+
+SCHEMAS = Path(artifact.__file__).parent / "schemas"
+NAMES = ("items", "model_info")
+
+
+def read(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """The schema and those in it that describe objects."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield schema
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from objects(part)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_a_schema(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = read(name)
+    assert schema["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_property_is_described_and_others_may_come(name: str) -> None:
+    found = list(objects(read(name)))
+    assert found
+    for one in found:
+        assert one["additionalProperties"] is True
+        properties = one.get("properties", {})
+        assert set(one.get("required", [])) <= set(properties)
+        assert all(value.get("description") for value in properties.values())
+
+
+def test_what_the_client_needs_is_required() -> None:
+    info, items = read("model_info"), read("items")
+    assert {"format", *artifact._INFO_TYPES} <= set(info["required"])
+    assert set(info["properties"]["sha256"]["required"]) == {artifact.MODEL, artifact.ITEMS}
+    assert info["properties"]["format"]["const"] == items["properties"]["format"]["const"] == artifact.FORMAT
+    item = items["$defs"]["item"]
+    assert set(item["required"]) == set(artifact.Item.__dataclass_fields__)
+    assert item["properties"]["index"]["minimum"] == artifact.FIRST_INDEX
+
+
+def test_catalogue_that_the_client_reads(pushed_once: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    items = json.loads((pushed_once / "2" / "items.json").read_text(encoding="utf-8"))
+    jsonschema.validate(items, read("items"))
