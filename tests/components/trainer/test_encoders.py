@@ -52,6 +52,32 @@ def test_one_position_alone_is_what_all_of_them_give_there(name, blocks, window)
     np.testing.assert_allclose(alone, np.asarray(encoder(window))[np.arange(2), positions], atol=1e-5)
 
 
+@pytest.mark.parametrize("blocks", [2, 3])
+@pytest.mark.parametrize("upper", [1, 2, 4, 100])
+def test_blocks_are_evaluated_where_those_above_look_alone(upper, blocks, window):
+    settings = TrainerSettings(dimension=DIMENSION, blocks=blocks, window=HISTORY, upper_look_back=upper)
+    encoder = make_encoder(settings, HISTORY)
+    encoder(tf.zeros([1, LENGTH, DIMENSION]))
+    random = np.random.default_rng(7)
+    encoder.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in encoder.weights])
+    reaches = [weight.shape[1] for weight in encoder.weights if weight.name == "distance"]
+    assert reaches == [HISTORY, *[min(upper, HISTORY)] * (blocks - 1)]
+    for position in range(LENGTH):
+        positions = np.array([position, LENGTH - 1 - position], np.int32)
+        alone = encoder.at(tf.constant(window), tf.constant(positions))
+        np.testing.assert_allclose(alone, np.asarray(encoder(window))[np.arange(2), positions], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bow", "cnn"])
+def test_bounded_encoders_need_no_more_than_they_say(name, window):
+    encoder = encoder_with_random_weights(name, HISTORY, 1)
+    assert encoder.look_back == HISTORY
+    whole = np.asarray(encoder(window))
+    for last in range(HISTORY - 1, LENGTH):
+        piece = window[:, last - HISTORY + 1 : last + 1]
+        np.testing.assert_allclose(np.asarray(encoder(piece))[:, -1], whole[:, last], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["bow", "cnn", "transformer"])
 def test_one_block_looks_back_over_the_history_alone(name, window):
     encoder = encode(name)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.tools import flatbuffer_utils
 
 from components import features
 from components.pusher.convert import convert
@@ -28,6 +29,11 @@ MODELS = {
     **{name: {"encoder": name} for name in ENCODERS},
     "activities": {"activity_features": ["rating", "time_gap"], "members": [{"encoder": "cnn"}]},
     "ratings": {"encoder": "cnn", "activity_features": ["rating"], "transition": False},
+    "short": {
+        "encoder": "transformer",
+        "activity_features": ["time_gap"],
+        "members": [{"encoder": "cnn", "look_back": 2, "joint": True, "transition": False}],
+    },
 }
 LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
 
@@ -213,6 +219,15 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     of_genres.assign([0 * context, context])  # The history is not of the second genre, and loves it.
     serving = ServingModel(model, counts, FakeTransformOutput())
     assert {int(item) for item in serving.recommend(history=history)["ids"][0, :4]} == set(range(SIZE - 4, SIZE))
+
+
+def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(tmp_path):
+    found = build(tmp_path, encoder="transformer", members=[{"encoder": "cnn", "transition": False}])
+    for precision, width in (("float32", 4), ("int8_tables", 1), ("dynamic_int8", 1)):
+        model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, precision)))
+        sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
+        inputs, labels = SIZE * 8 * width, SIZE * 16 * width
+        assert (sizes.count(labels), sizes.count(inputs)) == (1, 1), precision
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,165 @@
+"""Times model files: here, at the start of a process, and in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import reference_model
+from components.errors import StepError
+from on_device.artifact import FIRST_INDEX, Artifact
+from on_device.demo.runtime import find_runtime
+from on_device.demo.server import DemoServer, make_site
+from on_device.errors import ArtifactError
+
+REFERENCE = "reference of 2021, CNN, N = 10"
+WARM_UP = 20
+STARTS = 7
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FIRST_ANSWER = "import sys; from on_device import Recommender; Recommender.load(sys.argv[1]).recommend([])"
+IN_THE_PAGE = """async ([items, runs]) => {
+  const { readArtifact } = await import("./artifact.js");
+  const { Model } = await import("./model.js");
+  const { latencies } = await import("./latency.js");
+  const model = await Model.open((await readArtifact("model/")).model, "runtime/@litertjs/core/wasm/");
+  await latencies(model, items, runs);
+  return await latencies(model, items, runs);
+}"""
+
+
+def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console) -> dict[str, Any]:
+    """Measure and print.
+
+    Returns:
+        For the reference and each artifact, by name: `size_bytes`, `median_us`, `p90_us`, `ratio` (to the reference's
+        median), and of an artifact `start_seconds` and, with `browser`, `browser_ms`; medians.
+
+    Raises:
+        StepError: there is no browser to measure in.
+    """
+    contents = {REFERENCE: reference_model.reference_file()}
+    named = {_name(artifact): artifact for artifact in artifacts}
+    contents |= {name: artifact.model for name, artifact in named.items()}
+    found = inference_times(contents, runs)
+    for name, artifact in named.items():
+        found[name]["start_seconds"] = _start_seconds(artifact.folder)
+    if browser:
+        with _chromium() as page:
+            for name, artifact in named.items():
+                found[name]["browser_ms"] = _browser_milliseconds(page, artifact, runs)
+    console.print(_table(found))
+    console.print(f"one thread, medians of {runs:,} random full histories; start: import, load and the first answer")
+    return found
+
+
+def inference_times(contents: dict[str, bytes], runs: int) -> dict[str, dict[str, float]]:
+    """Time files in turns.
+
+    Args:
+        contents: of model files, by name, with an input `history` and the reference among them.
+        runs: answers of each.
+
+    Returns:
+        `size_bytes`, `median_us`, `p90_us` and `ratio` by name.
+    """
+    interpreters = {name: Interpreter(model_content=content, num_threads=1) for name, content in contents.items()}
+    for interpreter in interpreters.values():
+        interpreter.allocate_tensors()
+    random = np.random.default_rng(0)
+    times = {name: np.empty(WARM_UP + runs) for name in contents}
+    for run in range(WARM_UP + runs):
+        for name, interpreter in interpreters.items():
+            for tensor in interpreter.get_input_details():
+                interpreter.set_tensor(tensor["index"], _random_input(random, tensor))
+            started = time.perf_counter()
+            interpreter.invoke()
+            times[name][run] = time.perf_counter() - started
+    medians = {name: float(np.median(of_file[WARM_UP:])) for name, of_file in times.items()}
+    return {
+        name: {
+            "size_bytes": len(content),
+            "median_us": round(medians[name] * 1e6, 1),
+            "p90_us": round(float(np.percentile(times[name][WARM_UP:], 90)) * 1e6, 1),
+            "ratio": round(medians[name] / medians[REFERENCE], 2),
+        }
+        for name, content in contents.items()
+    }
+
+
+def _random_input(random: np.random.Generator, tensor: dict[str, Any]) -> np.ndarray:
+    """Items that every model here has, or ratings and times."""
+    items = random.integers(FIRST_INDEX, 1000, tensor["shape"])
+    return items.astype(tensor["dtype"])
+
+
+def _name(artifact: Artifact) -> str:
+    info = artifact.info
+    return f"{info['pipeline']}/{info['version']}, {info['encoder']}, N = {info['history_length']}, {info['precision']}"
+
+
+def _start_seconds(folder: Path) -> float:
+    """From a new process's first line to the first answer, the start of Python included; a median."""
+    times = []
+    for _ in range(STARTS):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", FIRST_ANSWER, str(folder)], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return round(statistics.median(times), 3)
+
+
+@contextlib.contextmanager
+def _chromium() -> Iterator[Any]:
+    """A page of a headless browser."""
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        raise StepError(f"no Chromium on PATH ({', '.join(CHROMIUM)}); install one, or leave --browser out")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        yield running.new_page()
+        running.close()
+
+
+def _browser_milliseconds(page: Any, artifact: Artifact, runs: int) -> float:
+    """Median of an answer in the page of the demo, after as many to warm up, copies in and out included."""
+    try:
+        site = make_site(artifact, find_runtime())
+    except ArtifactError as error:
+        raise StepError(str(error)) from None
+    with DemoServer(site, 0) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        page.goto(server.url)
+        times = page.evaluate(IN_THE_PAGE, [artifact.info["num_items"], runs])
+        server.shutdown()
+        serving.join()
+    return round(statistics.median(times), 3)
+
+
+def _table(found: dict[str, dict[str, float]]) -> Table:
+    table = Table(title="Latency of an answer", title_justify="left")
+    table.add_column("")
+    for title in ("size", "median", "90%", "over the reference", "Python start", "Chromium"):
+        table.add_column(title, justify="right")
+    for name, one in found.items():
+        start = f"{one['start_seconds']:.2f} s" if "start_seconds" in one else ""
+        browser = f"{one['browser_ms']:.2f} ms" if "browser_ms" in one else ""
+        table.add_row(
+            *(name, f"{one['size_bytes'] / 1e6:.2f} MB", f"{one['median_us']:,.0f} µs", f"{one['p90_us']:,.0f} µs"),
+            *(f"{one['ratio']:.2f} x", start, browser),
+        )
+    return table
