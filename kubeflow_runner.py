@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             from pipeline.cluster import compile_pipeline
 
             output.write_text(compile_pipeline(config, options.engine), encoding="utf-8")
-        # Not on the way of what is piped on.
-        print(f"compiled {config.name} for {options.engine}: {options.output or output.name}", file=console.file)
+        if not options.dry_run:
+            console.print(f"compiled {config.name} for {options.engine}: {options.output or output}", soft_wrap=True)
     if log_file is not None:
         log_file.unlink()
     return _submit(request, options.dry_run) if request else EXIT_OK

@@ -58,7 +58,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
         parameters=parameters,
     )
     for component in pipeline.components:
-        if isinstance(component, BaseComponent) and (wanted := _resources(deployment.of_step(component.id), engine)):
+        if isinstance(component, BaseComponent) and (wanted := _resources(deployment.of_step(component.id))):
             component.with_platform_config(wanted)
         if deployment.beam and component.id == steps.EXAMPLE_GEN and isinstance(component, BaseBeamComponent):
             # It reads from its own disk; the later one of two arguments counts.
@@ -85,8 +85,8 @@ def _complete(spec: dict[str, Any], pipeline_root: str, given: dict[str, Any]) -
     spec["root"]["dag"]["tasks"][steps.RESOLVER]["cachingOptions"] = {}
 
 
-def _resources(wanted: StepResources, engine: Engine) -> ResourceSpec | None:
-    """Limits as KFP's own compiler writes them: for Kubernetes in its words, and as numbers."""
+def _resources(wanted: StepResources) -> Any:
+    """Limits as KFP's own compiler writes them, in Kubernetes' words and as numbers; None where there are none."""
     spec = ResourceSpec()
     if wanted.cpu:
         spec.cpu_limit, spec.resource_cpu_limit = wanted.cpu, f"{wanted.cpu:g}"
