@@ -90,11 +90,15 @@ def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, tmp_path):
     )
 
 
-def test_a_second_run_compares_with_the_model_that_was_blessed(engine, pushed):
+def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, pushed):
     trained = engine.runs["Trainer"].artifacts["model"]["uri"]
     record = engine.folder / "bucket" / "pipelines" / "sample" / "last_blessed_model"
     assert record.read_text(encoding="utf-8").strip() == trained
-    engine.run({"min_recall_at_10": FLOOR}, only=("LatestBlessedModel", "Evaluator"))
+    engine.run({"min_recall_at_10": 0.99}, only=("LatestBlessedModel", "Evaluator", "Pusher"))
     assert engine.runs["LatestBlessedModel"].artifacts["model"]["uri"] == trained
     blessing = engine.runs["Evaluator"].artifacts["blessing"]["metadata"]
-    assert blessing["baseline_model_uri"] == trained and blessing["blessed"] == 1
+    assert blessing["baseline_model"] == trained and blessing["blessed"] == 0
+    assert engine.runs["Pusher"].artifacts["pushed_model"]["metadata"]["pushed"] == 0
+    versions = engine.folder / "bucket" / "models" / "sample"
+    assert (versions / "latest").read_text(encoding="utf-8").strip() == "1" and not (versions / "2").exists()
+    assert record.read_text(encoding="utf-8").strip() == trained
