@@ -43,11 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
         output = _output(options, config)
         request = None
         if options.submit or options.dry_run:
-            request = make_request(config, options.engine, output, parse(options.param, config))
+            request = make_request(config, options.engine, output, parse(options.param, config), options.cron)
             if not options.dry_run:
                 check_connection(request)
-        elif options.param:
-            raise ConfigError("--param is for --submit: it changes a run, not the compiled file")
+        elif options.param or options.cron:
+            flag = "--param" if options.param else "--cron"
+            raise ConfigError(f"{flag} is for --submit: it says how to run, and changes nothing that is compiled")
     except (ConfigError, SubmissionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help=f"another value for this run: {', '.join(PARAMETERS)}",
     )
+    sending.add_argument("--cron", default="", metavar="FIELDS", help="start runs by a schedule, such as '0 3 * * *'")
     return parser
 
 

@@ -26,26 +26,35 @@ class Request:
         engine: to which.
         connect: arguments of the client: whom to talk to.
         send: arguments of the call that starts a run.
+        cron: when to start one again and again, in the five fields of cron; empty for one run now.
     """
 
     engine: Engine
     connect: dict[str, Any]
     send: dict[str, Any]
+    cron: str = ""
 
 
-def make_request(config: PipelineConfig, engine: Engine, file: Path, parameters: dict[str, Any]) -> Request:
-    """The request that starts a run.
+def make_request(
+    config: PipelineConfig, engine: Engine, file: Path, parameters: dict[str, Any], cron: str = ""
+) -> Request:
+    """The request that starts a run, or a schedule of runs.
 
     Args:
         config: with the deployment.
         engine: which cluster.
         file: the compiled pipeline.
         parameters: runtime parameters that differ from the file's.
+        cron: of a schedule.
 
     Raises:
-        ConfigError: it is not known where to send it.
+        ConfigError: it is not known where to send it, or the schedule is none.
     """
     deployment = config.deployment
+    if cron and len(cron.split()) != 5:
+        raise ConfigError(f"--cron {cron!r}: expected five fields, such as '0 3 * * *' for three o'clock each night")
+    if cron and deployment.cache:
+        raise ConfigError("--cron with deployment.cache: every run would take the first one's data from the cache")
     if engine == "kubeflow":
         if urlsplit(deployment.host).scheme not in ("http", "https"):
             where = f"--host {deployment.host}" if deployment.host else "--host is missing"
@@ -62,6 +71,7 @@ def make_request(config: PipelineConfig, engine: Engine, file: Path, parameters:
                 "pipeline_root": deployment.pipeline_root,
                 "service_account": deployment.service_account or None,
             },
+            cron,
         )
     for option in ("project", "region"):
         if not getattr(deployment, option):
@@ -76,6 +86,7 @@ def make_request(config: PipelineConfig, engine: Engine, file: Path, parameters:
             "parameter_values": parameters,
             "service_account": deployment.service_account or None,
         },
+        cron,
     )
 
 
@@ -100,7 +111,7 @@ def check_connection(request: Request) -> None:
 
 
 def send(request: Request) -> str:
-    """Start a run.
+    """Start a run or a schedule.
 
     Returns:
         Where to look at it.
@@ -117,12 +128,31 @@ def _send_to_kubeflow(request: Request) -> str:
     import urllib3
 
     try:
-        run = kfp.Client(**request.connect).create_run_from_pipeline_package(**request.send)
+        client = kfp.Client(**request.connect)
+        if request.cron:
+            return _schedule_on_kubeflow(client, request)
+        run = client.create_run_from_pipeline_package(**request.send)
     except kfp_server_api.ApiException as error:
         raise SubmissionError(f"{request.connect['host']} answers {error.status} {error.reason}") from None
     except (TimeoutError, OSError, urllib3.exceptions.HTTPError, RuntimeError) as error:
         raise SubmissionError(f"{request.connect['host']}: {_first_line(error)}") from None
     return f"{request.connect['host'].rstrip('/')}/#/runs/details/{run.run_id}"
+
+
+def _schedule_on_kubeflow(client: Any, request: Request) -> str:
+    sent = request.send
+    experiment = client.create_experiment(sent["experiment_name"], namespace=sent["namespace"])
+    schedule = client.create_recurring_run(
+        experiment_id=experiment.experiment_id,
+        job_name=sent["run_name"],
+        cron_expression=f"0 {request.cron}",  # Kubeflow's cron begins with seconds.
+        no_catchup=True,
+        params=sent["arguments"],
+        pipeline_package_path=sent["pipeline_file"],
+        pipeline_root=sent["pipeline_root"],
+        service_account=sent["service_account"],
+    )
+    return f"{request.connect['host'].rstrip('/')}/#/recurringrun/details/{schedule.recurring_run_id}"
 
 
 def _send_to_vertex(request: Request) -> str:
@@ -134,6 +164,9 @@ def _send_to_vertex(request: Request) -> str:
     service_account = arguments.pop("service_account")
     try:
         job = aiplatform.PipelineJob(**arguments, **request.connect)
+        if request.cron:
+            name = request.send["display_name"]
+            return str(job.create_schedule(request.cron, name, service_account=service_account).resource_name)
         job.submit(service_account=service_account)
     except (GoogleAPICallError, GoogleAuthError) as error:
         raise SubmissionError(f"Vertex AI: {_first_line(error)}") from None

@@ -111,6 +111,8 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "encoder=gru"], "--param encoder=gru: input should be"),
         ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "epochs=3"], "and NAME one of data, encoder"),
         ([*VERTEX, "--submit", "--project", "p"], "--region is missing"),
+        ([*KUBEFLOW, "--dry-run", "--host", NOBODY, "--cron", "daily"], "--cron 'daily': expected five fields"),
+        ([*KUBEFLOW, "--dry-run", "--host", NOBODY, "--cron", "0 3 * * *", "--cache"], "--cron with deployment.cache"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
