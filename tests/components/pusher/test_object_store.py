@@ -15,6 +15,7 @@ from components.errors import StepError
 from components.evaluator import last_blessed
 from components.example_gen.remote import bring_here
 from components.pusher import object_store
+from components.pusher.executor import _publish
 from components.pusher.object_store import ObjectVersionStore
 from components.pusher.store import StoreError
 
@@ -119,6 +120,16 @@ def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
     published.append(push(store, "this"))
     assert len(set(published)) == 2
     assert {read(f"{version}/model.tflite") for version in published} == {"this", "other"}
+
+
+def test_a_push_that_was_killed_before_it_could_tell_is_not_repeated(store):
+    versions = []
+    for source in ("first", "first", "second"):
+        with store.push() as staging:
+            (staging / "model.tflite").write_text(source, encoding="utf-8")
+            versions.append(_publish(store, staging, {"source_model": source}))
+    assert versions == [f"{store.folder}/{number}" for number in (1, 1, 2)]
+    assert store.newest() == f"{store.folder}/2"
 
 
 def test_store_that_cannot_be_written_to():
