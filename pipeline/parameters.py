@@ -69,10 +69,12 @@ def parse(assignments: Iterable[str], config: PipelineConfig) -> dict[str, Any]:
         section, key = PARAMETERS[name].key.split(".")
         try:
             value = PARAMETERS[name].type(text)
-            settings = getattr(config, section)
-            type(settings).model_validate({**settings.model_dump(), key: value})
+            whole = config.model_dump()
+            PipelineConfig.model_validate({**whole, section: {**whole[section], key: value}})
         except ValidationError as error:
-            raise ConfigError(f"--param {assignment}: {error.errors()[0]['msg'].lower()}") from None
+            raise ConfigError(
+                f"--param {assignment}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from None
         except ValueError:
             raise ConfigError(f"--param {assignment}: expected {PARAMETERS[name].type.__name__}") from None
         values[name] = value

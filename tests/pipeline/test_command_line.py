@@ -108,7 +108,14 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*VERTEX, "--set", "deployment.labels={Team: Ads}"], "deployment.labels.Team"),
         ([*KUBEFLOW, "--param", "encoder=cnn"], "--param is for --submit"),
         ([*KUBEFLOW, "--submit"], "--host is missing: expected the address of Kubeflow Pipelines"),
-        ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "encoder=gru"], "--param encoder=gru: input should be"),
+        ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "encoder=gru"], "--param encoder=gru: Input should be"),
+        (
+            [
+                *(*KUBEFLOW, "--set", "trainer={dimension: 33, encoder: cnn, members: []}"),
+                *("--submit", "--host", NOBODY, "--param", "encoder=transformer"),
+            ],
+            "--param encoder=transformer: trainer.dimension 33 cannot be shared by 2 heads",
+        ),
         ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "epochs=3"], "and NAME one of data, encoder"),
         ([*VERTEX, "--submit", "--project", "p"], "--region is missing"),
         ([*KUBEFLOW, "--dry-run", "--host", NOBODY, "--cron", "daily"], "--cron 'daily': expected five fields"),
