@@ -1,93 +1,139 @@
-"""Compile the pipeline for a cluster: a PipelineJob for Vertex AI Pipelines, or YAML for Kubeflow Pipelines 2."""
+"""Compile the pipeline for a cluster, and send it there: KFP 2 YAML for Kubeflow, a PipelineJob for Vertex AI."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import quiet
+from pipeline.deployment import Engine, complaints
+from pipeline.parameters import PARAMETERS, parse
+from pipeline.submission import Request, SubmissionError, check_connection, make_request, send
 
-EXIT_OK, EXIT_USAGE = 0, 2
-# What each engine takes: ending of the compiled file, and whether it is a pipeline spec of version 2.1.
-ENGINES = {"kubeflow": (".yaml", True), "vertex": (".json", False)}
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+ENDINGS: dict[Engine, str] = {"kubeflow": ".yaml", "vertex": ".json"}
+
+# Options that override one key of the configuration's deployment.
+OVERRIDES = {
+    "image": ("NAME", "container image that holds this project and its dependencies"),
+    "pipeline-root": ("URI", "where artifacts are kept"),
+    "data": ("URI", "ratings as the containers see them; the default of the parameter `data`"),
+    "serving-dir": ("URI", "where models are pushed to (default: PIPELINE_ROOT/serving_models)"),
+    "project-dir": ("PATH", "folder of this project in the image (default: /app)"),
+    "service-account": ("NAME", "that the steps run as"),
+    "host": ("URL", "address of Kubeflow Pipelines"),
+    "namespace": ("NAME", "of a Kubeflow that many share"),
+    "project": ("ID", "of Google Cloud, for Vertex"),
+    "region": ("NAME", "of Google Cloud, for Vertex"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compile; returns the exit code."""
+    """Compile, and send if asked to; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        config = load_config(options.config)
-        ending, _ = ENGINES[options.engine]
-        output = options.output or Path(f"{config.name}{ending}")
-        if output.suffix != ending:
-            raise ConfigError(f"--output {output}: a file for {options.engine} ends in {ending}")
-        if not output.resolve().parent.is_dir():
-            raise ConfigError(f"--output {output}: there is no folder {output.resolve().parent}")
-        for flag, place in (("--pipeline-root", options.pipeline_root), ("--data", options.data)):
-            if "://" not in place and not place.startswith("/"):
-                raise ConfigError(f"{flag} {place}: expected a URI such as gs://bucket/folder, or an absolute path")
-    except ConfigError as error:
+        config = load_config(options.config, _overrides(options))
+        if found := complaints(config.deployment, options.engine, config.name):
+            raise ConfigError("; ".join(found))
+        output = _output(options, config)
+        request = None
+        if options.submit or options.dry_run:
+            request = make_request(config, options.engine, output, parse(options.param, config), options.cron)
+            if not options.dry_run:
+                check_connection(request)
+        elif options.param or options.cron:
+            flag = "--param" if options.param else "--cron"
+            raise ConfigError(f"{flag} is for --submit: it says how to run, and changes nothing that is compiled")
+    except (ConfigError, SubmissionError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    log_file = None if options.verbose else output.resolve().with_suffix(".log")
+        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+    log_file = None if options.verbose else output.with_suffix(".log")
     with quiet(log_file) as console:
         with console.status("compiling"):
-            _compile(options, config, output.resolve())
-        console.print(f"compiled {config.name} for {options.engine}: {output}", soft_wrap=True)
+            # Imported only now: TFX takes seconds, and every mistake of a person is answered before.
+            from pipeline.cluster import compile_pipeline
+
+            output.write_text(compile_pipeline(config, options.engine), encoding="utf-8")
+        if not options.dry_run:
+            console.print(f"compiled {config.name} for {options.engine}: {options.output or output}", soft_wrap=True)
     if log_file is not None:
         log_file.unlink()
+    return _submit(request, options.dry_run) if request else EXIT_OK
+
+
+def _submit(request: Request, dry_run: bool) -> int:
+    if dry_run:
+        print(json.dumps(dataclasses.asdict(request), indent=1))
+        return EXIT_OK
+    try:
+        print(f"started: {send(request)}")
+    except SubmissionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
     return EXIT_OK
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kubeflow_runner.py", description=__doc__)
-    parser.add_argument("--engine", choices=ENGINES, required=True, help="what the file is for")
-    parser.add_argument("--image", required=True, help="container image that holds this project and its dependencies")
-    parser.add_argument("--pipeline-root", required=True, metavar="URI", help="where artifacts are kept")
-    parser.add_argument("--data", required=True, metavar="URI", help="ratings, as the containers see them")
-    parser.add_argument(
-        "--serving-dir", metavar="URI", help="where models are pushed to (default: PIPELINE_ROOT/serving_models)"
+    parser = argparse.ArgumentParser(
+        prog="kubeflow_runner.py",
+        description=__doc__,
+        epilog="exit codes: 0 compiled (and sent), 1 the cluster cannot be reached or refused, 2 wrong option or "
+        "configuration",
     )
+    parser.add_argument("--engine", choices=list(ENDINGS), required=True, help="what the file is for")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
     parser.add_argument("--output", type=Path, metavar="FILE", help="compiled file (default: the pipeline's name)")
-    parser.add_argument(
-        "--project-dir", default="/app", metavar="PATH", help="folder of this project in the image (default: /app)"
-    )
-    parser.add_argument("--no-cache", action="store_true", help="the engine runs every step, whatever ran before")
     parser.add_argument("--verbose", action="store_true", help="show the logs of TFX")
+    overrides = parser.add_argument_group("overrides of the configuration's `deployment`")
+    for name, (kind, words) in OVERRIDES.items():
+        overrides.add_argument(f"--{name}", metavar=kind, help=words)
+    overrides.add_argument("--cache", action="store_true", default=None, help="take results of earlier runs")
+    overrides.add_argument("--name", metavar="NAME", help="of the pipeline")
+    overrides.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any key, such as deployment.resources.Trainer.memory=16Gi or trainer.dropout=0.1",
+    )
+    sending = parser.add_argument_group("sending")
+    sending.add_argument("--submit", action="store_true", help="start a run with the engine's own client")
+    sending.add_argument("--dry-run", action="store_true", help="compile, and print what --submit would send")
+    sending.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"another value for this run: {', '.join(PARAMETERS)}",
+    )
+    sending.add_argument("--cron", default="", metavar="FIELDS", help="start runs by a schedule, such as '0 3 * * *'")
     return parser
 
 
-def _compile(options: argparse.Namespace, config: PipelineConfig, output: Path) -> None:
-    # Imported only now: TFX takes seconds, and every mistake of a person is answered before.
-    from tfx import v1 as tfx
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    values = {}
+    for name in (*OVERRIDES, "cache"):
+        value = getattr(options, name.replace("-", "_"))
+        if value is not None:
+            values[f"deployment.{name.replace('-', '_')}"] = value
+    if options.name is not None:
+        values["name"] = options.name
+    return {**values, **read_assignments(options.set)}
 
-    from pipeline.pipeline import Places, create_pipeline
 
-    places = Places(
-        data=options.data,
-        data_fingerprint="",
-        cache_dir="/tmp/on-device-recommender",
-        pipeline_root=options.pipeline_root,
-        serving_root=options.serving_dir or f"{options.pipeline_root.rstrip('/')}/serving_models",
-        schema=f"{options.project_dir}/data/schema.pbtxt",
-    )
-    runner_config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
-        default_image=options.image,
-        use_pipeline_spec_2_1=ENGINES[options.engine][1],
-    )
-    runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
-        config=runner_config, output_dir=str(output.parent), output_filename=output.name
-    )
-    pipeline = create_pipeline(
-        config,
-        places,
-        enable_cache=not options.no_cache,
-        baseline_strategy=tfx.dsl.experimental.LatestBlessedModelStrategy,
-    )
-    runner.run(pipeline, write_out=True)
+def _output(options: argparse.Namespace, config: PipelineConfig) -> Path:
+    ending = ENDINGS[options.engine]
+    output = (options.output or Path(f"{config.name}{ending}")).resolve()
+    if output.suffix != ending:
+        raise ConfigError(f"--output {options.output}: a file for {options.engine} ends in {ending}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output {options.output}: there is no folder {output.parent}")
+    return output
 
 
 if __name__ == "__main__":

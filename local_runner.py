@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.text import Text
 
 from components.pusher.store import StoreError, check_writable
@@ -19,7 +18,7 @@ from data.errors import DataError
 from data.formats import fingerprint, open_dataset
 from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
-from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet
 from pipeline.steps import STEPS, TUNER
 
@@ -108,12 +107,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         value = getattr(options, name.replace("-", "_"))
         if value is not None:
             values[key] = value
-    for assignment in options.set:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as trainer.dropout=0.1")
-        values[key.strip()] = yaml.safe_load(value)
-    return values
+    return {**values, **read_assignments(options.set)}
 
 
 def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:

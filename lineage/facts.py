@@ -22,7 +22,9 @@ _STEPS = {
     "ImportSchemaGen": "SchemaGen",
     "StrictExampleValidator": "ExampleValidator",
     RESOLVER: "LatestBlessedModel",
-    "RecordingEvaluator": "Evaluator",
+    "RecommenderTrainer": "Trainer",
+    "GatingEvaluator": "Evaluator",
+    "LastBlessedModel": "LatestBlessedModel",
     "TFLitePusher": "Pusher",
 }
 # The section of the configuration that a step's settings come from.

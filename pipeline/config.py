@@ -23,6 +23,7 @@ from components.settings import Settings
 from components.trainer.settings import TrainerSettings
 from components.transform.settings import TransformSettings
 from components.tuner.settings import TunerSettings
+from pipeline.deployment import DeploymentSettings
 
 
 class ConfigError(Exception):
@@ -30,7 +31,7 @@ class ConfigError(Exception):
 
 
 class PipelineConfig(Settings):
-    """Everything that decides what a pipeline run computes.
+    """Everything that decides what a pipeline run computes, and where a cluster runs it.
 
     Attributes:
         name: of the pipeline; names its folder among the serving models and its runs in ML Metadata.
@@ -40,6 +41,7 @@ class PipelineConfig(Settings):
         trainer: model and fitting.
         gate: what a model must reach to be blessed.
         pusher: how the file is made and checked.
+        deployment: image, places and resources on a cluster; runs on this machine go without it.
     """
 
     name: str = "movielens"
@@ -49,6 +51,7 @@ class PipelineConfig(Settings):
     trainer: TrainerSettings = TrainerSettings()
     gate: GateSettings = GateSettings()
     pusher: PusherSettings = PusherSettings()
+    deployment: DeploymentSettings = DeploymentSettings()
 
     @field_validator("name")
     @classmethod
@@ -73,6 +76,21 @@ class PipelineConfig(Settings):
             if encoder == "transformer" and dimension % heads:
                 raise ValueError(f"tuner.search_space: dimension {dimension} cannot be shared by {heads} heads")
         return self
+
+
+def read_assignments(assignments: list[str]) -> dict[str, Any]:
+    """Overrides by dotted key from `KEY=VALUE`, as `--set` takes them.
+
+    Raises:
+        ConfigError: no KEY=VALUE.
+    """
+    values = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as trainer.dropout=0.1")
+        values[key.strip()] = yaml.safe_load(value)
+    return values
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:

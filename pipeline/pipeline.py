@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
-from tfx.proto import transform_pb2
+from tfx.components import StatisticsGen, Transform, Tuner  # `tfx.v1` costs seconds more
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import trainer_pb2, transform_pb2
+from tfx.types import Channel, standard_artifacts
 
 from components import features
 from components.code_version import code_version, step_version
 from components.evaluator.baseline import CANDIDATE, LatestOtherBlessedModel
-from components.evaluator.component import RecordingEvaluator
+from components.evaluator.component import FLOOR, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
+from components.evaluator.last_blessed import LastBlessedModel
 from components.example_gen.component import RatingsExampleGen
 from components.example_validator.component import StrictExampleValidator
 from components.pusher.component import TFLitePusher
+from components.trainer.component import RecommenderTrainer
+from components.trainer.settings import TrainerSettings
 from pipeline import steps
 from pipeline.config import PipelineConfig
 
@@ -29,20 +39,23 @@ class Places:
     """Where a run reads and writes.
 
     Attributes:
-        data: a folder, zip or CSV file with ratings.
+        data: a folder, zip or CSV file with ratings; or a runtime parameter that names it.
         data_fingerprint: SHA-256 of its content; empty where it is not known yet.
         cache_dir: folder for unpacked archives.
         pipeline_root: folder of the artifacts of every run.
         serving_root: folder where models are pushed to.
         schema: the curated schema file.
+        blessed_record: file that names the last blessed model, for engines whose pipelines cannot look it up in ML
+            Metadata; empty for those that can.
     """
 
-    data: str
+    data: Any
     data_fingerprint: str
     cache_dir: str
     pipeline_root: str
     serving_root: str
     schema: str = str(SCHEMA)
+    blessed_record: str = ""
 
 
 def create_pipeline(
@@ -52,8 +65,8 @@ def create_pipeline(
     enable_cache: bool = True,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     beam_pipeline_args: list[str] | None = None,
-    baseline_strategy: type = LatestOtherBlessedModel,
-) -> tfx.dsl.Pipeline:
+    parameters: Mapping[str, Any] | None = None,
+) -> Pipeline:
     """The pipeline from ratings to a pushed file. Pure: nothing is read, written or run.
 
     Args:
@@ -62,8 +75,11 @@ def create_pipeline(
         enable_cache: whether results of earlier runs may be taken.
         metadata_connection_config: of the ML Metadata store, for runners that need it told.
         beam_pipeline_args: for the steps that run on Beam.
-        baseline_strategy: finds the model to compare with. Clusters know TFX's `LatestBlessedModelStrategy` alone.
+        parameters: runtime parameters, given when a compiled pipeline is started: any setting of the Trainer, and
+            `min_recall_at_10` of the gate, by name. They win over the configuration.
     """
+    parameters = parameters or {}
+
     # Ratings -> one example per user timeline, split by time, and the catalogue of items.
     example_gen = RatingsExampleGen(
         data=places.data,
@@ -73,12 +89,10 @@ def create_pipeline(
     ).with_id(steps.EXAMPLE_GEN)
 
     # What the timelines look like, in numbers.
-    statistics_gen = tfx.components.StatisticsGen(
-        examples=example_gen.outputs["examples"], exclude_splits=[features.CATALOG]
-    )
+    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"], exclude_splits=[features.CATALOG])
 
     # What they must look like, as a person wrote it down.
-    schema_gen = tfx.components.ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
+    schema_gen = ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
 
     # Compares the two; an anomaly stops the run.
     example_validator = StrictExampleValidator(
@@ -86,7 +100,7 @@ def create_pipeline(
     ).with_id(steps.EXAMPLE_VALIDATOR)
 
     # Vocabularies of the train split and the catalogue, indices, fixed-length histories.
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
@@ -101,14 +115,14 @@ def create_pipeline(
     training = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
-        "train_args": tfx.proto.TrainArgs(splits=[features.TRAIN, features.CATALOG]),
-        "eval_args": tfx.proto.EvalArgs(splits=[features.EVAL]),
+        "train_args": trainer_pb2.TrainArgs(splits=[features.TRAIN, features.CATALOG]),
+        "eval_args": trainer_pb2.EvalArgs(splits=[features.EVAL]),
     }
 
     # Optional: short fits with other settings of the Trainer; those that are best on the eval split win over its own.
     tuner = None
     if config.tuner.enabled:
-        tuner = tfx.components.Tuner(
+        tuner = Tuner(
             tuner_fn="components.tuner.run.tuner_fn",
             custom_config={
                 # Trials have a budget of their own: with another one for the Trainer, the search still holds.
@@ -120,7 +134,7 @@ def create_pipeline(
         )
 
     # Fits the recommender; keeps the epoch that is best on the eval split.
-    trainer = tfx.components.Trainer(
+    trainer = RecommenderTrainer(
         run_fn="components.trainer.run.run_fn",
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         custom_config={
@@ -128,25 +142,32 @@ def create_pipeline(
             "checkpoints": os.path.join(places.pipeline_root, "checkpoints"),
             "code": step_version("trainer"),
         },
+        overrides={name: value for name, value in parameters.items() if name in TrainerSettings.model_fields},
         **training,
-    )
+    ).with_id(steps.TRAINER)
 
     # The last model that was good enough, to compare with.
-    known_models = {
-        "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-    }
-    if baseline_strategy is LatestOtherBlessedModel:
-        known_models[CANDIDATE] = trainer.outputs["model"]
-    latest_blessed = tfx.dsl.Resolver(strategy_class=baseline_strategy, **known_models).with_id(steps.RESOLVER)
+    if places.blessed_record:
+        latest_blessed: BaseNode = LastBlessedModel(places.blessed_record).with_id(steps.RESOLVER)
+    else:
+        latest_blessed = Resolver(
+            strategy_class=LatestOtherBlessedModel,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            **{CANDIDATE: trainer.outputs["model"]},
+        ).with_id(steps.RESOLVER)
 
     # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
-    evaluator = RecordingEvaluator(
+    evaluator = GatingEvaluator(
         examples=example_gen.outputs["examples"],
         example_splits=[features.TEST],
         model=trainer.outputs["model"],
         baseline_model=latest_blessed.outputs["model"],
         eval_config=make_eval_config(config.gate),
+        parameters={
+            **({RECORD: places.blessed_record} if places.blessed_record else {}),
+            **({FLOOR: parameters[FLOOR]} if FLOOR in parameters else {}),
+        },
     ).with_id(steps.EVALUATOR)
 
     # Converts a blessed model, checks the file as a device would run it, and publishes it.
@@ -162,7 +183,7 @@ def create_pipeline(
         code_version=code_version(),
     ).with_id(steps.PUSHER)
 
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=config.name,
         pipeline_root=places.pipeline_root,
         components=[

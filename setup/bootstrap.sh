@@ -4,6 +4,7 @@
 # project's file changed, the environment is brought up to date in place.
 #
 #     sh setup/bootstrap.sh        PYTHON=/path/to/python overrides the search
+#                                  SETUP_GROUPS, options of uv sync, leaves out what an image has no use for
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -156,7 +157,7 @@ install_dependencies() {
         fail "$uv could not be installed; is there a network? $(reason) ($LOG has it all)"
     echo "Installing the locked dependencies" >&2
     # shellcheck disable=SC2086
-    UV_PROJECT_ENVIRONMENT=$VENV "$VENV/bin/uv" sync --frozen --all-groups --no-progress \
+    UV_PROJECT_ENVIRONMENT=$VENV "$VENV/bin/uv" sync --frozen ${SETUP_GROUPS:---all-groups} --no-progress \
         --python "$VENV/bin/python" $options >>"$LOG" 2>&1 ||
         fail "the dependencies could not be installed; is there a network? $(reason) ($LOG has it all)"
     "$VENV/bin/python" setup/mend_glibc.py "$VENV" >>"$LOG" || exit 1

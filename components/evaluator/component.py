@@ -1,17 +1,29 @@
-"""Evaluator that leaves its metrics in ML Metadata too: TFX's own leaves them in files that TFMA alone reads."""
+"""TFX's Evaluator, and what it leaves for others: metrics in ML Metadata and, on clusters, what it blessed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from tfx import types
-from tfx.components import Evaluator
 from tfx.components.evaluator import executor as stock
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.util import model_utils
 from tfx.dsl.components.base import executor_spec
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact, artifact_utils
+from tfx.types.standard_component_specs import (
+    BASELINE_MODEL_KEY,
+    BLESSING_KEY,
+    EVAL_CONFIG_KEY,
+    EVALUATION_KEY,
+    MODEL_KEY,
+)
 
 from components.evaluation import read_metrics
+from components.evaluator.eval_config import with_floor
+from components.evaluator.last_blessed import holds_model, remember
 
+RECORD = "blessed_record"
+FLOOR = "min_recall_at_10"
 DIFFERENCE = "_diff"  # ends the names of TFMA's differences to the baseline's metrics
 
 
@@ -20,23 +32,43 @@ class Executor(stock.Executor):
 
     def Do(
         self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """See the base class."""
+        """See the base class. With a record, a baseline without a model is none, and what is blessed is remembered."""
+        if FLOOR in exec_properties:
+            floored = with_floor(exec_properties[EVAL_CONFIG_KEY], exec_properties[FLOOR])
+            exec_properties = {**exec_properties, EVAL_CONFIG_KEY: floored}
+        record = exec_properties.get(RECORD)
+        if record and not any(holds_model(baseline.uri) for baseline in input_dict[BASELINE_MODEL_KEY]):
+            input_dict = {name: artifacts for name, artifacts in input_dict.items() if name != BASELINE_MODEL_KEY}
         super().Do(input_dict, output_dict, exec_properties)
-        record_metrics(artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY]))
+        record_metrics(artifact_utils.get_single_instance(output_dict[EVALUATION_KEY]))
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        if record and model_utils.is_model_blessed(blessing):
+            remember(record, artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
 
 
-def record_metrics(evaluation: types.Artifact) -> None:
+def record_metrics(evaluation: Artifact) -> None:
     """Leave the metrics of the whole test split as custom properties (float) of their ModelEvaluation artifact."""
     for name, value in read_metrics(evaluation.uri)["overall"].items():
         if not name.endswith(DIFFERENCE):
             evaluation.set_float_custom_property(name, float(value))
 
 
-class RecordingEvaluator(Evaluator):
-    """Computes the metrics and blesses the model or not; the metrics are properties of the evaluation."""
+class GatingEvaluator(Evaluator):
+    """Ranks the whole catalogue for the test split, and blesses the model or not.
+
+    Args:
+        parameters: `blessed_record`, where the blessed model's URI is written, and `min_recall_at_10`, which wins over
+            the floor in `eval_config`; empty where ML Metadata tells, and nothing is given at submission.
+        arguments: of TFX's Evaluator.
+    """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, *, parameters: Mapping[str, Any], **arguments: Any):
+        super().__init__(**arguments)
+        # The stock component builds its own specification, which has no place for them.
+        self.spec.exec_properties.update(parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf import json_format
 from tensorflow_model_analysis.proto import config_pb2
 
 from components import features
@@ -35,6 +36,15 @@ def make_eval_config(settings: GateSettings) -> config_pb2.EvalConfig:
             )
         ],
     )
+
+
+def with_floor(eval_config: str, min_recall_at_10: float) -> str:
+    """An evaluation, as the JSON that TFX hands on, with another floor of the gate."""
+    config = json_format.Parse(eval_config, config_pb2.EvalConfig())
+    for specs in config.metrics_specs:
+        for of_slice in specs.per_slice_thresholds["recall_at_10"].thresholds:
+            of_slice.threshold.value_threshold.lower_bound.value = min_recall_at_10
+    return json_format.MessageToJson(config)
 
 
 def _overall(threshold: config_pb2.MetricThreshold) -> config_pb2.PerSliceMetricThresholds:

@@ -25,6 +25,7 @@ from components import features
 from components.errors import StepError
 from components.example_gen import timelines
 from components.example_gen.records import ExampleWriter, ItemLookup, item_record
+from components.example_gen.remote import bring_here
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.timelines import Ratings
 from data.formats import Dataset, fingerprint, open_dataset
@@ -54,7 +55,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             StepError: a split is empty.
         """
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
-        dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"])
+        cache_dir = exec_properties["cache_dir"]
+        dataset = open_dataset(bring_here(exec_properties["data"], cache_dir), cache_dir)
         items = read_items(dataset)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         catalog = artifact_utils.get_single_instance(output_dict["catalog"])

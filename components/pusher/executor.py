@@ -22,6 +22,7 @@ from components.pusher import manifest
 from components.pusher.candidates import Candidate, choose, make_candidates
 from components.pusher.check import check_files, complain
 from components.pusher.errors import PushError
+from components.pusher.object_store import ObjectVersionStore
 from components.pusher.settings import PusherSettings
 from components.pusher.store import COMPLETE, StoreError, VersionStore
 from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
@@ -62,7 +63,8 @@ class Executor(base_executor.BaseExecutor):
             "mlmd": self._metadata_ids(inputs),
         }
         try:
-            store = VersionStore(exec_properties["push_root"], exec_properties["pipeline_name"])
+            root = exec_properties["push_root"]
+            store = (ObjectVersionStore if "://" in root else VersionStore)(root, exec_properties["pipeline_name"])
             with store.push() as staging:
                 info = write_version(staging, inputs, settings, facts)
                 version = _publish(store, staging, info)
@@ -70,7 +72,7 @@ class Executor(base_executor.BaseExecutor):
             raise PushError(str(error)) from error
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_destination", str(version))
-        pushed.set_string_custom_property("pushed_version", version.name)
+        pushed.set_string_custom_property("pushed_version", os.path.basename(version))
         pushed.set_string_custom_property("sha256", info["sha256"][MODEL])
 
     def _metadata_ids(self, inputs: dict[str, Artifact]) -> dict[str, int | str]:
@@ -163,15 +165,15 @@ def _report(candidates: list[Candidate], chosen: Candidate) -> None:
         )
 
 
-def _publish(store: VersionStore, staging: Path, info: dict[str, Any]) -> Path:
+def _publish(store: VersionStore | ObjectVersionStore, staging: Path, info: dict[str, Any]) -> str | Path:
     """Publish a staged version, unless the newest is the same: its push was killed before it could tell."""
     newest = store.newest()
     if newest and _read_json(str(newest), COMPLETE).get("source_model") == info["source_model"]:
         store.point_latest_at(newest)
-        progress.info("this file is version %s already", newest.name)
+        progress.info("this file is version %s already", os.path.basename(newest))
         return newest
     version = store.publish(staging, info)
-    progress.info("pushed as version %s", version.name)
+    progress.info("pushed as version %s", os.path.basename(version))
     return version
 
 

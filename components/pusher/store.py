@@ -122,9 +122,9 @@ class VersionStore:
                 return version
         raise AssertionError("numbers do not end")
 
-    def point_latest_at(self, version: Path) -> None:
+    def point_latest_at(self, version: str | Path) -> None:
         """Let `latest` name a version."""
-        self._prepare_latest(version)
+        self._prepare_latest(Path(version))
         self._move_latest()
 
     def _numbers(self) -> list[int]:

@@ -19,9 +19,9 @@ STEPS = {
     "StatisticsGen": "tfx.components.statistics_gen.component.StatisticsGen",
     "ExampleValidator": "components.example_validator.component.StrictExampleValidator",
     "Transform": "tfx.components.transform.component.Transform",
-    "Trainer": "tfx.components.trainer.component.Trainer",
+    "Trainer": "components.trainer.component.RecommenderTrainer",
     "LatestBlessedModel": "tfx.dsl.components.common.resolver.Resolver",
-    "Evaluator": "components.evaluator.component.RecordingEvaluator",
+    "Evaluator": "components.evaluator.component.GatingEvaluator",
     "Pusher": "components.pusher.component.TFLitePusher",
 }
 INPUTS = {

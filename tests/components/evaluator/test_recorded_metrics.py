@@ -28,4 +28,4 @@ def test_metrics_of_the_whole_test_split_are_recorded(monkeypatch):
 
 
 def test_component_runs_that_executor():
-    assert component.RecordingEvaluator.EXECUTOR_SPEC.executor_class is component.Executor
+    assert component.GatingEvaluator.EXECUTOR_SPEC.executor_class is component.Executor

@@ -1,0 +1,71 @@
+"""TFX's Trainer, with settings that may be given when a compiled pipeline is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from tfx.components.trainer.component import Trainer
+from tfx.components.trainer.executor import GenericExecutor
+from tfx.dsl.components.base import executor_spec
+from tfx.types import Artifact
+from tfx.types.standard_component_specs import CUSTOM_CONFIG_KEY
+from tfx.utils import json_utils
+
+from components.errors import StepError
+from components.trainer.settings import TrainerSettings
+
+
+class Executor(GenericExecutor):
+    """Trains as the stock executor does; parameters named as a setting win over the settings."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See the base class.
+
+        Raises:
+            StepError: a parameter has a value that the setting cannot have.
+        """
+        super().Do(input_dict, output_dict, with_overrides(exec_properties))
+
+
+class RecommenderTrainer(Trainer):
+    """Fits the recommender.
+
+    Args:
+        overrides: runtime parameters by the name of a field of `TrainerSettings`.
+        arguments: of TFX's Trainer.
+    """
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(self, *, overrides: Mapping[str, Any], **arguments: Any):
+        super().__init__(**arguments)
+        # The stock component builds its own specification, which has no place for them.
+        self.spec.exec_properties.update(overrides)
+
+
+def with_overrides(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """The Trainer's parameters, those named as a setting moved into `custom_config["settings"]`.
+
+    Raises:
+        StepError: a value that the setting cannot have.
+    """
+    overrides = {name: value for name, value in exec_properties.items() if name in TrainerSettings.model_fields}
+    if not overrides:
+        return exec_properties
+    config = json_utils.loads(exec_properties[CUSTOM_CONFIG_KEY])
+    try:
+        settings = TrainerSettings.model_validate({**config["settings"], **overrides})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise StepError(
+            f"parameter {problem['loc'][0]}: {problem['msg'].lower()}, not {problem['input']!r}; start the run anew"
+        ) from None
+    config["settings"] = settings.model_dump(mode="json")
+    return {**exec_properties, CUSTOM_CONFIG_KEY: json_utils.dumps(config)}

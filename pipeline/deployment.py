@@ -1,0 +1,162 @@
+"""Settings of a deployment: what a cluster must be told besides the pipeline.
+
+This module imports neither TensorFlow nor TFX, so that mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator
+
+from components.settings import Settings
+from pipeline.steps import STEPS, TRAINER, TUNER
+
+Engine = Literal["kubeflow", "vertex"]
+LabelText = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
+
+# Units of memory, in bytes.
+UNITS = {"M": 1e6, "G": 1e9, "T": 1e12, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+GPU_STEPS = (TRAINER, TUNER)
+EVERY_STEP = "default"
+KUBERNETES_GPU = "nvidia.com/gpu"
+# What Vertex AI attaches to a step, by the names of its AcceleratorType.
+VERTEX_GPUS = (
+    *("NVIDIA_TESLA_P100", "NVIDIA_TESLA_V100", "NVIDIA_TESLA_P4", "NVIDIA_TESLA_T4", "NVIDIA_TESLA_A100"),
+    *("NVIDIA_A100_80GB", "NVIDIA_L4", "NVIDIA_H100_80GB", "NVIDIA_H100_MEGA_80GB", "NVIDIA_H200_141GB"),
+)
+VERTEX_GPU_COUNTS = (1, 2, 4, 8)
+
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*/?")
+_IMAGE = re.compile(r"[a-z0-9][\w.:/-]*?(@sha256:[0-9a-f]{64})?")
+
+
+class StepResources(Settings):
+    """What a step's container gets.
+
+    Attributes:
+        cpu: cores.
+        memory: such as `8Gi` or `500M`.
+        gpu: how many; the Trainer and the Tuner alone make use of them.
+        gpu_type: a Kubernetes resource such as `nvidia.com/gpu` for Kubeflow (the default there), or what Vertex AI
+            calls it, such as `NVIDIA_TESLA_T4`.
+    """
+
+    cpu: float | None = Field(None, gt=0)
+    memory: str | None = None
+    gpu: int = Field(0, ge=0)
+    gpu_type: str | None = None
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_is_a_quantity(cls, memory: str | None) -> str | None:
+        if memory is not None and not re.fullmatch(r"[0-9]+(\.[0-9]+)?[MGT]i?", memory):
+            raise ValueError("takes a number and a unit, such as 8Gi or 500M")
+        return memory
+
+    def memory_bytes(self) -> float:
+        """The memory in bytes; 0 where it is not limited."""
+        if self.memory is None:
+            return 0.0
+        number = self.memory.rstrip("MGTi")
+        return float(number) * UNITS[self.memory[len(number) :]]
+
+
+class DeploymentSettings(Settings):
+    """Where and how a cluster runs the pipeline.
+
+    Attributes:
+        image: container image with this project and its dependencies.
+        pipeline_root: `gs://` folder for the artifacts of every run.
+        data: ratings as containers find them: a `gs://` file or folder, or a path that is mounted in them.
+        serving_dir: where models are pushed to, a `gs://` folder or a mounted one; by default `serving_models` in the
+            pipeline root.
+        project_dir: folder of this project in the image.
+        resources: by name of a step; `default` is for those that are not named.
+        beam: arguments of the steps on Beam, for Dataflow or Flink; by default each runs in its own container.
+        service_account: that the steps run as; a Kubernetes one for Kubeflow, the email of Google Cloud's for Vertex.
+        labels: of the job on Vertex, of every step's pod on Kubeflow.
+        cache: whether the engine may take results of earlier runs. It knows data by its path alone, so that only
+            those whose paths never change their content should turn it on.
+        host: address of Kubeflow Pipelines, for submissions.
+        experiment: groups runs in Kubeflow Pipelines; by default the pipeline's name.
+        namespace: of a Kubeflow that many share.
+        project: of Google Cloud, for submissions to Vertex.
+        region: likewise.
+    """
+
+    image: str = ""
+    pipeline_root: str = ""
+    data: str = ""
+    serving_dir: str = ""
+    project_dir: str = "/app"
+    resources: dict[str, StepResources] = {}
+    beam: tuple[Annotated[str, StringConstraints(pattern="^--[a-z]")], ...] = ()
+    service_account: str = ""
+    labels: dict[LabelText, LabelText] = {}
+    cache: bool = False
+    host: str = ""
+    experiment: str = ""
+    namespace: str = ""
+    project: str = ""
+    region: str = ""
+
+    @field_validator("resources")
+    @classmethod
+    def _resources_are_of_steps(cls, resources: dict[str, StepResources]) -> dict[str, StepResources]:
+        for step, wanted in resources.items():
+            if step not in (EVERY_STEP, *STEPS):
+                raise ValueError(f"there is no step {step}; there are {', '.join((EVERY_STEP, *STEPS))}")
+            if wanted.gpu and step not in GPU_STEPS:
+                raise ValueError(f"a GPU is of no use to {step}; give it to {' or '.join(GPU_STEPS)}")
+        return resources
+
+    def of_step(self, step: str) -> StepResources:
+        """The resources of a step: its own, and the default ones for what it does not name."""
+        default, own = (self.resources.get(name, StepResources()) for name in (EVERY_STEP, step))
+        return default.model_copy(update=own.model_dump(exclude_unset=True))
+
+    def models_folder(self) -> str:
+        """Where models are pushed to."""
+        return self.serving_dir or f"{self.pipeline_root.rstrip('/')}/serving_models"
+
+    def blessed_record(self, pipeline: str) -> str:
+        """The file that names the last blessed model of a pipeline."""
+        return f"{self.pipeline_root.rstrip('/')}/{pipeline}/last_blessed_model"
+
+
+def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> list[str]:
+    """What is wrong with settings for an engine, one line each, options as a person gives them."""
+    found = []
+    if not settings.image:
+        found.append("--image is missing: the container image that holds this project, such as REGISTRY/recommender:1")
+    elif not _IMAGE.fullmatch(settings.image):
+        found.append(f"--image {settings.image}: not the name of a container image, such as REGISTRY/recommender:1")
+    if not settings.pipeline_root:
+        found.append("--pipeline-root is missing: a folder for artifacts, such as gs://BUCKET/pipelines")
+    elif not _BUCKET.fullmatch(settings.pipeline_root):
+        found.append(f"--pipeline-root {settings.pipeline_root}: expected a URI such as gs://BUCKET/pipelines")
+    if not settings.data:
+        found.append("--data is missing: ratings as the containers see them, such as gs://BUCKET/ml-1m.zip")
+    for flag, place in (("--data", settings.data), ("--serving-dir", settings.serving_dir)):
+        if place and not place.startswith("/") and not _BUCKET.fullmatch(place):
+            found.append(f"{flag} {place}: expected a URI such as gs://BUCKET/folder, or an absolute path")
+    if "_" in pipeline:
+        found.append(f"name {pipeline}: a cluster's pipeline takes '-' in place of '_'; give another --name")
+    for step, wanted in settings.resources.items():
+        if wanted.gpu:
+            found += _gpu_complaints(f"deployment.resources.{step}", wanted, engine)
+    return found
+
+
+def _gpu_complaints(key: str, wanted: StepResources, engine: Engine) -> list[str]:
+    if engine == "kubeflow":
+        if "/" in (wanted.gpu_type or KUBERNETES_GPU):
+            return []
+        return [f"{key}.gpu_type {wanted.gpu_type}: Kubeflow names GPUs as Kubernetes does, such as {KUBERNETES_GPU}"]
+    if wanted.gpu_type not in VERTEX_GPUS:
+        return [f"{key}.gpu_type {wanted.gpu_type or 'is missing'}: Vertex AI has {', '.join(VERTEX_GPUS)}"]
+    if wanted.gpu not in VERTEX_GPU_COUNTS:
+        return [f"{key}.gpu {wanted.gpu}: Vertex AI attaches {', '.join(map(str, VERTEX_GPU_COUNTS))} GPUs to a step"]
+    return []

@@ -1,0 +1,167 @@
+"""Versions in an object store, played by TensorFlow's file system in memory."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+from tfx.dsl.io import fileio
+from tfx.dsl.io.filesystem_registry import DEFAULT_FILESYSTEM_REGISTRY
+from tfx.dsl.io.plugins.tensorflow_gfile import TensorflowFilesystem
+
+from components.errors import StepError
+from components.evaluator import last_blessed
+from components.example_gen.remote import bring_here
+from components.pusher import object_store
+from components.pusher.executor import _publish
+from components.pusher.object_store import ObjectVersionStore
+from components.pusher.store import StoreError
+
+
+class Memory(TensorflowFilesystem):
+    """The file system in memory; by itself it lets a file that is written anew keep its old content."""
+
+    SUPPORTED_SCHEMES = ["ram://"]
+
+    @staticmethod
+    def open(name: str, mode: str = "r"):
+        if mode.startswith("w") and TensorflowFilesystem.exists(name):
+            TensorflowFilesystem.remove(name)
+        return TensorflowFilesystem.open(name, mode)
+
+
+DEFAULT_FILESYSTEM_REGISTRY.register(Memory, priority=0)
+
+
+@pytest.fixture
+def root() -> str:
+    """A bucket of this test's own."""
+    return f"ram://{uuid.uuid4().hex}/models"
+
+
+@pytest.fixture
+def store(root: str) -> ObjectVersionStore:
+    return ObjectVersionStore(root, "rings")
+
+
+def push(store: ObjectVersionStore, content: str = "model") -> str:
+    with store.push() as staging:
+        (staging / "model.tflite").write_text(content, encoding="utf-8")
+        return store.publish(staging, {"format": 1, "version": "", "pipeline": "rings"})
+
+
+def read(uri: str) -> str:
+    with fileio.open(uri) as stream:
+        return str(stream.read())
+
+
+def test_versions_count_up_and_latest_names_the_last(store):
+    assert store.newest() is None
+    assert [push(store, f"model {number}") for number in range(1, 12)][-1] == f"{store.folder}/11"
+    assert store.newest() == f"{store.folder}/11"
+    assert read(f"{store.folder}/latest") == "11\n"
+    assert read(f"{store.folder}/11/model.tflite") == "model 11"
+    assert json.loads(read(f"{store.folder}/11/model_info.json"))["version"] == "11"
+
+
+@pytest.mark.parametrize("killed_at", ["model.tflite", "model_info.json", "latest"])
+def test_what_a_killed_push_leaves_is_never_pointed_at(store, monkeypatch, killed_at):
+    push(store)
+    written = []
+
+    class Killed(BaseException):
+        pass
+
+    def unless_killed(call):
+        def wrapped(*arguments):
+            uri = arguments[-1] if call is fileio.copy else arguments[0]
+            if uri.endswith(killed_at):
+                raise Killed
+            written.append(Path(uri).name)
+            return call(*arguments)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(object_store.fileio, "copy", unless_killed(fileio.copy))
+        patch.setattr(object_store, "_write", unless_killed(object_store._write))
+        with pytest.raises(Killed):
+            push(store, "half")
+    # Files, then the marker, then the pointer.
+    order = ["model.tflite", "model_info.json", "latest"]
+    assert [name for name in written if name in order] == order[: order.index(killed_at)]
+    assert store.newest() == f"{store.folder}/1"
+    assert push(store, "next") == f"{store.folder}/3"
+    assert store.newest() == f"{store.folder}/3"
+
+
+def test_deleted_version_is_not_given_again(store):
+    for _ in range(2):
+        push(store)
+    fileio.rmtree(f"{store.folder}/2")
+    fileio.remove(f"{store.folder}/latest")
+    assert push(store) == f"{store.folder}/3"
+
+
+def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
+    """The other push claims its number between this one's claim and its look at the claims."""
+    other = ObjectVersionStore(root, "rings")
+    real, published = object_store._write, []
+
+    def interrupted(uri: str, text: str) -> None:
+        real(uri, text)
+        if "/.claims/1-" in uri:
+            monkeypatch.setattr(object_store, "_write", real)
+            published.append(push(other, "other"))
+
+    monkeypatch.setattr(object_store, "_write", interrupted)
+    published.append(push(store, "this"))
+    assert len(set(published)) == 2
+    assert {read(f"{version}/model.tflite") for version in published} == {"this", "other"}
+
+
+def test_a_push_that_was_killed_before_it_could_tell_is_not_repeated(store):
+    versions = []
+    for source in ("first", "first", "second"):
+        with store.push() as staging:
+            (staging / "model.tflite").write_text(source, encoding="utf-8")
+            versions.append(_publish(store, staging, {"source_model": source}))
+    assert versions == [f"{store.folder}/{number}" for number in (1, 1, 2)]
+    assert store.newest() == f"{store.folder}/2"
+
+
+def test_store_that_cannot_be_written_to():
+    with pytest.raises(StoreError, match=r"^nowhere://bucket/rings: cannot be written to \(.*\); choose"):
+        ObjectVersionStore("nowhere://bucket", "rings")
+
+
+def test_data_is_brought_here_anew_each_time(root, tmp_path):
+    fileio.makedirs(f"{root}/log")
+    for name, text in (("ratings.csv", "user,item\n"), ("items.csv", "item\n")):
+        with fileio.open(f"{root}/log/{name}", "w") as stream:
+            stream.write(text)
+    here = Path(bring_here(f"{root}/log/", str(tmp_path)))
+    assert {path.name: path.read_text() for path in here.iterdir()} == {
+        "ratings.csv": "user,item\n",
+        "items.csv": "item\n",
+    }
+    with fileio.open(f"{root}/log/ratings.csv", "w") as stream:
+        stream.write("user,item\nann,1\n")
+    assert (Path(bring_here(f"{root}/log", str(tmp_path))) / "ratings.csv").read_text().endswith("ann,1\n")
+    assert Path(bring_here(f"{root}/log/items.csv", str(tmp_path))).read_text() == "item\n"
+    assert bring_here("/data/log.csv", str(tmp_path)) == "/data/log.csv"
+    with pytest.raises(StepError, match=f"{root}/nothing: no such file or folder"):
+        bring_here(f"{root}/nothing", str(tmp_path))
+
+
+def test_record_of_the_last_blessed_model(root):
+    record, model = f"{root}/p/last_blessed_model", f"{root}/p/Trainer/model"
+    last_blessed.remember(record, model)
+    assert read(record) == f"{model}\n"
+    assert not last_blessed.holds_model(model)
+    fileio.makedirs(f"{model}/Format-Serving")
+    with fileio.open(f"{model}/Format-Serving/saved_model.pb", "w") as stream:
+        stream.write("graph")
+    assert last_blessed.holds_model(model)

@@ -1,0 +1,190 @@
+"""Plays the part of Kubeflow Pipelines 2 without a cluster.
+
+It does what the backend's driver and launcher do (`backend/src/v2/driver` and `component/launcher_v2.go` of
+kubeflow/pipelines): resolves a task's inputs, provisions its outputs, replaces `{{$}}` with the executor input, runs
+the container's command in a process of its own, and records what it says of its outputs. The image is this checkout and
+the Python that runs the test; buckets are folders. What the backend does not implement is refused here too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+EXECUTOR_INPUT = "{{$}}"
+
+
+class EngineError(Exception):
+    """The pipeline asks for what the backend has not, or a task failed."""
+
+
+@dataclass
+class TaskRun:
+    """What came of a task.
+
+    Attributes:
+        command: as it was run, its arguments included.
+        artifacts: by output name, as `RuntimeArtifact` in JSON.
+        seconds: wall time.
+    """
+
+    command: list[str]
+    artifacts: dict[str, dict[str, Any]]
+    seconds: float
+
+
+class Engine:
+    """Runs a compiled pipeline.
+
+    Args:
+        text: the YAML file's content.
+        folder: for buckets, working directories and logs.
+        project: the checkout that the image holds.
+    """
+
+    def __init__(self, text: str, folder: Path, project: Path):
+        self.folder = folder
+        self._project = project
+        # A bucket is a folder: processes here cannot speak to an object store.
+        spec, *_ = yaml.safe_load_all(text.replace("gs://", f"{folder}/"))
+        json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())  # raises where it is no pipeline spec
+        self._spec = spec
+        self._ids = itertools.count(1)
+        self.runs: dict[str, TaskRun] = {}
+
+    def run(self, parameters: Mapping[str, Any], only: Iterable[str] | None = None) -> dict[str, TaskRun]:
+        """Run the tasks in the order of their dependencies.
+
+        Args:
+            parameters: given at submission.
+            only: tasks to run again, for the others the last run counts; None is all.
+
+        Returns:
+            What was run, by task, in order.
+
+        Raises:
+            EngineError: a task failed, or cannot be run by the backend.
+        """
+        values = self._root_parameters(parameters)
+        root = Path(self._spec["defaultPipelineRoot"]) / self._spec["pipelineInfo"]["name"] / uuid.uuid4().hex
+        done = {}
+        for name, task in self._in_order():
+            if only is None or name in only:
+                self.runs[name] = done[name] = self._run_task(name, task, values, root)
+        return done
+
+    def _root_parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        declared = self._spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        if unknown := set(given) - set(declared):
+            raise EngineError(f"the pipeline has no parameters {sorted(unknown)}")
+        values = {name: spec["defaultValue"] for name, spec in declared.items() if "defaultValue" in spec} | dict(given)
+        if missing := {name for name, spec in declared.items() if not spec.get("isOptional")} - set(values):
+            raise EngineError(f"the parameters {sorted(missing)} have no value")
+        return values
+
+    def _in_order(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Tasks, each after those that it depends on."""
+        waiting = dict(self._spec["root"]["dag"]["tasks"])
+        done: set[str] = set()
+        while waiting:
+            ready = [name for name, task in waiting.items() if set(task.get("dependentTasks", [])) <= done]
+            if not ready:
+                raise EngineError(f"a circle among the tasks {sorted(waiting)}")
+            for name in ready:
+                yield name, waiting.pop(name)
+                done.add(name)
+
+    def _run_task(self, name: str, task: dict[str, Any], values: dict[str, Any], root: Path) -> TaskRun:
+        component = self._spec["components"][task["componentRef"]["name"]]
+        container = self._container(name, task, component)
+        task_root = root / name / uuid.uuid4().hex
+        outputs = {
+            key: {
+                "name": key,
+                "uri": str(task_root / key),
+                "type": spec["artifactType"],
+                "metadata": spec.get("metadata", {}),
+            }
+            for key, spec in component.get("outputDefinitions", {}).get("artifacts", {}).items()
+        }
+        output_file = task_root / "output_metadata.json"
+        executor_input = {
+            "inputs": {
+                "parameterValues": self._parameters(name, task, values),
+                "artifacts": {key: {"artifacts": [found]} for key, found in self._artifacts(name, task).items()},
+            },
+            "outputs": {
+                "artifacts": {key: {"artifacts": [made]} for key, made in outputs.items()},
+                "outputFile": str(output_file),
+            },
+        }
+        json_format.ParseDict(executor_input, pipeline_spec_pb2.ExecutorInput())
+        task_root.mkdir(parents=True)
+        started = time.monotonic()
+        if hook := container.get("lifecycle", {}).get("preCacheCheck"):
+            self._execute(f"{name}-driver", [*hook["command"], *hook.get("args", [])], executor_input)
+        command = self._execute(name, [*container["command"], *container.get("args", [])], executor_input)
+        told = json.loads(output_file.read_text()) if output_file.exists() else {}
+        for key, made in outputs.items():
+            for described in told.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
+                made["uri"] = described.get("uri") or made["uri"]
+                made["metadata"] = {**made["metadata"], **described.get("metadata", {})}
+            # As ML Metadata hands it on: by its number, with a display name.
+            made["name"] = str(next(self._ids))
+            made["metadata"] = {"display_name": key, **made["metadata"]}
+        return TaskRun(command, outputs, time.monotonic() - started)
+
+    def _container(self, name: str, task: dict[str, Any], component: dict[str, Any]) -> dict[str, Any]:
+        if "dag" in component or "iterator" in str(sorted(task)) or task.get("triggerPolicy"):
+            raise EngineError(f"{name}: nested, repeated and conditional tasks are not played here")
+        executor = self._spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        if "container" not in executor:
+            raise EngineError(f"{name}: Kubeflow Pipelines has no executor of the kind {sorted(executor)}")
+        container: dict[str, Any] = executor["container"]
+        return container
+
+    def _parameters(self, name: str, task: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        found = {}
+        for key, spec in task.get("inputs", {}).get("parameters", {}).items():
+            if "componentInputParameter" in spec:
+                found[key] = values[spec["componentInputParameter"]]
+            elif "constant" in spec.get("runtimeValue", {}):
+                found[key] = spec["runtimeValue"]["constant"]
+            else:
+                raise EngineError(f"{name}: no way to the parameter {key} from {spec}")
+        return found
+
+    def _artifacts(self, name: str, task: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        found = {}
+        for key, spec in task.get("inputs", {}).get("artifacts", {}).items():
+            source = spec["taskOutputArtifact"]
+            if source["producerTask"] not in task["dependentTasks"]:
+                raise EngineError(f"{name}: does not wait for {source['producerTask']}, whose output it takes")
+            found[key] = self.runs[source["producerTask"]].artifacts[source["outputArtifactKey"]]
+        return found
+
+    def _execute(self, name: str, command: list[str], executor_input: dict[str, Any]) -> list[str]:
+        argument = json.dumps(executor_input)
+        command = [part.replace(EXECUTOR_INPUT, argument) for part in command]
+        # The image's environment: its Python first on the PATH, the project importable; nothing else of this process.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
+        environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder)}
+        log = self.folder / f"{name}.log"
+        with log.open("w") as stream:
+            done = subprocess.run(command, cwd=self.folder, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise EngineError(f"{name} ended with {done.returncode}:\n{log.read_text()[-3000:]}")
+        return command

@@ -1,0 +1,181 @@
+"""What the compiled files say, and that the engines' own loaders take them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kfp.components
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "registry.example/recommender:1"
+DEPLOYMENT = f"""
+name: shop
+gate: {{min_recall_at_10: 0.1}}
+tuner: {{enabled: TUNED}}
+deployment:
+  image: {IMAGE}
+  pipeline_root: gs://bucket/pipelines
+  data: gs://bucket/log.csv
+  cache: true
+  labels: {{team: ads}}
+  beam: [--runner=DataflowRunner, --project=p, --region=europe-west4, --temp_location=gs://bucket/tmp]
+  resources:
+    default: {{cpu: 2, memory: 8Gi}}
+    Trainer: {{cpu: 7.5, gpu: 1, gpu_type: GPU}}
+"""
+STEPS = {
+    *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "LatestBlessedModel"),
+    *("Evaluator", "Pusher"),
+}
+# Compiles, and tells which of the slow modules that it must not need were imported.
+PROGRAM = """
+import sys
+import kubeflow_runner
+code = kubeflow_runner.main(sys.argv[1:])
+slow = [name for name in ("tfx.v1", "google.cloud.aiplatform") if name in sys.modules]
+sys.exit(f"needs {slow}" if slow else code)
+"""
+
+
+def compiled(folder: Path, engine: str, ending: str, gpu: str, tuned: bool) -> str:
+    (folder / "c.yaml").write_text(DEPLOYMENT.replace("GPU", gpu).replace("TUNED", str(tuned).lower()))
+    output = folder / f"pipeline.{ending}"
+    options = ["--engine", engine, "--config", str(folder / "c.yaml"), "--output", str(output)]
+    command = [sys.executable, "-c", PROGRAM, *options]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env={"PATH": "/bin", "HOME": str(folder.parent)}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == f"compiled shop for {engine}: {output}\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["c.yaml", output.name]
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kubeflow")
+    compiled(folder, "kubeflow", "yaml", "nvidia.com/gpu", False)
+    return folder / "pipeline.yaml"
+
+
+@pytest.fixture(scope="module")
+def spec(kubeflow: Path) -> dict[str, Any]:
+    first, *_ = yaml.safe_load_all(kubeflow.read_text(encoding="utf-8"))
+    return first
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return json.loads(compiled(tmp_path_factory.mktemp("vertex"), "vertex", "json", "NVIDIA_TESLA_T4", True))
+
+
+def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    executors = spec["deploymentSpec"]["executors"]
+    return {name.removesuffix("_executor"): executor["container"] for name, executor in executors.items()}
+
+
+def test_kfps_own_loader_takes_the_yaml(kubeflow, spec):
+    component = kfp.components.load_component_from_file(str(kubeflow))
+    assert component.name == "shop"
+    assert set(component.component_spec.inputs) == {"data", "encoder", "max_epochs", "max_minutes", "min_recall_at_10"}
+    message = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    assert message.schema_version == "2.1.0"
+    assert message.default_pipeline_root == "gs://bucket/pipelines"
+
+
+def test_every_step_is_a_container_with_the_image(spec, job):
+    for steps, found in ((STEPS, spec), (STEPS | {"Tuner"}, job["pipelineSpec"])):
+        assert set(found["root"]["dag"]["tasks"]) == steps
+        assert set(containers(found)) == steps, "Kubeflow has no resolvers"
+        assert {container["image"] for container in containers(found).values()} == {IMAGE}
+
+
+def test_resources_are_where_they_belong(spec, job):
+    for name, container in containers(spec).items():
+        resources = container["resources"]
+        assert resources["resourceMemoryLimit"] == "8Gi" and resources["memoryLimit"] == pytest.approx(8.59, abs=0.01)
+        assert resources["resourceCpuLimit"] == ("7.5" if name == "Trainer" else "2")
+        assert ("accelerator" in resources) == (name == "Trainer")
+    gpu = {"type": "nvidia.com/gpu", "count": "1", "resourceType": "nvidia.com/gpu", "resourceCount": "1"}
+    assert containers(spec)["Trainer"]["resources"]["accelerator"] == gpu
+    assert containers(job["pipelineSpec"])["Trainer"]["resources"]["accelerator"]["type"] == "NVIDIA_TESLA_T4"
+
+
+def test_beam_arguments_are_those_of_the_deployment(spec):
+    for name in ("StatisticsGen", "Transform", "Evaluator"):
+        assert containers(spec)[name]["args"][-4:-2] == ["--runner=DataflowRunner", "--project=p"]
+    assert containers(spec)["ExampleGen"]["args"][-1] == "--runner=FnApiRunner", "reads from its own disk"
+
+
+def test_parameters_reach_their_steps(spec):
+    tasks = spec["root"]["dag"]["tasks"]
+    wired = {
+        (name, key, source["componentInputParameter"])
+        for name, task in tasks.items()
+        for key, source in task.get("inputs", {}).get("parameters", {}).items()
+        if "componentInputParameter" in source
+    }
+    assert wired == {
+        ("ExampleGen", "data", "data"),
+        *(("Trainer", name, name) for name in ("encoder", "max_epochs", "max_minutes")),
+        ("Evaluator", "min_recall_at_10", "min_recall_at_10"),
+    }
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    found = {name: (parameter["parameterType"], parameter["defaultValue"]) for name, parameter in declared.items()}
+    assert found == {
+        "data": ("STRING", "gs://bucket/log.csv"),
+        "encoder": ("STRING", "transformer"),
+        "max_epochs": ("NUMBER_INTEGER", 12),
+        "max_minutes": ("NUMBER_DOUBLE", 6.0),
+        "min_recall_at_10": ("NUMBER_DOUBLE", 0.1),
+    }
+
+
+def test_the_engine_caches_every_step_but_the_search_for_the_last_blessed_model(spec):
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        assert task["cachingOptions"] == ({} if name == "LatestBlessedModel" else {"enableCache": True})
+
+
+def test_labels_are_on_pods_and_jobs(kubeflow, job, spec):
+    _, platform = yaml.safe_load_all(kubeflow.read_text(encoding="utf-8"))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(spec["deploymentSpec"]["executors"])
+    assert all(executor == {"podMetadata": {"labels": {"team": "ads"}}} for executor in executors.values())
+    assert job["labels"]["team"] == "ads"
+
+
+def test_vertexs_own_client_takes_the_job(job, tmp_path):
+    message = json_format.ParseDict(job, pipeline_spec_pb2.PipelineJob())
+    json_format.ParseDict(json_format.MessageToDict(message.pipeline_spec), pipeline_spec_pb2.PipelineSpec())
+    assert message.runtime_config.gcs_output_directory == "gs://bucket/pipelines"
+    assert "encoder" not in message.runtime_config.parameter_values, "with a Tuner it is fixed"
+
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import aiplatform
+
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(job), encoding="utf-8")
+    taken = aiplatform.PipelineJob(
+        "shop",
+        str(file),
+        parameter_values={"max_epochs": 3, "data": "gs://bucket/other.csv"},
+        project="p",
+        location="europe-west4",
+        credentials=AnonymousCredentials(),
+    )
+    config = taken.to_dict()["runtimeConfig"]
+    assert config["gcsOutputDirectory"] == "gs://bucket/pipelines"
+    assert config["parameterValues"] == {
+        "data": "gs://bucket/other.csv",
+        "max_epochs": 3,
+        "max_minutes": 6.0,
+        "min_recall_at_10": 0.1,
+    }

@@ -1,0 +1,123 @@
+"""The image cannot be built in a test; what its Dockerfile says can be read."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def instructions() -> list[tuple[str, str, str]]:
+    """Stage, instruction and arguments, in order; lines that go on are joined."""
+    found, stage = [], ""
+    lines = [line for line in TEXT.splitlines() if line and not line.startswith("#")]
+    for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            stage = rest.rpartition(" AS ")[2]
+        found.append((stage, word, rest))
+    return found
+
+
+def copied(stage: str) -> list[str]:
+    """What a stage takes from the build context."""
+    sources = []
+    for at, word, rest in instructions():
+        if (at, word) == (stage, "COPY") and not rest.startswith("--from"):
+            sources += shlex.split(rest)[:-1]
+    return sources
+
+
+def in_context(path: str) -> bool:
+    """Whether .dockerignore lets a path of the top folder through; the last rule that fits counts."""
+    taken = True
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        rule = line.removeprefix("!")
+        if line and not line.startswith("#") and fnmatch.fnmatch(path, rule):
+            taken = line.startswith("!")
+    return taken
+
+
+def environment(stage: str) -> dict[str, str]:
+    pairs = [pair for at, word, rest in instructions() if (at, word) == (stage, "ENV") for pair in shlex.split(rest)]
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def test_installs_as_make_run_does():
+    recipe = re.search(r"^setup:\n\t@?(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert recipe is not None
+    (install, gpu) = [rest for at, word, rest in instructions() if (at, word) == ("environment", "RUN")]
+    variables, command = re.fullmatch(r'((?:\w+=(?:"[^"]*"|\S+) )*)(.+)', install).groups()
+    assert command == recipe[1] == "sh setup/bootstrap.sh"
+    assert "--group setup" in variables, "what mends the modules is a group of its own"
+    assert gpu.startswith('if [ -n "$GPU" ]'), "only on demand"
+    assert not re.search(r"\bpip install\b", install)
+
+
+def test_what_the_setup_reads_is_copied_before_it_runs():
+    order = [(word, rest) for at, word, rest in instructions() if at == "environment"]
+    install = next(n for n, (word, rest) in enumerate(order) if word == "RUN" and "bootstrap.sh" in rest)
+    before = {source for word, rest in order[:install] if word == "COPY" for source in shlex.split(rest)[:-1]}
+    script = (ROOT / "setup" / "bootstrap.sh").read_text(encoding="utf-8")
+    for read in ("uv.lock", "pyproject.toml", "setup"):
+        assert read in script and read in before
+
+
+def test_setup_passes_the_groups_on_and_takes_all_by_default():
+    script = (ROOT / "setup" / "bootstrap.sh").read_text(encoding="utf-8")
+    assert "sync --frozen ${SETUP_GROUPS:---all-groups} " in script
+
+
+@pytest.mark.parametrize("stage", ["environment", "project"])
+def test_sources_are_there_and_in_the_build_context(stage):
+    assert copied(stage)
+    for source in copied(stage):
+        assert (ROOT / source).exists() and in_context(source)
+    for left_out in (".git", ".venv", "output", "serving_models", "tests"):
+        assert not in_context(left_out)
+
+
+def test_steps_do_not_run_as_root_and_find_their_python_first():
+    words = [(word, rest) for at, word, rest in instructions() if at == "project"]
+    assert words[-1][0] == "USER" and words[-1][1] not in ("root", "0")
+    assert environment("project")["PATH"].split(":")[0] == "/app/.venv/bin"
+    assert environment("project")["PYTHONPATH"] == "/app"
+    *_, (last, _, _) = instructions()
+    assert last == "recommender", "what is built where no target is named"
+
+
+def test_pythons_are_one_and_fit():
+    bases = {rest.split()[0] for _, word, rest in instructions() if word == "FROM" and ":" in rest}
+    assert len(bases) == 1
+    version = re.search(r"python:(\d\.\d+)-slim", bases.pop())[1]
+    assert version in ("3.10", "3.11", "3.12", "3.13")
+    beam = re.search(r"beam_python(\d\.\d+)_sdk:([\d.]+) ", TEXT)
+    assert beam[1] == version
+    assert f'name = "apache-beam"\nversion = "{beam[2]}"' in (ROOT / "uv.lock").read_text(encoding="utf-8")
+
+
+def test_project_is_importable_from_what_is_copied(tmp_path):
+    (tmp_path / "app").mkdir()
+    for source in copied("project"):
+        origin = ROOT / source
+        if origin.is_dir():
+            shutil.copytree(origin, tmp_path / "app" / source, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(origin, tmp_path / "app" / source)
+    variables = {"PYTHONPATH": str(tmp_path / "app"), "PATH": ""}
+    code = "import components.settings, data.formats, on_device, pipeline.config; print(pipeline.config.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path))
+    assert (tmp_path / "app" / "data" / "schema.pbtxt").is_file(), "the curated schema"
