@@ -1,0 +1,80 @@
+"""Prints how long a training step takes, compiled by XLA and not, for each encoder.
+
+    .venv/bin/python -m benchmarks.training_step
+
+Two models with the same settings take turns on the same batch of random items, of the size of MovieLens 1M's catalogue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import inputs, program
+from pipeline.config import PipelineConfig, load_config
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+ITEMS = 3416
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of each (default: %(default)s)")
+    inputs.add_common(parser)
+    options = parser.parse_args(arguments)
+
+    def read() -> dict[str, PipelineConfig]:
+        values = inputs.overrides(options.set)
+        names = ("bow", "cnn", "lstm", "transformer")
+        return {"default": load_config(None, values)} | {
+            name: load_config(CONFIGS / f"{name}.yaml", values) for name in names
+        }
+
+    def work(configs: dict[str, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:
+        return [_measure(name, config, options.steps, console) for name, config in configs.items()]
+
+    return program.run(options, "training_step", read, work)
+
+
+def _measure(name: str, config: PipelineConfig, steps: int, console: Console) -> dict[str, Any]:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from components import features
+    from components.trainer.input_pipeline import ITEMS as ITEM_COLUMN
+    from components.trainer.input_pipeline import RATINGS, TIMES
+    from components.trainer.model import Recommender
+
+    settings = config.trainer
+    random = np.random.default_rng(0)
+    shape = (max(settings.batch_positions // settings.window, 1), settings.window)
+    items = tf.constant(random.integers(features.FIRST_INDEX, ITEMS, shape), tf.int32)
+    activities = {ITEM_COLUMN: items, RATINGS: tf.ones(shape), TIMES: tf.zeros(shape, tf.int32)}
+    batch = (activities, tf.roll(items, -1, axis=1), tf.ones(shape))
+    counts = np.concatenate([np.zeros(features.FIRST_INDEX), np.arange(ITEMS, 0, -1)]).astype(np.int64)
+    train_steps = []
+    for compiled in (True, False):
+        model = Recommender(settings, config.transform.history_length, counts)
+        train_steps.append(model.make_train_step(keras.optimizers.Adam(), compiled))
+        train_steps[-1](*batch)  # Compiles, or traces.
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(steps):
+        for train_step, of_step in zip(train_steps, times, strict=True):
+            started = time.perf_counter()
+            float(train_step(*batch))
+            of_step.append(time.perf_counter() - started)
+    with_xla, without = (1000 * statistics.median(of_step) for of_step in times)
+    console.print(f"{name:<12} XLA {with_xla:7.1f} ms   without {without:7.1f} ms   ratio {with_xla / without:.2f}")
+    return {"model": name, "xla_ms": with_xla, "plain_ms": without}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
