@@ -19,6 +19,7 @@ NOT_GIVEN: dict[str, np.generic] = {RATINGS: np.float32(np.nan), TIMES: np.int32
 # Anything larger is no rating or time, but a mistake.
 LARGEST = {RATINGS: float(np.finfo(np.float32).max), TIMES: 2.0**62}
 NOTHING = np.empty(0, np.int32)
+LEAST_ROOM = 64  # items that are not wanted
 
 
 class TFLiteModel:
@@ -47,6 +48,7 @@ class TFLiteModel:
             reason = " ".join(str(error).split())
             raise ArtifactError(f"{name}: not a model file that this client can run ({reason})") from None
         self._lock = threading.Lock()
+        self._room = LEAST_ROOM
         self._name = name
         self.history_length = _length(self._recommend.get_input_details(), "history", np.int32, name)
         self.top_k = _length(self._recommend.get_output_details(), "ids", np.int32, name)
@@ -82,7 +84,7 @@ class TFLiteModel:
         try:
             with self._lock:
                 if len(exclude):
-                    answer = self._excluding(**inputs, exclude=np.asarray(exclude, np.int32)[None, :])
+                    answer = self._excluding(**inputs, exclude=self._roomy(np.asarray(exclude, np.int32)))
                 else:
                     answer = self._recommend(**inputs)
         except (RuntimeError, ValueError) as error:
@@ -110,6 +112,16 @@ class TFLiteModel:
         numbers = np.where(np.isnan(numbers), nothing, numbers)
         # Times later than 2038 wrap around, which no time between two activities feels.
         return numbers.astype(np.int64).astype(np.int32) if key == TIMES else numbers.astype(np.float32)
+
+    def _roomy(self, exclude: np.ndarray) -> np.ndarray:
+        """What is not wanted, then padding: [1, M].
+
+        M only grows, by doubling: at another length the runtime plans the whole graph anew, which takes longer than to
+        answer.
+        """
+        while self._room < len(exclude):
+            self._room *= 2
+        return np.pad(exclude, (0, self._room - len(exclude)), constant_values=PADDING)[None, :]
 
     def _padded(self, values: np.ndarray, padding: np.generic) -> np.ndarray:
         """The last N of [H] values, then padding: [1, N]."""
