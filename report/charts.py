@@ -110,8 +110,8 @@ def slices(title: str, bars: Sequence[Bar]) -> Html:
         drawn.append(tag("text", f"{mark:.{digits}f}", x=x(mark), y=height - 6, text_anchor="middle"))
     for at, bar in enumerate(bars):
         middle = row * at + row / 2
-        drawn.append(tag("text", bar.label, x=0, y=middle - 2, class_="label"))
-        drawn.append(tag("text", f"{bar.count:,}", x=0, y=middle + 12))
+        drawn.append(tag("text", bar.label, x=0, y=middle - 3, class_="label"))
+        drawn.append(tag("text", f"{bar.count:,}", x=0, y=middle + 11))
         for share, offset, kind in ((bar.other, 8, "other"), (bar.value, -6, "model")):
             error = standard_error(share, bar.count)
             level = middle + offset
