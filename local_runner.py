@@ -7,10 +7,12 @@ import gc
 import json
 import sys
 import time
+import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from components.pusher.store import StoreError, check_writable
@@ -160,17 +162,36 @@ def _run(
                 is_stale=pushed_files_are_gone,
             )
         except local_execution.StepFailed as failure:
-            report = {"outcome": "failed", "step": failure.step, "error": failure.message}
+            told = summary.summarise(failure.results, time.monotonic() - started, failure)
+            page = _write_report(output, config, told, console)
             console.print("[red]error:[/red]", Text(failure.message), soft_wrap=True)
+            if page:
+                console.print(f"the report: {page}", soft_wrap=True)
             if log_file:
                 console.print(f"the whole log: {log_file}", soft_wrap=True)
         else:
-            report = summary.summarise(results, time.monotonic() - started)
-            summary.show(report, console, log_file)
+            told = summary.summarise(results, time.monotonic() - started)
+            page = _write_report(output, config, told, console)
+            summary.show(told, console, log_file, page)
     gc.collect()  # Models that TensorFlow loaded complain if they are still there when Python ends.
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return EXIT_CODES[report["outcome"]]
+        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return EXIT_CODES[told["outcome"]]
+
+
+def _write_report(output: Path, config: PipelineConfig, told: dict[str, Any], console: Console) -> Path | None:
+    """The page about the run; None where it cannot be written, which the run does not fail for."""
+    path = output / "report.html"
+    try:
+        from report import write_report
+
+        write_report(path, told, config.model_dump(mode="json"), output / "metadata.db")
+    except Exception as error:
+        traceback.print_exc()  # Into the log, where there is one.
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        console.print("[yellow]warning:[/yellow]", Text(f"{path} could not be written: {words}"), soft_wrap=True)
+        return None
+    return path
 
 
 if __name__ == "__main__":

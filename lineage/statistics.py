@@ -20,8 +20,9 @@ def summarise(uri: str) -> dict[str, Any]:
 
     Returns:
         By split: `examples`, and `features` with `name`, `type`, `values` (how many there are), `missing` (examples
-        without any), and for numbers `min`, `mean`, `max`, `zeros` and `histogram` (`[low, high, count]` each), for
-        text `unique` and `top` (`[value, count]` each). Empty where the files are not on this machine.
+        without any), `lengths` (least, median and most values of an example that has any), and for numbers `min`,
+        `mean`, `max`, `zeros` and `histogram` (`[low, high, count]` each), for text `unique` and `top`
+        (`[value, count]` each). Empty where the files are not on this machine.
     """
     found = {}
     for path in sorted(Path(uri).glob(f"Split-*/{FILE}")):
@@ -56,4 +57,11 @@ def _feature(feature: pb.FeatureNameStatistics) -> dict[str, Any]:
 
 
 def _common(common: pb.CommonStatistics) -> dict[str, Any]:
-    return {"values": common.tot_num_values or common.num_non_missing, "missing": common.num_missing}
+    # Quantiles: the buckets hold equally many examples.
+    bounds = [bucket.high_value for bucket in common.num_values_histogram.buckets]
+    median = bounds[(len(bounds) - 1) // 2] if bounds else common.avg_num_values
+    return {
+        "values": common.tot_num_values or common.num_non_missing,
+        "missing": common.num_missing,
+        "lengths": [common.min_num_values, median, common.max_num_values],
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -44,12 +44,14 @@ class StepFailed(Exception):
     Attributes:
         step: its name.
         message: what went wrong, one line.
+        results: of the steps before it.
     """
 
-    def __init__(self, step: str, message: str):
+    def __init__(self, step: str, message: str, results: Sequence[StepResult] = ()):
         super().__init__(f"{step}: {message}")
         self.step = step
         self.message = message
+        self.results = list(results)
 
 
 class Observer(Protocol):
@@ -96,7 +98,7 @@ def run(
         partial_run_utils.mark_pipeline(ir, from_nodes=from_nodes or None, to_nodes=to_nodes or None)
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = pipeline.metadata_connection_config
-    results = []
+    results: list[StepResult] = []
     for node in ir.nodes:
         step = node.pipeline_node
         name = step.node_info.id
@@ -112,6 +114,7 @@ def run(
                         name,
                         f"the last run left nothing of {found[1] if found else 'earlier steps'} to start from; "
                         "start earlier, or without --from-node",
+                        results,
                     ) from error
         observer.started(name)
         started = time.monotonic()
@@ -123,7 +126,7 @@ def run(
         except Exception as error:
             traceback.print_exc()  # Into the log, where there is one.
             observer.failed(name, time.monotonic() - started)
-            raise StepFailed(name, describe(error)) from error
+            raise StepFailed(name, describe(error), results) from error
         observer.finished(result)
         results.append(result)
     return results

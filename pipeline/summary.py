@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tfx.utils import path_utils
 
 from components.evaluation import POPULARITY, read_metrics
-from components.evaluator.gate import read_verdict
+from components.evaluator.gate import read_conditions, read_verdict
 from components.hyperparameters import in_words
 from components.tuner.results import read_results
 from pipeline import steps
 from pipeline.console import duration
-from pipeline.local_execution import StepResult
+from pipeline.local_execution import StepFailed, StepResult
 
 TITLES = {
     "recall_at_1": "Recall@1",
@@ -26,20 +28,21 @@ TITLES = {
     "mrr": "MRR",
     "coverage_at_10": "Coverage@10",
 }
-PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
+PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED = "pushed", "not blessed", "stopped before the push", "failed"
 
 
-def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
+def summarise(results: list[StepResult], seconds: float, failure: StepFailed | None = None) -> dict[str, Any]:
     """Collect what the steps of a run left.
 
     Args:
         results: of the steps that ran.
         seconds: wall time of the run.
+        failure: that ended it, where one did.
 
     Returns:
-        `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY), `seconds`, `steps`, and where the steps ran `data`,
-        `tuner` (see `read_results`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and
-        `artifact`.
+        `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED), of a failure `step` and `error`, `seconds`,
+        `steps`, and where the steps ran `data`, `tuner` (see `read_results`), `training` (`history`, by epoch, and
+        `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and `artifact`.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -52,6 +55,10 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
     if hyperparameters := _uri(outputs, steps.TUNER, "best_hyperparameters"):
         trials = _uri(outputs, steps.TUNER, "tuner_results")
         summary["tuner"] = read_results(str(hyperparameters), str(trials))
+    if model := _uri(outputs, steps.TRAINER, "model"):
+        folder = Path(path_utils.serving_model_path(str(model)))
+        facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
+        summary["training"] = {key: facts[key] for key in ("encoder", "parameters", "history", "best_epoch")}
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
         found = read_metrics(str(evaluation))
         metrics = found["overall"]
@@ -63,7 +70,11 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
             "slices": found["slices"],
         }
         verdict = read_verdict(str(evaluation))
-        summary["gate"] = {"blessed": verdict.blessed, "reasons": list(verdict.reasons)}
+        summary["gate"] = {
+            "blessed": verdict.blessed,
+            "reasons": list(verdict.reasons),
+            "conditions": [dataclasses.asdict(condition) for condition in read_conditions(str(evaluation))],
+        }
         if not verdict.blessed:
             summary["outcome"] = NOT_BLESSED
     if pushed := outputs.get(steps.PUSHER, {}).get("pushed_model"):
@@ -73,11 +84,13 @@ def summarise(results: list[StepResult], seconds: float) -> dict[str, Any]:
             info = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
             summary["outcome"] = PUSHED
             summary["artifact"] = {"path": str(folder), **info}
+    if failure:
+        summary |= {"outcome": FAILED, "step": failure.step, "error": failure.message}
     return summary
 
 
-def show(summary: dict[str, Any], console: Console, log_file: Path | None) -> None:
-    """Print a summary."""
+def show(summary: dict[str, Any], console: Console, log_file: Path | None, report: Path | None) -> None:
+    """Print a summary; `report` is a page that tells more."""
     console.print()
     if data := summary.get("data"):
         console.print(
@@ -106,6 +119,8 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None) -> No
             soft_wrap=True,
         )
     console.print(f"[bold]Time[/bold]      {duration(summary['seconds'])}")
+    if report is not None:
+        console.print(f"[bold]Report[/bold]    {report}", soft_wrap=True)
     if log_file is not None:
         console.print(f"[bold]Log[/bold]       {log_file}", soft_wrap=True)
     console.print(f"[bold]Next[/bold]      {_next_step(summary)}", soft_wrap=True)

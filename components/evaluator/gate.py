@@ -25,6 +25,48 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Condition:
+    """One part of the gate, as it was applied.
+
+    Attributes:
+        metric: its name.
+        value: of the metric; or where `is_change`, the difference to the last blessed model's, as a share of that.
+        bound: the least that passes.
+        is_change: whether the last blessed model is compared with.
+        passed: whether it blocked nothing.
+    """
+
+    metric: str
+    value: float
+    bound: float
+    is_change: bool
+    passed: bool
+
+
+def read_conditions(evaluation_uri: str) -> list[Condition]:
+    """The parts of an evaluation's gate; without a blessed model before there is none that compares with it."""
+    result = tfma.load_validation_result(evaluation_uri)
+    failed = {
+        (failure.metric_key.name, failure.metric_key.is_diff)
+        for of_slice in result.metric_validations_per_slice
+        for failure in of_slice.failures
+    }
+    metrics = read_metrics(evaluation_uri)["overall"]
+    conditions = []
+    for spec in tfma.load_eval_result(evaluation_uri).config.metrics_specs:
+        for name, slices in sorted(spec.per_slice_thresholds.items()):
+            for threshold in (of_slice.threshold for of_slice in slices.thresholds):
+                passed = (name, False) not in failed
+                if threshold.HasField("value_threshold"):
+                    bound = threshold.value_threshold.lower_bound.value
+                    conditions.append(Condition(name, metrics[name], bound, False, passed))
+                if threshold.HasField("change_threshold") and f"{name}_diff" in metrics:
+                    bound, change = threshold.change_threshold.relative.value, _change(metrics, name)
+                    conditions.append(Condition(name, change, bound, True, (name, True) not in failed))
+    return conditions
+
+
 def read_verdict(evaluation_uri: str) -> Verdict:
     """The verdict of an evaluation's gate."""
     result = tfma.load_validation_result(evaluation_uri)
@@ -51,3 +93,9 @@ def _describe(failure: Any, metrics: dict[str, float]) -> str:
         return f"{title} {now:.4f} is below the last blessed model's {now - difference:.4f} by more than {lost:.1%}"
     value, bound = metrics[name], threshold.value_threshold.lower_bound.value
     return f"{title} {value:.4f} is below the floor of {bound:.4f}"
+
+
+def _change(metrics: dict[str, float], name: str) -> float:
+    """The difference to the last blessed model's metric, as a share of that."""
+    difference = metrics[f"{name}_diff"]
+    return difference / (metrics[name] - difference)

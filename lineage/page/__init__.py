@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,7 +16,7 @@ from lineage.graph import Artifact, Graph
 from lineage.runs import Run
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("layout.js", "view.js", "details.js", "app.js")
+GRAPH_SCRIPTS = ("layout.js", "view.js", "details.js", "graph.js")
 DRAWN = 250  # nodes of a graph; more cannot be read
 LISTED_FILES = 12
 
@@ -63,11 +64,27 @@ def write_found(path: Path, where: str, what: str, found: Found) -> None:
     _write(path, title, where, graph, {"found": told})
 
 
-def _write(path: Path, title: str, where: str, graph: Graph, content: dict[str, Any]) -> None:
+def fill(template: str, parts: dict[str, str]) -> str:
+    """A page with a graph.
+
+    Args:
+        template: where `/*NAME*/` stands for a part. `GRAPH`, `STYLE` and `SCRIPT` are the graph's own.
+        parts: by name; of `STYLE` and `SCRIPT` what follows the graph's. `DATA` is what `data_of` gives.
+    """
+    script = "\n".join(_read(name) for name in GRAPH_SCRIPTS)
+    parts = {
+        "GRAPH": _read("graph.html"),
+        **parts,
+        "STYLE": _read("style.css") + parts.get("STYLE", ""),
+        "SCRIPT": f"{script}\n{parts.get('SCRIPT', '')}",
+    }
+    # In one pass: what is filled in may hold the name of a part.
+    return re.sub(r"/\*([A-Z]+)\*/", lambda found: parts.get(found[1], found[0]), template)
+
+
+def data_of(graph: Graph, **content: Any) -> str:
+    """What a page tells its scripts: the graph, what its artifacts hold, and `content`."""
     payload = {
-        "title": title,
-        "store": where,
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "metrics": facts.METRICS,
         "graph": as_json.graph(graph),
         "files": {f"a{artifact.id}": _files(artifact) for artifact in graph.artifacts.values()},
@@ -75,19 +92,20 @@ def _write(path: Path, title: str, where: str, graph: Graph, content: dict[str, 
         **content,
     }
     # Within a script, `<` could end it, or begin a comment.
-    data = json.dumps(payload, ensure_ascii=False, default=str).replace("<", "\\u003c")
-    parts = {
-        "STYLE": (FOLDER / "style.css").read_text(encoding="utf-8"),
-        "SCRIPT": "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        "DATA": data,
-    }
-    page = (FOLDER / "page.html").read_text(encoding="utf-8")
-    for name, part in parts.items():
-        page = page.replace(f"/*{name}*/", part)
+    return json.dumps(payload, ensure_ascii=False, default=str).replace("<", "\\u003c")
+
+
+def _write(path: Path, title: str, where: str, graph: Graph, content: dict[str, Any]) -> None:
+    written = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    data = data_of(graph, title=title, store=where, written=written, **content)
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(fill(_read("page.html"), {"SCRIPT": _read("app.js"), "DATA": data}), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"--html {path}: cannot be written ({error.strerror}); choose another file") from None
+
+
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def _files(artifact: Artifact) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +92,26 @@ def test_pushed_file_has_the_recall_that_it_says(folder, summary):
     assert summary["artifact"]["agreement_at_10"] >= 0.99
 
 
+def test_report_is_whole_in_one_file_and_tells_the_same(folder, first, summary):
+    path = folder / "output" / "sample" / "report.html"
+    assert str(path) in first.stdout and "warning" not in first.stdout
+    content = path.read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://[^\"'\s<)]+", content)) <= {"http://www.w3.org/2000/svg"}  # a name, not a place
+    assert not re.search(r"<(link|img|iframe)\b|\bsrc=|@import|url\((?!#)", content)
+    for address in re.findall(r'href="([^"]+)"', content):
+        assert address.startswith("file:///") or (path.parent / address).exists(), address
+    read = re.sub(r"\s+", " ", re.sub(r"<(style|script|title)\b.*?</\1>|<[^>]+>", " ", content, flags=re.S))
+    info = json.loads((Path(summary["artifact"]["path"]) / "model_info.json").read_text(encoding="utf-8"))
+    saved_model, popularity = info["metrics"]["saved_model"], info["metrics"]["popularity"]
+    assert f"pushed as version {info['version']}" in read and info["sha256"]["model.tflite"] in read
+    assert f"Recall@10 {saved_model['recall_at_10']:.4f} {popularity['recall_at_10']:.4f}" in read
+    for one in info["precisions"]:
+        assert f"{one['recall_at_10']:.4f} {one['agreement_at_10']:.2%}" in read
+    for found in Recommender.load(summary["artifact"]["path"]).recommend([])[:5]:
+        assert found.title in html.unescape(read)
+    assert "proved" in read and "Not known" not in read and "encoder: transformer" in read
+
+
 def test_popularity_metrics_agree_with_counting(summary):
     users = timelines()
     counts: dict[str, int] = {}
@@ -157,6 +179,8 @@ def test_weak_model_is_not_pushed(folder, summary):
     done = run(folder, "--min-recall", "0.99")
     assert done.returncode == 3, done.stdout
     assert "below the floor of 0.9900" in done.stdout
+    content = (folder / "output" / "sample" / "report.html").read_text(encoding="utf-8")
+    assert "not pushed" in content and "✗ fail" in content and "below the floor of 0.9900" in content
     assert (folder / "serving" / "sample" / "latest").read_text(encoding="utf-8").strip() == "1"
 
 
@@ -167,6 +191,8 @@ def test_bad_rows_stop_the_run_with_one_line(folder, summary, tmp_path):
     line = text.count("\n") + 1
     assert done.returncode == 1
     assert f"ratings.dat, line {line}: rating '9' is outside 0.5 to 5" in done.stdout
+    content = (folder / "output" / "sample" / "report.html").read_text(encoding="utf-8")
+    assert "failed at ExampleGen" in content and f"ratings.dat, line {line}" in content
     assert "Traceback" not in done.stdout + done.stderr
 
 

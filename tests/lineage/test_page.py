@@ -84,7 +84,10 @@ def test_statistics_are_summarised_without_tfdv(tmp_path):
     dataset = written.datasets.add(num_examples=300)
     rating = dataset.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
     rating.path.step.append("rating")
-    rating.num_stats.common_stats.tot_num_values = 7721
+    counts = rating.num_stats.common_stats
+    counts.tot_num_values, counts.min_num_values, counts.max_num_values = 7721, 2, 90
+    for bound in (10, 20, 30, 90):
+        counts.num_values_histogram.buckets.add(high_value=bound, sample_count=75)
     rating.num_stats.min, rating.num_stats.mean, rating.num_stats.max = 1, 3.5, 5
     rating.num_stats.histograms.add(type=statistics_pb2.Histogram.QUANTILES).buckets.add(sample_count=1)
     rating.num_stats.histograms.add().buckets.add(low_value=1, high_value=5, sample_count=7721)
@@ -105,6 +108,7 @@ def test_statistics_are_summarised_without_tfdv(tmp_path):
         "type": "float",
         "values": 7721,
         "missing": 0,
+        "lengths": [2, 20, 90],
         "min": 1,
         "mean": 3.5,
         "max": 5,

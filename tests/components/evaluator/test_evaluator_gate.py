@@ -17,7 +17,7 @@ from tfx.utils import proto_utils
 from components import features
 from components.evaluation import METRICS, POPULARITY, read_metrics
 from components.evaluator.eval_config import make_eval_config
-from components.evaluator.gate import Verdict, read_verdict
+from components.evaluator.gate import Condition, Verdict, read_conditions, read_verdict
 from components.evaluator.settings import GateSettings
 
 ITEMS = 60
@@ -174,8 +174,21 @@ def test_a_loss_within_the_tolerance_passes(evaluate):
 
 
 def test_every_reason_is_told(evaluate):
-    _, verdict = evaluate(4, baseline=0, min_recall_at_10=0.9, min_lift_over_popularity=9, max_regression=0.02)
+    uri, verdict = evaluate(4, baseline=0, min_recall_at_10=0.9, min_lift_over_popularity=9, max_regression=0.02)
     assert not verdict.blessed and len(verdict.reasons) == 3
+    assert read_conditions(uri) == [
+        Condition("recall_at_10", pytest.approx(0.125), 0.9, False, False),
+        Condition("recall_at_10", pytest.approx(-0.4), pytest.approx(-0.02), True, False),
+        Condition("recall_at_10_lift", pytest.approx(1.2), 9, False, False),
+    ]
+
+
+def test_conditions_that_hold_are_told_and_the_one_that_was_not_looked_at_is_not(evaluate):
+    uri, _ = evaluate(0, min_recall_at_10=0.2, min_lift_over_popularity=2.5)
+    assert [(one.metric, one.is_change, one.passed) for one in read_conditions(uri)] == [
+        ("recall_at_10", False, True),
+        ("recall_at_10_lift", False, False),
+    ]
 
 
 def test_a_baseline_without_a_hit_does_not_block(evaluate):

@@ -1,0 +1,216 @@
+"""The page about a run, on made-up facts; and alive in a real Chromium, light and dark."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from on_device.recommender import Recommendation
+from report import write_report
+from report.charts import Bar, Point, curve, decimals, slices, standard_error, ticks
+from report.examples import Example
+from report.html import Html, join, tag
+from report.known import Known
+from report.page import render
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+EVIL = """<script>alert("1")</script> & 'Tom' </title>"""
+METRICS = {"recall_at_10": 0.25, "ndcg_at_10": 0.125}
+
+
+def summary(**changes: Any) -> dict[str, Any]:
+    of_slice = {"example_count": 100.0, **METRICS, "popularity_recall_at_10": 0.1}
+    epochs = [
+        {"epoch": n, "loss": 7.0 - n, "recall_at_10": 0.1 * n, "ndcg_at_10": 0.05 * n, "seconds": 9.0 * n}
+        for n in (1, 2)
+    ]
+    files = [("float32", 2_000_000, False), ("float16", 1_000_000, True)]
+    told = {
+        "outcome": "pushed",
+        "seconds": 75.0,
+        "steps": {"Trainer": {"cached": False, "seconds": 60.0}, "Pusher": {"cached": False, "seconds": 5.0}},
+        "data": {
+            "name": "films",
+            "fingerprint": "f" * 64,
+            "ratings": 1234,
+            "users": 100,
+            "items": 50,
+            "duplicates": 3,
+            "bad_rows": ["r, line 1"],
+            "short_users": 0,
+            "unknown_items": 0,
+            "split": {"train": 100, "test": 99},
+        },
+        "training": {"encoder": "cnn", "parameters": 4321, "history": epochs, "best_epoch": 2},
+        "metrics": {
+            "model": METRICS,
+            "popularity": {"recall_at_10": 0.1, "ndcg_at_10": 0.05},
+            "examples": 99,
+            "recall_at_10_standard_error": 0.0435,
+            "slices": {"history_bucket:2-4": of_slice, "popularity_bucket:tail": of_slice},
+        },
+        "gate": {
+            "blessed": True,
+            "reasons": ["Recall@10 0.2500, the popularity list has 0.1000"],
+            "conditions": [
+                {"metric": "recall_at_10", "value": 0.25, "bound": 0.05, "is_change": False, "passed": True}
+            ],
+        },
+        "artifact": {
+            "path": "/serving/films/7",
+            "version": "7",
+            "size_bytes": 1_000_000,
+            "precision": "float16",
+            "latency_us": 51.3,
+            "metrics": {"tflite": METRICS},
+            "precisions": [
+                {
+                    "precision": name,
+                    "size_bytes": size,
+                    "latency_us": 51.3,
+                    "recall_at_10": 0.2468,
+                    "agreement_at_10": 0.9987,
+                    "chosen": chosen,
+                }
+                for name, size, chosen in files
+            ],
+        },
+    }
+    told |= changes
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def without(*keys: str, **changes: Any) -> dict[str, Any]:
+    return summary(**dict.fromkeys(keys), **changes)
+
+
+def page(told: dict[str, Any], **parts: Any) -> str:
+    return render(Known(told, {"name": "films", "trainer": {"dropout": 0.2}}, **parts), Path("/output/films"))
+
+
+def text_of(content: str) -> str:
+    """What a person reads of a page, but for the texts of drawings."""
+    return re.sub(r"\s+", " ", re.sub(r"<(style|title)>.*?</\1>|<[^>]+>", " ", content, flags=re.S))
+
+
+def example(title: str) -> Example:
+    found = [Recommendation(2, "1", title, 1999, ("Drama", "R&B"), 1.5)]
+    return Example(9, ["Heat (1995)", title], "Heat (1995)", 3, found)
+
+
+def test_tells_what_the_summary_says():
+    told = text_of(page(summary()))
+    for words in ("pushed as version 7", "0.2500 ± 0.0435", "2.5 times", "1,234 ratings", "3 repeated ratings dropped",
+                  "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
+                  "not checked: there was none to compare with"):  # fmt: skip
+        assert words in told, words
+    assert re.search(r"float16 chosen", told) and not re.search(r"float32 chosen", told)
+
+
+def test_text_of_others_stays_text():
+    data = {**summary()["data"], "name": EVIL}
+    content = page(without(data=data), examples=[example(EVIL)], missing=[EVIL])
+    assert "<script>alert" not in content and content.count("</title>") == page(summary()).count("</title>")
+    assert content.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#x27;Tom&#x27;") >= 4
+    assert "R&amp;B" in content
+    assert (
+        tag("a", "<", Html("<b>"), None, ["&"], class_='"', x=1.50, y=None)
+        == '<a class="&quot;" x="1.5">&lt;<b>&amp;</a>'
+    )
+    assert join(["a", ("<",)]) == "a&lt;"
+
+
+def test_a_failed_step_is_told_with_what_is_known():
+    parts = ("training", "metrics", "gate", "artifact")
+    content = page(without(*parts, outcome="failed", step="Transform", error="no <items> left"))
+    assert "failed at Transform" in content and "no &lt;items&gt; left" in content and "1,234 ratings" in content
+    assert "Recall@10" not in text_of(content) and '<svg class="chart' not in content
+    bare = page({"outcome": "failed", "seconds": 1.0, "steps": {}, "step": "ExampleGen", "error": "gone"})
+    assert "failed at ExampleGen" in bare and "All settings" in bare
+
+
+def test_a_model_that_is_not_blessed_is_told_with_every_condition():
+    gate = {
+        "blessed": False,
+        "reasons": ["Recall@10 0.2500 is below the floor of 0.9900"],
+        "conditions": [
+            {"metric": "recall_at_10", "value": 0.25, "bound": 0.99, "is_change": False, "passed": False},
+            {"metric": "recall_at_10", "value": -0.01, "bound": -0.02, "is_change": True, "passed": True},
+        ],
+    }
+    told = text_of(page(without("artifact", outcome="not blessed", gate=gate)))
+    assert "not pushed" in told and "did not bless the model: Recall@10 0.2500 is below the floor" in told
+    assert "✗ fail" in told and "-1.0%" in told and "✓ pass" in told and "none to compare" not in told
+    assert "Precision of the file" not in told
+
+
+def test_stopped_and_unchanged_runs_say_so():
+    assert "stopped before the push" in page(without("artifact", "gate", "metrics", outcome="stopped before the push"))
+    cached = {"Pusher": {"cached": True, "seconds": 0.0}}
+    assert "unchanged, version 7" in page(summary(steps=cached))
+
+
+def test_without_slices_and_with_one_epoch():
+    told = summary()
+    told["metrics"]["slices"] = {}
+    told["training"] = {**told["training"], "history": told["training"]["history"][:1], "best_epoch": 1}
+    content = page(told)
+    assert "by slice" not in content and "1 epoch in" in content and content.count('class="chart curve"') == 3
+
+
+def test_drawings_stay_within_their_frame():
+    drawn = slices("Recall", [Bar("a", 4, 1.0, 0.0), Bar("b", 0, 0.0, 0.0), Bar("c", 3, 0.5, 0.25)])
+    drawn += curve("Loss", [Point(1, 1, 7.0), Point(2, 2, float("nan")), Point(3, 300, 6.9999)], 3)
+    assert "nan" not in drawn.lower() and "5.0 min" in drawn
+    for x in re.findall(r'\b(?:x|cx|x1|x2)="([-\d.]+)"', drawn):
+        assert 0 <= float(x) <= 346
+    assert "no finite value" in curve("Loss", [Point(1, 1, float("inf"))], 1)
+    assert ticks(0.0, 0.31) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4]) and len(ticks(5.0, 5.0)) >= 2
+    assert decimals([0.0, 0.25]) == 2 and decimals([1.0, 2.0]) == 0
+    assert standard_error(0.5, 100) == pytest.approx(0.05) and standard_error(0.5, 0) == 0
+
+
+def test_a_store_that_is_gone_is_told_and_the_rest_is_there(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("old", encoding="utf-8")
+    write_report(path, without("artifact", outcome="not blessed"), {"name": "films"}, tmp_path / "metadata.db")
+    content = path.read_text(encoding="utf-8")
+    assert (
+        "Not known: " in content
+        and "1,234 ratings" in content
+        and [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+def test_in_a_browser(tmp_path, scheme, width):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
+    path = tmp_path / "report.html"
+    path.write_text(page(summary(), examples=[example(EVIL)] * 3), encoding="utf-8")
+    complaints: list[str] = []
+    with playwright.sync_playwright() as driver:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu"]
+        browser = driver.chromium.launch(executable_path=program, args=flags)
+        opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("console", lambda said: complaints.append(said.text))
+        opened.on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
+        opened.goto(path.as_uri())
+        ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 300) == (scheme == "dark")
+        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert "pushed as version 7" in opened.inner_text("header")
+        folder = Path(__file__).parents[2] / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
+        folder.mkdir(parents=True, exist_ok=True)
+        opened.screenshot(path=folder / f"report-{scheme}-{width}.png", full_page=True)
+        browser.close()
+    assert complaints == []
