@@ -36,6 +36,7 @@ class Prepared:
         target_ids: bytes [U], what came next.
         item_ids: ids of the items that have an index, in order; the most frequent of the train split first.
         transform_graph: folder of what Transform left.
+        raw: folder of each raw split.
         transformed: folder of each transformed split.
     """
 
@@ -47,6 +48,7 @@ class Prepared:
     target_ids: np.ndarray
     item_ids: list[str]
     transform_graph: Path
+    raw: dict[str, Path]
     transformed: dict[str, Path]
 
     @property
@@ -103,20 +105,21 @@ def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, o
     made = results[steps.TRANSFORM].outputs
     transform_graph = Path(made["transform_graph"][0].uri)
     transform_output = tft.TFTransformOutput(str(transform_graph))
-    transformed = {
-        folder.name.removeprefix("Split-"): folder
-        for folder in Path(made["transformed_examples"][0].uri).glob("Split-*")
-    }
-    raw_test = _records(Path(results[steps.EXAMPLE_GEN].outputs["examples"][0].uri) / f"Split-{features.TEST}")
+    raw, transformed = (
+        {folder.name.removeprefix("Split-"): folder for folder in Path(examples.uri).glob("Split-*")}
+        for examples in (results[steps.EXAMPLE_GEN].outputs["examples"][0], made["transformed_examples"][0])
+    )
+    raw_test = read_raw(raw[features.TEST])
     return Prepared(
         train=read_timelines(split_files(transformed[features.TRAIN]), transform_output),
         holdout=read_timelines(split_files(transformed[features.EVAL]), transform_output),
         test=encode(raw_test, transform_output),
         raw_test=raw_test,
-        users=_single(raw_test, features.USER_ID),
-        target_ids=_single(raw_test, features.TARGET_ID),
+        users=raw_values(raw_test, features.USER_ID),
+        target_ids=raw_values(raw_test, features.TARGET_ID),
         item_ids=[id_.decode() for id_ in transform_output.vocabulary_by_name(features.ITEM_VOCABULARY)],
         transform_graph=transform_graph,
+        raw=raw,
         transformed=transformed,
     )
 
@@ -164,12 +167,13 @@ def split_files(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.iterdir())
 
 
-def _records(folder: Path) -> list[bytes]:
+def read_raw(folder: Path) -> list[bytes]:
+    """The serialized raw examples of a split."""
     dataset: Iterable[bytes] = tf.data.TFRecordDataset(split_files(folder), compression_type="GZIP").as_numpy_iterator()
     return list(dataset)
 
 
-def _single(raw_examples: list[bytes], name: str) -> np.ndarray:
+def raw_values(raw_examples: list[bytes], name: str) -> np.ndarray:
     """The one value of a bytes feature of each raw example, bytes [U]."""
     return np.array(
         [tf.train.Example.FromString(raw).features.feature[name].bytes_list.value[0] for raw in raw_examples]

@@ -7,6 +7,7 @@ miss; items of equal score stand in the order of the vocabulary, the more popula
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -99,9 +100,18 @@ def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Est
     }
 
 
-def paired_difference(ranks: np.ndarray, others: np.ndarray, users: np.ndarray | None = None, k: int = 10) -> Estimate:
-    """How far one's Recall@k is above another's on the same targets; the standard error is that of the differences."""
-    return _mean(hits(ranks, k) - hits(others, k), users)
+def paired_difference(
+    ranks: np.ndarray,
+    others: np.ndarray,
+    users: np.ndarray | None = None,
+    k: int = 10,
+    worth: Callable[[np.ndarray, int], np.ndarray] = hits,
+) -> Estimate:
+    """How far one's Recall@k (or NDCG@k, where `worth` is `gains`) is above another's on the same targets.
+
+    The standard error is that of the differences.
+    """
+    return _mean(worth(ranks, k) - worth(others, k), users)
 
 
 def _mean(values: np.ndarray, users: np.ndarray | None) -> Estimate:

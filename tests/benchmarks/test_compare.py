@@ -50,6 +50,7 @@ def prepare(monkeypatch, make_timelines):
             target_ids=np.array([b"%d" % (target - 2) for target in targets]),
             item_ids=[str(item) for item in range(ITEMS)],
             transform_graph=Path(),
+            raw={},
             transformed={},
         )
 
