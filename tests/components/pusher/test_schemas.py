@@ -41,9 +41,7 @@ def test_pushed_files_fit(pushed: Path) -> None:
 
 def test_exactly_what_is_written_is_required(pushed: Path) -> None:
     info, schema = read(pushed / artifact.INFO), read(SCHEMAS / "model_info.schema.json")
-    optional = {"precisions"}
-    assert set(schema["required"]) | optional == set(schema["properties"])
-    assert set(schema["required"]) == set(info) - optional
+    assert set(schema["required"]) == set(schema["properties"]) == set(info)
     for name in ("mlmd", "data", "sha256", "metrics"):
         assert set(schema["properties"][name]["required"]) == set(info[name])
     for scores in info["metrics"].values():
