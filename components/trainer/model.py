@@ -175,7 +175,12 @@ class Recommender(keras.Model):
             member.at(functools.partial(tables.embed, member=number, dimension=self.settings.dimension), compact, last)
             for number, member in enumerate(self.members)
         ]
-        return tf.concat(contexts, axis=-1) / len(self.settings.group_sizes()), length
+        summed, groups = tf.concat(contexts, axis=-1), len(self.settings.group_sizes())
+        if groups == 1:
+            return summed, length
+        # Not a constant, which the converter would multiply into a copy of the tables that it shares with look-ups.
+        share = tf.where(length[:, None] >= 0, 1 / groups, 0.0)
+        return summed * share, length
 
     def loss_of(
         self, activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, training: bool = True
