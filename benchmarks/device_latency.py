@@ -27,6 +27,7 @@ from on_device.demo.server import DemoServer, make_site
 from on_device.errors import ArtifactError
 
 REFERENCE = "reference of 2021, CNN, N = 10"
+RANKING = "  of it: the best 100 of all scores"
 WARM_UP = 20
 STARTS = 7
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -38,16 +39,19 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
     """Measure and print.
 
     Returns:
-        For the reference and each artifact, by name: `size_bytes`, `median_us`, `p90_us`, `ratio` (to the reference's
-        median), and of an artifact `start_seconds` and, with `browser`, `browser_ms`; medians.
+        For the reference, its ranking alone and each artifact, by name: `size_bytes`, `median_us`, `p90_us`, `ratio`
+        (to the reference's median), and of an artifact `start_seconds` and, with `browser`, `browser_ms`; medians.
 
     Raises:
         StepError: there is no browser to measure in.
     """
-    contents = {REFERENCE: reference_model.reference_file()}
     named = {_name(artifact): artifact for artifact in artifacts}
-    contents |= {name: artifact.model for name, artifact in named.items()}
-    found = inference_times(contents, runs)
+    files = {
+        REFERENCE: (reference_model.reference_file(), reference_model.ITEMS),
+        RANKING: (reference_model.ranking_file(), reference_model.ITEMS),
+        **{name: (artifact.model, artifact.info["num_items"]) for name, artifact in named.items()},
+    }
+    found = inference_times(files, runs)
     for name, artifact in named.items():
         found[name]["start_seconds"] = _start_seconds(artifact.folder)
     if browser:
@@ -59,25 +63,25 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
     return found
 
 
-def inference_times(contents: dict[str, bytes], runs: int) -> dict[str, dict[str, float]]:
+def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str, dict[str, float]]:
     """Time files in turns.
 
     Args:
-        contents: of model files, by name, with an input `history` and the reference among them.
+        files: content and number of items of each model file, by name, the reference among them.
         runs: answers of each.
 
     Returns:
         `size_bytes`, `median_us`, `p90_us` and `ratio` by name.
     """
-    interpreters = {name: Interpreter(model_content=content, num_threads=1) for name, content in contents.items()}
+    interpreters = {name: Interpreter(model_content=content, num_threads=1) for name, (content, _) in files.items()}
     for interpreter in interpreters.values():
         interpreter.allocate_tensors()
     random = np.random.default_rng(0)
-    times = {name: np.empty(WARM_UP + runs) for name in contents}
+    times = {name: np.empty(WARM_UP + runs) for name in files}
     for run in range(WARM_UP + runs):
         for name, interpreter in interpreters.items():
             for tensor in interpreter.get_input_details():
-                interpreter.set_tensor(tensor["index"], _random_input(random, tensor))
+                interpreter.set_tensor(tensor["index"], _random_input(random, tensor, files[name][1]))
             started = time.perf_counter()
             interpreter.invoke()
             times[name][run] = time.perf_counter() - started
@@ -89,14 +93,14 @@ def inference_times(contents: dict[str, bytes], runs: int) -> dict[str, dict[str
             "p90_us": round(float(np.percentile(times[name][WARM_UP:], 90)) * 1e6, 1),
             "ratio": round(medians[name] / medians[REFERENCE], 2),
         }
-        for name, content in contents.items()
+        for name, (content, _) in files.items()
     }
 
 
-def _random_input(random: np.random.Generator, tensor: dict[str, Any]) -> np.ndarray:
-    """Items that every model here has, or ratings and times."""
-    items = random.integers(FIRST_INDEX, 1000, tensor["shape"])
-    return items.astype(tensor["dtype"])
+def _random_input(random: np.random.Generator, tensor: dict[str, Any], items: int) -> np.ndarray:
+    """A full history of any of the items; where an input is of floats, scores or ratings in random order."""
+    drawn: np.ndarray = random.integers(FIRST_INDEX, items, tensor["shape"])
+    return drawn.astype(tensor["dtype"])
 
 
 def _name(artifact: Artifact) -> str:

@@ -7,6 +7,8 @@ of a softmax over it. The weights are random; how fast it is does not depend on 
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -50,5 +52,14 @@ def reference_file() -> bytes:
     """The model as a TFLite file in float32, converted plainly."""
     model = ReferenceModel()
     history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
-    function = tf.function(model.recommend).get_concrete_function(history)
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
+    return _converted(tf.function(model.recommend).get_concrete_function(history), model)
+
+
+def ranking_file() -> bytes:
+    """The last operator of the model as a file: the best 100 of `scores`, float32 [1, V]."""
+    scores = tf.TensorSpec([1, ITEMS], tf.float32, "scores")
+    return _converted(tf.function(lambda scores: tf.math.top_k(scores, TOP_K)).get_concrete_function(scores), None)
+
+
+def _converted(function: Any, owner: tf.Module | None) -> bytes:
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], owner).convert())
