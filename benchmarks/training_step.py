@@ -62,8 +62,9 @@ def _measure(name: str, config: PipelineConfig, steps: int, console: Console) ->
     counts = np.concatenate([np.zeros(features.FIRST_INDEX), np.arange(ITEMS, 0, -1)]).astype(np.int64)
     train_steps = []
     for compiled in (True, False):
-        model = Recommender(settings, config.transform.history_length, counts)
-        train_steps.append(model.make_train_step(keras.optimizers.Adam(), compiled))
+        chosen = settings.model_copy(update={"jit_compile": compiled})
+        model = Recommender(chosen, config.transform.history_length, counts)
+        train_steps.append(model.make_train_step(keras.optimizers.Adam()))
         train_steps[-1](*batch)  # Compiles, or traces.
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(steps):

@@ -84,8 +84,8 @@ def fit(
     optimizer.build(model.trainable_variables)
     train_step = model.make_train_step(optimizer)
     batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings))
-    progress.debug("compiling the training step")
-    _compile(train_step, batches, model, optimizer)
+    progress.debug("tracing the training step")
+    _trace(train_step, batches, model, optimizer)
 
     run = _Run(model, optimizer)
     if checkpoint is not None:
@@ -209,13 +209,13 @@ def schedule(step: int, progressed: float) -> float:
     return warm_up * (LEAST_LEARNING_RATE + (1 - LEAST_LEARNING_RATE) * cosine)
 
 
-def _compile(
+def _trace(
     train_step: tf.types.experimental.PolymorphicFunction,
     batches: Batches,
     model: Recommender,
     optimizer: keras.optimizers.Optimizer,
 ) -> None:
-    """Compile the step for every shape; the batches are empty, so that nothing is learnt."""
+    """Trace the step, or compile it, for every shape; the batches are empty, so that nothing is learnt."""
     optimizer.learning_rate.assign(0.0)
     weights, state = model.get_weights(), [variable.numpy() for variable in optimizer.variables]
     for batch in batches.empty():

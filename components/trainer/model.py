@@ -241,12 +241,10 @@ class Recommender(keras.Model):
         places = tf.searchsorted(cumulative, draws * cumulative[-1], side="right")
         return tf.minimum(places, self._trained - features.FIRST_INDEX - 1) + features.FIRST_INDEX
 
-    def make_train_step(
-        self, optimizer: keras.optimizers.Optimizer, compiled: bool = True
-    ) -> tf.types.experimental.PolymorphicFunction:
-        """The step: what `Batch.tensors` gives -> loss; with XLA one compilation for each shape."""
+    def make_train_step(self, optimizer: keras.optimizers.Optimizer) -> tf.types.experimental.PolymorphicFunction:
+        """The step: what `Batch.tensors` gives -> loss; one trace, and with XLA one compilation, for each shape."""
 
-        @tf.function(jit_compile=compiled, reduce_retracing=False)
+        @tf.function(jit_compile=self.settings.jit_compile, reduce_retracing=False)
         def train_step(activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 loss = self.loss_of(activities, targets, weights)

@@ -73,6 +73,8 @@ class TrainerSettings(Settings):
         max_minutes: most minutes of fitting; the learning rate decays to end by then.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
         top_k: how many items the model returns.
+        jit_compile: whether XLA compiles the training step, once for each of five lengths of windows, which takes half
+            a minute. On a CPU the default's steps are slower with it: `benchmarks.training_step` measures both.
         seed: of initial weights, windows, dropout and negatives.
     """
 
@@ -103,6 +105,7 @@ class TrainerSettings(Settings):
     max_minutes: float = Field(6.0, gt=0)
     patience: int = Field(5, ge=1)
     top_k: int = Field(100, ge=1)
+    jit_compile: bool = False
     seed: int = 1
 
     def of_members(self) -> list[TrainerSettings]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from components import features
 from components.trainer import input_pipeline
@@ -81,12 +80,5 @@ def circle(timelines_of: Callable[..., Timelines]) -> Callable[..., Timelines]:
 
 @pytest.fixture
 def one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All batches have one shape: compiling is most of the work of fits as small as those of tests."""
+    """All batches have one shape: tracing is most of the work of fits as small as those of tests."""
     monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
-
-
-@pytest.fixture
-def without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Functions are traced but not compiled, which takes a quarter of the time; random numbers are then others."""
-    function = tf.function
-    monkeypatch.setattr(tf, "function", lambda *args, **options: function(*args, **{**options, "jit_compile": False}))

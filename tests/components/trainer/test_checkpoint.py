@@ -93,7 +93,6 @@ def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(tmp_path, dat
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.usefixtures("without_xla")
 def test_time_that_passed_before_the_interruption_counts(tmp_path, data):
     checkpoint = Checkpoint(str(tmp_path), "a")
     with pytest.raises(Interrupted):

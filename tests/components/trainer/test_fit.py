@@ -61,7 +61,6 @@ def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -
     return model, fitting.fit(model, data, data, measure), seen
 
 
-@pytest.mark.usefixtures("without_xla")
 def test_stops_after_patience_and_keeps_the_best_weights(data):
     model, fitted, seen = recorded(SETTINGS, data, [0.1, 0.3, 0.2, 0.25, 0.9])
     assert [epoch.recall_at_10 for epoch in fitted.history] == [0.1, 0.3, 0.2, 0.25]
@@ -94,7 +93,6 @@ def test_histories_are_read_whatever_stands_between_their_items(activities_of):
         assert same_length.numpy() == length.numpy() == [2]
 
 
-@pytest.mark.usefixtures("without_xla")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_and_loss_learns_a_circle(circle, encoder, loss):
@@ -105,19 +103,19 @@ def test_every_encoder_and_loss_learns_a_circle(circle, encoder, loss):
     assert fitted.history[-1].loss < 0.5 * fitted.history[0].loss
 
 
-def dropping_out(data: Timelines, loss: str, seed: int = 1) -> tuple[list[float], list[np.ndarray]]:
+def dropping_out(data: Timelines, loss: str, **changes: int) -> tuple[list[float], list[np.ndarray]]:
     """Losses and weights of a fit with all that is random."""
     settings = SETTINGS.model_copy(
-        update={"loss": loss, "negatives": 3, "dropout": 0.3, "item_dropout": 0.2, "max_epochs": 3, "seed": seed}
+        update={"loss": loss, "negatives": 3, "dropout": 0.3, "item_dropout": 0.2, "max_epochs": 3, **changes}
     )
     model = tiny(settings)
     fitted = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.0, 0.0))
     return [epoch.loss for epoch in fitted.history], model.get_weights()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_the_same_seed_gives_the_same_model(data, loss):
-    (losses, weights), (again, same) = dropping_out(data, loss), dropping_out(data, loss)
+@pytest.mark.parametrize(("loss", "compiled"), [*((loss, False) for loss in LOSSES), ("sampled_softmax", True)])
+def test_the_same_seed_gives_the_same_model(data, loss, compiled):
+    (losses, weights), (again, same) = (dropping_out(data, loss, jit_compile=compiled) for _ in range(2))
     assert losses == again
     for one, other in zip(weights, same, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -127,7 +125,6 @@ def test_another_seed_gives_another_model(data):
     assert dropping_out(data, "sampled_softmax")[0] != dropping_out(data, "sampled_softmax", seed=2)[0]
 
 
-@pytest.mark.usefixtures("without_xla")
 def test_stops_when_the_time_is_over(data):
     model = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
     fitted = fitting.fit(model, data, data)
@@ -140,14 +137,12 @@ def test_an_empty_history_is_ranked_by_popularity(timelines_of):
     assert target_ranks(tiny(), empty).tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.usefixtures("without_xla")
 def test_diverged_training_says_so(data):
     model = tiny(SETTINGS.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(StepError, match=r"diverged in epoch \d+: the loss is (nan|inf); lower trainer.learning_rate"):
         fitting.fit(model, data, data)
 
 
-@pytest.mark.usefixtures("without_xla")
 def test_ratings_and_times_are_learnt(timelines_of):
     """What follows an item is told by its rating alone, or by the time before it alone."""
     users = 60

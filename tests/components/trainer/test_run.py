@@ -103,9 +103,7 @@ def arguments(folder: Path, settings: TrainerSettings, hyperparameters: dict | N
 
 
 @pytest.fixture
-def train(
-    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_shape: None, without_xla: None
-) -> Callable[..., dict]:
+def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_shape: None) -> Callable[..., dict]:
     """Runs the Trainer on `data`, without its SavedModel; returns what it says of the model."""
 
     class FakeServingModel:

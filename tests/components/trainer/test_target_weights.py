@@ -54,7 +54,7 @@ def test_no_target_at_all_is_told_in_one_line(timelines_of, settings, ratings, t
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.usefixtures("one_shape", "without_xla")
+@pytest.mark.usefixtures("one_shape")
 @pytest.mark.parametrize("settings", [{}, {"min_target_rating": 3.0}, {"target_weight": "rating"}])
 def test_what_is_rated_low_is_not_learnt(timelines_of, settings):
     """After 2 comes 3, rated 5, or twice as often 4, rated 1."""
