@@ -139,8 +139,8 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
         found.append(f"--pipeline-root {settings.pipeline_root}: expected a URI such as gs://BUCKET/pipelines")
     elif not settings.pipeline_root.startswith("gs://"):
         found.append(
-            f"--pipeline-root {settings.pipeline_root}: TensorFlow writes artifacts to gs:// alone; s3:// is for --data "
-            "and --serving-dir"
+            f"--pipeline-root {settings.pipeline_root}: TensorFlow writes artifacts to gs:// alone; s3:// is for "
+            "--data and --serving-dir"
         )
     if not settings.data:
         found.append("--data is missing: ratings as the containers see them, such as gs://BUCKET/ml-1m.zip")

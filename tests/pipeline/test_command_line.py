@@ -30,6 +30,8 @@ LOCAL = [
     (["--set", "dropout"], "expected KEY=VALUE"),
     (["--config", "none.yaml"], "none.yaml: no such configuration file"),
     (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
+    (["--data", "s3://bucket/log.csv"], "s3://bucket/log.csv: not a path of this machine; copy the data here"),
+    (["--serving-dir", "gs://bucket/models"], "gs:/bucket/models: not a folder of this machine; mount the remote one"),
     (["--from-node", "Trainr"], "--from-node Trainr: no such step"),
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),
     (["--to-node", "Tuner"], "--to-node Tuner: the step is not enabled; add --set tuner.enabled=true"),
@@ -87,6 +89,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*VERTEX, "--output", "p.yaml"], "a file for vertex ends in .json"),
         ([*VERTEX, "--pipeline-root", "here"], "--pipeline-root here: expected a URI"),
         ([*KUBEFLOW, "--pipeline-root", "gs:/bucket"], "--pipeline-root gs:/bucket: expected a URI"),
+        ([*KUBEFLOW, "--pipeline-root", "s3://bucket/r"], "s3:// is for --data and --serving-dir"),
         ([*KUBEFLOW, "--data", "ml-1m.zip"], "--data ml-1m.zip: expected a URI"),
         ([*KUBEFLOW, "--name", "my_shop"], "a cluster's pipeline takes '-' in place of '_'"),
         (
