@@ -15,6 +15,7 @@ from pipeline.steps import STEPS, TRAINER, TUNER
 
 Engine = Literal["kubeflow", "vertex"]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 # Units of memory, in bytes.
 UNITS = {"M": 1e6, "G": 1e9, "T": 1e12, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -76,6 +77,8 @@ class DeploymentSettings(Settings):
         resources: by name of a step; `default` is for those that are not named.
         beam: arguments of the steps on Beam, for Dataflow or Flink; by default each runs in its own container.
         service_account: that the steps run as; a Kubernetes one for Kubeflow, the email of Google Cloud's for Vertex.
+        env: environment variables of every step, such as `AWS_ENDPOINT_URL`; no secrets, which anybody could read in
+            the compiled file.
         labels: of the job on Vertex, of every step's pod on Kubeflow.
         cache: whether the engine may take results of earlier runs. It knows data by its path alone, so that only
             those whose paths never change their content should turn it on.
@@ -94,6 +97,7 @@ class DeploymentSettings(Settings):
     resources: dict[str, StepResources] = {}
     beam: tuple[Annotated[str, StringConstraints(pattern="^--[a-z]")], ...] = ()
     service_account: str = ""
+    env: dict[VariableName, str] = {}
     labels: dict[LabelText, LabelText] = {}
     cache: bool = False
     host: str = ""

@@ -108,6 +108,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*VERTEX, "--set", "deployment.resources.Trainer.memory=8gigs"], "a number and a unit, such as 8Gi or 500M"),
         ([*VERTEX, "--set", "deployment.resources.Trainr.cpu=8"], "there is no step Trainr"),
         ([*VERTEX, "--set", "deployment.beam=[runner]"], "deployment.beam.0: string should match pattern"),
+        ([*VERTEX, "--set", "deployment.env={AWS-REGION: x}"], "deployment.env.AWS-REGION"),
         ([*VERTEX, "--set", "deployment.labels={Team: Ads}"], "deployment.labels.Team"),
         ([*KUBEFLOW, "--param", "encoder=cnn"], "--param is for --submit"),
         ([*KUBEFLOW, "--submit"], "--host is missing: expected the address of Kubeflow Pipelines"),
