@@ -31,7 +31,7 @@ LOCAL = [
     (["--config", "none.yaml"], "none.yaml: no such configuration file"),
     (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
     (["--data", "s3://bucket/log.csv"], "s3://bucket/log.csv: not a path of this machine; copy the data here"),
-    (["--serving-dir", "gs://bucket/models"], "gs:/bucket/models: not a folder of this machine; mount the remote one"),
+    (["--serving-dir", "gs://bucket/models"], "gs://bucket/models: not a folder of this machine; mount the remote one"),
     (["--from-node", "Trainr"], "--from-node Trainr: no such step"),
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),
     (["--to-node", "Tuner"], "--to-node Tuner: the step is not enabled; add --set tuner.enabled=true"),
