@@ -24,9 +24,16 @@ from pipeline.config import ConfigError, PipelineConfig, load_config, read_assig
 from pipeline.console import ConsoleObserver, quiet
 from pipeline.steps import STEPS, TUNER
 
-EXIT_CODES = {"pushed": 0, "failed": 1, "not blessed": 3, "stopped before the push": 4}
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_CODES = {
+    "pushed": 0,
+    "failed": 1,
+    "not blessed": 3,
+    "stopped before the push": 4,
+    "interrupted": EXIT_INTERRUPTED,
+}
+AGAIN = "run again to go on where it stopped"
 DEFAULT_DATASET = "ml-1m"
 
 # Options that override one key of the configuration.
@@ -51,20 +58,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_config(options.config, _overrides(options))
         _check_nodes(options, config)
-        serving_root = options.serving_dir.resolve()
-        check_writable(serving_root)
-        check_writable(options.output.resolve())
+        check_writable(options.serving_dir)
+        check_writable(options.output)
         if options.json:
-            check_writable(options.json.resolve().parent)
+            check_writable(options.json.parent)
         data = _find_data(options, config)
         data_fingerprint = fingerprint(open_dataset(data, options.cache_dir))
     except (ConfigError, DataError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     try:
-        return _run(options, config, data, data_fingerprint, serving_root)
+        return _run(options, config, data, data_fingerprint, options.serving_dir.resolve())
     except KeyboardInterrupt:
-        print("interrupted; run again to go on where it stopped", file=sys.stderr)
+        print(f"interrupted; {AGAIN}", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
@@ -73,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="local_runner.py",
         description=__doc__,
         epilog="exit codes: 0 pushed, 1 failed, 2 wrong option, configuration or data path, 3 not blessed, "
-        "4 stopped before the push by --to-node",
+        "4 stopped before the push by --to-node, 130 interrupted",
     )
     parser.add_argument(
         "--data",
@@ -124,6 +130,8 @@ def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
 
 def _find_data(options: argparse.Namespace, config: PipelineConfig) -> Path:
     """The checked path of the data, downloaded where a dataset is named."""
+    if "://" in options.data:
+        raise DataError(f"{options.data}: not a path of this machine; copy the data here and name the copy")
     path = Path(options.data)
     if options.data in DATASETS and not path.exists():
         path = fetch(options.data, options.cache_dir, say=lambda line: print(line, flush=True)).path
@@ -161,10 +169,13 @@ def _run(
                 to_nodes=[options.to_node] if options.to_node else [],
                 is_stale=pushed_files_are_gone,
             )
-        except local_execution.StepFailed as failure:
-            told = summary.summarise(failure.results, time.monotonic() - started, failure)
+        except (local_execution.StepFailed, local_execution.Interrupted) as stopped:
+            told = summary.summarise(stopped.results, time.monotonic() - started, stopped)
             page = _write_report(output, config, told, console)
-            console.print("[red]error:[/red]", Text(failure.message), soft_wrap=True)
+            if isinstance(stopped, local_execution.StepFailed):
+                console.print("[red]error:[/red]", Text(stopped.message), soft_wrap=True)
+            else:
+                console.print(f"interrupted in {stopped.step}; {AGAIN}")
             if page:
                 console.print(f"the report: {page}", soft_wrap=True)
             if log_file:

@@ -204,6 +204,10 @@ def _explain(error: Exception) -> str:
         "readonly": "a write to it was cut short, and cannot be undone without writing; run the pipeline again first",
         "disk I/O": "the disk cannot be read",
         "mysql_real_connect": "no MySQL server answers with this address, user and password",
+        "to database": "there is no such database, or this user may not read it",
+        "CREATE command denied": "not a store of ML Metadata: its tables are missing",
+        "Schema migration": f"its schema is not of version {SCHEMA_VERSION}, which is read here; a copy can be "
+        "upgraded with ml-metadata (enable_upgrade_migration)",
         "failed to connect": "no metadata server answers there",
         "Deadline Exceeded": f"the metadata server did not answer within {GRPC_SECONDS:g} s",
     }.items():

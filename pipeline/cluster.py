@@ -66,6 +66,8 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     runner = KubeflowV2DagRunner(KubeflowV2DagRunnerConfig(default_image=deployment.image, use_pipeline_spec_2_1=True))
     job = runner.run(pipeline, parameter_values=given, write_out=False)
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)
+    for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values() if deployment.env else ():
+        executor["container"]["env"] = [{"name": name, "value": value} for name, value in deployment.env.items()]
     if engine == "vertex":
         job["labels"].update(deployment.labels)
         return json.dumps(job, indent=1, sort_keys=True) + "\n"

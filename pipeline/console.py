@@ -88,6 +88,11 @@ class ConsoleObserver(logging.Handler):
         self._stop()
         self._console.print(f"[red]✗[/red] {step:<{NAME_WIDTH}} failed after {duration(seconds)}")
 
+    def interrupted(self, step: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._stop()
+        self._console.print(f"[yellow]![/yellow] {step:<{NAME_WIDTH}} interrupted after {duration(seconds)}")
+
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress: all of them on a terminal's last line, the important ones to stay."""
         message = record.getMessage()

@@ -15,6 +15,7 @@ from pipeline.steps import STEPS, TRAINER, TUNER
 
 Engine = Literal["kubeflow", "vertex"]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 # Units of memory, in bytes.
 UNITS = {"M": 1e6, "G": 1e9, "T": 1e12, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -28,7 +29,7 @@ VERTEX_GPUS = (
 )
 VERTEX_GPU_COUNTS = (1, 2, 4, 8)
 
-_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*/?")
+_BUCKET = re.compile(r"(gs|s3)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*/?")
 _IMAGE = re.compile(r"[a-z0-9][\w.:/-]*?(@sha256:[0-9a-f]{64})?")
 
 
@@ -69,13 +70,15 @@ class DeploymentSettings(Settings):
     Attributes:
         image: container image with this project and its dependencies.
         pipeline_root: `gs://` folder for the artifacts of every run.
-        data: ratings as containers find them: a `gs://` file or folder, or a path that is mounted in them.
-        serving_dir: where models are pushed to, a `gs://` folder or a mounted one; by default `serving_models` in the
-            pipeline root.
+        data: ratings as containers find them: a `gs://` or `s3://` file or folder, or a path that is mounted in them.
+        serving_dir: where models are pushed to, a `gs://` or `s3://` folder or a mounted one; by default
+            `serving_models` in the pipeline root.
         project_dir: folder of this project in the image.
         resources: by name of a step; `default` is for those that are not named.
         beam: arguments of the steps on Beam, for Dataflow or Flink; by default each runs in its own container.
         service_account: that the steps run as; a Kubernetes one for Kubeflow, the email of Google Cloud's for Vertex.
+        env: environment variables of every step, such as `AWS_ENDPOINT_URL`; no secrets, which anybody could read in
+            the compiled file.
         labels: of the job on Vertex, of every step's pod on Kubeflow.
         cache: whether the engine may take results of earlier runs. It knows data by its path alone, so that only
             those whose paths never change their content should turn it on.
@@ -94,6 +97,7 @@ class DeploymentSettings(Settings):
     resources: dict[str, StepResources] = {}
     beam: tuple[Annotated[str, StringConstraints(pattern="^--[a-z]")], ...] = ()
     service_account: str = ""
+    env: dict[VariableName, str] = {}
     labels: dict[LabelText, LabelText] = {}
     cache: bool = False
     host: str = ""
@@ -137,11 +141,16 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
         found.append("--pipeline-root is missing: a folder for artifacts, such as gs://BUCKET/pipelines")
     elif not _BUCKET.fullmatch(settings.pipeline_root):
         found.append(f"--pipeline-root {settings.pipeline_root}: expected a URI such as gs://BUCKET/pipelines")
+    elif not settings.pipeline_root.startswith("gs://"):
+        found.append(
+            f"--pipeline-root {settings.pipeline_root}: TensorFlow writes artifacts to gs:// alone; s3:// is for "
+            "--data and --serving-dir"
+        )
     if not settings.data:
         found.append("--data is missing: ratings as the containers see them, such as gs://BUCKET/ml-1m.zip")
     for flag, place in (("--data", settings.data), ("--serving-dir", settings.serving_dir)):
         if place and not place.startswith("/") and not _BUCKET.fullmatch(place):
-            found.append(f"{flag} {place}: expected a URI such as gs://BUCKET/folder, or an absolute path")
+            found.append(f"{flag} {place}: expected a URI such as gs:// or s3://BUCKET/folder, or an absolute path")
     if "_" in pipeline:
         found.append(f"name {pipeline}: a cluster's pipeline takes '-' in place of '_'; give another --name")
     for step, wanted in settings.resources.items():

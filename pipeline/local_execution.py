@@ -18,6 +18,7 @@ from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 
@@ -54,6 +55,20 @@ class StepFailed(Exception):
         self.results = list(results)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A person stopped the run.
+
+    Attributes:
+        step: in which.
+        results: of the steps before it.
+    """
+
+    def __init__(self, step: str, results: Sequence[StepResult]):
+        super().__init__(step)
+        self.step = step
+        self.results = list(results)
+
+
 class Observer(Protocol):
     """Is told how a run goes."""
 
@@ -65,6 +80,9 @@ class Observer(Protocol):
 
     def failed(self, step: str, seconds: float) -> None:
         """A step raised an error."""
+
+    def interrupted(self, step: str, seconds: float) -> None:
+        """A person stopped a step."""
 
 
 def run(
@@ -87,8 +105,12 @@ def run(
         to_nodes: steps to end with. Empty: the last.
         is_stale: whether a cached result no longer holds, so that its step is run again.
 
+    Returns:
+        Of the steps that ran and, behind `from_nodes`, of earlier ones, whose results were taken from the last run.
+
     Raises:
         StepFailed: a step raised an error; later ones are not run.
+        Interrupted: by Ctrl-C.
     """
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
@@ -116,6 +138,7 @@ def run(
                         "start earlier, or without --from-node",
                         results,
                     ) from error
+            results += _reused(ir, name, connection)
         observer.started(name)
         started = time.monotonic()
         try:
@@ -123,6 +146,9 @@ def run(
             if result.cached and is_stale(result):
                 step.execution_options.caching_options.enable_cache = False
                 result = _launch(ir, step, deployment, connection, started)
+        except KeyboardInterrupt:
+            observer.interrupted(name, time.monotonic() - started)
+            raise Interrupted(name, results) from None
         except Exception as error:
             traceback.print_exc()  # Into the log, where there is one.
             observer.failed(name, time.monotonic() - started)
@@ -158,6 +184,23 @@ def _launch(
         cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
         outputs = _outputs(store, info.execution_id)
     return StepResult(name, cached, time.monotonic() - started, outputs)
+
+
+def _reused(ir: pipeline_pb2.Pipeline, first: str, connection: metadata_store_pb2.ConnectionConfig) -> list[StepResult]:
+    """What a run that starts at `first` takes from the last one: the snapshot recorded it as this run's executions."""
+    store = mlmd.MetadataStore(connection)
+    found = []
+    for node in ir.nodes:
+        step = node.pipeline_node
+        if step.node_info.id == first:
+            break
+        if step.execution_options.HasField("skip"):
+            with metadata.Metadata(connection) as handle:
+                contexts = context_lib.prepare_contexts(handle, step.contexts)
+                executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+            for execution in executions[-1:]:
+                found.append(StepResult(step.node_info.id, True, 0.0, _outputs(store, execution.id)))
+    return found
 
 
 def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Artifact]]:

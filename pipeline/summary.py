@@ -17,7 +17,7 @@ from components.hyperparameters import in_words
 from components.tuner.results import read_results
 from pipeline import steps
 from pipeline.console import duration
-from pipeline.local_execution import StepFailed, StepResult
+from pipeline.local_execution import Interrupted, StepFailed, StepResult
 
 TITLES = {
     "recall_at_1": "Recall@1",
@@ -28,21 +28,25 @@ TITLES = {
     "mrr": "MRR",
     "coverage_at_10": "Coverage@10",
 }
-PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED = "pushed", "not blessed", "stopped before the push", "failed"
+PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
+FAILED, INTERRUPTED = "failed", "interrupted"
 
 
-def summarise(results: list[StepResult], seconds: float, failure: StepFailed | None = None) -> dict[str, Any]:
+def summarise(
+    results: list[StepResult], seconds: float, stopped: StepFailed | Interrupted | None = None
+) -> dict[str, Any]:
     """Collect what the steps of a run left.
 
     Args:
         results: of the steps that ran.
         seconds: wall time of the run.
-        failure: that ended it, where one did.
+        stopped: what ended it within a step, where something did.
 
     Returns:
-        `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED), of a failure `step` and `error`, `seconds`,
-        `steps`, and where the steps ran `data`, `tuner` (see `read_results`), `training` (`history`, by epoch, and
-        `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and `artifact`.
+        `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED, INTERRUPTED), of the last two `step`, of a failure
+        `error`, `seconds`, `steps`, and where the steps ran `data`, `tuner` (see `read_results`), `training`
+        (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`),
+        `gate` and `artifact`.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -84,8 +88,10 @@ def summarise(results: list[StepResult], seconds: float, failure: StepFailed | N
             info = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
             summary["outcome"] = PUSHED
             summary["artifact"] = {"path": str(folder), **info}
-    if failure:
-        summary |= {"outcome": FAILED, "step": failure.step, "error": failure.message}
+    if isinstance(stopped, StepFailed):
+        summary |= {"outcome": FAILED, "step": stopped.step, "error": stopped.message}
+    elif stopped:
+        summary |= {"outcome": INTERRUPTED, "step": stopped.step}
     return summary
 
 

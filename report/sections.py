@@ -55,12 +55,15 @@ def verdict(known: Known) -> tuple[str, str, str]:
         return BAD, "not pushed", f"The gate did not bless the model: {'; '.join(told['gate']['reasons'])}."
     if told["outcome"] == "failed":
         return BAD, f"failed at {told['step']}", f"Nothing was pushed. {told['step']} failed: {told['error']}"
-    steps = list(told["steps"])
-    return (
-        BUSY,
-        "stopped before the push",
-        f"Nothing was pushed: the run was to end {'with ' + steps[-1] if steps else 'early'}.",
-    )
+    if told["outcome"] == "interrupted":
+        return (
+            BUSY,
+            f"interrupted in {told['step']}",
+            "Nothing was pushed. The next run goes on where this one stopped.",
+        )
+    last = next(reversed(told["steps"]), "an early step")
+    why = f"Nothing was pushed: the run was to end with {last}; later steps did not run."
+    return BUSY, "stopped before the push", why
 
 
 def quality(known: Known, folder: Path) -> Html | None:
@@ -207,7 +210,7 @@ def data(known: Known, folder: Path) -> Html | None:
 
 def lineage(known: Known, folder: Path) -> Html | None:
     """The steps and what they made, the proof, and the graph."""
-    failed = known.summary.get("step") if known.summary["outcome"] == "failed" else None
+    stopped = known.summary.get("step")
     if known.run:
         steps = [_step(known, step.execution, step.name, step.state, step.seconds, folder) for step in known.run.steps]
     else:
@@ -215,7 +218,7 @@ def lineage(known: Known, folder: Path) -> Html | None:
             _line(n, "CACHED" if s["cached"] else "COMPLETE", s["seconds"], None)
             for n, s in known.summary["steps"].items()
         ]
-        steps += [_line(failed, "FAILED", None, None)] if failed else []
+        steps += [_line(stopped, known.summary["outcome"].upper(), None, None)] if stopped else []
     proof = None
     if known.proof:
         run = "" if known.proof.run_id is None else f" of run {known.proof.run_id}"

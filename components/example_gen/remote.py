@@ -7,6 +7,7 @@ import os
 
 from tfx.dsl.io import fileio
 
+from components import s3  # noqa: F401 - registers s3://
 from components.errors import StepError
 
 

@@ -26,17 +26,20 @@ class Candidate:
 
     Attributes:
         precision: of its weights.
-        content: of the file.
-        recommender: the client with it.
+        recommender: the client with the file.
         check: what it does on the eval split.
         latency_us: median time of an answer, on one thread.
     """
 
     precision: Precision
-    content: bytes
     recommender: Recommender
     check: Check
     latency_us: float
+
+    @property
+    def content(self) -> bytes:
+        """Of the file."""
+        return self.recommender.artifact.model
 
     def facts(self) -> dict[str, float | int | str]:
         """For `model_info.json`."""
@@ -73,7 +76,7 @@ def make_candidates(
     recommenders = [Recommender(Artifact(Path(), model_info, content, tuple(items))) for content in contents]
     checks = check_files(loaded, recommenders, files, settings.check_examples)
     times = [round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1) for recommender in recommenders]
-    return [Candidate(*parts) for parts in zip(precisions, contents, recommenders, checks, times, strict=True)]
+    return [Candidate(*parts) for parts in zip(precisions, recommenders, checks, times, strict=True)]
 
 
 def choose(candidates: list[Candidate], settings: PusherSettings) -> Candidate:

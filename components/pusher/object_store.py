@@ -19,6 +19,7 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 
+from components import s3  # noqa: F401 - registers s3://
 from components.pusher.store import COMPLETE, LATEST, StoreError
 
 CLAIMS = ".claims"
@@ -28,7 +29,7 @@ class ObjectVersionStore:
     """The versions of one pipeline under a URI that TFX's file systems know.
 
     Args:
-        root: URI of the serving folder, such as `gs://bucket/models`.
+        root: URI of the serving folder, such as `gs://bucket/models` or `s3://bucket/models`.
         pipeline: name of the pipeline.
 
     Raises:

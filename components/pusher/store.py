@@ -43,7 +43,8 @@ def check_writable(folder: str | Path) -> None:
         StoreError: it cannot.
     """
     if _REMOTE.search(str(folder)):
-        raise StoreError(f"{folder}: not a folder of this machine; mount the remote one and name where it is mounted")
+        shown = re.sub(r"(\w{2,}:)/(?!/)", r"\1//", str(folder))  # As it was before it was taken for a path.
+        raise StoreError(f"{shown}: not a folder of this machine; mount the remote one and name where it is mounted")
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

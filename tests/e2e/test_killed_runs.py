@@ -1,10 +1,12 @@
 """A run that is killed inside a step, whichever it is, and started again, ends well and pushes once.
 
-In the Trainer it is killed in the third epoch, and the next run goes on from there.
+In one of them a person interrupts it instead. In the Trainer it is killed in the third epoch, and the next run goes on
+from there.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -21,6 +23,7 @@ KILLED_IN = (
     *(steps.EXAMPLE_GEN, steps.STATISTICS_GEN, steps.TRANSFORM),
     *(steps.TRAINER, steps.EVALUATOR, steps.PUSHER),
 )
+INTERRUPTED_IN = steps.STATISTICS_GEN  # by Ctrl-C, which leaves a report
 # What the line says after which a step is killed: the state after an epoch is saved behind the line on it.
 SIGNS = {steps.TRAINER: "epoch 2/6"}
 
@@ -30,7 +33,9 @@ def start(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(ROOT / "data" / "sample"), *places]
     command += ["--config", str(ROOT / "configs" / "sample.yaml"), "--max-epochs", "6"]
     command += ["--set", "trainer.members=[]"]  # One encoder compiles faster.
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+    # A shell's background jobs ignore Ctrl-C, and so would what they start.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, preexec_fn=heed)
 
 
 def test_killed_in_every_step_and_started_again(tmp_path):
@@ -47,6 +52,13 @@ def test_killed_in_every_step_and_started_again(tmp_path):
         else:
             raise AssertionError(f"{step} never ran:\n{''.join(lines)}")
         time.sleep(moments.uniform(0, 1))
+        if step == INTERRUPTED_IN:
+            os.kill(process.pid, signal.SIGINT)
+            assert f"interrupted in {step}" in process.stdout.read()
+            assert process.wait() == 130
+            report = (tmp_path / "output" / "sample" / "report.html").read_text(encoding="utf-8")
+            assert f"interrupted in {step}" in report and "8,321 ratings" in report
+            continue
         os.kill(process.pid, signal.SIGKILL)
         process.stdout.close()
         assert process.wait() == -signal.SIGKILL, f"{step} ended before it was killed"

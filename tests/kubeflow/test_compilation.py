@@ -25,6 +25,7 @@ deployment:
   pipeline_root: gs://bucket/pipelines
   data: gs://bucket/log.csv
   cache: true
+  env: {{AWS_ENDPOINT_URL: "http://minio:9000"}}
   labels: {{team: ads}}
   beam: [--runner=DataflowRunner, --project=p, --region=europe-west4, --temp_location=gs://bucket/tmp]
   resources:
@@ -95,7 +96,9 @@ def test_every_step_is_a_container_with_the_image(spec, job):
     for steps, found in ((STEPS, spec), (STEPS | {"Tuner"}, job["pipelineSpec"])):
         assert set(found["root"]["dag"]["tasks"]) == steps
         assert set(containers(found)) == steps, "Kubeflow has no resolvers"
-        assert {container["image"] for container in containers(found).values()} == {IMAGE}
+        for container in containers(found).values():
+            assert container["image"] == IMAGE
+            assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
 
 
 def test_resources_are_where_they_belong(spec, job):

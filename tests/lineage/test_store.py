@@ -176,6 +176,30 @@ def test_servers_that_are_not_there(capfd):
     assert told.out + told.err == ""
 
 
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        (
+            "Changing to database nodb in ConnectImplmysql_query failed: errno: Access denied for user 'reader'@'%' to "
+            "database 'nodb', error: Access denied for user 'reader'@'%' to database 'nodb'",
+            "there is no such database, or this user may not read it",
+        ),
+        (
+            "mysql_query failed: errno: CREATE command denied to user 'reader'@'localhost' for table `bare`.`Type`",
+            "not a store of ML Metadata: its tables are missing",
+        ),
+        (
+            "MLMD database version 9 is older than library version 10. Schema migration is disabled. Please upgrade",
+            "its schema is not of version 10, which is read here; a copy can be upgraded with ml-metadata "
+            "(enable_upgrade_migration)",
+        ),
+    ],
+)
+def test_what_mysql_says_in_plain_words(said, meaning):
+    """As MariaDB 10.11 put it."""
+    assert store_module._explain(RuntimeError(said)) == meaning
+
+
 def test_password_is_never_told():
     with pytest.raises(StoreError) as raised:
         open_store("mysql://user:secret@127.0.0.1:1/db")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lineage.runs import list_runs
+from lineage.store import open_store
 from on_device.recommender import Recommendation
 from report import write_report
 from report.charts import Bar, Point, curve, decimals, slices, standard_error, ticks
@@ -17,6 +20,7 @@ from report.examples import Example
 from report.html import Html, join, tag
 from report.known import Known
 from report.page import render
+from tests.lineage.conftest import Recorder
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 EVIL = """<script>alert("1")</script> & 'Tom' </title>"""
@@ -150,7 +154,18 @@ def test_a_model_that_is_not_blessed_is_told_with_every_condition():
 
 
 def test_stopped_and_unchanged_runs_say_so():
-    assert "stopped before the push" in page(without("artifact", "gate", "metrics", outcome="stopped before the push"))
+    stopped = page(
+        without(
+            "artifact",
+            "gate",
+            "metrics",
+            outcome="stopped before the push",
+            steps={"Trainer": {"cached": False, "seconds": 1.0}},
+        )
+    )
+    assert "stopped before the push" in stopped and "to end with Trainer; later steps did not run" in stopped
+    interrupted = page(without("artifact", "gate", "metrics", outcome="interrupted", step="Trainer"))
+    assert "interrupted in Trainer" in interrupted and "next run goes on" in interrupted
     cached = {"Pusher": {"cached": True, "seconds": 0.0}}
     assert "unchanged, version 7" in page(summary(steps=cached))
 
@@ -187,30 +202,60 @@ def test_a_store_that_is_gone_is_told_and_the_rest_is_there(tmp_path):
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 375])
-def test_in_a_browser(tmp_path, scheme, width):
+@pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a report in a browser, where there is one; nothing may be complained of, and nothing fetched."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
         pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
     path = tmp_path / "report.html"
-    path.write_text(page(summary(), examples=[example(EVIL)] * 3), encoding="utf-8")
     complaints: list[str] = []
     with playwright.sync_playwright() as driver:
         flags = ["--headless", "--no-sandbox", "--disable-gpu"]
         browser = driver.chromium.launch(executable_path=program, args=flags)
-        opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda said: complaints.append(said.text))
-        opened.on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
-        opened.goto(path.as_uri())
-        ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 300) == (scheme == "dark")
-        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert "pushed as version 7" in opened.inner_text("header")
-        folder = Path(__file__).parents[2] / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
-        folder.mkdir(parents=True, exist_ok=True)
-        opened.screenshot(path=folder / f"report-{scheme}-{width}.png", full_page=True)
+
+        def open_page(content: str, width: int, scheme: str) -> Any:
+            path.write_text(content, encoding="utf-8")
+            opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            opened.on("pageerror", lambda error: complaints.append(str(error)))
+            opened.on("console", lambda said: complaints.append(said.text))
+            opened.on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
+            opened.goto(path.as_uri())
+            return opened
+
+        yield open_page
         browser.close()
     assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+def test_in_a_browser(visit, scheme, width):
+    opened = visit(page(summary(), examples=[example(EVIL)] * 3), width, scheme)
+    ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 300) == (scheme == "dark")
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert "pushed as version 7" in opened.inner_text("header")
+    folder = Path(__file__).parents[2] / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    opened.screenshot(path=folder / f"report-{scheme}-{width}.png", full_page=True)
+
+
+def test_the_graph_of_the_run_is_drawn_and_can_be_asked(visit, tmp_path):
+    made = Recorder(tmp_path / "metadata.db").run()
+    (run,) = list_runs(open_store(str(tmp_path / "metadata.db")))
+    opened = visit(page(summary(), run=run), 1280, "light")
+    opened.click("text=The graph")
+    nodes = opened.eval_on_selector_all("#graph .node", "nodes => nodes.map(node => node.dataset.key)")
+    assert sorted(nodes) == sorted(
+        [f"e{execution}" for execution in made.executions.values()] + [f"a{made}" for made in made.artifacts.values()]
+    )
+    assert opened.inner_text("#details h2") == "PushedModel"
+    opened.focus(f'[data-key="e{made.executions["Trainer"]}"]')
+    opened.keyboard.press("Enter")
+    assert opened.inner_text("#details h2") == "Trainer"
+    before = opened.get_attribute("#graph > g", "transform")
+    opened.focus("#graph")
+    opened.keyboard.press("+")
+    assert opened.get_attribute("#graph > g", "transform") != before

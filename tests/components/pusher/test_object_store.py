@@ -1,16 +1,19 @@
-"""Versions in an object store, played by TensorFlow's file system in memory."""
+"""Versions in object stores that are played: by TensorFlow's file system in memory, and for S3 by moto's server."""
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import S3FileSystem
 from tfx.dsl.io import fileio
 from tfx.dsl.io.filesystem_registry import DEFAULT_FILESYSTEM_REGISTRY
 from tfx.dsl.io.plugins.tensorflow_gfile import TensorflowFilesystem
 
+from components import s3
 from components.errors import StepError
 from components.evaluator import last_blessed
 from components.example_gen.remote import bring_here
@@ -35,10 +38,32 @@ class Memory(TensorflowFilesystem):
 DEFAULT_FILESYSTEM_REGISTRY.register(Memory, priority=0)
 
 
-@pytest.fixture
-def root() -> str:
-    """A bucket of this test's own."""
-    return f"ram://{uuid.uuid4().hex}/models"
+@pytest.fixture(scope="module")
+def s3_bucket() -> Iterator[str]:
+    """A bucket in a server of this process, which speaks as S3 does."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        S3FileSystem(endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True).create_dir("bucket")
+        s3._client.cache_clear()
+        yield "s3://bucket"
+        s3._client.cache_clear()
+    server.stop()
+
+
+@pytest.fixture(params=["ram", "s3"])
+def root(request: pytest.FixtureRequest) -> str:
+    """A folder of this test's own."""
+    name = uuid.uuid4().hex
+    return f"ram://{name}/models" if request.param == "ram" else f"{request.getfixturevalue('s3_bucket')}/{name}/models"
 
 
 @pytest.fixture
@@ -135,6 +160,11 @@ def test_a_push_that_was_killed_before_it_could_tell_is_not_repeated(store):
 def test_store_that_cannot_be_written_to():
     with pytest.raises(StoreError, match=r"^nowhere://bucket/rings: cannot be written to \(.*\); choose"):
         ObjectVersionStore("nowhere://bucket", "rings")
+
+
+def test_bucket_that_is_not_there(s3_bucket):
+    with pytest.raises(StoreError, match=r"^s3://elsewhere/rings: cannot be written to \(Bucket 'elsewhere' not found"):
+        ObjectVersionStore("s3://elsewhere", "rings")
 
 
 def test_data_is_brought_here_anew_each_time(root, tmp_path):
