@@ -22,6 +22,7 @@ from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet
+from pipeline.run_lock import RunLocked, run_lock
 from pipeline.steps import STEPS, TUNER
 
 EXIT_CODES = {"pushed": 0, "failed": 1, "not blessed": 3, "stopped before the push": 4}
@@ -62,7 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     try:
-        return _run(options, config, data, data_fingerprint, serving_root)
+        with run_lock(options.output.resolve() / config.name):
+            return _run(options, config, data, data_fingerprint, serving_root)
+    except RunLocked as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         print("interrupted; run again to go on where it stopped", file=sys.stderr)
         return EXIT_INTERRUPTED

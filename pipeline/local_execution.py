@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import re
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import ml_metadata as mlmd
@@ -19,6 +23,10 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline import checksums
+
+progress = logging.getLogger("recommender.progress")
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def run(
     """Run the steps of a pipeline one after another.
 
     TFX's `LocalDagRunner` does the same in silence; this says what it does and takes a result from the cache only if
-    it still holds.
+    it still holds and its files are those that the step wrote.
 
     Args:
         pipeline: with a metadata connection.
@@ -120,9 +128,11 @@ def run(
         started = time.monotonic()
         try:
             result = _launch(ir, step, deployment, connection, started)
-            if result.cached and is_stale(result):
+            if result.cached and (_is_damaged(result) or is_stale(result)):
                 step.execution_options.caching_options.enable_cache = False
                 result = _launch(ir, step, deployment, connection, started)
+            for folder in _folders(result):
+                checksums.record(folder)
         except Exception as error:
             traceback.print_exc()  # Into the log, where there is one.
             observer.failed(name, time.monotonic() - started)
@@ -160,6 +170,19 @@ def _launch(
     return StepResult(name, cached, time.monotonic() - started, outputs)
 
 
+def _folders(result: StepResult) -> list[Path]:
+    """Where the outputs of a step lie."""
+    return [Path(artifact.uri) for artifacts in result.outputs.values() for artifact in artifacts]
+
+
+def _is_damaged(result: StepResult) -> bool:
+    """Whether a file of a cached result is not the one that its step wrote, which is told."""
+    for wrong in filter(None, map(checksums.damage, _folders(result))):
+        progress.info("%s: taken from no cache, made again", wrong)
+        return True
+    return False
+
+
 def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Artifact]]:
     """The artifacts that an execution made, or took from the cache, by output name."""
     names = {
@@ -179,10 +202,15 @@ _RAISED = re.compile(
 )
 
 
+_NO_ROOM = os.strerror(errno.ENOSPC)
+
+
 def describe(error: BaseException) -> str:
     """What an error says, one line."""
     chain: BaseException | None = error
     while chain is not None:
+        if _NO_ROOM in str(chain):
+            return "the disk is full; make room and run again: it goes on with the step that failed"
         found = _RAISED.findall("\n".join([f"{type(chain).__name__}: {chain}"]))
         if found:
             return found[-1].strip()
