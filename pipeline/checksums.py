@@ -1,8 +1,8 @@
 """Checksums of what steps wrote, so that a damaged result is not taken from the cache.
 
 Beside the folder of an artifact lies a list of its files in the format of coreutils: in the folder above it,
-`sha256sum -c NAME.sha256` checks the same by hand. Hashing reads every file once; sizes and times alone would miss what a
-failing disk or a careless copy does.
+`sha256sum -c NAME.sha256` checks the same by hand. Hashing reads every file once; sizes and times alone would miss what
+a failing disk or a careless copy does.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     python -m components.pusher rollback
 
 What was pushed stays; the history of rollbacks is kept beside it. The next push has a new, higher number and is served.
-A model that was rolled back does not come back by itself, whatever a run takes from its cache: `rollback --to` brings it
-back.
+A model that was rolled back does not come back by itself, whatever a run takes from its cache; `rollback --to` serves
+it again.
 """
 
 from __future__ import annotations

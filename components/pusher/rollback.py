@@ -6,7 +6,7 @@ import getpass
 import os
 import platform
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from components.pusher.store import StoreError, VersionStore
 from on_device.artifact import open_artifact
@@ -15,7 +15,7 @@ from on_device.errors import ArtifactError
 if TYPE_CHECKING:
     from components.pusher.object_store import ObjectVersionStore
 
-    AnyStore = VersionStore | ObjectVersionStore
+AnyStore: TypeAlias = "VersionStore | ObjectVersionStore"
 
 
 def open_store(root: str, pipeline: str, *, create: bool = True) -> AnyStore:
