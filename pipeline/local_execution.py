@@ -98,6 +98,42 @@ def run(
     Raises:
         StepFailed: a step raised an error; later ones are not run.
     """
+    uncached: set[str] = set()
+    begun: set[str] = set()
+    ended: set[str] = set()
+    while True:
+        try:
+            return _run(pipeline, observer, from_nodes, to_nodes, is_stale, uncached, begun, ended)
+        except _Stale as stale:
+            # Within a run ML Metadata holds a step that came from the cache for done, so that another run begins; what
+            # was good in this one comes from the cache there.
+            uncached.add(stale.step)
+
+
+class _Stale(Exception):
+    """A step took from the cache what no longer holds."""
+
+    def __init__(self, step: str):
+        super().__init__(step)
+        self.step = step
+
+
+def _run(
+    pipeline: tfx.dsl.Pipeline,
+    observer: Observer,
+    from_nodes: Collection[str],
+    to_nodes: Collection[str],
+    is_stale: Callable[[StepResult], bool],
+    uncached: set[str],
+    begun: set[str],
+    ended: set[str],
+) -> list[StepResult]:
+    """One run; steps in `uncached` take nothing from the cache, those in `begun` and `ended` are not told again.
+
+    Raises:
+        StepFailed: see `run`.
+        _Stale: a cached result does not hold.
+    """
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
         ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}
@@ -124,20 +160,26 @@ def run(
                         "start earlier, or without --from-node",
                         results,
                     ) from error
-        observer.started(name)
+        if name in uncached:
+            step.execution_options.caching_options.enable_cache = False
+        if name not in begun:
+            observer.started(name)
+            begun.add(name)
         started = time.monotonic()
         try:
             result = _launch(ir, step, deployment, connection, started)
-            if result.cached and (_is_damaged(result) or is_stale(result)):
-                step.execution_options.caching_options.enable_cache = False
-                result = _launch(ir, step, deployment, connection, started)
+            stale = result.cached and (_is_damaged(result) or is_stale(result))
             for folder in _folders(result):
                 checksums.record(folder)
         except Exception as error:
             traceback.print_exc()  # Into the log, where there is one.
             observer.failed(name, time.monotonic() - started)
             raise StepFailed(name, describe(error), results) from error
-        observer.finished(result)
+        if stale:
+            raise _Stale(name)
+        if name not in ended:
+            observer.finished(result)
+            ended.add(name)
         results.append(result)
     return results
 

@@ -167,8 +167,8 @@ def _report(candidates: list[Candidate], chosen: Candidate) -> None:
 def _publish(store: AnyStore, staging: Path, info: dict[str, Any]) -> str | Path:
     """Publish a staged version, unless it is there already.
 
-    The newest may be the same: its push was killed before it could tell. One that was rolled back stays so, until a
-    person decides otherwise.
+    The one that is served may be the same, or the newest, whose push was killed before it could tell. One that was
+    rolled back stays so, until a person decides otherwise.
     """
     versions = store.versions()
     for name, entry in rolled_back(store).items():
@@ -178,10 +178,11 @@ def _publish(store: AnyStore, staging: Path, info: dict[str, Any]) -> str | Path
                 *(name, entry["who"], entry["time"], store.latest()),
             )
             return _address(store, name)
-    if versions and _is_of(store, versions[-1], info):
-        store.point_latest_at(versions[-1])
-        progress.info("this file is version %s already", versions[-1])
-        return _address(store, versions[-1])
+    for name in dict.fromkeys([store.latest(), *versions[-1:]]):
+        if name in versions and _is_of(store, str(name), info):
+            store.point_latest_at(str(name))
+            progress.info("this file is version %s already", name)
+            return _address(store, str(name))
     version = store.publish(staging, info)
     progress.info("pushed as version %s", os.path.basename(version))
     return version
