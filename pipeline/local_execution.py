@@ -220,7 +220,7 @@ def _folders(result: StepResult) -> list[Path]:
 def _is_damaged(result: StepResult) -> bool:
     """Whether a file of a cached result is not the one that its step wrote, which is told."""
     for wrong in filter(None, map(checksums.damage, _folders(result))):
-        progress.info("%s: taken from no cache, made again", wrong)
+        progress.info("%s: the step is run again", wrong)
         return True
     return False
 

@@ -178,11 +178,11 @@ def _publish(store: AnyStore, staging: Path, info: dict[str, Any]) -> str | Path
                 *(name, entry["who"], entry["time"], store.latest()),
             )
             return _address(store, name)
-    for name in dict.fromkeys([store.latest(), *versions[-1:]]):
-        if name in versions and _is_of(store, str(name), info):
-            store.point_latest_at(str(name))
-            progress.info("this file is version %s already", name)
-            return _address(store, str(name))
+    for same in dict.fromkeys([store.latest() or "", *versions[-1:]]):
+        if same in versions and _is_of(store, same, info):
+            store.point_latest_at(same)
+            progress.info("this file is version %s already", same)
+            return _address(store, same)
     version = store.publish(staging, info)
     progress.info("pushed as version %s", os.path.basename(version))
     return version
