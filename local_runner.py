@@ -22,6 +22,7 @@ from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet
+from pipeline.run_lock import RunLocked, run_lock
 from pipeline.steps import STEPS, TUNER
 
 EXIT_USAGE = 2
@@ -68,7 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     try:
-        return _run(options, config, data, data_fingerprint, options.serving_dir.resolve())
+        with run_lock(options.output.resolve() / config.name):
+            return _run(options, config, data, data_fingerprint, options.serving_dir.resolve())
+    except RunLocked as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         print(f"interrupted; {AGAIN}", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import re
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import ml_metadata as mlmd
@@ -20,6 +24,10 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline import checksums
+
+progress = logging.getLogger("recommender.progress")
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ def run(
     """Run the steps of a pipeline one after another.
 
     TFX's `LocalDagRunner` does the same in silence; this says what it does and takes a result from the cache only if
-    it still holds.
+    it still holds and its files are those that the step wrote.
 
     Args:
         pipeline: with a metadata connection.
@@ -111,6 +119,42 @@ def run(
     Raises:
         StepFailed: a step raised an error; later ones are not run.
         Interrupted: by Ctrl-C.
+    """
+    uncached: set[str] = set()
+    begun: set[str] = set()
+    ended: set[str] = set()
+    while True:
+        try:
+            return _run(pipeline, observer, from_nodes, to_nodes, is_stale, uncached, begun, ended)
+        except _Stale as stale:
+            # Within a run ML Metadata holds a step that came from the cache for done, so that another run begins; what
+            # was good in this one comes from the cache there.
+            uncached.add(stale.step)
+
+
+class _Stale(Exception):
+    """A step took from the cache what no longer holds."""
+
+    def __init__(self, step: str):
+        super().__init__(step)
+        self.step = step
+
+
+def _run(
+    pipeline: tfx.dsl.Pipeline,
+    observer: Observer,
+    from_nodes: Collection[str],
+    to_nodes: Collection[str],
+    is_stale: Callable[[StepResult], bool],
+    uncached: set[str],
+    begun: set[str],
+    ended: set[str],
+) -> list[StepResult]:
+    """One run; steps in `uncached` take nothing from the cache, those in `begun` and `ended` are not told again.
+
+    Raises:
+        StepFailed: see `run`.
+        _Stale: a cached result does not hold.
     """
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
@@ -139,13 +183,17 @@ def run(
                         results,
                     ) from error
             results += _reused(ir, name, connection)
-        observer.started(name)
+        if name in uncached:
+            step.execution_options.caching_options.enable_cache = False
+        if name not in begun:
+            observer.started(name)
+            begun.add(name)
         started = time.monotonic()
         try:
             result = _launch(ir, step, deployment, connection, started)
-            if result.cached and is_stale(result):
-                step.execution_options.caching_options.enable_cache = False
-                result = _launch(ir, step, deployment, connection, started)
+            stale = result.cached and (_is_damaged(result) or is_stale(result))
+            for folder in _folders(result):
+                checksums.record(folder)
         except KeyboardInterrupt:
             observer.interrupted(name, time.monotonic() - started)
             raise Interrupted(name, results) from None
@@ -153,7 +201,11 @@ def run(
             traceback.print_exc()  # Into the log, where there is one.
             observer.failed(name, time.monotonic() - started)
             raise StepFailed(name, describe(error), results) from error
-        observer.finished(result)
+        if stale:
+            raise _Stale(name)
+        if name not in ended:
+            observer.finished(result)
+            ended.add(name)
         results.append(result)
     return results
 
@@ -203,6 +255,19 @@ def _reused(ir: pipeline_pb2.Pipeline, first: str, connection: metadata_store_pb
     return found
 
 
+def _folders(result: StepResult) -> list[Path]:
+    """Where the outputs of a step lie."""
+    return [Path(artifact.uri) for artifacts in result.outputs.values() for artifact in artifacts]
+
+
+def _is_damaged(result: StepResult) -> bool:
+    """Whether a file of a cached result is not the one that its step wrote, which is told."""
+    for wrong in filter(None, map(checksums.damage, _folders(result))):
+        progress.info("%s: the step is run again", wrong)
+        return True
+    return False
+
+
 def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Artifact]]:
     """The artifacts that an execution made, or took from the cache, by output name."""
     names = {
@@ -222,10 +287,15 @@ _RAISED = re.compile(
 )
 
 
+_NO_ROOM = os.strerror(errno.ENOSPC)
+
+
 def describe(error: BaseException) -> str:
     """What an error says, one line."""
     chain: BaseException | None = error
     while chain is not None:
+        if _NO_ROOM in str(chain):
+            return "the disk is full; make room and run again: it goes on with the step that failed"
         found = _RAISED.findall("\n".join([f"{type(chain).__name__}: {chain}"]))
         if found:
             return found[-1].strip()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 
-from components.pusher.store import is_complete
+from on_device.artifact import open_artifact
+from on_device.errors import ArtifactError
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.local_execution import StepResult
@@ -57,11 +58,13 @@ def create_local_pipeline(
 
 
 def pushed_files_are_gone(result: StepResult) -> bool:
-    """Whether a cached push names a version that is no longer in the serving folder."""
+    """Whether a cached push names a version that is no longer whole in the serving folder."""
     if result.name != steps.PUSHER:
         return False
-    return any(
-        artifact.custom_properties["pushed"].int_value
-        and not is_complete(Path(artifact.custom_properties["pushed_destination"].string_value))
-        for artifact in result.outputs.get("pushed_model", [])
-    )
+    for artifact in result.outputs.get("pushed_model", []):
+        if artifact.custom_properties["pushed"].int_value:
+            try:
+                open_artifact(artifact.custom_properties["pushed_destination"].string_value)
+            except ArtifactError:
+                return True
+    return False

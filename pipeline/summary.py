@@ -14,6 +14,7 @@ from tfx.utils import path_utils
 from components.evaluation import POPULARITY, read_metrics
 from components.evaluator.gate import read_conditions, read_verdict
 from components.hyperparameters import in_words
+from components.pusher.store import VersionStore
 from components.tuner.results import read_results
 from pipeline import steps
 from pipeline.console import duration
@@ -46,7 +47,7 @@ def summarise(
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED, INTERRUPTED), of the last two `step`, of a failure
         `error`, `seconds`, `steps`, and where the steps ran `data`, `tuner` (see `read_results`), `training`
         (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`),
-        `gate` and `artifact`.
+        `gate`, `artifact` and `served`, the version that `latest` names.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -88,6 +89,7 @@ def summarise(
             info = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
             summary["outcome"] = PUSHED
             summary["artifact"] = {"path": str(folder), **info}
+            summary["served"] = VersionStore(str(folder.parent.parent), folder.parent.name, create=False).latest()
     if isinstance(stopped, StepFailed):
         summary |= {"outcome": FAILED, "step": stopped.step, "error": stopped.message}
     elif stopped:
@@ -124,6 +126,12 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             f"{artifact['agreement_at_10']:.2%} of the SavedModel's top 10",
             soft_wrap=True,
         )
+        if summary["served"] != artifact["version"]:
+            console.print(
+                f"[bold]Served[/bold]    version {summary['served']}, as `python -m components.pusher list` tells; "
+                f"`rollback --to {artifact['version']}` serves this one",
+                soft_wrap=True,
+            )
     console.print(f"[bold]Time[/bold]      {duration(summary['seconds'])}")
     if report is not None:
         console.print(f"[bold]Report[/bold]    {report}", soft_wrap=True)

@@ -52,11 +52,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Raises:
             DataError: the data cannot be read.
-            StepError: a split is empty.
+            StepError: a split is empty, or the data changed while it was read.
         """
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
         cache_dir = exec_properties["cache_dir"]
         dataset = open_dataset(bring_here(exec_properties["data"], cache_dir), cache_dir)
+        before = _stamp(dataset)
         items = read_items(dataset)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         catalog = artifact_utils.get_single_instance(output_dict["catalog"])
@@ -74,7 +75,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
         facts = json.loads(_read(os.path.join(catalog.uri, "facts.json")))
-        summary = summarise(dataset, exec_properties["data_fingerprint"] or fingerprint(dataset), facts, catalog.uri)
+        data_fingerprint = check_unchanged(dataset, exec_properties["data_fingerprint"], before)
+        summary = summarise(dataset, data_fingerprint, facts, catalog.uri)
         check(summary, settings)
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
@@ -275,6 +277,32 @@ def check(summary: dict[str, Any], settings: ExampleGenSettings) -> None:
                 f"{summary['name']}: the {split} split is empty with example_gen.split {settings.split!r}: "
                 "check the timestamps, or change eval_fraction and test_fraction"
             )
+
+
+def check_unchanged(dataset: Dataset, expected: str, before: list[tuple[int, int]]) -> str:
+    """The fingerprint of the data that was read: what is cached and told under it must be made of it.
+
+    Args:
+        dataset: that was read.
+        expected: its fingerprint as the run started; empty where it was not known.
+        before: its stamp before it was read.
+
+    Raises:
+        StepError: the data changed in the meantime.
+    """
+    found = fingerprint(dataset)
+    if _stamp(dataset) != before or found != (expected or found):
+        raise StepError(
+            f"{dataset.ratings.path}: this file, or the items beside it, changed while the run read it; run again when "
+            "nobody writes there, or on a copy"
+        )
+    return found
+
+
+def _stamp(dataset: Dataset) -> list[tuple[int, int]]:
+    """Size and time of the last change of the files of a dataset."""
+    found = [table.path.stat() for table in (dataset.ratings, dataset.items) if table is not None]
+    return [(one.st_size, one.st_mtime_ns) for one in found]
 
 
 def write_json(value: Any, path: str) -> None:

@@ -22,9 +22,9 @@ from components.pusher import manifest
 from components.pusher.candidates import Candidate, choose, make_candidates
 from components.pusher.check import check_files, complain
 from components.pusher.errors import PushError
-from components.pusher.object_store import ObjectVersionStore
+from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
 from components.pusher.settings import PusherSettings
-from components.pusher.store import COMPLETE, StoreError, VersionStore
+from components.pusher.store import COMPLETE, StoreError
 from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
 from on_device.errors import ArtifactError
 from on_device.recommender import Recommender
@@ -63,8 +63,7 @@ class Executor(base_executor.BaseExecutor):
             "mlmd": self._metadata_ids(inputs),
         }
         try:
-            root = exec_properties["push_root"]
-            store = (ObjectVersionStore if "://" in root else VersionStore)(root, exec_properties["pipeline_name"])
+            store = open_store(exec_properties["push_root"], exec_properties["pipeline_name"])
             with store.push() as staging:
                 info = write_version(staging, inputs, settings, facts)
                 version = _publish(store, staging, info)
@@ -165,16 +164,40 @@ def _report(candidates: list[Candidate], chosen: Candidate) -> None:
         )
 
 
-def _publish(store: VersionStore | ObjectVersionStore, staging: Path, info: dict[str, Any]) -> str | Path:
-    """Publish a staged version, unless the newest is the same: its push was killed before it could tell."""
-    newest = store.newest()
-    if newest and _read_json(str(newest), COMPLETE).get("source_model") == info["source_model"]:
-        store.point_latest_at(newest)
-        progress.info("this file is version %s already", os.path.basename(newest))
-        return newest
+def _publish(store: AnyStore, staging: Path, info: dict[str, Any]) -> str | Path:
+    """Publish a staged version, unless it is there already.
+
+    The one that is served may be the same, or the newest, whose push was killed before it could tell. One that was
+    rolled back stays so, until a person decides otherwise.
+    """
+    versions = store.versions()
+    for name, entry in rolled_back(store).items():
+        if name in versions and _is_of(store, name, info):
+            progress.info(
+                "this file is version %s, which %s took out of service on %s: %s stays served",
+                *(name, entry["who"], entry["time"], store.latest()),
+            )
+            return _address(store, name)
+    for same in dict.fromkeys([store.latest() or "", *versions[-1:]]):
+        if same in versions and _is_of(store, same, info):
+            store.point_latest_at(same)
+            progress.info("this file is version %s already", same)
+            return _address(store, same)
     version = store.publish(staging, info)
     progress.info("pushed as version %s", os.path.basename(version))
     return version
+
+
+def _is_of(store: AnyStore, version: str, info: dict[str, Any]) -> bool:
+    """Whether a version holds, undamaged, the files that some information is about."""
+    if damage(store, version):
+        return False
+    held: dict[str, Any] = json.loads(store.read(version, COMPLETE))
+    return bool(held["source_model"] == info["source_model"])
+
+
+def _address(store: AnyStore, version: str) -> str:
+    return f"{store.folder}/{version}"
 
 
 def _read_json(folder: str, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A version's files are written under their final prefix, its completion marker after them, and `latest` last: readers
 trust that pointer alone. What a killed push leaves is never pointed at. Numbers are claimed in `.claims/`, so that none
-is given twice, be it by pushes at once or after a version was deleted.
+is given twice, be it by pushes at once or after a version was deleted. `.history/` has an object for every rollback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
-from components.pusher.store import COMPLETE, LATEST, StoreError
+from components.pusher.store import COMPLETE, HISTORY, LATEST, StoreError
 
 CLAIMS = ".claims"
 
@@ -31,26 +31,53 @@ class ObjectVersionStore:
     Args:
         root: URI of the serving folder, such as `gs://bucket/models` or `s3://bucket/models`.
         pipeline: name of the pipeline.
+        create: whether to make sure that it can be written to.
 
     Raises:
         StoreError: it cannot be written to.
     """
 
-    def __init__(self, root: str, pipeline: str):
+    def __init__(self, root: str, pipeline: str, *, create: bool = True):
         self.folder = f"{root.rstrip('/')}/{pipeline}"
+        if not create:
+            return
         try:
             fileio.makedirs(f"{self.folder}/{CLAIMS}")
         except Exception as error:  # Every file system has errors of its own.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise StoreError(f"{self.folder}: cannot be written to ({reason}); choose another folder") from None
 
-    def newest(self) -> str | None:
-        """The version that `latest` names; None where there is none."""
+    def versions(self) -> list[str]:
+        """Names of the whole versions, oldest first."""
+        numbers = sorted(int(name) for name in self._names() if name.isdecimal())
+        return [str(number) for number in numbers if fileio.exists(f"{self.folder}/{number}/{COMPLETE}")]
+
+    def latest(self) -> str | None:
+        """The version that is served; None where none is."""
         pointer = f"{self.folder}/{LATEST}"
-        if not fileio.exists(pointer):
-            return None
-        with fileio.open(pointer) as stream:
-            return f"{self.folder}/{stream.read().strip()}"
+        return _read(pointer).strip() if fileio.exists(pointer) else None
+
+    def newest(self) -> str | None:
+        """The version with the highest number; None where there is none."""
+        versions = self.versions()
+        return f"{self.folder}/{versions[-1]}" if versions else None
+
+    def read(self, version: str, name: str) -> str:
+        """A file of a version."""
+        return _read(f"{self.folder}/{version}/{name}")
+
+    @contextmanager
+    def here(self, version: str) -> Iterator[Path]:
+        """The files of a version in a folder of this machine, gone afterwards."""
+        with tempfile.TemporaryDirectory(prefix="version-") as folder:
+            for name in self._names(version):
+                fileio.copy(f"{self.folder}/{version}/{name}", f"{folder}/{name}")
+            yield Path(folder)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """There are no locks: of a push and a rollback at once, the later one moves `latest`."""
+        yield
 
     @contextmanager
     def push(self) -> Iterator[Path]:
@@ -83,6 +110,18 @@ class ObjectVersionStore:
         """Let `latest` name a version: one object, which is replaced whole."""
         _write(f"{self.folder}/{LATEST}", os.path.basename(version) + "\n")
 
+    def history(self) -> list[dict[str, Any]]:
+        """The entries of all rollbacks, oldest first."""
+        names = sorted(self._names(HISTORY)) if fileio.exists(f"{self.folder}/{HISTORY}") else []
+        return [json.loads(_read(f"{self.folder}/{HISTORY}/{name}")) for name in names]
+
+    def record(self, entry: dict[str, Any]) -> None:
+        """Add an entry to the history."""
+        fileio.makedirs(f"{self.folder}/{HISTORY}")
+        number = 1 + len(self._names(HISTORY))
+        name = f"{number:06}-{uuid.uuid4().hex}.json"  # Of two at once neither overwrites the other.
+        _write(f"{self.folder}/{HISTORY}/{name}", json.dumps(entry, ensure_ascii=False) + "\n")
+
     def _claim(self) -> int:
         """A number of this push's own.
 
@@ -101,6 +140,11 @@ class ObjectVersionStore:
 
     def _names(self, folder: str = "") -> list[str]:
         return [os.fsdecode(name).rstrip("/") for name in fileio.listdir(os.path.join(self.folder, folder))]
+
+
+def _read(uri: str) -> str:
+    with fileio.open(uri) as stream:
+        return str(stream.read())
 
 
 def _write(uri: str, text: str) -> None:

@@ -3,6 +3,7 @@
 `<root>/<pipeline>/<version>/` holds a version; the file `latest` beside the versions names the newest. A version is
 written into a staging folder and becomes visible by one rename; `latest` follows by another. What a killed push leaves
 begins with `.staging-` and is cleared by the next one. `.lock` is held during a push and holds the last number given.
+`.history/` has a file for every rollback.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ STAGING = ".staging-"
 # The next `latest`, written before its version is renamed: a push that was killed in between is finished by it.
 NEXT_LATEST = f"{STAGING}{LATEST}"
 LOCK = ".lock"
+HISTORY = ".history"
+# What a disk says that takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _REMOTE = re.compile(r"(^|/)\w{2,}:/")
 _VERSION = re.compile(r"[1-9][0-9]*")
@@ -64,29 +68,70 @@ class VersionStore:
     Args:
         root: the serving folder.
         pipeline: name of the pipeline.
+        create: whether to make the folder, and to make sure that it can be written to.
 
     Raises:
         StoreError: the folder cannot be written to.
     """
 
-    def __init__(self, root: str, pipeline: str):
-        check_writable(f"{root}/{pipeline}")
+    def __init__(self, root: str, pipeline: str, *, create: bool = True):
         self.folder = Path(root) / pipeline
+        if create:
+            check_writable(self.folder)
+
+    def versions(self) -> list[str]:
+        """Names of the whole versions, oldest first."""
+        return [str(number) for number in sorted(self._numbers()) if is_complete(self.folder / str(number))]
+
+    def latest(self) -> str | None:
+        """The version that is served; None where none is."""
+        pointer = self.folder / LATEST
+        return pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
 
     def newest(self) -> Path | None:
-        """The newest version; None where there is none."""
-        complete = [number for number in self._numbers() if is_complete(self.folder / str(number))]
-        return self.folder / str(max(complete)) if complete else None
+        """The version with the highest number; None where there is none."""
+        versions = self.versions()
+        return self.folder / versions[-1] if versions else None
+
+    def read(self, version: str, name: str) -> str:
+        """A file of a version."""
+        return (self.folder / version / name).read_text(encoding="utf-8")
+
+    @contextmanager
+    def here(self, version: str) -> Iterator[Path]:
+        """The files of a version as a folder of this machine."""
+        yield self.folder / version
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the store: pushes and rollbacks wait for each other.
+
+        What an interrupted one left is finished or removed.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        try:
+            with open(self.folder / LOCK, "a", encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._recover()
+                yield
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            served = f"version {self.latest()} stays served" if self.latest() else "nothing is served yet"
+            raise StoreError(
+                f"{error.filename or self.folder}: {os.strerror(error.errno)}; make room and run again ({served})"
+            ) from error
 
     @contextmanager
     def push(self) -> Iterator[Path]:
         """Hold the store for a push; yields an empty staging folder that is gone afterwards.
 
-        What an interrupted push left is finished or removed. Pushes wait for each other.
+        Raises:
+            StoreError: the disk is full.
         """
-        with open(self.folder / LOCK, "a", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._recover()
+        with self.hold():
             staging = self.folder / f"{STAGING}{uuid.uuid4().hex}"
             staging.mkdir()
             try:
@@ -110,7 +155,7 @@ class VersionStore:
             (staging / COMPLETE).write_text(content + "\n", encoding="utf-8")
             for path in [*staging.iterdir(), staging]:
                 _sync(path)
-            (self.folder / LOCK).write_text(version.name, encoding="utf-8")
+            self._remember_number(version.name)
             self._prepare_latest(version)
             try:
                 os.rename(staging, version)
@@ -128,6 +173,20 @@ class VersionStore:
         self._prepare_latest(Path(version))
         self._move_latest()
 
+    def history(self) -> list[dict[str, Any]]:
+        """The entries of all rollbacks, oldest first."""
+        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.folder / HISTORY).glob("*.json"))]
+
+    def record(self, entry: dict[str, Any]) -> None:
+        """Add an entry to the history; the store is held."""
+        folder = self.folder / HISTORY
+        folder.mkdir(exist_ok=True)
+        written = self.folder / f"{STAGING}{uuid.uuid4().hex}"
+        written.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
+        _sync(written)
+        os.rename(written, folder / f"{1 + len(list(folder.iterdir())):06}.json")
+        _sync(folder)
+
     def _numbers(self) -> list[int]:
         """Numbers that are in use, complete or not."""
         return [int(child.name) for child in self.folder.iterdir() if _VERSION.fullmatch(child.name)]
@@ -136,6 +195,11 @@ class VersionStore:
         """The last number given, also where its version is deleted; 0 where there is none."""
         last = (self.folder / LOCK).read_text(encoding="utf-8")
         return int(last) if _VERSION.fullmatch(last) else 0
+
+    def _remember_number(self, number: str) -> None:
+        """Written over the last one, which is never longer: a full disk, or a kill, leaves one of the two."""
+        with open(self.folder / LOCK, "r+", encoding="utf-8") as lock:
+            lock.write(number)
 
     def _recover(self) -> None:
         prepared = self.folder / NEXT_LATEST

@@ -7,6 +7,7 @@ user without a history gets them from the first on.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfx.dsl.io.filesystem_registry import DEFAULT_FILESYSTEM_REGISTRY
+from tfx.dsl.io.plugins.tensorflow_gfile import TensorflowFilesystem
 from tfx.types import Artifact, artifact_utils, standard_artifacts
 
 from components import features
@@ -22,6 +25,7 @@ from components.artifacts import ItemCatalog
 from components.evaluation import METRICS
 from components.pusher import executor
 from components.pusher.executor import Executor
+from components.pusher.manifest import describe_files
 from components.pusher.settings import PusherSettings
 
 ITEMS, SIZE, HISTORY_LENGTH, TOP_K = 30, 32, 5, 12
@@ -231,3 +235,39 @@ def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Art
         return pushed
 
     return run
+
+
+class Memory(TensorflowFilesystem):
+    """The file system in memory; by itself it lets a file that is written anew keep its old content."""
+
+    SUPPORTED_SCHEMES = ["ram://"]
+
+    @staticmethod
+    def open(name: str, mode: str = "r"):
+        if mode.startswith("w") and TensorflowFilesystem.exists(name):
+            TensorflowFilesystem.remove(name)
+        return TensorflowFilesystem.open(name, mode)
+
+
+DEFAULT_FILESYSTEM_REGISTRY.register(Memory, priority=0)
+
+
+@pytest.fixture
+def root() -> str:
+    """A bucket of this test's own."""
+    return f"ram://{uuid.uuid4().hex}/models"
+
+
+@pytest.fixture
+def stage() -> Callable[[Path, str], dict[str, Any]]:
+    """Writes the files of a version that the client takes; returns its `model_info.json`."""
+
+    def write(staging: Path, content: str = "model") -> dict[str, Any]:
+        (staging / "model.tflite").write_text(content, encoding="utf-8")
+        (staging / "items.json").write_text(json.dumps({"format": 1, "items": []}), encoding="utf-8")
+        return {
+            **{"format": 1, "pipeline": "rings", "history_length": 5, "top_k": 10, "num_items": 0},
+            **describe_files(staging),
+        }
+
+    return write

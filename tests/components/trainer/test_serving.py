@@ -182,6 +182,17 @@ def test_rank_agrees_with_a_brute_force(saved):
     assert set(found["num_items"].tolist()) == {SIZE - 2}
 
 
+def test_a_user_with_100_000_activities_changes_nothing_for_one_with_two(saved):
+    heavy = [item % 20 + features.FIRST_INDEX for item in range(100_000)]
+    examples = [serialize(heavy, 40), serialize([3, 5], 4)]
+    rank = saved.loaded.signatures["rank"]
+    together, apart = rank(examples=examples), [rank(examples=[example]) for example in examples]
+    for name in ("target_rank", "popularity_rank", "popularity_top_ids"):
+        np.testing.assert_array_equal(together[name], np.concatenate([one[name] for one in apart]))
+    assert not set(heavy) & set(together["popularity_top_ids"].numpy()[0].tolist())
+    assert together["target_rank"].numpy()[0] < SIZE - 2 - len(set(heavy))
+
+
 def test_early_stopping_ranks_as_the_saved_model_does(saved, timelines_of):
     random = np.random.default_rng(9)
     rows = [(random.permutation(SIZE - 2)[: random.integers(0, 12)] + 2).tolist() for _ in range(40)]

@@ -1,0 +1,155 @@
+"""Kills runs of the pipeline at random moments, starts them again, and looks whether anything is lost.
+
+    .venv/bin/python -m benchmarks.kills --kills 100
+
+Runs of the synthetic sample get SIGKILL at moments that are uniform over the time of a whole run. A chain of runs lives
+in one folder and pushes two models. The first one's runs are killed at three fifths of the chain's moments
+(`--per-chain`) and then a run is left alone; so are the second one's, which differ in the seed of the fit, at moments
+after the data steps. After every kill:
+
+- `latest` names a version that is whole and has its checksums, or there is none yet;
+- every version that can be seen is whole, and is what it was before;
+- a copy of the ML Metadata store opens, and SQLite finds it whole.
+
+And when a run was left alone: there are exactly the versions that there should be, each model once; the store knows the
+same ones; nothing else is left. What does not hold ends the program with exit code 1.
+
+Runs are children of a process that has imported TensorFlow and TFX, so that a rerun takes seconds. Moments differ by
+`--seed`: the tables of several seeds add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data.errors import DataError
+from data.quick_check import quick_check
+from pipeline.console import duration, quiet
+
+if TYPE_CHECKING:
+    from benchmarks.killed_chains import Moment
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+EXIT_BROKEN, EXIT_USAGE = 1, 2
+FIRST_SHARE = 0.6  # of a chain's kills, for the runs of its first model: the second one's data is there already
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Kill, check and print; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        quick_check(options.data)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        folder = (options.output or Path(scratch)).resolve()
+        with quiet(folder / "kills.log") as console:
+            console.print("importing TensorFlow and TFX, once")
+            from benchmarks.forked_runs import import_all
+
+            import_all()
+            told = _kill(options, folder, console)
+            console.print(_table(told))
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return EXIT_BROKEN if told["broken"] else 0
+
+
+def _kill(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    """Chains of runs until there are enough kills."""
+    from benchmarks import killed_chains
+    from pipeline import steps
+
+    started = time.monotonic()
+    moments = random.Random(options.seed)
+    data = options.data.resolve()
+    told: dict[str, Any] = {"seed": options.seed, "chains": 0, "kills": [], "ended_before": 0, "broken": []}
+    seconds = {} if options.every_step else killed_chains.measure(folder / "alone", data)
+    if seconds:
+        console.print(f"a run that is left alone: {duration(sum(seconds.values()))}")
+    wanted = len(killed_chains.in_every_step(moments)) if options.every_step else options.kills
+    while len(told["kills"]) < wanted:
+        told["chains"] += 1
+        chain = killed_chains.Chain(folder / f"chain-{told['chains']}", data)
+        models: list[list[Moment]]
+        if options.every_step:
+            models = [killed_chains.in_every_step(moments)]
+        else:
+            count = min(options.per_chain, wanted - len(told["kills"]))
+            first = round(count * FIRST_SHARE)
+            fitting = [killed_chains.START, *steps.STEPS[steps.STEPS.index(steps.TRAINER) :], killed_chains.REPORT]
+            models = [
+                killed_chains.draw(moments, seconds, first, list(seconds)),
+                killed_chains.draw(moments, seconds, count - first, [phase for phase in fitting if phase in seconds]),
+            ]
+        try:
+            for number, planned in enumerate(models, start=1):
+                for moment in planned:
+                    kill = chain.kill(number, moment)
+                    if kill is None:
+                        told["ended_before"] += 1
+                        continue
+                    told["kills"].append({**asdict(kill), "chain": told["chains"], "survived": False})
+                    chain.check()
+                    told["kills"][-1]["survived"] = True
+                    count, place = len(told["kills"]), f"chain {told['chains']}, model {number}"
+                    console.print(f"{count:>4}  {place}: killed in {kill.phase} after {kill.seconds:.1f} s; whole")
+                chain.finish(number)
+                chain.check_end(number)
+        except killed_chains.Broken as error:
+            told["broken"].append(f"chain {told['chains']}: {error}")
+            if told["kills"]:
+                told["kills"][-1]["survived"] = False
+            where = f"see {chain.folder}" if options.output else "--output FOLDER keeps it"
+            console.print(f"broken: {told['broken'][-1]}; {where}", style="red", soft_wrap=True, markup=False)
+            if len(told["broken"]) > told["chains"] // 2 + 1:
+                break
+        else:
+            console.print(f"      chain {told['chains']}: pushed {len(models)} of {len(models)}, each once")
+            shutil.rmtree(chain.folder)
+    return {**told, "seconds": time.monotonic() - started}
+
+
+def _table(told: dict[str, Any]) -> Table:
+    kills = collections.Counter(kill["phase"] for kill in told["kills"])
+    survived = collections.Counter(kill["phase"] for kill in told["kills"] if kill["survived"])
+    table = Table(title=f"{told['chains']} chains, seed {told['seed']}, {duration(told['seconds'])}")
+    for name in ("killed in", "kills", "survived"):
+        table.add_column(name, justify="left" if name == "killed in" else "right")
+    for phase, count in kills.most_common():
+        table.add_row(phase, str(count), str(survived[phase]))
+    table.add_section()
+    table.add_row("all", str(kills.total()), str(survived.total()))
+    return table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=SAMPLE, metavar="PATH", help="ratings (default: data/sample)")
+    parser.add_argument("--kills", type=int, default=100, help="how many (default: 100)")
+    parser.add_argument("--per-chain", type=int, default=10, help="moments drawn in one folder (default: 10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
+    parser.add_argument("--every-step", action="store_true", help="one kill in each step and one model instead")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="keep there what broke (default: a scratch folder)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Checksums of what steps wrote, so that a damaged result is not taken from the cache.
+
+Beside the folder of an artifact lies a list of its files in the format of coreutils: in the folder above it,
+`sha256sum -c NAME.sha256` checks the same by hand. Hashing reads every file once; sizes and times alone would miss what
+a failing disk or a careless copy does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+THREADS = 2  # hashing leaves Python's lock
+
+
+def checksum_file(folder: Path) -> Path:
+    """Where the checksums of an artifact's folder lie."""
+    return folder.parent / f"{folder.name}.sha256"
+
+
+def record(folder: Path) -> None:
+    """Write the checksums of an artifact's folder, unless there are some already."""
+    path = checksum_file(folder)
+    if path.exists() or not folder.is_dir():
+        return
+    text = "".join(f"{digest}  {name}\n" for name, digest in _digests(folder).items())
+    staged = path.with_name(f".{path.name}")
+    staged.write_text(text, encoding="utf-8", errors="surrogateescape")
+    os.replace(staged, path)
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with an artifact's folder, one line; empty where nothing is, or where there are no checksums."""
+    path = checksum_file(folder)
+    if not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    recorded = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    found = _digests(folder) if folder.is_dir() else {}
+    for name in sorted({*recorded, *found}):
+        if name not in found:
+            return f"{folder.parent / name} is missing"
+        if name not in recorded:
+            return f"{folder.parent / name} was not written by the step"
+        if found[name] != recorded[name]:
+            return f"{folder.parent / name} is not what the step wrote"
+    return ""
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder, by its path from the folder above."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor(THREADS) as threads:
+        digests = threads.map(_digest, paths)
+        return {path.relative_to(folder.parent).as_posix(): digest for path, digest in zip(paths, digests, strict=True)}
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

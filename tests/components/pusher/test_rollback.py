@@ -1,0 +1,159 @@
+"""Back to an older version: in folders and object stores, with a history, and undone by nobody but a person."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tfx.dsl.io import fileio
+
+from components.pusher import __main__ as command
+from components.pusher.executor import _publish
+from components.pusher.rollback import AnyStore, open_store, rollback, rolled_back
+from components.pusher.store import StoreError
+from lineage.find import model_file
+
+ROOT = Path(command.__file__).parents[2]
+
+
+@pytest.fixture(params=["folder", "object store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, root: str) -> str:
+    return str(tmp_path) if request.param == "folder" else root
+
+
+@pytest.fixture
+def store(place: str) -> AnyStore:
+    return open_store(place, "rings")
+
+
+@pytest.fixture
+def push(store: AnyStore, stage: Callable) -> Callable[[str], str]:
+    """Publishes a model of some content as the Pusher does; returns the version's name."""
+
+    def run(content: str) -> str:
+        with store.push() as staging:
+            return Path(_publish(store, staging, stage(staging, content))).name
+
+    return run
+
+
+def call(place: str, name: str, *options: str) -> int:
+    return command.main([name, "--serving-dir", place, *options])
+
+
+def test_back_and_forth_and_a_push_after_it(store, push, place, capsys):
+    assert [push(content) for content in ("a", "b", "c")] == ["1", "2", "3"]
+    assert call(place, "rollback") == 0 and store.latest() == "2"
+    assert capsys.readouterr().out == f"{store.folder}: version 2 is served now, 3 was before\n"
+    assert call(place, "rollback") == 0 and store.latest() == "1"
+    assert set(rolled_back(store)) == {"2", "3"}
+    assert call(place, "rollback", "--to", "2", "--name", "rings") == 0 and store.latest() == "2"
+    assert set(rolled_back(store)) == {"3"} | ({"1"} & set(rolled_back(store)))
+    assert [(entry["from"], entry["to"]) for entry in store.history()] == [("3", "2"), ("2", "1"), ("1", "2")]
+    assert all("@" in entry["who"] and entry["time"].endswith("+00:00") for entry in store.history())
+    assert push("d") == "4" and store.latest() == "4"
+    assert store.versions() == ["1", "2", "3", "4"] and len(store.history()) == 3
+
+
+def test_a_model_that_was_rolled_back_does_not_return_by_itself(store, push, caplog):
+    caplog.set_level("INFO", "recommender.progress")
+    push("a"), push("b")
+    entry = rollback(store)
+    assert push("b") == "2" and store.latest() == "1"
+    assert (
+        f"this file is version 2, which {entry['who']} took out of service on {entry['time']}: 1 stays" in caplog.text
+    )
+    assert push("c") == "3" and push("b") == "2" and store.latest() == "3"
+    rollback(store, "2")
+    assert push("b") == "2" and store.latest() == "2"
+
+
+def test_list_tells_what_is_served_and_what_was(store, push, place, capsys):
+    push("a"), push("b")
+    entry = rollback(store)
+    assert call(place, "list") == 0
+    name, first, second, history = capsys.readouterr().out.splitlines()
+    assert name == str(store.folder)
+    assert first.startswith("*    1  ") and first.endswith("served")
+    assert second.startswith("     2  ") and second.endswith("rolled back")
+    assert history == f"rolled back {entry['time']} by {entry['who']}: 2 -> 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--to", "7"], "{folder}: no version 7; there are 1, 2"),
+        (["--to", "2"], "{folder}: version 2 is served already"),
+        (["--to", "1"], "version 1 is damaged, 2 stays served: {folder}/1/model.tflite: not the file that was pushed"),
+        (["--name", "other"], "{place}/other: nothing was pushed there; in {place} there is rings"),
+    ],
+)
+def test_what_cannot_be_served_is_told(store, push, place, capsys, options, message):
+    push("a"), push("b")
+    with fileio.open(f"{store.folder}/1/model.tflite", "w") as stream:
+        stream.write("A")
+    assert call(place, "rollback", *options) == 1
+    assert capsys.readouterr().err.startswith("error: " + message.format(folder=store.folder, place=place))
+    assert store.latest() == "2" and store.history() == []
+
+
+def test_nothing_older_and_nothing_at_all(store, push, place, capsys, tmp_path):
+    assert call(place, "rollback", "--name", "rings") == 1
+    push("a")
+    assert call(place, "rollback") == 1
+    assert f"{store.folder}: nothing is older than version 1; there are 1" in capsys.readouterr().err
+    assert call(str(tmp_path / "nowhere"), "list") == 1
+    assert "nothing was pushed there" in capsys.readouterr().err and not (tmp_path / "nowhere").exists()
+
+
+def test_lineage_finds_what_is_served_and_what_was(tmp_path, stage):
+    store = open_store(str(tmp_path), "rings")
+    for content in ("a", "b"):
+        with store.push() as staging:
+            store.publish(staging, stage(staging, content))
+    rollback(store)
+    assert model_file(store.folder) == store.folder / "1" / "model.tflite"
+    assert model_file(store.folder / "2") == store.folder / "2" / "model.tflite"
+
+
+@pytest.mark.parametrize(("step", "done"), [("os.rename", False), ("os.replace", True)])
+def test_killed_in_the_middle_is_done_whole_or_not_at_all(tmp_path, stage, step, done):
+    store = open_store(str(tmp_path), "rings")
+    for content in ("a", "b"):
+        with store.push() as staging:
+            store.publish(staging, stage(staging, content))
+    script = f"""
+import os, signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+from components.pusher.rollback import open_store, rollback
+{step} = lambda *unused: os.kill(os.getpid(), signal.SIGKILL)
+rollback(open_store({str(tmp_path)!r}, "rings"))
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert store.latest() == "2"
+    with store.hold():
+        pass
+    assert store.latest() == ("1" if done else "2") and len(store.history()) == int(done)
+    if not done:
+        rollback(store)
+    assert store.latest() == "1"
+
+
+def test_folders_need_no_tensorflow(tmp_path):
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from components.pusher.__main__ import main
+assert main(["list", "--serving-dir", {str(tmp_path)!r}]) == 1
+assert not {{"tensorflow", "tfx"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_a_store_that_is_empty(tmp_path):
+    with pytest.raises(StoreError, match="holds no version"):
+        rollback(open_store(str(tmp_path), "rings"))

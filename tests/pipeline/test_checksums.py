@@ -1,0 +1,91 @@
+"""A damaged result is not taken from the cache."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline import checksums
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "model" / "7"
+    (folder / "part").mkdir(parents=True)
+    (folder / "graph.pb").write_bytes(bytes(range(256)) * 5000)
+    (folder / "part" / "a b").write_bytes(b"")
+    checksums.record(folder)
+    return folder
+
+
+def flip(path: Path) -> None:
+    """One bit, with the size and the time as they were."""
+    content, before = bytearray(path.read_bytes()), path.stat()
+    content[1000] ^= 1
+    path.write_bytes(content)
+    checksums.os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_whole_folder(folder):
+    assert checksums.damage(folder) == ""
+    check = subprocess.run(["sha256sum", "--check", "--strict", "7.sha256"], cwd=folder.parent, capture_output=True)
+    assert check.returncode == 0
+
+
+def test_every_damage_is_named(folder):
+    flip(folder / "graph.pb")
+    assert checksums.damage(folder) == f"{folder}/graph.pb is not what the step wrote"
+    (folder / "graph.pb").unlink()
+    assert checksums.damage(folder) == f"{folder}/graph.pb is missing"
+    (folder / "extra").touch()
+    assert checksums.damage(folder) == f"{folder}/extra was not written by the step"
+
+
+def test_checksums_are_of_what_the_step_wrote_for_good(folder):
+    flip(folder / "graph.pb")
+    checksums.record(folder)
+    assert checksums.damage(folder)
+
+
+def test_results_from_before_there_were_checksums_are_taken(folder):
+    checksums.checksum_file(folder).unlink()
+    flip(folder / "graph.pb")
+    assert checksums.damage(folder) == "" and checksums.damage(folder.parent / "8") == ""
+
+
+def test_a_run_makes_a_damaged_result_again(tmp_path, caplog):
+    """A pipeline of one step, in this process."""
+    from tfx import v1 as tfx
+    from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+
+    from pipeline import local_execution, pipeline
+
+    class Silent:
+        def started(self, step: str) -> None: ...
+        def finished(self, result: local_execution.StepResult) -> None: ...
+        def failed(self, step: str, seconds: float) -> None: ...
+
+    one_step = tfx.dsl.Pipeline(
+        pipeline_name="one",
+        pipeline_root=str(tmp_path / "artifacts"),
+        components=[ImportSchemaGen(schema_file=str(pipeline.SCHEMA))],
+        enable_cache=True,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(tmp_path / "db")),
+    )
+
+    def run() -> tuple[bool, Path]:
+        (result,) = local_execution.run(one_step, Silent())
+        return result.cached, Path(result.outputs["schema"][0].uri)
+
+    (first_cached, first), (second_cached, second) = run(), run()
+    assert (first_cached, second_cached) == (False, True) and first == second
+    flip(first / "schema.pbtxt")
+    with caplog.at_level(logging.INFO, "recommender.progress"):
+        third_cached, third = run()
+    assert not third_cached and third != first
+    assert (third / "schema.pbtxt").read_bytes() == pipeline.SCHEMA.read_bytes()
+    assert f"{first}/schema.pbtxt is not what the step wrote" in caplog.text
+    assert run() == (True, third)

@@ -1,0 +1,57 @@
+"""Two runs on one metadata store: the second is refused, and told which run is on."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.run_lock import RunLocked, run_lock
+
+ROOT = Path(__file__).parents[2]
+HOLD = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from pipeline.run_lock import run_lock
+with run_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_of_two_runs_is_refused_at_once(tmp_path):
+    command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(ROOT / "data" / "sample")]
+    with run_lock(tmp_path / "output" / "sample"):
+        started = time.monotonic()
+        done = subprocess.run(
+            [*command, "--set", "name=sample"], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+    assert done.returncode == 2 and time.monotonic() - started < 3
+    told = rf"in use by another run \(process {os.getpid()} on \S+, since [-0-9: ]+\); wait for its end, or give"
+    (line,) = done.stderr.splitlines()
+    assert re.search(told, line) and "--output or --name" in line
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_run_that_was_killed_holds_nothing(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    with pytest.raises(RunLocked, match=f"process {process.pid} on"), run_lock(tmp_path):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with run_lock(tmp_path):
+        pass
+
+
+def test_other_pipelines_run_beside_it(tmp_path):
+    with run_lock(tmp_path / "a"), run_lock(tmp_path / "b"):
+        pass
