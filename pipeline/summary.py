@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 
 from components.evaluation import POPULARITY, read_metrics
 from components.evaluator.gate import read_conditions, read_verdict
+from components.example_validator.results import read_drift
 from components.hyperparameters import in_words
 from components.tuner.results import read_results
 from pipeline import steps
@@ -41,8 +42,9 @@ def summarise(results: list[StepResult], seconds: float, failure: StepFailed | N
 
     Returns:
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED), of a failure `step` and `error`, `seconds`,
-        `steps`, and where the steps ran `data`, `tuner` (see `read_results`), `training` (`history`, by epoch, and
-        `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`), `gate` and `artifact`.
+        `steps`, and where the steps ran `data`, `drift` (see `read_drift`), `tuner` (see `read_results`), `training`
+        (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`),
+        `gate` and `artifact`.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -52,6 +54,8 @@ def summarise(results: list[StepResult], seconds: float, failure: StepFailed | N
     }
     if catalog := _uri(outputs, steps.EXAMPLE_GEN, "catalog"):
         summary["data"] = json.loads((catalog / "dataset.json").read_text(encoding="utf-8"))
+    if anomalies := _uri(outputs, steps.EXAMPLE_VALIDATOR, "anomalies"):
+        summary["drift"] = read_drift(str(anomalies))
     if hyperparameters := _uri(outputs, steps.TUNER, "best_hyperparameters"):
         trials = _uri(outputs, steps.TUNER, "tuner_results")
         summary["tuner"] = read_results(str(hyperparameters), str(trials))
@@ -97,6 +101,8 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             f"[bold]Data[/bold]      {data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, "
             f"{data['items']:,} items{_leavings(data)}"
         )
+    if (drift := summary.get("drift")) and drift["compared_with"]:
+        console.print(f"[bold]Drift[/bold]     {_drift(drift)}", soft_wrap=True)
     if tuner := summary.get("tuner"):
         console.print(
             f"[bold]Tuned[/bold]     {in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
@@ -139,6 +145,13 @@ def _leavings(data: dict[str, Any]) -> str:
         "rated items without a title": data["unknown_items"],
     }
     return "".join(f"; {count:,} {what}" for what, count in parts.items() if count)
+
+
+def _drift(drift: dict[str, Any]) -> str:
+    warnings = [one["words"] for one in drift["measures"] if one["level"] != "ok"]
+    if warnings:
+        return f"[yellow]since the last run's data: {'; '.join(warnings)}[/yellow]"
+    return f"within all limits, compared with the last run's data ({drift['compared_with']['fingerprint'][:12]})"
 
 
 def _metrics_table(summary: dict[str, Any]) -> Table:
