@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,8 +22,8 @@ WORDS = {
     "users_lost": ("", "{:.1%} fewer users"),
     "new_items": (features.ITEM_ID, "{:.1%} of the ratings are of items that had none"),
     "vanished_items": (features.ITEM_ID, "{:.1%} of the earlier ratings were of items that have none now"),
-    "item_popularity": (features.ITEM_ID, "ratings by item have a Jensen-Shannon divergence of {:.3f}"),
-    "genres": (features.CATALOG_TOKENS, "ratings by genre have a Jensen-Shannon divergence of {:.3f}"),
+    "item_popularity": (features.ITEM_ID, "the Jensen-Shannon divergence of the ratings by item is {:.3f}"),
+    "genres": (features.CATALOG_TOKENS, "the Jensen-Shannon divergence of the ratings by genre is {:.3f}"),
     "rating": (features.RATING, "the values moved by {:.2f} standard deviations"),
     "timeline_length": (features.ITEM_ID, "timelines are {:.2f} doublings longer or shorter"),
 }
@@ -70,11 +71,11 @@ def compare(now: Profile, before: Profile, settings: ValidationSettings) -> list
         "users_lost": _lost(now.users, before.users),
         "new_items": _share_outside(now.items, before.items),
         "vanished_items": _share_outside(before.items, now.items),
-        "item_popularity": jensen_shannon(now.items, before.items),
+        "item_popularity": _beyond_chance(now.items, before.items),
         "timeline_length": float(np.abs(np.log2(now.lengths / before.lengths)).mean()),
     }
     if before.genres:
-        values["genres"] = jensen_shannon(now.genres, before.genres)
+        values["genres"] = _beyond_chance(now.genres, before.genres)
     if now.rating and before.rating:
         values["rating"] = _moved(now.rating, before.rating)
     return [_judge(name, values[name], getattr(settings, name), settings.stop) for name in WORDS if name in values]
@@ -83,8 +84,7 @@ def compare(now: Profile, before: Profile, settings: ValidationSettings) -> list
 def jensen_shannon(one: Mapping[str, int], other: Mapping[str, int]) -> float:
     """Jensen-Shannon divergence in bits of two distributions given as counts: 0 (the same) to 1 (nothing shared).
 
-    Two samples of one distribution differ, too: of n ratings each over k items by about (k - 1) / (4 n ln 2). Source:
-    Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information Theory 1991.
+    Source: Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information Theory 1991.
     """
     keys = list(dict.fromkeys([*one, *other]))
     shares = np.array([[counts.get(key, 0) for key in keys] for counts in (one, other)], np.float64)
@@ -94,6 +94,18 @@ def jensen_shannon(one: Mapping[str, int], other: Mapping[str, int]) -> float:
     middle = np.broadcast_to(shares.mean(axis=0), shares.shape)
     held = shares > 0
     return max(float((shares[held] * np.log2(shares[held] / middle[held])).sum() / 2), 0.0)
+
+
+def chance_divergence(one: Mapping[str, int], other: Mapping[str, int]) -> float:
+    """The Jensen-Shannon divergence that two samples of one distribution have in the mean.
+
+    About (k - 1) (1/n + 1/m) / (8 ln 2), of n and m ratings over k items; it is too much where most items have but few.
+    Source: Grosse et al., "Analysis of symbolic sequences using the Jensen-Shannon divergence", Physical Review E 2002.
+    """
+    sizes = [sum(counts.values()) for counts in (one, other)]
+    if not all(sizes):
+        return 0.0
+    return (len({**one, **other}) - 1) * sum(1 / size for size in sizes) / (8 * math.log(2))
 
 
 def write_into(anomalies: anomalies_pb2.Anomalies, measures: list[Measure]) -> None:
@@ -132,6 +144,10 @@ def _judge(name: str, value: float, limit: Limit, stops: bool) -> Measure:
     if stops:
         return Measure(name, value, limit.warn, limit.stop)
     return Measure(name, value, limit.stop if limit.warn is None else limit.warn, None)
+
+
+def _beyond_chance(now: Mapping[str, int], before: Mapping[str, int]) -> float:
+    return max(jensen_shannon(now, before) - chance_divergence(now, before), 0.0)
 
 
 def _lost(now: int, before: int) -> float:

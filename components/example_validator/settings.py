@@ -31,8 +31,8 @@ class Limit(Settings):
 class ValidationSettings(Settings):
     """Limits on what differs from the data of the last run; `drift.py` says how each is measured.
 
-    Other data than that of the first run is always compared. The defaults let MovieLens in growing or rolling windows
-    pass with a warning at most, and stop at an export of which half is missing or whose columns are garbled.
+    The defaults let MovieLens in growing or rolling windows pass with a warning at most, and stop at an export of which
+    half is missing or a column is garbled. Where items come and go faster, raise what is about items.
 
     Attributes:
         stop: whether anything stops the run; false makes warnings of all stops, for a run whose data is known to be
@@ -41,7 +41,8 @@ class ValidationSettings(Settings):
         users_lost: the same of the users.
         new_items: share of the ratings that are of items which the last run had no rating of.
         vanished_items: share of the last run's ratings that were of items which have none now.
-        item_popularity: Jensen-Shannon divergence of the ratings by item, in bits: 0 (the same) to 1 (nothing shared).
+        item_popularity: Jensen-Shannon divergence of the ratings by item, in bits, less what chance explains: 0 (the
+            same) to 1 (nothing shared).
         genres: the same of the ratings by genre.
         rating: how far the values of the ratings moved, in standard deviations.
         timeline_length: how much longer or shorter timelines are, in doublings: 1 is twice as long, or half.
@@ -50,12 +51,12 @@ class ValidationSettings(Settings):
     stop: bool = True
     ratings_lost: Limit = Limit(warn=0.1, stop=0.4)
     users_lost: Limit = Limit(warn=0.1, stop=0.4)
-    new_items: Limit = Limit(warn=0.05, stop=0.4)
-    vanished_items: Limit = Limit(warn=0.05, stop=0.4)
-    item_popularity: Limit = Limit(warn=0.05, stop=0.4)
-    genres: Limit = Limit(warn=0.01, stop=0.2)
-    rating: Limit = Limit(warn=0.1, stop=0.5)
-    timeline_length: Limit = Limit(warn=0.4, stop=0.8)
+    new_items: Limit = Limit(warn=0.05, stop=0.3)
+    vanished_items: Limit = Limit(warn=0.05, stop=0.3)
+    item_popularity: Limit = Limit(warn=0.05, stop=0.1)
+    genres: Limit = Limit(warn=0.01, stop=0.1)
+    rating: Limit = Limit(warn=0.1, stop=0.3)
+    timeline_length: Limit = Limit(warn=0.4, stop=1.0)
 
     @field_validator("*", mode="before")
     @classmethod

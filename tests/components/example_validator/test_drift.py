@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy.spatial.distance import jensenshannon
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components.example_validator.drift import compare, jensen_shannon, write_into
+from components.example_validator.drift import chance_divergence, compare, jensen_shannon, write_into
 from components.example_validator.profile import Profile
 from components.example_validator.settings import ValidationSettings
 
@@ -41,14 +41,15 @@ def test_the_same_data_has_no_drift():
         ({"ratings": 5000}, "ratings_lost", 0.0, "ok"),
         ({"users": 50}, "users_lost", 0.5, "stop"),
         ({"items": {"x": 500, "y": 400, "z": 100}}, "new_items", 0.1, "warn"),
-        ({"items": {"x": 600}}, "vanished_items", 0.4, "warn"),
+        ({"items": {"x": 600}}, "vanished_items", 0.4, "stop"),
         ({"items": {"X": 600, "Y": 400}}, "new_items", 1.0, "stop"),
         ({"items": {"X": 600, "Y": 400}}, "vanished_items", 1.0, "stop"),
-        ({"items": {"X": 600, "Y": 400}}, "item_popularity", 1.0, "stop"),
+        ({"items": {"X": 600, "Y": 400}}, "item_popularity", 1 - 3 * 0.002 / (8 * math.log(2)), "stop"),
         ({"genres": {}}, "genres", 1.0, "stop"),
         ({"rating": (3.5, 0.0)}, "rating", 1.0, "stop"),
-        ({"rating": (3.2, 1.4)}, "rating", 0.5, "warn"),
-        ({"lengths": LENGTHS / 2}, "timeline_length", 1.0, "stop"),
+        ({"rating": (3.5, 1.2)}, "rating", 0.2, "warn"),
+        ({"rating": (3.2, 1.4)}, "rating", 0.5, "stop"),
+        ({"lengths": LENGTHS / 4}, "timeline_length", 2.0, "stop"),
         ({"lengths": LENGTHS * np.where(np.arange(10) < 5, 2, 1)}, "timeline_length", 0.5, "warn"),
     ],
 )
@@ -70,12 +71,14 @@ def test_jensen_shannon_is_scipys():
     assert jensen_shannon(one, {"e": 1}) == pytest.approx(1) and jensen_shannon({}, {}) == 0
 
 
-def test_samples_of_one_distribution_differ_as_the_docstring_says():
+def test_samples_of_one_distribution_differ_by_what_chance_explains():
     chance = np.random.default_rng(7)
     shares, n = np.full(200, 1 / 200), 20_000
     drawn = [dict(enumerate(chance.multinomial(n, shares).tolist())) for _ in range(40)]
     mean = np.mean([jensen_shannon(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)])
-    assert mean == pytest.approx(199 / (4 * n * math.log(2)), rel=0.1)
+    assert mean == pytest.approx(chance_divergence(*drawn[:2]), rel=0.1)
+    assert chance_divergence(drawn[0], drawn[1]) == pytest.approx(199 / (4 * n * math.log(2)))
+    assert chance_divergence({}, drawn[0]) == 0
 
 
 def test_a_level_can_be_given_alone_or_turned_off():
@@ -84,7 +87,7 @@ def test_a_level_can_be_given_alone_or_turned_off():
     assert (settings.users_lost.warn, settings.users_lost.stop) == (None, SETTINGS.users_lost.stop)
     found = measured(profile(users=70, items={"x": 1, "z": 1}), settings=settings)
     assert found["users_lost"][1] == "ok" and found["new_items"] == (0.5, "warn")
-    with pytest.raises(ValidationError, match=r"warn 0\.5 is over stop 0\.4"):
+    with pytest.raises(ValidationError, match=r"warn 0\.5 is over stop 0\.3"):
         ValidationSettings.model_validate({"new_items": {"warn": 0.5}})
 
 
@@ -104,5 +107,6 @@ def test_anomalies_name_the_feature_the_severity_and_the_divergence():
     assert anomalies.dataset_anomaly_info.severity == anomalies_pb2.AnomalyInfo.ERROR
     assert "50.0% fewer users, over validation.users_lost.stop 0.4" in anomalies.dataset_anomaly_info.description
     paths = {tuple(one.path.step): one.drift_measurements[0] for one in anomalies.drift_skew_info}
-    assert paths[("item_id",)].value == pytest.approx(jensen_shannon(now.items, BEFORE.items))
+    beyond_chance = jensen_shannon(now.items, BEFORE.items) - chance_divergence(now.items, BEFORE.items)
+    assert paths[("item_id",)].value == pytest.approx(beyond_chance)
     assert ("catalog_tokens",) in paths and paths[("item_id",)].threshold == SETTINGS.item_popularity.warn
