@@ -63,11 +63,7 @@ def test_next_week_is_compared_and_told_and_a_rerun_is_told_the_same(pipeline, m
             "",
             r"50\.0% fewer ratings, over validation\.ratings_lost\.stop 0\.4",
         ),
-        (
-            lambda log: {user: rows[::2] for user, rows in log.items()},
-            "'item_id'",
-            r"timelines are (0\.9|1\.0)\d doublings",
-        ),
+        (lambda log: {user: rows[::2] for user, rows in log.items()}, "", r"49\.1% fewer ratings, over"),
         (lambda log: {user: [(f"x{i}", r) for i, r in rows] for user, rows in log.items()}, "'item_id'", "had none"),
         (lambda log: {user: [(i, 3.0) for i, _ in rows] for user, rows in log.items()}, "'rating'", r"moved by 1\.00"),
     ],
