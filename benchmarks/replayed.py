@@ -79,9 +79,11 @@ def report(
 
     Raises:
         DataError: the data cannot be read.
-        StepError: the log is too short for the periods.
+        StepError: the log is too short for the periods, or there are earlier runs in the folder.
         StepFailed: a step of the pipeline raised an error.
     """
+    if (output / config.name).exists():
+        raise StepError(f"{output}: holds runs that were later than the first of this replay; give another --output")
     log = read_log(open_dataset(data, cache_dir))
     moments = cuts(log.ratings.timestamp, first, periods, weeks)
     if len(moments) < 2 or len(set(moments)) < len(moments):
@@ -174,23 +176,28 @@ def _day(moment: int) -> str:
 def _recalls(found: list[dict[str, Any]], first_alone: bool) -> Table:
     what = "the first of each user" if first_alone else "all of the period"
     table = Table(title=f"Recall@10 on what came next ({what}), ± one standard error over users", title_justify="left")
-    for title in (
-        *("trained before", "ratings", "targets", "users", "of new users", "not known to first", "to retrained"),
-        *("first", "retrained", "difference", "of known to first"),
-    ):
-        table.add_column(title, justify="right")
+    titles = (
+        "trained before",
+        "targets",
+        "of new users",
+        "unknown to",
+        "first",
+        "retrained",
+        "difference",
+        "known alone",
+    )
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=title not in titles[:4])
     for row in found:
         recalls = [str(Estimate(**row[name]["recall_at_10"])) for name in ("first", "retrained")]
-        shares = [row["of_new_users"], row["first"]["unknown"], row["retrained"]["unknown"]]
+        differences = [row["difference"], row["difference_known"]]
         table.add_row(
             _day(row["start"]),
-            *(f"{row[name]:,}" for name in ("ratings", "targets", "users")),
-            *(f"{share:.1%}" for share in shares),
+            f"{row['targets']:,}",
+            f"{row['of_new_users']:.1%}",
+            f"{row['first']['unknown']:.1%}, {row['retrained']['unknown']:.1%}",
             *recalls,
-            *(
-                f"{row[name]['mean']:+.4f} ±{row[name]['standard_error']:.4f}"
-                for name in ("difference", "difference_known")
-            ),
+            *(f"{one['mean']:+.4f} ±{one['standard_error']:.4f}" for one in differences),
         )
     return table
 
@@ -202,10 +209,8 @@ def _drifts(found: list[dict[str, Any]]) -> Table:
     for title in ("trained before", *(name.replace("_", " ") for name in names), "gate"):
         table.add_column(title, justify="right")
     for row in found:
-        values = {
-            one["name"]: f"{one['value']:.3f}{'' if one['level'] == 'ok' else ' !'}" for one in row["drift"]["measures"]
-        }
-        table.add_row(
-            _day(row["start"]), *(values.get(name, "-") for name in names), "pushed" if row["blessed"] else row["gate"]
-        )
+        measures = row["drift"]["measures"]
+        values = {one["name"]: f"{one['value']:.3f}{'' if one['level'] == 'ok' else ' !'}" for one in measures}
+        verdict = "pushed" if row["blessed"] else "not blessed"
+        table.add_row(_day(row["start"]), *(values.get(name, "-") for name in names), verdict)
     return table
