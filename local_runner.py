@@ -155,7 +155,7 @@ def _run(
         with console.status("starting TensorFlow and TFX"):
             # Imported only now: they take seconds, and every mistake of a person is answered before.
             from pipeline import local_execution, summary
-            from pipeline.local_pipeline import create_local_pipeline, pushed_files_are_gone
+            from pipeline.local_pipeline import create_local_pipeline, is_stale
 
             pipeline = create_local_pipeline(
                 config,
@@ -172,7 +172,7 @@ def _run(
                 ConsoleObserver(console),
                 from_nodes=[options.from_node] if options.from_node else [],
                 to_nodes=[options.to_node] if options.to_node else [],
-                is_stale=pushed_files_are_gone,
+                is_stale=is_stale,
             )
         except (local_execution.StepFailed, local_execution.Interrupted) as stopped:
             told = summary.summarise(stopped.results, time.monotonic() - started, stopped)

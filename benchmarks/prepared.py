@@ -86,8 +86,10 @@ def run_steps(
         StepFailed: a step raised an error.
     """
     data, output = data.resolve(), output.resolve()
+    # Other data in the same folder is another experiment, not next week.
+    unstopped = config.validation.model_copy(update={"stop": False})
     pipeline = create_local_pipeline(
-        config,
+        config.model_copy(update={"validation": unstopped}),
         data,
         fingerprint(open_dataset(data, cache_dir)),
         output / config.name,

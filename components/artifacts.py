@@ -24,7 +24,8 @@ def _number(name: str) -> Any:
 
 
 class ItemCatalog(Artifact):
-    """The items: `items.jsonl`, one object a line (id, title, genres, year), and `dataset.json` about the data.
+    """The items: `items.jsonl`, one object a line (id, title, genres, year, and its ratings in all splits), and
+    `dataset.json` about the data.
 
     TFX on Kubeflow Pipelines imports the class of a custom artifact by its type name, which it lets have one dot, and
     knows no properties of custom artifacts but custom ones.

@@ -30,6 +30,7 @@ _STEPS = {
 # The section of the configuration that a step's settings come from.
 _SECTIONS = {
     "ExampleGen": "example_gen",
+    "ExampleValidator": "validation",
     "Transform": "transform",
     "Tuner": "trainer",
     "Trainer": "trainer",

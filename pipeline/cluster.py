@@ -50,6 +50,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
             cache_dir=CACHE_DIR,
             pipeline_root=deployment.pipeline_root,
             serving_root=deployment.models_folder(),
+            statistics_record=deployment.statistics_record(config.name),
             schema=f"{deployment.project_dir}/data/schema.pbtxt",
             blessed_record=deployment.blessed_record(config.name),
         ),
@@ -83,8 +84,9 @@ def _complete(spec: dict[str, Any], pipeline_root: str, given: dict[str, Any]) -
     declared = spec["root"]["inputDefinitions"]["parameters"]
     for name, default in given.items():
         declared[name].update(defaultValue=default, isOptional=True, description=PARAMETERS[name].about)
-    # What was blessed last changes from run to run, though nothing that the step is given does.
-    spec["root"]["dag"]["tasks"][steps.RESOLVER]["cachingOptions"] = {}
+    # What was blessed, and which data passed, changes from run to run, though nothing that these steps are given does.
+    for step in (steps.RESOLVER, steps.EXAMPLE_VALIDATOR):
+        spec["root"]["dag"]["tasks"][step]["cachingOptions"] = {}
 
 
 def _resources(wanted: StepResources) -> Any:

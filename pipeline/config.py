@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError, field_validator, model_validato
 
 from components.evaluator.settings import GateSettings
 from components.example_gen.settings import ExampleGenSettings
+from components.example_validator.settings import ValidationSettings
 from components.pusher.settings import PusherSettings
 from components.settings import Settings
 from components.trainer.settings import TrainerSettings
@@ -36,6 +37,7 @@ class PipelineConfig(Settings):
     Attributes:
         name: of the pipeline; names its folder among the serving models and its runs in ML Metadata.
         example_gen: how ratings become timelines and splits.
+        validation: how far the data may drift from the last run's.
         transform: vocabularies and histories.
         tuner: the search for the Trainer's settings, an optional step.
         trainer: model and fitting.
@@ -46,6 +48,7 @@ class PipelineConfig(Settings):
 
     name: str = "movielens"
     example_gen: ExampleGenSettings = ExampleGenSettings()
+    validation: ValidationSettings = ValidationSettings()
     transform: TransformSettings = TransformSettings()
     tuner: TunerSettings = TunerSettings()
     trainer: TrainerSettings = TrainerSettings()

@@ -129,6 +129,10 @@ class DeploymentSettings(Settings):
         """The file that names the last blessed model of a pipeline."""
         return f"{self.pipeline_root.rstrip('/')}/{pipeline}/last_blessed_model"
 
+    def statistics_record(self, pipeline: str) -> str:
+        """The file that names the statistics of the last run of a pipeline."""
+        return f"{self.pipeline_root.rstrip('/')}/{pipeline}/last_statistics"
+
 
 def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> list[str]:
     """What is wrong with settings for an engine, one line each, options as a person gives them."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 
+from components.example_validator.record import is_last
 from on_device.artifact import open_artifact
 from on_device.errors import ArtifactError
 from pipeline import steps
@@ -45,6 +46,7 @@ def create_local_pipeline(
         cache_dir=str(cache_dir.resolve()),
         pipeline_root=str(output / "artifacts"),
         serving_root=str(serving_root),
+        statistics_record=str(output / "last_statistics"),
     )
     return create_pipeline(
         config,
@@ -57,10 +59,18 @@ def create_local_pipeline(
     )
 
 
-def pushed_files_are_gone(result: StepResult) -> bool:
+def is_stale(result: StepResult) -> bool:
+    """Whether a cached result no longer holds: what it says was changed behind its back."""
+    if result.name == steps.PUSHER:
+        return _pushed_files_are_gone(result)
+    if result.name == steps.EXAMPLE_VALIDATOR:
+        properties = result.outputs["anomalies"][0].custom_properties
+        return not is_last({name: properties[name].string_value for name in properties})
+    return False
+
+
+def _pushed_files_are_gone(result: StepResult) -> bool:
     """Whether a cached push names a version that is no longer whole in the serving folder."""
-    if result.name != steps.PUSHER:
-        return False
     for artifact in result.outputs.get("pushed_model", []):
         if artifact.custom_properties["pushed"].int_value:
             try:

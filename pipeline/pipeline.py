@@ -44,6 +44,7 @@ class Places:
         cache_dir: folder for unpacked archives.
         pipeline_root: folder of the artifacts of every run.
         serving_root: folder where models are pushed to.
+        statistics_record: file that names the statistics of the last run's data.
         schema: the curated schema file.
         blessed_record: file that names the last blessed model, for engines whose pipelines cannot look it up in ML
             Metadata; empty for those that can.
@@ -54,6 +55,7 @@ class Places:
     cache_dir: str
     pipeline_root: str
     serving_root: str
+    statistics_record: str
     schema: str = str(SCHEMA)
     blessed_record: str = ""
 
@@ -94,9 +96,14 @@ def create_pipeline(
     # What they must look like, as a person wrote it down.
     schema_gen = ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
 
-    # Compares the two; an anomaly stops the run.
+    # Compares the two, and the data with that of the last run; an anomaly, or too much drift, stops the run.
     example_validator = StrictExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_gen.outputs["schema"],
+        catalog=example_gen.outputs["catalog"],
+        record=places.statistics_record,
+        made_by=config.example_gen.model_dump_json(exclude={"max_bad_rows"}),
+        settings=config.validation,
     ).with_id(steps.EXAMPLE_VALIDATOR)
 
     # Vocabularies of the train split and the catalogue, indices, fixed-length histories.

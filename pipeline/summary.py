@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 
 from components.evaluation import POPULARITY, read_metrics
 from components.evaluator.gate import read_conditions, read_verdict
+from components.example_validator.results import read_drift
 from components.hyperparameters import in_words
 from components.pusher.store import VersionStore
 from components.tuner.results import read_results
@@ -45,9 +46,9 @@ def summarise(
 
     Returns:
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED, INTERRUPTED), of the last two `step`, of a failure
-        `error`, `seconds`, `steps`, and where the steps ran `data`, `tuner` (see `read_results`), `training`
-        (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity` and, by `feature:value`, `slices`),
-        `gate`, `artifact` and `served`, the version that `latest` names.
+        `error`, `seconds`, `steps`, and where the steps ran `data`, `drift` (see `read_drift`), `tuner` (see
+        `read_results`), `training` (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity` and, by
+        `feature:value`, `slices`), `gate`, `artifact` and `served`, the version that `latest` names.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -57,6 +58,8 @@ def summarise(
     }
     if catalog := _uri(outputs, steps.EXAMPLE_GEN, "catalog"):
         summary["data"] = json.loads((catalog / "dataset.json").read_text(encoding="utf-8"))
+    if anomalies := _uri(outputs, steps.EXAMPLE_VALIDATOR, "anomalies"):
+        summary["drift"] = read_drift(str(anomalies))
     if hyperparameters := _uri(outputs, steps.TUNER, "best_hyperparameters"):
         trials = _uri(outputs, steps.TUNER, "tuner_results")
         summary["tuner"] = read_results(str(hyperparameters), str(trials))
@@ -105,6 +108,8 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             f"[bold]Data[/bold]      {data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, "
             f"{data['items']:,} items{_leavings(data)}"
         )
+    if (drift := summary.get("drift")) and drift["compared_with"]:
+        console.print(f"[bold]Drift[/bold]     {_drift(drift)}", soft_wrap=True)
     if tuner := summary.get("tuner"):
         console.print(
             f"[bold]Tuned[/bold]     {in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
@@ -153,6 +158,13 @@ def _leavings(data: dict[str, Any]) -> str:
         "rated items without a title": data["unknown_items"],
     }
     return "".join(f"; {count:,} {what}" for what, count in parts.items() if count)
+
+
+def _drift(drift: dict[str, Any]) -> str:
+    warnings = [one["words"] for one in drift["measures"] if one["level"] != "ok"]
+    if warnings:
+        return f"[yellow]since the last run's data: {'; '.join(warnings)}[/yellow]"
+    return f"within all limits, compared with the last run's data ({drift['compared_with']['fingerprint'][:12]})"
 
 
 def _metrics_table(summary: dict[str, Any]) -> Table:

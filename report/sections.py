@@ -208,6 +208,23 @@ def data(known: Known, folder: Path) -> Html | None:
     return _section("Data", _facts(listed), _table(head, rows), tag("p", note, class_="note"))
 
 
+def drift(known: Known, folder: Path) -> Html | None:
+    """How far the data is from the last run's."""
+    told = known.summary.get("drift")
+    if not told:
+        return None
+    if not told["compared_with"]:
+        return _section("Drift", tag("p", f"Not compared: {told['why_not']}.", class_="note"))
+    tones = {"ok": tag("b", "✓ within", class_=GOOD), "warn": tag("b", "! warning", class_=BAD)}
+    rows = []
+    for one in told["measures"]:
+        limits = ["-" if one[level] is None else f"{one[level]:g}" for level in ("warn", "stop")]
+        rows.append([one["name"], one["words"], f"{one['value']:.4f}", *limits, tones[one["level"]]])
+    note = ["Since the last run, whose data was ", tag("code", told["compared_with"]["fingerprint"][:12]), "."]
+    table = _table(["measure", "found", "value", "warns over", "stops over", ""], rows, words=(0, 1, 5))
+    return _section("Drift", tag("p", note, class_="note"), table)
+
+
 def lineage(known: Known, folder: Path) -> Html | None:
     """The steps and what they made, the proof, and the graph."""
     stopped = known.summary.get("step")
@@ -257,7 +274,7 @@ def configuration(known: Known, folder: Path) -> Html:
     return _section("Configuration", commit, note, _folded("All settings", tag("pre", text)))
 
 
-SECTIONS = (quality, by_slice, training, gate, precisions, recommendations, data, lineage, configuration)
+SECTIONS = (quality, by_slice, training, gate, precisions, recommendations, data, drift, lineage, configuration)
 
 
 def _section(title: str, *content: Content) -> Html:

@@ -237,8 +237,17 @@ def serialize_item(item: Item) -> bytes:
 def write_catalog(counts: tuple[np.ndarray, np.ndarray], items: list[Item], uri: str) -> None:
     """Write `items.jsonl`, one line an item, and how many were rated."""
     everything = all_items(counts, items)
+    ids, numbers = counts
+    rated = dict(zip((id_.decode() for id_ in ids.tolist()), numbers.tolist(), strict=True))
     lines = [
-        {"id": item.id, "title": item.title, "genres": list(item.genres), "year": item.year} for item in everything
+        {
+            "id": item.id,
+            "title": item.title,
+            "genres": list(item.genres),
+            "year": item.year,
+            "ratings": rated.get(item.id, 0),
+        }
+        for item in everything
     ]
     _write(os.path.join(uri, "items.jsonl"), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     write_json(

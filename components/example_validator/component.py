@@ -1,62 +1,68 @@
-"""ExampleValidator that stops the run: TFX's own only writes down what it finds."""
+"""ExampleValidator that stops the run, for what the schema does not allow and for too much drift."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
-from tfx.components import ExampleValidator
-from tfx.components.example_validator import executor as stock
-from tfx.dsl.components.base import executor_spec
-from tfx.proto.orchestration import execution_result_pb2
-from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils, component_spec, standard_artifacts
+from tfx.types.standard_component_specs import ExampleValidatorSpec
 
-from components.errors import StepError
-
-
-class Executor(stock.Executor):
-    """Validates as the stock executor does, then raises if there is any anomaly."""
-
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> execution_result_pb2.ExecutorOutput:
-        """See the base class.
-
-        Raises:
-            StepError: names every split, feature and reason.
-        """
-        output = super().Do(input_dict, output_dict, exec_properties)
-        artifacts = output_dict[standard_component_specs.ANOMALIES_KEY]
-        split_names = artifact_utils.get_single_instance(artifacts).split_names
-        found = [
-            f"{split} split, {describe}"
-            for split in artifact_utils.decode_split_names(split_names)
-            for describe in _describe(artifact_utils.get_split_uri(artifacts, split))
-        ]
-        if found:
-            raise StepError(
-                "the data does not fit data/schema.pbtxt: " + "; ".join(found) + "; mend the data or change the schema"
-            )
-        return output
+from components.artifacts import ItemCatalog
+from components.code_version import step_version
+from components.example_validator.executor import Executor
+from components.example_validator.settings import ValidationSettings
 
 
-def _describe(split_uri: str) -> list[str]:
-    """The anomalies in a split's folder, one line each."""
-    anomalies = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(io_utils.get_only_uri_in_dir(split_uri)))
-    lines = [
-        f"feature {name!r}: {info.description.rstrip('.')}" for name, info in sorted(anomalies.anomaly_info.items())
-    ]
-    if anomalies.HasField("dataset_anomaly_info"):
-        lines.append(f"whole split: {anomalies.dataset_anomaly_info.description.rstrip('.')}")
-    return lines
+class StrictExampleValidatorSpec(component_spec.ComponentSpec):
+    """Parameters, inputs and outputs of `StrictExampleValidator`."""
+
+    PARAMETERS = {
+        **ExampleValidatorSpec.PARAMETERS,
+        "record": component_spec.ExecutionParameter(type=str),
+        "made_by": component_spec.ExecutionParameter(type=str),
+        "settings": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {**ExampleValidatorSpec.INPUTS, "catalog": component_spec.ChannelParameter(type=ItemCatalog)}
+    OUTPUTS = ExampleValidatorSpec.OUTPUTS
 
 
-class StrictExampleValidator(ExampleValidator):
-    """Compares statistics with the schema; an anomaly fails the component, and so the run."""
+class StrictExampleValidator(base_component.BaseComponent):
+    """Compares statistics with the schema and with the last run's; too much of anything fails the run.
 
+    Args:
+        statistics: of the examples.
+        schema: what they must look like.
+        catalog: the items, and how often each was rated.
+        record: the file that names the statistics of the last run; see `record.py`.
+        made_by: what the statistics depend on besides the data: those made by something else are not compared.
+        settings: the limits.
+
+    Outputs:
+        anomalies: TFDV's, by split, those that are drift in the train split; and `drift.json`, see `results.py`.
+    """
+
+    SPEC_CLASS = StrictExampleValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        statistics: types.BaseChannel,
+        schema: types.BaseChannel,
+        catalog: types.BaseChannel,
+        record: str,
+        made_by: str,
+        settings: ValidationSettings,
+    ):
+        super().__init__(
+            spec=StrictExampleValidatorSpec(
+                statistics=statistics,
+                schema=schema,
+                catalog=catalog,
+                record=record,
+                made_by=made_by,
+                settings=settings.model_dump_json(),
+                code=step_version("example_validator"),
+                anomalies=channel_utils.as_channel([standard_artifacts.ExampleAnomalies()]),
+            )
+        )

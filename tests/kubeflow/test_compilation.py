@@ -142,9 +142,19 @@ def test_parameters_reach_their_steps(spec):
     }
 
 
-def test_the_engine_caches_every_step_but_the_search_for_the_last_blessed_model(spec):
+def test_the_engine_caches_every_step_but_those_that_look_at_the_last_run(spec):
     for name, task in spec["root"]["dag"]["tasks"].items():
-        assert task["cachingOptions"] == ({} if name == "LatestBlessedModel" else {"enableCache": True})
+        looks_back = name in ("LatestBlessedModel", "ExampleValidator")
+        assert task["cachingOptions"] == ({} if looks_back else {"enableCache": True})
+
+
+def test_the_validator_reads_the_last_statistics_beside_the_artifacts(spec, job):
+    for found in (spec, job["pipelineSpec"]):
+        inputs = found["root"]["dag"]["tasks"]["ExampleValidator"]["inputs"]
+        given = {name: value["runtimeValue"]["constant"] for name, value in inputs["parameters"].items()}
+        assert given["record"] == "gs://bucket/pipelines/shop/last_statistics"
+        assert json.loads(given["settings"])["new_items"]["warn"] == 0.05
+        assert inputs["artifacts"]["catalog"]["taskOutputArtifact"]["producerTask"] == "ExampleGen"
 
 
 def test_labels_are_on_pods_and_jobs(kubeflow, job, spec):

@@ -1,0 +1,132 @@
+"""A log cut in time: growing prefixes to train on, and the targets of the period after each."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components import features
+from components.example_gen.records import ExampleWriter, ItemLookup
+from components.example_gen.timelines import Ratings, Row, Timelines, group
+from data.errors import DataError
+from data.formats import Dataset
+from data.readers import ByteRange, read_ratings
+
+WEEK = 7 * 24 * 3600  # seconds
+
+
+@dataclass(frozen=True)
+class Log:
+    """A dataset in memory.
+
+    Attributes:
+        dataset: where it is.
+        head: the header line, where there is one.
+        lines: bytes objects [R], as they stand in the file.
+        ratings: of the same lines.
+    """
+
+    dataset: Dataset
+    head: bytes
+    lines: np.ndarray
+    ratings: Ratings
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What came in a period.
+
+    Attributes:
+        examples: serialized raw examples, as ExampleGen writes them, each with one target.
+        users: bytes [T], whose each is.
+        items: bytes [T], what came next.
+        new_user: bool [T], whether the user had nothing before the period.
+    """
+
+    examples: list[bytes]
+    users: np.ndarray
+    items: np.ndarray
+    new_user: np.ndarray
+
+
+def read_log(dataset: Dataset) -> Log:
+    """Read a dataset whole.
+
+    Raises:
+        DataError: it has a row that cannot be read.
+    """
+    content = dataset.ratings.path.read_bytes()
+    start = content.index(b"\n") + 1 if dataset.ratings.header else 0
+    lines = [line for line in content[start:].split(b"\n") if line.strip()]
+    read = read_ratings(dataset, ByteRange(start, len(content)))
+    if read.bad_rows:
+        raise DataError(read.bad_rows[0].describe(dataset.ratings))
+    ratings = Ratings(read.user, read.item, read.rating, read.timestamp, read.position)
+    return Log(dataset, content[:start], np.array(lines, object), ratings)
+
+
+def cuts(times: np.ndarray, first: float, periods: int | None, weeks: int | None) -> list[int]:
+    """The moments that end prefixes; between two of them is a period.
+
+    Args:
+        times: int64 [R], seconds.
+        first: share of the ratings in the first prefix.
+        periods: into how many, with equally many ratings, the rest is cut; None where `weeks` says it.
+        weeks: how long each period is; a last one that would be shorter is left out.
+
+    Returns:
+        One more than there are periods, rising.
+    """
+    ordered = np.sort(times)
+    start, stop = int(ordered[int(first * len(ordered))]), int(ordered[-1]) + 1
+    if weeks:
+        return list(range(start, stop + 1, weeks * WEEK))
+    shares = np.linspace(first, 1, (periods or 1) + 1)[:-1]
+    return [*(int(ordered[int(share * len(ordered))]) for share in shares), stop]
+
+
+def write_prefix(log: Log, before: int, target: Path) -> Path:
+    """Write what came before a moment, in the original format and order; returns the folder, named like the dataset."""
+    dataset = log.dataset
+    folder = target / dataset.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if dataset.items is not None:
+        shutil.copy(dataset.items.path, folder / dataset.items.path.name)
+    kept = log.lines[log.ratings.timestamp < before]
+    (folder / dataset.ratings.path.name).write_bytes(log.head + b"\n".join(kept.tolist()) + b"\n")
+    return folder
+
+
+def targets_of(log: Log, start: int, stop: int, first_alone: bool) -> Targets:
+    """What came from one moment until before another, each after all that its user had before.
+
+    Args:
+        log: all ratings.
+        start: of the period.
+        stop: its end.
+        first_alone: whether the first of each user is taken, or all.
+    """
+    timelines = group(log.ratings)
+    rows = list(_rows(timelines, start, stop, first_alone))
+    write = ExampleWriter(ItemLookup(np.empty(0, "S1"), np.empty(0, np.int64), 0))
+    at = np.array([row.target for row in rows], np.int64)
+    begun = timelines.ratings.timestamp[[row.start for row in rows]]
+    return Targets(
+        [write(timelines.ratings, row) for row in rows],
+        timelines.ratings.user[at],
+        timelines.ratings.item[at],
+        begun >= start,
+    )
+
+
+def _rows(timelines: Timelines, start: int, stop: int, first_alone: bool) -> itertools.chain[Row]:
+    def of_user(first: int, last: int) -> list[Row]:
+        times = timelines.ratings.timestamp[first:last]
+        begin, end = (first + int(np.searchsorted(times, moment)) for moment in (start, stop))
+        return [Row(features.TEST, first, at, at) for at in range(begin, min(begin + 1, end) if first_alone else end)]
+
+    return itertools.chain.from_iterable(of_user(first, last) for first, last in timelines.users())

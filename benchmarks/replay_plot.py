@@ -1,0 +1,58 @@
+"""Draws Recall@10 over time with and without retraining, and the drift of the data below it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+from benchmarks.recall_plot import COLOURS, GREY, STYLE
+
+RECALLS = {"retrained": COLOURS[1], "first": COLOURS[0]}
+LABELS = {"retrained": "trained anew each period", "first": "the first model, never retrained"}
+
+
+def plot(found: list[dict[str, Any]], path: Path) -> None:
+    """Write the picture as SVG.
+
+    Args:
+        found: by period, as `replayed.report` returns it; bars show one standard error, a point stands in the middle
+            of its period.
+        path: of the file.
+    """
+    middles = [datetime.fromtimestamp((row["start"] + row["stop"]) / 2, timezone.utc) for row in found]
+    with plt.rc_context(STYLE):
+        figure, (above, below) = plt.subplots(
+            2, 1, figsize=(8, 6), sharex=True, gridspec_kw={"height_ratios": [3, 2], "hspace": 0.12}
+        )
+        for name, colour in RECALLS.items():
+            recalls = [row[name]["recall_at_10"] for row in found]
+            means, errors = ([one[part] for one in recalls] for part in ("mean", "standard_error"))
+            above.errorbar(middles, means, errors, color=colour, marker="o", linewidth=2, capsize=2, label=LABELS[name])
+            unknown = [row[name]["unknown"] for row in found]
+            below.plot(middles, unknown, color=colour, marker="o", linewidth=2, label=f"new to {LABELS[name]}")
+        starts = [datetime.fromtimestamp(row["start"], timezone.utc) for row in found]
+        for name, style in (("new_items", ":"), ("item_popularity", "--")):
+            values = {
+                start: one["value"]
+                for start, row in zip(starts, found, strict=True)
+                for one in row["drift"]["measures"]
+                if one["name"] == name
+            }
+            label = f"drift: {name.replace('_', ' ')}"
+            below.plot(list(values), list(values.values()), color=GREY, linestyle=style, marker="s", label=label)
+        above.set_ylabel("Recall@10, next period")
+        below.set_ylabel("share of the period's ratings")
+        below.xaxis.set_major_locator(locator := AutoDateLocator())
+        below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        for axes in (above, below):
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y", color=GREY, alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False, fontsize=9)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+        plt.close(figure)

@@ -1,0 +1,112 @@
+"""The measures of drift by hand, and the limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.spatial.distance import jensenshannon
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components.example_validator.drift import chance_divergence, compare, jensen_shannon, write_into
+from components.example_validator.profile import Profile
+from components.example_validator.settings import ValidationSettings
+
+LENGTHS = np.array([2.0, 4, 8, 8, 8, 8, 16, 16, 32, 64])
+BEFORE = Profile("a", 1000, 100, {"x": 600, "y": 400}, {"War": 700, "Drama": 500}, (3.5, 1.0), LENGTHS)
+SETTINGS = ValidationSettings()
+
+
+def profile(**changes: object) -> Profile:
+    return Profile(**{**vars(BEFORE), **changes})
+
+
+def measured(now: Profile, before: Profile = BEFORE, settings: ValidationSettings = SETTINGS) -> dict[str, tuple]:
+    return {one.name: (one.value, one.level) for one in compare(now, before, settings)}
+
+
+def test_the_same_data_has_no_drift():
+    found = measured(profile())
+    assert len(found) == 8
+    assert all(value == pytest.approx(0, abs=1e-12) and level == "ok" for value, level in found.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "value", "level"),
+    [
+        ({"ratings": 899}, "ratings_lost", 0.101, "warn"),
+        ({"ratings": 500}, "ratings_lost", 0.5, "stop"),
+        ({"ratings": 5000}, "ratings_lost", 0.0, "ok"),
+        ({"users": 50}, "users_lost", 0.5, "stop"),
+        ({"items": {"x": 500, "y": 400, "z": 100}}, "new_items", 0.1, "warn"),
+        ({"items": {"x": 600}}, "vanished_items", 0.4, "stop"),
+        ({"items": {"X": 600, "Y": 400}}, "new_items", 1.0, "stop"),
+        ({"items": {"X": 600, "Y": 400}}, "vanished_items", 1.0, "stop"),
+        ({"items": {"X": 600, "Y": 400}}, "item_popularity", 1 - 3 * 0.002 / (8 * math.log(2)), "stop"),
+        ({"genres": {}}, "genres", 1.0, "stop"),
+        ({"rating": (3.5, 0.0)}, "rating", 1.0, "stop"),
+        ({"rating": (3.5, 1.2)}, "rating", 0.2, "warn"),
+        ({"rating": (3.2, 1.4)}, "rating", 0.5, "stop"),
+        ({"lengths": LENGTHS / 4}, "timeline_length", 2.0, "stop"),
+        ({"lengths": LENGTHS * np.where(np.arange(10) < 5, 2, 1)}, "timeline_length", 0.5, "warn"),
+    ],
+)
+def test_each_measure_and_its_default_limits(changes, name, value, level):
+    found, judged = measured(profile(**changes))[name]
+    assert found == pytest.approx(value) and judged == level
+
+
+def test_what_the_data_lacks_is_not_measured():
+    without = profile(genres={}, rating=None)
+    assert not {"genres", "rating"} & set(measured(profile(), without))
+    assert "rating" not in measured(without)
+
+
+def test_jensen_shannon_is_scipys():
+    one, other = {"a": 5, "b": 3, "c": 2}, {"a": 1, "c": 9, "d": 30}
+    rows = [[counts.get(key, 0) for key in "abcd"] for counts in (one, other)]
+    assert jensen_shannon(one, other) == pytest.approx(jensenshannon(*rows, base=2) ** 2)
+    assert jensen_shannon(one, {"e": 1}) == pytest.approx(1) and jensen_shannon({}, {}) == 0
+
+
+def test_samples_of_one_distribution_differ_by_what_chance_explains():
+    chance = np.random.default_rng(7)
+    shares, n = np.full(200, 1 / 200), 20_000
+    drawn = [dict(enumerate(chance.multinomial(n, shares).tolist())) for _ in range(40)]
+    mean = np.mean([jensen_shannon(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)])
+    assert mean == pytest.approx(chance_divergence(*drawn[:2]), rel=0.1)
+    assert chance_divergence(drawn[0], drawn[1]) == pytest.approx(199 / (4 * n * math.log(2)))
+    assert chance_divergence({}, drawn[0]) == 0
+
+
+def test_a_level_can_be_given_alone_or_turned_off():
+    settings = ValidationSettings.model_validate({"new_items": {"stop": 0.9}, "users_lost": {"warn": None}})
+    assert (settings.new_items.warn, settings.new_items.stop) == (SETTINGS.new_items.warn, 0.9)
+    assert (settings.users_lost.warn, settings.users_lost.stop) == (None, SETTINGS.users_lost.stop)
+    found = measured(profile(users=70, items={"x": 1, "z": 1}), settings=settings)
+    assert found["users_lost"][1] == "ok" and found["new_items"] == (0.5, "warn")
+    with pytest.raises(ValidationError, match=r"warn 0\.5 is over stop 0\.3"):
+        ValidationSettings.model_validate({"new_items": {"warn": 0.5}})
+
+
+def test_without_stops_all_is_a_warning():
+    settings = ValidationSettings.model_validate({"stop": False, "users_lost": {"warn": None}})
+    found = measured(profile(users=50, items={"Z": 1}), settings=settings)
+    assert {found[name][1] for name in ("users_lost", "new_items", "item_popularity")} == {"warn"}
+
+
+def test_anomalies_name_the_feature_the_severity_and_the_divergence():
+    anomalies = anomalies_pb2.Anomalies()
+    now = profile(items={"x": 500, "y": 400, "z": 100}, users=50, rating=(3.7, 1.0))
+    write_into(anomalies, compare(now, BEFORE, SETTINGS))
+    assert set(anomalies.anomaly_info) == {"item_id", "rating"}
+    assert anomalies.anomaly_info["item_id"].severity == anomalies_pb2.AnomalyInfo.WARNING
+    assert "10.0% of the ratings are of items that had none" in anomalies.anomaly_info["item_id"].description
+    assert anomalies.dataset_anomaly_info.severity == anomalies_pb2.AnomalyInfo.ERROR
+    assert "50.0% fewer users, over validation.users_lost.stop 0.4" in anomalies.dataset_anomaly_info.description
+    paths = {tuple(one.path.step): one.drift_measurements[0] for one in anomalies.drift_skew_info}
+    beyond_chance = jensen_shannon(now.items, BEFORE.items) - chance_divergence(now.items, BEFORE.items)
+    assert paths[("item_id",)].value == pytest.approx(beyond_chance)
+    assert ("catalog_tokens",) in paths and paths[("item_id",)].threshold == SETTINGS.item_popularity.warn
