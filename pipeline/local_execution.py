@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 import traceback
@@ -90,6 +91,7 @@ def run(
     Raises:
         StepFailed: a step raised an error; later ones are not run.
     """
+    gc.freeze()  # The libraries' objects are there to stay; looking at them in every collection takes a second a step.
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
         ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}

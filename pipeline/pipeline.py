@@ -116,6 +116,7 @@ def create_pipeline(
         ),
         custom_config={"settings": config.transform.model_dump(), "code": step_version("transform")},
         disable_statistics=True,
+        disable_analyzer_cache=True,  # what is analysed, the catalog split, is read as fast as a cache of it
     )
     transform.add_upstream_node(example_validator)
 
