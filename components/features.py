@@ -37,6 +37,7 @@ POPULARITY_BUCKET = "popularity_bucket"  # bytes [1], one of POPULARITY_BUCKETS
 # Raw features of the catalog split.
 CATALOG_ITEM_ID = "catalog_item_id"  # bytes [1]
 CATALOG_TOKENS = "catalog_tokens"  # bytes [F], what is known of the item, as `token` writes it
+CATALOG_TRAIN_EVENTS = "catalog_train_events"  # int64 [1], how often the item stands in the train split
 
 # How many items a user's timeline has before the target: label -> least length, in order.
 HISTORY_BUCKETS = {"0": 0, "1": 1, "2-4": 2, "5-9": 5, "10-19": 10, "20-49": 20, "50-199": 50, "200+": 200}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import re
@@ -120,6 +121,7 @@ def run(
         StepFailed: a step raised an error; later ones are not run.
         Interrupted: by Ctrl-C.
     """
+    gc.freeze()  # The libraries' objects are there to stay; looking at them in every collection takes a second a step.
     uncached: set[str] = set()
     begun: set[str] = set()
     ended: set[str] = set()

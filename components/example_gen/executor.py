@@ -1,7 +1,7 @@
 """The Beam pipeline of ExampleGen.
 
-Few and large elements travel: a byte range of the ratings file, the ratings of many users, and only at the end one
-serialized example per timeline.
+Few and large elements travel: a byte range of the ratings file, the ratings of many users, the serialized examples of
+many timelines.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from tfx.components.example_gen import write_split
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
-from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils
 
 from components import features
 from components.errors import StepError
 from components.example_gen import timelines
-from components.example_gen.records import ExampleWriter, ItemLookup, item_record
+from components.example_gen.records import ExampleWriter, ItemLookup, item_records
 from components.example_gen.remote import bring_here
 from components.example_gen.settings import ExampleGenSettings
+from components.example_gen.sink import WriteExamples
 from components.example_gen.timelines import Ratings
 from data.formats import Dataset, fingerprint, open_dataset
 from data.readers import ByteRange, Item, ratings_ranges, read_items, read_ratings
@@ -64,13 +63,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fileio.makedirs(catalog.uri)
 
         with self._make_beam_pipeline() as pipeline:
-            splits, item_counts, facts = pipeline | BuildTimelines(dataset, settings)
-            splits[features.CATALOG] = (
-                item_counts | "Items" >> beam.FlatMap(all_items, items) | "SerializeItem" >> beam.Map(serialize_item)
+            splits, item_counts, train_counts, facts = pipeline | BuildTimelines(dataset, settings)
+            splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
+                catalog_records, items, beam.pvalue.AsSingleton(train_counts)
             )
             for split, records in splits.items():
-                uri = os.path.join(examples.uri, f"Split-{split}")
-                _ = records | f"Write[{split}]" >> write_split.WriteSplit(uri, example_gen_pb2.FILE_FORMAT_UNSPECIFIED)
+                _ = records | f"Write[{split}]" >> WriteExamples(os.path.join(examples.uri, f"Split-{split}"))
             _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
@@ -88,7 +86,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 class BuildTimelines(beam.PTransform):
-    """Ratings -> serialized examples by split, rating counts by item, and facts about the data.
+    """Ratings -> lists of serialized examples by split, counts by item, and facts about the data.
 
     Args:
         dataset: where the ratings are.
@@ -100,8 +98,10 @@ class BuildTimelines(beam.PTransform):
         self._dataset = dataset
         self._settings = settings
 
-    def expand(self, pipeline: beam.Pipeline) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection]:
-        """Returns (records by split, one element (ids, counts), one element of facts)."""
+    def expand(
+        self, pipeline: beam.Pipeline
+    ) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection, beam.PCollection]:
+        """Returns (records by split, one (ids, counts) of all ratings, one of the train split, one dict of facts)."""
         ranges = ratings_ranges(self._dataset)
         size = sum(part.stop - part.start for part in ranges)
         read = (
@@ -121,9 +121,9 @@ class BuildTimelines(beam.PTransform):
                 "train_counts", "all_counts", "facts", main="rows"
             )
         )
-        popularity = grouped.train_counts | "TrainCounts" >> beam.combiners.ToList() | "Sum" >> beam.Map(sum_counts)
+        train_counts = grouped.train_counts | "TrainCounts" >> beam.combiners.ToList() | "Sum" >> beam.Map(sum_counts)
         records = grouped.rows | "Serialize" >> beam.ParDo(
-            Serialize(), beam.pvalue.AsSingleton(popularity)
+            Serialize(), beam.pvalue.AsSingleton(train_counts)
         ).with_outputs(*features.SPLITS)
         counts = grouped.all_counts | "AllCounts" >> beam.combiners.ToList() | "SumAll" >> beam.Map(sum_counts)
         bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
@@ -132,7 +132,7 @@ class BuildTimelines(beam.PTransform):
             | "Facts" >> beam.combiners.ToList()
             | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), self._settings.max_bad_rows)
         )
-        return {split: records[split] for split in features.SPLITS}, counts, facts
+        return {split: records[split] for split in features.SPLITS}, counts, train_counts, facts
 
 
 class ReadRatings(beam.DoFn):
@@ -169,12 +169,13 @@ class SplitTimelines(beam.DoFn):
     def process(self, element: tuple[int, Iterable[Ratings]], cuts: tuple[int, int] | None) -> Iterator[Any]:
         """Emits (ratings, rows); counts and facts are side outputs."""
         grouped = timelines.group(Ratings.concatenate(list(element[1])))
-        rows = list(timelines.split_rows(grouped, self._settings, cuts))
+        rows = timelines.by_split(timelines.split_rows(grouped, self._settings, cuts))
         ratings = grouped.ratings
         trained = np.zeros(len(ratings), bool)
-        for row in rows:
-            if row.split == features.TRAIN:
-                trained[row.start : row.stop] = True
+        if features.TRAIN in rows:
+            train = rows[features.TRAIN]
+            for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
+                trained[start:stop] = True
         yield ratings, rows
         yield beam.pvalue.TaggedOutput("train_counts", np.unique(ratings.item[trained], return_counts=True))
         yield beam.pvalue.TaggedOutput("all_counts", np.unique(ratings.item, return_counts=True))
@@ -184,25 +185,24 @@ class SplitTimelines(beam.DoFn):
             DUPLICATES: grouped.duplicates,
             USERS: len(lengths),
             SHORT_USERS: int((lengths < self._settings.min_ratings).sum()),
-            **collections.Counter(row.split for row in rows),
+            **{split: len(of_split) for split, of_split in rows.items()},
         }
         yield beam.pvalue.TaggedOutput("facts", facts)
 
 
 class Serialize(beam.DoFn):
-    """Rows -> serialized examples, one output a split."""
+    """Rows -> lists of serialized examples, one output a split."""
 
     def process(
-        self, element: tuple[Ratings, list[timelines.Row]], train_counts: tuple[np.ndarray, np.ndarray]
+        self, element: tuple[Ratings, dict[str, timelines.Rows]], train_counts: tuple[np.ndarray, np.ndarray]
     ) -> Iterator[Any]:
         """Serializes the rows of one partition."""
         ratings, rows = element
         ids, counts = train_counts
         cold = features.POPULARITY_BUCKETS.index("cold")
-        popularity = ItemLookup(ids, timelines.popularity_buckets(counts), cold)
-        write = ExampleWriter(popularity)
-        for row in rows:
-            yield beam.pvalue.TaggedOutput(row.split, write(ratings, row))
+        write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold))
+        for split, of_split in rows.items():
+            yield from (beam.pvalue.TaggedOutput(split, block) for block in write(ratings, of_split))
 
 
 def sum_counts(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -229,9 +229,15 @@ def all_items(counts: tuple[np.ndarray, np.ndarray], items: list[Item]) -> list[
     return items + [Item(id_, f"Item {id_}") for id_ in rated if id_ not in known]
 
 
-def serialize_item(item: Item) -> bytes:
-    """The raw example of an item."""
-    return item_record(item.id, item.features)
+def catalog_records(
+    counts: tuple[np.ndarray, np.ndarray], items: list[Item], train_counts: tuple[np.ndarray, np.ndarray]
+) -> list[bytes]:
+    """The raw examples of all items; `counts` are of all ratings."""
+    everything = all_items(counts, items)
+    events = ItemLookup(*train_counts, 0)(np.array([item.id.encode() for item in everything], "S"))
+    return item_records(
+        [(item.id, item.features, count) for item, count in zip(everything, events.tolist(), strict=True)]
+    )
 
 
 def write_catalog(counts: tuple[np.ndarray, np.ndarray], items: list[Item], uri: str) -> None:

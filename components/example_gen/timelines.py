@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,42 @@ class Row:
     start: int
     stop: int
     target: int | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of `N` rows of one split.
+
+    Attributes:
+        start: int64 [N], as in `Row`.
+        stop: int64 [N].
+        target: int64 [N], -1 in the train split.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    target: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def pieces(self, most: int) -> Iterator[Rows]:
+        """Cut into rows whose timelines have at most about `most` ratings together, one row at least."""
+        ratings = np.cumsum(self.stop - self.start)
+        first = 0
+        while first < len(self):
+            before = ratings[first - 1] if first else 0
+            last = max(int(np.searchsorted(ratings, before + most, side="right")), first + 1)
+            yield Rows(self.start[first:last], self.stop[first:last], self.target[first:last])
+            first = last
+
+
+def by_split(rows: Iterable[Row]) -> dict[str, Rows]:
+    """Rows in columns, those of each split together."""
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for row in rows:
+        found.setdefault(row.split, []).append((row.start, row.stop, -1 if row.target is None else row.target))
+    return {split: Rows(*np.array(columns, np.int64).T) for split, columns in found.items()}
 
 
 def group(ratings: Ratings) -> Timelines:

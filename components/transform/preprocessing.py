@@ -14,8 +14,9 @@ from components.transform.settings import TransformSettings
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
     """Transform's work on a batch of `B` raw examples.
 
-    The vocabularies are those of the train split and the catalogue: TFX runs the analyzers on them alone. Items are in
-    order of their number of train events, most frequent first.
+    The vocabularies are made of the catalog split alone, where each item stands once with its number of train events:
+    TFX runs the analyzers on that split and has no need to read the timelines twice. Items are in order of that number,
+    most frequent first.
 
     Args:
         inputs: the raw features of `components/features.py`, sparse.
@@ -25,7 +26,11 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         The transformed features of `components/features.py`.
     """
     settings = TransformSettings(**custom_config["settings"])
-    items = _item_vocabulary(inputs, settings)
+    return transformed(inputs, _item_vocabulary(inputs, settings), settings.history_length)
+
+
+def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -> dict[str, Any]:
+    """The transformed features, with the vocabulary of `items`."""
     tokens = tft.vocabulary(inputs[features.CATALOG_TOKENS], vocab_filename=features.TOKEN_VOCABULARY)
     timeline = _ragged(_indices_of(inputs[features.ITEM_ID], items))
     ratings = _ragged(inputs[features.RATING])
@@ -34,9 +39,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         features.TIMELINE: timeline.to_sparse(),
         features.TIMELINE_RATING: ratings.to_sparse(),
         features.TIMELINE_TIME: times.to_sparse(),
-        features.HISTORY: _last(timeline, settings.history_length),
-        features.HISTORY_RATING: _last(ratings, settings.history_length),
-        features.HISTORY_TIME: _last(times, settings.history_length),
+        features.HISTORY: _last(timeline, history_length),
+        features.HISTORY_RATING: _last(ratings, history_length),
+        features.HISTORY_TIME: _last(times, history_length),
         features.TARGET: _single(inputs[features.TARGET_ID], items),
         features.ITEM: _single(inputs[features.CATALOG_ITEM_ID], items),
         features.ITEM_TOKENS: _indices_of(inputs[features.CATALOG_TOKENS], tokens),
@@ -44,14 +49,13 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
 
 def _item_vocabulary(inputs: dict[str, Any], settings: TransformSettings) -> tf.Tensor:
-    """The items that have an index; the catalogue adds one to each of its items' number of train events."""
-    seen = inputs[features.ITEM_ID].values
-    if settings.catalog == "rated":
-        threshold = settings.min_item_count if settings.min_item_count > 1 else None
-    else:
-        seen = tf.concat([seen, inputs[features.CATALOG_ITEM_ID].values], axis=0)
-        threshold = None
-    return tft.vocabulary(seen, vocab_filename=features.ITEM_VOCABULARY, frequency_threshold=threshold)
+    """The items that have an index: those with enough train events, or all."""
+    return tft.vocabulary(
+        inputs[features.CATALOG_ITEM_ID].values,
+        weights=tf.cast(inputs[features.CATALOG_TRAIN_EVENTS].values, tf.float32),
+        vocab_filename=features.ITEM_VOCABULARY,
+        frequency_threshold=settings.min_item_count if settings.catalog == "rated" else None,
+    )
 
 
 def _last(values: tf.RaggedTensor, length: int) -> tf.Tensor:

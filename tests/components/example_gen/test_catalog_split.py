@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from components import features
 from components.artifacts import ItemCatalog
 from components.example_gen.executor import Executor
-from components.example_gen.records import item_record
+from components.example_gen.records import item_records
 from components.example_gen.settings import ExampleGenSettings
 
 # Ann and Bob rate four items each; `gum` is in no items file, and nobody has rated `ink`.
@@ -87,7 +87,14 @@ def test_catalogue_has_every_item_once_with_all_that_is_known_of_it(shop):
     }
     assert found == TOKENS
     assert len(splits[features.CATALOG]) == len(TOKENS)
-    assert all(set(row) == {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS} for row in splits[features.CATALOG])
+    wanted = {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS, features.CATALOG_TRAIN_EVENTS}
+    assert all(set(row) == wanted for row in splits[features.CATALOG])
+
+
+def test_catalogue_has_the_train_events_of_each_item(shop):
+    splits, _ = shop
+    found = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TRAIN_EVENTS] for row in splits[features.CATALOG]}
+    assert found == {b"tea": [1], b"jam": [2], b"oil": [1], b"gum": [0], b"ink": [0]}
 
 
 def test_timelines_have_ids_ratings_and_times_and_nothing_of_items(shop):
@@ -132,10 +139,26 @@ def test_without_an_items_file_the_rated_items_are_the_catalogue(generate):
 
 def test_an_item_s_tokens_are_in_order_of_their_features():
     known = {"year": ("1994",), "genres": ("War", "Drama"), "brand": ()}
-    assert columns_of(item_record("Ö 1", known)) == {
+    (record,) = item_records([("Ö 1", known, 7)])
+    assert columns_of(record) == {
         features.CATALOG_ITEM_ID: ["Ö 1".encode()],
         features.CATALOG_TOKENS: [b"genres=War", b"genres=Drama", b"year=1994"],
+        features.CATALOG_TRAIN_EVENTS: [7],
     }
+
+
+def test_a_user_of_a_hundred_thousand_ratings_and_an_item_of_every_user(generate):
+    heavy = [f"heavy,{number % 7_000},{1 + number % 5},{number // 3}" for number in range(100_000)]
+    others = [f"u{user},{item},3,{time}" for user in range(200) for time, item in enumerate(("7", user, user + 1, "7"))]
+    splits, _ = generate({"log.csv": "\n".join(["user,item,rating,timestamp", *heavy, *others]) + "\n"})
+    for split, length in ((features.TRAIN, 99_998), (features.EVAL, 99_998), (features.TEST, 99_999)):
+        assert len(splits[split]) == 201
+        (row,) = (row for row in splits[split] if row[features.USER_ID] == [b"heavy"])
+        assert row[features.ITEM_ID] == [b"%d" % (number % 7_000) for number in range(length)]
+        assert row[features.TIMESTAMP] == [number // 3 for number in range(length)]
+    events = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TRAIN_EVENTS] for row in splits[features.CATALOG]}
+    assert events[b"7"] == [216] and events[b"8"] == [16] and events[b"6999"] == [14]
+    assert sum(count for (count,) in events.values()) == 99_998 + 2 * 200
 
 
 @pytest.mark.parametrize("value", ["Comedy", "a=b", "", "Häppy end"])

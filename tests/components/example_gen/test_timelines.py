@@ -94,6 +94,21 @@ def test_temporal_split_cuts_everyone_at_the_same_time(targets, expected):
     assert list(timelines.split_rows(grouped, chosen, cuts=(3, 5))) == expected
 
 
+def test_rows_in_columns_by_split():
+    rows = [Row("train", 0, 3), Row("test", 0, 5, 5), Row("train", 6, 9)]
+    found = timelines.by_split(rows)
+    assert list(found) == ["train", "test"]
+    columns = {
+        split: [column.tolist() for column in (rows.start, rows.stop, rows.target)] for split, rows in found.items()
+    }
+    assert columns == {"train": [[0, 6], [3, 9], [-1, -1]], "test": [[0], [5], [5]]}
+
+
+def test_pieces_of_rows_are_bounded_where_one_timeline_is_not_longer():
+    rows = timelines.by_split([Row("train", 0, length) for length in (3, 2, 9, 0, 1, 4, 1)])["train"]
+    assert [piece.stop.tolist() for piece in rows.pieces(5)] == [[3, 2], [9], [0, 1, 4], [1]]
+
+
 def test_temporal_cuts_take_the_shares_of_ratings():
     times = np.arange(100, dtype=np.int64)
     chosen = ExampleGenSettings(split="temporal", eval_fraction=0.1, test_fraction=0.2)

@@ -1,4 +1,4 @@
-"""Transform on a few examples, as TFX runs it: analysed on the train and catalog splits, applied to every split."""
+"""Transform on a few examples, as TFX runs it: analysed on the catalog split, applied to every split."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ def timeline(items: str, ratings: list[float], times: list[int], target: str = "
     return columns | ({features.TARGET_ID: [target]} if target else {})
 
 
-# `a` is rated three times, `b` and `c` twice, `d` once; `x` and `y` are in the catalogue alone, and `z` in none.
+# In the train split `a` is rated three times, `b` and `c` twice, `d` once; `x` and `y` are in the catalogue alone, and
+# `z` in none.
 TRAIN = [timeline("abc", [1, 2, 3], [10, 20, 30]), timeline("abcad", [5, 4, 3, 2, 1], [1, 2, 3, 4, LATER])]
 EVAL = [timeline("db", [3, 4], [7, 8], "c"), timeline("", [], [], "z"), timeline("zx", [1, 2], [5, 6], "x")]
+EVENTS = {"a": 3, "b": 2, "c": 2, "d": 1}
 CATALOG = [
-    {features.CATALOG_ITEM_ID: [item], features.CATALOG_TOKENS: tokens}
+    {
+        features.CATALOG_ITEM_ID: [item],
+        features.CATALOG_TOKENS: tokens,
+        features.CATALOG_TRAIN_EVENTS: [EVENTS.get(item, 0)],
+    }
     for item, tokens in {
         **{"a": ["genres=War", "genres=Drama"], "b": ["genres=Drama"], "c": []},
         **{"d": ["year=1994"], "x": ["genres=Drama", "brand=Alp"], "y": ["genres=War"]},
@@ -96,7 +102,7 @@ def analyse(folder: Path, examples: list[dict], **settings: object) -> SimpleNam
 
 @pytest.fixture(scope="module")
 def rated(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return analyse(tmp_path_factory.mktemp("rated"), TRAIN + CATALOG)
+    return analyse(tmp_path_factory.mktemp("rated"), CATALOG)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +181,7 @@ def test_features_are_those_that_are_promised(rated):
 
 
 def test_the_whole_catalogue_gives_unrated_items_the_last_indices(tmp_path):
-    found = analyse(tmp_path, TRAIN + CATALOG, catalog="all")
+    found = analyse(tmp_path, CATALOG, catalog="all")
     assert found.items[0] == "a" and found.items[3] == "d"
     assert set(found.items[:4]) == set("abcd") and set(found.items[4:]) == {"x", "y"}
     transformed = found.transform(EVAL + CATALOG)
@@ -189,7 +195,7 @@ def test_the_whole_catalogue_gives_unrated_items_the_last_indices(tmp_path):
 
 @pytest.mark.parametrize(("least", "items"), [(2, {"a", "b", "c"}), (3, {"a"})])
 def test_rare_items_share_the_unknown_index(tmp_path, least, items):
-    found = analyse(tmp_path, TRAIN + CATALOG, min_item_count=least)
+    found = analyse(tmp_path, CATALOG, min_item_count=least)
     assert set(found.items) == items
     timelines = found.transform(TRAIN)[features.TIMELINE]
     assert all(
@@ -198,8 +204,8 @@ def test_rare_items_share_the_unknown_index(tmp_path, least, items):
 
 
 def test_items_of_which_nothing_is_known(tmp_path):
-    bare = [{features.CATALOG_ITEM_ID: [item], features.CATALOG_TOKENS: []} for item in "abcd"]
-    found = analyse(tmp_path, TRAIN + bare)
+    bare = [{**row, features.CATALOG_TOKENS: []} for row in CATALOG[:4]]
+    found = analyse(tmp_path, bare)
     assert not any("=" in token for token in found.tokens)
     assert found.transform(bare)[features.ITEM_TOKENS] == [[]] * 4
 

@@ -1,0 +1,121 @@
+"""Generated data: the same each time, read back whole from every format, and with what a sequence model can learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import synthetic
+from benchmarks.generate import FORMATS, main
+from data.formats import Dataset, open_dataset
+from data.readers import RatingsChunk, ratings_ranges, read_items, read_ratings
+
+RATINGS, USERS, ITEMS = 20_000, 200, 400
+
+
+def write(folder: Path, layout: str, seed: int = 1) -> Path:
+    arguments = [f"--ratings={RATINGS}", f"--users={USERS}", f"--items={ITEMS}", f"--format={layout}"]
+    assert main([*arguments, f"--seed={seed}", f"--output={folder}"]) == 0
+    return folder
+
+
+def read(dataset: Dataset) -> RatingsChunk:
+    (part,) = ratings_ranges(dataset)
+    return read_ratings(dataset, part)
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_readers_find_every_format_whole(layout: str, tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, layout), "")
+    assert dataset.movielens == (layout != "csv")
+    chunk, items = read(dataset), read_items(dataset)
+    assert not chunk.bad_rows
+    assert len(chunk.user) == RATINGS
+    assert len(np.unique(chunk.user)) == USERS
+    assert len({item.id for item in items}) == ITEMS
+    assert {id_.decode() for id_ in chunk.item.tolist()} <= {item.id for item in items}
+    assert all(item.genres and item.year for item in items)
+    steps = 1 if layout in ("ml-1m", "ml-100k") else 2
+    assert set((chunk.rating * steps).tolist()) == set(range(1, 5 * steps + 1))
+
+
+def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
+    folders = [write(tmp_path / str(number), "ml-32m", seed) for number, seed in enumerate((1, 1, 2))]
+    first, again, other = (
+        [(folder / name).read_bytes() for name in ("ratings.csv", "movies.csv")] for folder in folders
+    )
+    assert first == again
+    assert first[0] != other[0] and first[1] != other[1]
+
+
+def test_blocks_bound_the_memory_and_change_no_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "BLOCK_RATINGS", 3_000)
+    world = synthetic.make_world(RATINGS, USERS, ITEMS, seed=3)
+    parts = list(synthetic.blocks(world))
+    assert len(parts) > 5
+    assert max(len(part.user) for part in parts) <= 3_000
+    users = np.concatenate([part.user for part in parts])
+    assert np.array_equal(np.bincount(users), world.lengths)
+    pairs = users * ITEMS + np.concatenate([part.item for part in parts])
+    assert len(np.unique(pairs)) == RATINGS  # nobody rates an item twice
+
+
+@pytest.fixture(scope="module")
+def block() -> synthetic.Block:
+    (block,) = synthetic.blocks(synthetic.make_world(200_000, 2_000, 2_000, seed=4))
+    return block
+
+
+def test_a_few_users_and_items_have_most_ratings(block: synthetic.Block) -> None:
+    for column in (block.user, block.item):
+        counts = np.sort(np.bincount(column, minlength=2_000))[::-1]
+        assert counts[:200].sum() > 0.25 * counts.sum()
+        assert counts[0] > 10 * np.median(counts)
+
+
+def test_times_rise_with_many_ties(block: synthetic.Block) -> None:
+    same_user = block.user[1:] == block.user[:-1]
+    gaps = np.diff(block.timestamp)[same_user]
+    assert (gaps >= 0).all()
+    assert 0.3 < (gaps == 0).mean() < 0.4
+    assert block.timestamp.min() > 946_000_000 and block.timestamp.max() < 4_102_444_800
+
+
+def test_what_comes_before_says_more_than_popularity(block: synthetic.Block) -> None:
+    """Recall@10 of the last rating of each user, by what followed the item before it and by popularity."""
+    last = np.flatnonzero(np.append(np.diff(block.user), 1))
+    learnt = np.ones(len(block.user), bool)
+    learnt[last] = False
+    follows = np.flatnonzero(learnt[1:] & (block.user[1:] == block.user[:-1])) + 1
+    following = np.zeros((2_000, 2_000), np.int32)
+    np.add.at(following, (block.item[follows - 1], block.item[follows]), 1)
+    popular = np.bincount(block.item[learnt], minlength=2_000)
+    by_popularity = np.isin(block.item[last], np.argsort(-popular)[:10]).mean()
+    ranked = np.argsort(-following[block.item[last - 1]], axis=1)[:, :10]
+    by_item = (ranked == block.item[last][:, None]).any(axis=1).mean()
+    assert by_item > 3 * by_popularity
+
+
+@pytest.mark.parametrize("ratings", [5, 5_000])
+def test_numbers_that_cannot_be_are_refused(ratings: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"--ratings={ratings}", "--users=10", "--items=20", f"--output={tmp_path}"])
+    assert ended.value.code == 2
+    assert f"{ratings:,} ratings of 10 users and 20 items" in capsys.readouterr().err
+
+
+def test_a_full_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, "csv")
+    with pytest.raises(SystemExit) as ended:
+        write(tmp_path, "csv")
+    assert ended.value.code == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("total", "most"), [(0, 5), (7, 5), (1_000, 40), (4_000, 40)])
+def test_shares_add_up_and_keep_their_limit(total: int, most: int) -> None:
+    weights = np.random.default_rng(5).pareto(1, 100)
+    shares = synthetic.share_out(total, weights, most)
+    assert shares.sum() == total and shares.min() >= 0 and shares.max() <= most
