@@ -25,7 +25,6 @@ from components.code_version import step_version
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Activities, Timelines
 from components.trainer.model import Recommender
-from components.trainer.ranking import make_scorer
 from components.trainer.run import TrainingData, build_model, check, read_training_data
 from pipeline.config import PipelineConfig
 from pipeline.console import ConsoleObserver, duration
@@ -37,7 +36,15 @@ class ModelScorer:
     """A model in training, as the one ranking function takes it."""
 
     def __init__(self, model: Recommender):
-        self._scores_of = make_scorer(model)
+        @tf.function(reduce_retracing=True)
+        def scores_of(histories: dict[str, tf.Tensor]) -> tf.Tensor:
+            tables = model.tables()
+            contexts, length = model.read_out(histories, tables)
+            # The vocabulary is in order of popularity.
+            by_popularity = -tf.range(tables.size, dtype=tf.float32)
+            return tf.where(length[:, None] > 0, tf.matmul(contexts, tables.labels, transpose_b=True), by_popularity)
+
+        self._scores_of = scores_of
 
     def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
         """int64 [B] -> float32 [B, V]."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components import features
+from components.trainer.blocks import UnseenScores
 from components.trainer.input_pipeline import Timelines
-from components.trainer.masking import FORBIDDEN
+from components.trainer.item_tower import Tables
 from components.trainer.model import Recommender
 
 BATCH = 256
@@ -35,38 +35,34 @@ def evaluate(model: Recommender, timelines: Timelines) -> RankingMetrics:
 def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
     """Rank of each user's target among the items not in the timeline, from 0; int64 [U].
 
-    V where the target is unknown or was seen before.
+    V where the target is unknown or was seen before. Memory does not grow with users or items.
     """
-    scores_of = make_scorer(model)
+    ranks_of = _make_ranker(model)
+    tables = model.tables()
     ranks = np.empty(len(timelines), np.int64)
     for first in range(0, len(timelines), BATCH):
         last = min(first + BATCH, len(timelines))
-        scores = scores_of(timelines.histories[first:last].tensors()).numpy()
         starts = timelines.starts[first : last + 1]
-        rows = np.repeat(np.arange(last - first), np.diff(starts))
-        scores[rows, timelines.items[starts[0] : starts[-1]]] = FORBIDDEN
-        scores[:, : features.FIRST_INDEX] = FORBIDDEN
-        targets = timelines.targets[first:last]
-        own = scores[np.arange(last - first), targets]
-        # Items of equal score stand in the order in which the model lists them.
-        tied = (scores == own[:, None]) & (np.arange(scores.shape[1]) < targets[:, None])
-        rank = ((scores > own[:, None]) | tied).sum(axis=1)
-        ranks[first:last] = np.where(own > FORBIDDEN, rank, scores.shape[1])
+        seen = tf.RaggedTensor.from_row_splits(timelines.items[starts[0] : starts[-1]], starts - starts[0])
+        histories = timelines.histories[first:last].tensors()
+        ranks[first:last] = ranks_of(tables, histories, seen.to_tensor(), tf.constant(timelines.targets[first:last]))
     return ranks
 
 
 @functools.lru_cache(maxsize=1)  # Traced once, not once an epoch.
-def make_scorer(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
-    """A compiled function: histories -> scores float32 [B, V]; by popularity where a history is empty."""
+def _make_ranker(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
+    """A compiled function: tables, histories, items seen int32 [B, T], targets int32 [B] -> ranks int32 [B]."""
 
     @tf.function(reduce_retracing=True)
-    def scores_of(histories: dict[str, tf.Tensor]) -> tf.Tensor:
-        tables = model.tables()
-        table = tables.labels
+    def ranks_of(tables: Tables, histories: dict[str, tf.Tensor], seen: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         contexts, length = model.read_out(histories, tables)
-        scores = tf.matmul(contexts, table, transpose_b=True)
-        # The vocabulary is in order of popularity.
-        by_popularity = -tf.range(table.shape[0], dtype=tf.float32) / table.shape[0]
-        return tf.where(length[:, None] > 0, scores, by_popularity)
 
-    return scores_of
+        def scores_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+            scores = tf.matmul(contexts, tables.labels[first:last], transpose_b=True)
+            # The vocabulary is in order of popularity.
+            by_popularity = -tf.cast(tf.range(first, last), tf.float32) / tables.size
+            return tf.where(length[:, None] > 0, scores, by_popularity)
+
+        return UnseenScores(scores_of, tables.size, seen).ranks(targets)
+
+    return ranks_of

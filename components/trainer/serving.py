@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,20 @@ import tensorflow_transform as tft
 
 from components import features
 from components.trainer.activity import RATING, TIME_GAP
+from components.trainer.best import best_of
+from components.trainer.blocks import UnseenScores
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
-from components.trainer.masking import FORBIDDEN
+from components.trainer.masking import FORBIDDEN, NO_ITEM
 from components.trainer.model import Recommender
+from components.trainer.popularity import PopularityList
 
-NO_ITEM = -1  # the index where fewer than `top_k` items remain
 HISTORY = "history"
 # Inputs of the model that activity features need, where Transform leaves them, and their types.
 ACTIVITY_INPUTS = {RATING: RATINGS, TIME_GAP: TIMES}
 SOURCES = {RATINGS: features.HISTORY_RATING, TIMES: features.HISTORY_TIME}
 DTYPES = {HISTORY: tf.int32, RATINGS: tf.float32, TIMES: tf.int32}
 LISTED = 10  # items listed by `rank`, for coverage
+EVERYTHING = slice(None)
 
 
 class StoredTable(tf.Module):
@@ -50,10 +54,11 @@ class StoredTable(tf.Module):
         """Rows by number: int32 [M] -> float32 [M, D]."""
         return tf.gather(self._rows, indices) * tf.gather(self._magnitudes, indices)[:, None]
 
-    def products(self, vectors: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-        """Vectors times every row, times a factor each: float32 [B, D], float32 [B, 1] -> float32 [B, V]."""
+    def products(self, vectors: tf.Tensor, factors: tf.Tensor, part: slice = EVERYTHING) -> tf.Tensor:
+        """Vectors times every row of a part, times a factor each: float32 [B, D], float32 [B, 1] -> float32 [B, V]."""
+        rows, magnitudes = (whole if part == EVERYTHING else whole[part] for whole in (self._rows, self._magnitudes))
         # In this order: the converter would multiply constant magnitudes into a copy of the rows.
-        return tf.matmul(vectors, self._rows, transpose_b=True) * (factors * self._magnitudes)
+        return tf.matmul(vectors, rows, transpose_b=True) * (factors * magnitudes)
 
 
 class StoredTables(tf.Module):
@@ -108,9 +113,7 @@ class ServingModel(tf.Module):
         self._read_out = functools.partial(model.read_out)
         self._tables = StoredTables(model)
         shares = np.log1p(counts[features.FIRST_INDEX :]) / np.log1p(max(counts.max(), 1))
-        forbidden = np.full(features.FIRST_INDEX, FORBIDDEN)
         self._popularity = tf.constant(np.concatenate([np.zeros(features.FIRST_INDEX), shares]), tf.float32)
-        self._real_items = tf.constant(np.concatenate([forbidden, np.zeros(len(shares))]), tf.float32)
         self._raw_spec = transform_output.raw_feature_spec()
         self.transform = transform_output.transform_features_layer()
 
@@ -120,15 +123,23 @@ class ServingModel(tf.Module):
         return self._tables.size
 
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Scores of all items before anything seen is filtered: a history, each input [B, N] -> float32 [B, V].
+        """Scores of all indices before anything is filtered: a history, each input [B, N] -> float32 [B, V].
 
         An empty history scores items by popularity.
         """
+        return self._scorer(inputs)()
+
+    def _scorer(self, inputs: dict[str, tf.Tensor]) -> Callable[..., tf.Tensor]:
+        """A function that gives the scores of a part of all indices."""
         activities = {ITEMS: inputs[HISTORY], **{name: inputs[name] for name in self._activity_inputs}}
         contexts, length = self._read_out(activities, self._tables)
         some = tf.cast(length[:, None] > 0, tf.float32)
-        scores = self._tables.labels.products(contexts, some)
-        return scores + (1 - some) * self._popularity + self._real_items
+
+        def scores_of(part: slice = EVERYTHING) -> tf.Tensor:
+            popularity = self._popularity if part == EVERYTHING else self._popularity[part]
+            return self._tables.labels.products(contexts, some, part) + (1 - some) * popularity
+
+        return scores_of
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items that are not in the history.
@@ -145,11 +156,11 @@ class ServingModel(tf.Module):
 
     def _best(self, scores: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
         """The top K of float32 [1, V] without int32 [1, M]."""
-        unwanted = self._valid(unwanted)[0]
+        unwanted = tf.concat([[features.PADDING, features.UNKNOWN], self._valid(unwanted)[0]], axis=0)
         # Added, not put in place, which on the device takes three passes over all items; what is unwanted twice sinks
         # twice.
         sunk = tf.scatter_nd(unwanted[:, None], tf.fill(tf.shape(unwanted), FORBIDDEN), [self.size])
-        return _listed(scores + sunk, self.top_k)
+        return _listed(*best_of(scores + sunk, self.top_k))
 
     def _valid(self, indices: tf.Tensor) -> tf.Tensor:
         """PADDING in place of indices that are not an item's."""
@@ -169,7 +180,7 @@ class ServingModel(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> the best items not in the timeline, `ids` and `scores` [B, K]."""
         encoded = self.encode_examples(examples)
-        return _listed(self._unseen(self.scores(encoded), encoded["timeline"]), self.top_k)
+        return _listed(*self._unseen(encoded).best(self.top_k))
 
     def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> where the target stands among the unseen items.
@@ -179,32 +190,20 @@ class ServingModel(tf.Module):
             `top_ids` and `popularity_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
         """
         encoded = self.encode_examples(examples)
-        scores = self._unseen(self.scores(encoded), encoded["timeline"])
-        # The vocabulary is in order of popularity, so there are no ties.
-        order = self._real_items - tf.range(self.size, dtype=tf.float32) / self.size
-        by_popularity = self._unseen(tf.tile(order[None, :], [tf.shape(scores)[0], 1]), encoded["timeline"])
+        unseen, popular = self._unseen(encoded), PopularityList(self.size, encoded["timeline"])
         listed = min(LISTED, self.size)
         return {
-            "target_rank": self._rank(scores, encoded["target"]),
-            "popularity_rank": self._rank(by_popularity, encoded["target"]),
-            "top_ids": _listed(scores, listed)["ids"],
-            "popularity_top_ids": _listed(by_popularity, listed)["ids"],
+            "target_rank": tf.cast(unseen.ranks(encoded["target"]), tf.float32),
+            "popularity_rank": tf.cast(popular.ranks(encoded["target"]), tf.float32),
+            "top_ids": _listed(*unseen.best(listed))["ids"],
+            "popularity_top_ids": popular.best(listed),
             "num_items": tf.fill(tf.shape(encoded["target"]), self.size - features.FIRST_INDEX),
         }
 
-    def _unseen(self, scores: tf.Tensor, timeline: tf.Tensor) -> tf.Tensor:
-        """Forbid the items of each row's timeline: float32 [B, V], int32 [B, T] -> float32 [B, V]."""
-        rows = tf.tile(tf.range(tf.shape(timeline)[0])[:, None], [1, tf.shape(timeline)[1]])
-        return tf.tensor_scatter_nd_update(
-            scores, tf.stack([rows, timeline], axis=-1), tf.fill(tf.shape(timeline), FORBIDDEN)
-        )
-
-    def _rank(self, scores: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        own = tf.gather(scores, targets, batch_dims=1)
-        # Items of equal score stand in the order in which top_k lists them: without a history many are equally popular.
-        tied = (scores == own[:, None]) & (tf.range(self.size) < targets[:, None])
-        ahead = tf.reduce_sum(tf.cast((scores > own[:, None]) | tied, tf.float32), axis=1)
-        return tf.where(own > FORBIDDEN / 2, ahead, tf.cast(self.size, tf.float32))
+    def _unseen(self, encoded: dict[str, tf.Tensor]) -> UnseenScores:
+        """Scores without the items of each row's timeline."""
+        scores_of = self._scorer(encoded)
+        return UnseenScores(lambda first, last: scores_of(slice(first, last)), self.size, encoded["timeline"])
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions to save, by name."""
@@ -227,7 +226,6 @@ class ServingModel(tf.Module):
         tf.saved_model.save(self, folder, signatures=self.signatures())
 
 
-def _listed(scores: tf.Tensor, length: int) -> dict[str, tf.Tensor]:
-    """The best items of float32 [B, V]: `ids` int32 [B, length], NO_ITEM where none remains, and `scores`."""
-    best, ids = tf.math.top_k(scores, length)
+def _listed(best: tf.Tensor, ids: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Scores and indices of the best items [B, K] as an answer: NO_ITEM where none remains."""
     return {"ids": tf.where(best > FORBIDDEN / 2, ids, NO_ITEM), "scores": best}
