@@ -1,4 +1,4 @@
-"""Draws Recall@10 over time with and without retraining, and the drift of the data below it."""
+"""Draws Recall@10 over time with and without retraining, and the share of items that the models do not know below it."""
 
 from __future__ import annotations
 
@@ -33,26 +33,16 @@ def plot(found: list[dict[str, Any]], path: Path) -> None:
             means, errors = ([one[part] for one in recalls] for part in ("mean", "standard_error"))
             above.errorbar(middles, means, errors, color=colour, marker="o", linewidth=2, capsize=2, label=LABELS[name])
             unknown = [row[name]["unknown"] for row in found]
-            below.plot(middles, unknown, color=colour, marker="o", linewidth=2, label=f"new to {LABELS[name]}")
-        starts = [datetime.fromtimestamp(row["start"], timezone.utc) for row in found]
-        for name, style in (("new_items", ":"), ("item_popularity", "--")):
-            values = {
-                start: one["value"]
-                for start, row in zip(starts, found, strict=True)
-                for one in row["drift"]["measures"]
-                if one["name"] == name
-            }
-            label = f"drift: {name.replace('_', ' ')}"
-            below.plot(list(values), list(values.values()), color=GREY, linestyle=style, marker="s", label=label)
+            below.plot(middles, unknown, color=colour, marker="o", linewidth=2, label=LABELS[name])
         above.set_ylabel("Recall@10, next period")
-        below.set_ylabel("share of the period's ratings")
+        below.set_ylabel("share of unknown items")
         below.xaxis.set_major_locator(locator := AutoDateLocator())
         below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         for axes in (above, below):
             axes.set_ylim(bottom=0)
             axes.grid(axis="y", color=GREY, alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(frameon=False, fontsize=9)
+        above.legend(frameon=False, fontsize=9, loc="lower left")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
         plt.close(figure)

@@ -129,6 +129,16 @@ def test_text_of_others_stays_text():
     assert join(["a", ("<",)]) == "a&lt;"
 
 
+def test_drift_is_told_with_its_limits_or_why_it_was_not_looked_for():
+    one = {"name": "new_items", "value": 0.08, "warn": 0.05, "stop": None, "level": "warn", "words": "8.0% <new>"}
+    compared = {"compared_with": {"fingerprint": "ab" * 32, "statistics": "/s"}, "why_not": "", "measures": [one]}
+    told = text_of(page(summary(drift=compared)))
+    assert "Since the last run, whose data was abababababab" in told
+    assert "new_items 8.0% &lt;new&gt; 0.0800 0.05 - ! warning" in told
+    first = {"compared_with": None, "why_not": "these are the first data of this pipeline", "measures": []}
+    assert "Not compared: these are the first data of this pipeline." in text_of(page(summary(drift=first)))
+
+
 def test_a_failed_step_is_told_with_what_is_known():
     parts = ("training", "metrics", "gate", "artifact")
     content = page(without(*parts, outcome="failed", step="Transform", error="no <items> left"))

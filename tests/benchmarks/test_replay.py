@@ -1,0 +1,83 @@
+"""A log cut in time: prefixes hold what came before, targets what came next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks.drift_limits import cases
+from benchmarks.periods import WEEK, Log, cuts, read_log, targets_of, write_prefix
+from components import features
+from data.errors import DataError
+from data.formats import open_dataset
+
+ROWS = [
+    ("ann", "tea", 10),
+    ("bob", "jam", 20),
+    ("ann", "oil", 30),
+    ("cid", "tea", 30),
+    ("ann", "jam", 40),
+    ("cid", "gum", 50),
+]
+
+
+def log_of(folder: Path, extra: str = "") -> Log:
+    (folder / "shop").mkdir()
+    text = "user,item,timestamp\n" + "".join(f"{user},{item},{time}\n" for user, item, time in ROWS)
+    (folder / "shop" / "log.csv").write_text(text + extra, encoding="utf-8")
+    return read_log(open_dataset(folder / "shop", folder))
+
+
+def test_periods_have_equally_many_ratings_or_weeks():
+    times = np.arange(100) * WEEK // 10
+    assert cuts(times, 0.4, 3, None) == [int(times[40]), int(times[60]), int(times[80]), int(times[-1]) + 1]
+    weekly = cuts(times, 0.4, None, 2)
+    assert weekly == [4 * WEEK, 6 * WEEK, 8 * WEEK]
+
+
+def test_a_prefix_is_what_came_before_in_the_same_format(tmp_path):
+    log = log_of(tmp_path)
+    folder = write_prefix(log, 30, tmp_path / "prefix")
+    assert folder.name == log.dataset.name
+    assert (folder / "log.csv").read_text(encoding="utf-8") == "user,item,timestamp\nann,tea,10\nbob,jam,20\n"
+
+
+def test_targets_come_after_all_that_their_users_had(tmp_path):
+    found = targets_of(log_of(tmp_path), 30, 50, first_alone=False)
+    examples = [tf.train.Example.FromString(one).features.feature for one in found.examples]
+    told = [
+        (user, item, list(example[features.ITEM_ID].bytes_list.value), new)
+        for user, item, example, new in zip(
+            found.users.tolist(), found.items.tolist(), examples, found.new_user.tolist(), strict=True
+        )
+    ]
+    assert told == [
+        (b"ann", b"oil", [b"tea"], False),
+        (b"ann", b"jam", [b"tea", b"oil"], False),
+        (b"cid", b"tea", [], True),
+    ]
+    assert [example[features.TARGET_ID].bytes_list.value[0] for example in examples] == found.items.tolist()
+
+
+def test_the_first_of_each_user_alone(tmp_path):
+    found = targets_of(log_of(tmp_path), 30, 60, first_alone=True)
+    assert found.items.tolist() == [b"oil", b"tea"]
+
+
+def test_a_row_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"log\.csv, line 8"):
+        log_of(tmp_path, "ann,tea,soon\n")
+
+
+def test_broken_exports_keep_what_they_do_not_break(tmp_path):
+    broken = {name: now for name, _, now in cases(log_of(tmp_path).ratings)}
+    assert broken["items renamed"].item.tolist() == [b"x" + item for item in log_of_items()]
+    assert sorted(broken["items shifted by one"].item.tolist()) != sorted(log_of_items())
+    assert len(broken["file cut in half"]) == 3
+
+
+def log_of_items() -> list[bytes]:
+    return [item.encode() for _, item, _ in ROWS]
