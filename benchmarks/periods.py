@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from components import features
 from components.example_gen.records import ExampleWriter, ItemLookup
-from components.example_gen.timelines import Ratings, Row, Timelines, group
+from components.example_gen.timelines import Ratings, Row, Rows, Timelines, by_split, group
 from data.errors import DataError
 from data.formats import Dataset
 from data.readers import ByteRange, read_ratings
@@ -111,22 +112,24 @@ def targets_of(log: Log, start: int, stop: int, first_alone: bool) -> Targets:
         first_alone: whether the first of each user is taken, or all.
     """
     timelines = group(log.ratings)
-    rows = list(_rows(timelines, start, stop, first_alone))
+    rows = _rows(timelines, start, stop, first_alone)
     write = ExampleWriter(ItemLookup(np.empty(0, "S1"), np.empty(0, np.int64), 0))
-    at = np.array([row.target for row in rows], np.int64)
-    begun = timelines.ratings.timestamp[[row.start for row in rows]]
+    ratings = timelines.ratings
     return Targets(
-        [write(timelines.ratings, row) for row in rows],
-        timelines.ratings.user[at],
-        timelines.ratings.item[at],
-        begun >= start,
+        [example for some in write(ratings, rows) for example in some],
+        ratings.user[rows.target],
+        ratings.item[rows.target],
+        ratings.timestamp[rows.start] >= start,
     )
 
 
-def _rows(timelines: Timelines, start: int, stop: int, first_alone: bool) -> itertools.chain[Row]:
-    def of_user(first: int, last: int) -> list[Row]:
+def _rows(timelines: Timelines, start: int, stop: int, first_alone: bool) -> Rows:
+    def of_user(first: int, last: int) -> Iterator[Row]:
         times = timelines.ratings.timestamp[first:last]
         begin, end = (first + int(np.searchsorted(times, moment)) for moment in (start, stop))
-        return [Row(features.TEST, first, at, at) for at in range(begin, min(begin + 1, end) if first_alone else end)]
+        for at in range(begin, min(begin + 1, end) if first_alone else end):
+            yield Row(features.TEST, first, at, at)
 
-    return itertools.chain.from_iterable(of_user(first, last) for first, last in timelines.users())
+    found = by_split(itertools.chain.from_iterable(of_user(first, last) for first, last in timelines.users()))
+    empty = np.empty(0, np.int64)
+    return found.get(features.TEST, Rows(empty, empty, empty))

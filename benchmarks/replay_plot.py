@@ -1,4 +1,4 @@
-"""Draws Recall@10 over time with and without retraining, and the share of items that the models do not know below it."""
+"""Draws Recall@10 over time with and without retraining, and below it the share of items that no model knows."""
 
 from __future__ import annotations
 

@@ -187,15 +187,18 @@ def _run(
             results += _reused(ir, name, connection)
         if name in uncached:
             step.execution_options.caching_options.enable_cache = False
-        if name not in begun:
-            observer.started(name)
-            begun.add(name)
         started = time.monotonic()
         try:
+            if name not in begun:
+                begun.add(name)
+                observer.started(name)
             result = _launch(ir, step, deployment, connection, started)
             stale = result.cached and (_is_damaged(result) or is_stale(result))
             for folder in _folders(result):
                 checksums.record(folder)
+            if not stale and name not in ended:
+                ended.add(name)
+                observer.finished(result)
         except KeyboardInterrupt:
             observer.interrupted(name, time.monotonic() - started)
             raise Interrupted(name, results) from None
@@ -205,9 +208,6 @@ def _run(
             raise StepFailed(name, describe(error), results) from error
         if stale:
             raise _Stale(name)
-        if name not in ended:
-            observer.finished(result)
-            ended.add(name)
         results.append(result)
     return results
 

@@ -18,6 +18,7 @@ from on_device.recommender import Recommender
 RECALL_AT = (1, 5, 10, 50)
 CUT = 10
 BATCH = 128
+SURE = 2  # standard errors beyond which a loss is no chance
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Check:
         agreement_at_10: mean share of the SavedModel's best 10 that are among the file's best 10 for the same history.
         examples: number of timelines.
         recall_name: the Recall@K nearest to K = 10 that the file's list is long enough for.
+        recall_error: standard error of the difference of that recall to the SavedModel's, paired by timeline.
     """
 
     metrics: dict[str, float]
     agreement_at_10: float
     examples: int
     recall_name: str
+    recall_error: float = 0.0
 
     @property
     def recall(self) -> float:
@@ -78,6 +81,7 @@ class _Tally:
         self._cut = min(CUT, recommender.top_k)
         self._hits = dict.fromkeys(RECALL_AT, 0)
         self._gain = self._reciprocal = self._agreement = 0.0
+        self._gained = self._lost = 0
         self._listed: set[int] = set()
         self._examples = 0
 
@@ -87,6 +91,10 @@ class _Tally:
         expected = expected[: self._cut]
         answered, _ = self._recommender.rank_indices(**history)
         self._agreement += _overlap(expected[expected >= features.FIRST_INDEX], answered[: self._cut])
+        longest = _longest(self._cut)
+        hit, hit_before = (target in ranked[:longest] for ranked in (answered, expected))
+        self._gained += hit and not hit_before
+        self._lost += hit_before and not hit
         # As the Evaluator ranks: nothing of the whole timeline counts, older items than the history's included.
         ids, _ = self._recommender.rank_indices(**history, exclude=timeline)
         self._listed.update(ids[: self._cut].tolist())
@@ -102,8 +110,10 @@ class _Tally:
         metrics = {f"recall_at_{k}": self._hits[k] / examples for k in RECALL_AT}
         metrics |= {f"ndcg_at_{CUT}": self._gain / examples, "mrr": self._reciprocal / examples}
         metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
-        longest = max(k for k in RECALL_AT if k <= self._cut)
-        return Check(metrics, self._agreement / examples, examples, f"recall_at_{longest}")
+        change = (self._gained - self._lost) / examples
+        variance = (self._gained + self._lost) / examples - change**2
+        name = f"recall_at_{_longest(self._cut)}"
+        return Check(metrics, self._agreement / examples, examples, name, math.sqrt(variance / examples))
 
 
 def complain(check: Check, evaluation: dict[str, float], settings: PusherSettings) -> None:
@@ -125,11 +135,16 @@ def complain(check: Check, evaluation: dict[str, float], settings: PusherSetting
         )
     # The Evaluator's number is of all test timelines, and does not compare with a part of them.
     name, recall = check.recall_name, check.recall
-    if not settings.check_examples and recall < evaluation[name] * (1 - settings.max_recall_loss):
+    least = evaluation[name] * (1 - settings.max_recall_loss)
+    if not settings.check_examples and recall + SURE * check.recall_error < least:
         raise PushError(
             f"the file has {name} {recall:.4f} and the SavedModel {evaluation[name]:.4f}, a loss of more than "
             f"pusher.max_recall_loss {settings.max_recall_loss:.2%}; {advice}"
         )
+
+
+def _longest(cut: int) -> int:
+    return max(k for k in RECALL_AT if k <= cut)
 
 
 def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:

@@ -16,7 +16,8 @@ class PusherSettings(Settings):
         precision: how the weights are stored in the file: `float32`; `float16`; `int8_tables`, the item tables in 8
             bits; `dynamic_int8`, all weights in 8 bits; or `auto`, the smallest file of these that is good enough.
         max_recall_loss: how much of the SavedModel's Recall@10 on the test split the file may lose, as a share of it;
-            and of the float32 file's on the eval split, for `auto` to choose it.
+            and of the float32 file's on the eval split, for `auto` to choose it. On the test split the loss must also
+            be beyond chance, two standard errors: in a small split one timeline is more than a hundredth.
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
         check_examples: how many timelines of each split files are checked with; 0 takes all of them. A part of them
             tests the agreement alone: the Evaluator's Recall@10 is of all.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import tensorflow as tf
 
 from components import features
 from components.trainer.masking import FORBIDDEN
+
+State = TypeVar("State")
 
 BLOCK = 8192  # items; with a few hundred users its scores stay in a processor's cache
 
@@ -62,16 +65,15 @@ class UnseenScores:
         shape = [tf.shape(self._seen)[0], length]
         return self._reduce(merge, (tf.fill(shape, FORBIDDEN), tf.fill(shape, features.PADDING)))
 
-    def _reduce(self, step: Callable, state: tf.Tensor | tuple) -> tf.Tensor | tuple:
+    def _reduce(self, step: Callable[[tf.Tensor, tf.Tensor, State], State], state: State) -> State:
         """Go through the blocks: `step` takes a block's first index, its scores, and what came of those before."""
 
-        def body(first: tf.Tensor, state: tf.Tensor | tuple) -> tuple:
+        def body(first: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             return first + BLOCK, step(first, self._block(first), state)
 
         # One at a time: TensorFlow would compute several beside each other, and hold them all.
-        return tf.while_loop(lambda first, _: first < self._size, body, (tf.constant(0), state), parallel_iterations=1)[
-            1
-        ]
+        begin = (tf.constant(0), state)
+        return tf.while_loop(lambda first, _: first < self._size, body, begin, parallel_iterations=1)[1]
 
     def _block(self, first: tf.Tensor) -> tf.Tensor:
         last = tf.minimum(first + BLOCK, self._size)

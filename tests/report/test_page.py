@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from report.known import Known
 from report.page import render
 from tests.lineage.conftest import Recorder
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 EVIL = """<script>alert("1")</script> & 'Tom' </title>"""
 METRICS = {"recall_at_10": 0.25, "ndcg_at_10": 0.125}
 
@@ -213,29 +211,24 @@ def test_a_store_that_is_gone_is_told_and_the_rest_is_there(tmp_path):
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Opens a report in a browser, where there is one; nothing may be complained of, and nothing fetched."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
+def visit(browser, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a report; nothing may be complained of, and nothing fetched."""
     path = tmp_path / "report.html"
     complaints: list[str] = []
-    with playwright.sync_playwright() as driver:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu"]
-        browser = driver.chromium.launch(executable_path=program, args=flags)
+    opened: list[Any] = []
 
-        def open_page(content: str, width: int, scheme: str) -> Any:
-            path.write_text(content, encoding="utf-8")
-            opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            opened.on("pageerror", lambda error: complaints.append(str(error)))
-            opened.on("console", lambda said: complaints.append(said.text))
-            opened.on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
-            opened.goto(path.as_uri())
-            return opened
+    def open_page(content: str, width: int, scheme: str) -> Any:
+        path.write_text(content, encoding="utf-8")
+        opened.append(browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        opened[-1].on("pageerror", lambda error: complaints.append(str(error)))
+        opened[-1].on("console", lambda said: complaints.append(said.text))
+        opened[-1].on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
+        opened[-1].goto(path.as_uri())
+        return opened[-1]
 
-        yield open_page
-        browser.close()
+    yield open_page
+    for one in opened:
+        one.close()
     assert complaints == []
 
 

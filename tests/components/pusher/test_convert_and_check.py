@@ -71,19 +71,38 @@ def test_overlap(expected: list[int], answered: list[int], share: float) -> None
     assert check._overlap(np.array(expected), np.array(answered)) == share
 
 
+def test_error_of_recall_is_of_the_timelines_that_changed() -> None:
+    class File:
+        top_k, items = 12, range(40)
+
+        def rank_indices(self, history: list[int], exclude: object = None) -> tuple[np.ndarray, None]:
+            return np.arange(2, 12) + history[0], None
+
+    tally = check._Tally(File())
+    # Of the SavedModel the best ten are 2 to 11; the file's begin at 2, 4, 2 and 4.
+    for first, target in [(0, 5), (2, 3), (0, 30), (2, 13)]:
+        tally.add({"history": [first]}, np.array([]), target, np.arange(2, 12))
+    found = tally.check()
+    assert found.recall == 0.5
+    # One hit lost and one gained among four: differences -1, +1, 0, 0.
+    assert found.recall_error == pytest.approx(np.std([-1, 1, 0, 0]) / 2)
+
+
 # A file that may lose 10% of 0.5 and must agree on 90%.
 @pytest.mark.parametrize(
-    ("agreement", "recall", "complaint"),
+    ("agreement", "recall", "error", "complaint"),
     [
-        (0.9, 0.45, None),
-        (0.9, 0.6, None),
-        (0.89, 0.5, "89.00% of the SavedModel's top 10, less than pusher.min_agreement 90.00%"),
-        (0.9, 0.44, "recall_at_10 0.4400 and the SavedModel 0.5000"),
+        (0.9, 0.45, 0, None),
+        (0.9, 0.6, 0, None),
+        (0.9, 0.44, 0.006, None),
+        (0.89, 0.5, 0, "89.00% of the SavedModel's top 10, less than pusher.min_agreement 90.00%"),
+        (0.9, 0.44, 0, "recall_at_10 0.4400 and the SavedModel 0.5000"),
+        (0.9, 0.44, 0.004, "recall_at_10 0.4400 and the SavedModel 0.5000"),
     ],
 )
-def test_complain(agreement: float, recall: float, complaint: str | None) -> None:
+def test_complain(agreement: float, recall: float, error: float, complaint: str | None) -> None:
     settings = PusherSettings(min_agreement=0.9, max_recall_loss=0.1)
-    found = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10")
+    found = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10", error)
     if complaint is None:
         complain(found, {"recall_at_10": 0.5}, settings)
     else:

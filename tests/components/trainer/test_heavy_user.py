@@ -17,7 +17,7 @@ def settings() -> TrainerSettings:
     )
 
 
-def test_fits(timelines_of, settings, one_shape, without_xla):
+def test_fits(timelines_of, settings, one_shape):
     heavy = (np.arange(100_000) % 5 + 2).tolist()
     data = timelines_of([heavy, [2, 3, 4]], targets=[2, 5])
     model = Recommender(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))

@@ -21,17 +21,6 @@ from on_device.recommender import Recommender
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP = {"viewport": {"width": 1280, "height": 860}}
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PICKS, ANSWERS, OPTIONS = "#picks .chip", "#answers button", "#found [role=option]"
@@ -43,17 +32,6 @@ def runtime() -> Path:
         return find_runtime()
     except ArtifactError as error:
         pytest.skip(f"no LiteRT.js: {error}")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=program, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture
