@@ -24,8 +24,10 @@ from rich.table import Table
 from benchmarks import generate
 from benchmarks.figures import measure
 from benchmarks.synthetic import make_world
+from pipeline.console import quiet
 
 STEPS = ("ExampleGen", "StatisticsGen", "Transform")
+LOG, LOG_TAIL = "log.txt", 4_000  # characters of it that a failure shows
 OURS, PLAIN = "pipeline", "plain Beam"
 RATINGS_OF_A_USER, RATINGS_OF_AN_ITEM, LEAST_ITEMS = 160, 32_000_000 / 87_000, 2_000
 
@@ -108,6 +110,7 @@ def measured(version: str, ratings: int, data: Path, folder: Path) -> Run | None
     result = folder / "result.json"
     found = measure([sys.executable, "-m", "benchmarks.beam_speed", "--run", version, str(data), str(folder)])
     if found.code:
+        print((folder / LOG).read_text(encoding="utf-8")[-LOG_TAIL:], file=sys.stderr)
         return None
     told = json.loads(result.read_text(encoding="utf-8"))
     return Run(version, ratings, told["seconds"], found.peak_bytes, Path(told["transformed"]))
@@ -150,14 +153,15 @@ def _compare(scratch: Path, options: argparse.Namespace, console: Console) -> in
             console.print(f"{version}, {ratings:,} ratings", highlight=False)
             run = measured(version, ratings, data, scratch / f"{version.split()[0]}-{ratings}")
             if run is None:
-                console.print(f"error: {version} with {ratings:,} ratings failed; its output is above")
+                console.print(f"error: {version} with {ratings:,} ratings failed")
                 return 1
             runs.append(run)
             console.print(table_of(runs))
         if options.check and len(versions) == 2:
-            from benchmarks.same_records import digests
+            with quiet(scratch / LOG):
+                from benchmarks.same_records import digests
 
-            ours, plain = (digests(run.transformed) for run in runs[-2:])
+                ours, plain = (digests(run.transformed) for run in runs[-2:])
             console.print(f"transformed examples are {'the same' if ours == plain else 'DIFFERENT'}: {ours}")
             if ours != plain:
                 return 1
@@ -176,7 +180,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.run:
         version, data, folder = options.run
-        seconds, transformed = VERSIONS[version](Path(data).resolve(), Path(folder).resolve())
+        with quiet(Path(folder) / LOG):
+            seconds, transformed = VERSIONS[version](Path(data).resolve(), Path(folder).resolve())
         told = {"seconds": seconds, "transformed": str(transformed)}
         (Path(folder) / "result.json").write_text(json.dumps(told), encoding="utf-8")
         return 0

@@ -1,9 +1,10 @@
-"""What ExampleGen, StatisticsGen and Transform do, as one would first write it in Beam: an element for every rating.
+"""What ExampleGen, StatisticsGen and Transform do, as one would first write it with TFX and Beam: an element a rating.
 
-Kept to be compared with: each line becomes a dict, dicts are grouped by user, each user's are sorted and turned into
-`tf.train.Example`s field by field; statistics and vocabularies are taken of what was written, by the libraries' own
-transforms. Its records equal the pipeline's, for the `leave_one_out` split of data in MovieLens' CSV layout. The order
-of ties in time is that of the file only where the runner keeps it, as one process does.
+Kept to be compared with. As TFX's own CsvExampleGen does, `ingest` writes a `tf.train.Example` for every line;
+statistics are of these; `transform` groups them by user, sorts and splits, makes the examples of timelines field by
+field, and lets TFT do the rest. What it writes equals the pipeline's records, for the `leave_one_out` split of data in
+MovieLens' CSV layout. The order of ties in time is that of the file only where the runner keeps it, as one process
+does.
 """
 
 from __future__ import annotations
@@ -29,63 +30,88 @@ from components import features
 from components.transform import preprocessing
 
 Rating = dict[str, Any]
+RATINGS = "ratings"  # the one split of what is ingested, beside the catalogue
 LEAST_RATINGS = 3  # of a user in a split
 HISTORY = 200  # activities in a fixed-length history, as by default
 
 
 def ingest(data: Path, folder: Path, beam_arguments: list[str]) -> None:
-    """Ratings and films -> raw examples of `components/features.py`, a folder a split."""
+    """Ratings and films -> an example of each, in the folders `Split-ratings` and `Split-catalog`."""
     with beam.Pipeline(options=PipelineOptions(beam_arguments)) as pipeline:
-        timelines = (
-            pipeline
-            | "ReadRatings" >> beam.io.ReadFromText(str(data / "ratings.csv"), skip_header_lines=1)
-            | "Parse" >> beam.Map(parse)
-            | "KeyByUser" >> beam.Map(lambda rating: (rating["user"], rating))
-            | "GroupByUser" >> beam.GroupByKey()
-            | "Sort" >> beam.Map(sort)
-            | "LongEnough" >> beam.Filter(lambda timeline: len(timeline) >= LEAST_RATINGS)
-        )
-        counts = (
-            timelines
-            | "TrainEvents" >> beam.FlatMap(lambda timeline: [rating["item"] for rating in timeline[:-2]])
-            | "CountItems" >> beam.combiners.Count.PerElement()
-        )
-        buckets = counts | "AllCounts" >> beam.combiners.ToList() | "Buckets" >> beam.Map(popularity_buckets)
-        examples = timelines | "Split" >> beam.FlatMap(split, beam.pvalue.AsSingleton(buckets))
-        for name in features.SPLITS:
+        for name, file, example_of in ((RATINGS, "ratings.csv", rating), (features.CATALOG, "movies.csv", film)):
             _ = (
-                examples
-                | f"Only[{name}]" >> beam.Filter(lambda example, name=name: example[0] == name)
-                | f"Serialize[{name}]" >> beam.Map(lambda example: example[1].SerializeToString())
+                pipeline
+                | f"Read[{name}]" >> beam.io.ReadFromText(str(data / file), skip_header_lines=1)
+                | f"Parse[{name}]" >> beam.Map(example_of)
                 | f"Write[{name}]" >> write(folder, name)
             )
-        _ = (
-            pipeline
-            | "ReadFilms" >> beam.io.ReadFromText(str(data / "movies.csv"), skip_header_lines=1)
-            | "Film" >> beam.Map(film)
-            | "Write[catalog]" >> write(folder, features.CATALOG)
-        )
 
 
-def parse(line: str) -> Rating:
-    """One line of `ratings.csv`."""
-    user, item, rating, timestamp = line.split(",")
-    return {"user": user, "item": item, "rating": float(rating), "timestamp": int(timestamp)}
+def rating(line: str) -> bytes:
+    """The example of one line of `ratings.csv`."""
+    user, item, value, timestamp = line.split(",")
+    found = tf.train.Example()
+    feature = found.features.feature
+    feature[features.USER_ID].bytes_list.value.append(user.encode())
+    feature[features.ITEM_ID].bytes_list.value.append(item.encode())
+    feature[features.RATING].float_list.value.append(float(value))
+    feature[features.TIMESTAMP].int64_list.value.append(int(timestamp))
+    return found.SerializeToString()
 
 
-def sort(group: tuple[str, Iterable[Rating]]) -> list[Rating]:
+def timelines(pipeline: beam.Pipeline, examples: Path) -> beam.PCollection:
+    """What `ingest` wrote -> (split, raw example of `components/features.py`)."""
+    grouped = (
+        pipeline
+        | "ReadRatings" >> beam.io.ReadFromTFRecord(str(examples / f"Split-{RATINGS}" / "*"))
+        | "Parse" >> beam.Map(parse)
+        | "KeyByUser" >> beam.Map(lambda one: (one["user"], one))
+        | "GroupByUser" >> beam.GroupByKey()
+        | "Sort" >> beam.Map(sort)
+        | "LongEnough" >> beam.Filter(lambda timeline: len(timeline) >= LEAST_RATINGS)
+    )
+    counts = (
+        grouped
+        | "TrainEvents" >> beam.FlatMap(lambda timeline: [one["item"] for one in timeline[:-2]])
+        | "CountItems" >> beam.combiners.Count.PerElement()
+    )
+    buckets = counts | "AllCounts" >> beam.combiners.ToList() | "Buckets" >> beam.Map(popularity_buckets)
+    return grouped | "Split" >> beam.FlatMap(split, beam.pvalue.AsSingleton(buckets))
+
+
+def only(examples: beam.PCollection, name: str) -> beam.PCollection:
+    """The serialized examples of a split."""
+    return (
+        examples
+        | f"Only[{name}]" >> beam.Filter(lambda example: example[0] == name)
+        | f"Serialize[{name}]" >> beam.Map(lambda example: example[1].SerializeToString())
+    )
+
+
+def parse(example: bytes) -> Rating:
+    """What `rating` wrote."""
+    feature = tf.train.Example.FromString(example).features.feature
+    return {
+        "user": feature[features.USER_ID].bytes_list.value[0],
+        "item": feature[features.ITEM_ID].bytes_list.value[0],
+        "rating": feature[features.RATING].float_list.value[0],
+        "timestamp": feature[features.TIMESTAMP].int64_list.value[0],
+    }
+
+
+def sort(group: tuple[bytes, Iterable[Rating]]) -> list[Rating]:
     """A user's ratings, oldest first, without exact repeats."""
     timeline: list[Rating] = []
     seen = set()
-    for rating in sorted(group[1], key=lambda rating: rating["timestamp"]):
-        key = tuple(rating.values())
+    for one in sorted(group[1], key=lambda one: one["timestamp"]):
+        key = tuple(one.values())
         if key not in seen:
             seen.add(key)
-            timeline.append(rating)
+            timeline.append(one)
     return timeline
 
 
-def popularity_buckets(counts: list[tuple[str, int]]) -> dict[str, str]:
+def popularity_buckets(counts: list[tuple[bytes, int]]) -> dict[bytes, str]:
     """Which third of all train events each item belongs to."""
     total, before, found = sum(count for _, count in counts), 0, {}
     for item, count in sorted(counts, key=lambda pair: (-pair[1], pair[0])):
@@ -94,25 +120,25 @@ def popularity_buckets(counts: list[tuple[str, int]]) -> dict[str, str]:
     return found
 
 
-def split(timeline: list[Rating], buckets: dict[str, str]) -> Iterator[tuple[str, tf.train.Example]]:
+def split(timeline: list[Rating], buckets: dict[bytes, str]) -> Iterator[tuple[str, tf.train.Example]]:
     """The examples of a user, with the split of each."""
     yield features.TRAIN, example(timeline[:-2], None, buckets)
     yield features.EVAL, example(timeline[:-2], timeline[-2], buckets)
     yield features.TEST, example(timeline[:-1], timeline[-1], buckets)
 
 
-def example(timeline: list[Rating], target: Rating | None, buckets: dict[str, str]) -> tf.train.Example:
+def example(timeline: list[Rating], target: Rating | None, buckets: dict[bytes, str]) -> tf.train.Example:
     """One timeline, and what came next."""
     found = tf.train.Example()
     feature = found.features.feature
-    feature[features.USER_ID].bytes_list.value.append(timeline[0]["user"].encode())
-    for rating in timeline:
-        feature[features.ITEM_ID].bytes_list.value.append(rating["item"].encode())
-        feature[features.RATING].float_list.value.append(rating["rating"])
-        feature[features.TIMESTAMP].int64_list.value.append(rating["timestamp"])
+    feature[features.USER_ID].bytes_list.value.append(timeline[0]["user"])
+    for one in timeline:
+        feature[features.ITEM_ID].bytes_list.value.append(one["item"])
+        feature[features.RATING].float_list.value.append(one["rating"])
+        feature[features.TIMESTAMP].int64_list.value.append(one["timestamp"])
     if target is not None:
         bucket = buckets.get(target["item"], "cold")
-        feature[features.TARGET_ID].bytes_list.value.append(target["item"].encode())
+        feature[features.TARGET_ID].bytes_list.value.append(target["item"])
         feature[features.TARGET_RATING].float_list.value.append(target["rating"])
         feature[features.TARGET_TIMESTAMP].int64_list.value.append(target["timestamp"])
         feature[features.HISTORY_BUCKET].bytes_list.value.append(features.history_bucket(len(timeline)).encode())
@@ -137,29 +163,33 @@ def write(folder: Path, name: str) -> beam.PTransform:
 
 
 def statistics(examples: Path, folder: Path, beam_arguments: list[str]) -> None:
-    """Statistics of every split of timelines."""
+    """Statistics of the ratings."""
+    ratings = tfxio.TFExampleRecord(str(examples / f"Split-{RATINGS}" / "*"), telemetry_descriptors=["plain"])
     with beam.Pipeline(options=PipelineOptions(beam_arguments)) as pipeline:
-        for name in features.SPLITS:
-            _ = (
-                pipeline
-                | f"Read[{name}]" >> source(examples, name).BeamSource()
-                | f"Statistics[{name}]" >> tfdv.GenerateStatistics()
-                | f"Write[{name}]" >> tfdv.WriteStatisticsToBinaryFile(str(folder / f"{name}.pb"))
-            )
+        _ = (
+            pipeline
+            | "Read" >> ratings.BeamSource()
+            | "Statistics" >> tfdv.GenerateStatistics()
+            | "Write" >> tfdv.WriteStatisticsToBinaryFile(str(folder / f"{RATINGS}.pb"))
+        )
 
 
 def transform(examples: Path, folder: Path, schema_file: Path, beam_arguments: list[str]) -> None:
     """Vocabularies over all train events and the catalogue, and the transformed examples of the pipeline's splits."""
     schema = text_format.Parse(schema_file.read_text(encoding="utf-8"), schema_pb2.Schema())
+    source = tfxio.TFExampleBeamRecord(physical_format="inmem", schema=schema, telemetry_descriptors=["plain"])
+    adapter = source.TensorAdapterConfig()
     with (
         beam.Pipeline(options=PipelineOptions(beam_arguments)) as pipeline,
         tft_beam.Context(temp_dir=str(folder / "temporary")),
     ):
-        splits = {
-            name: pipeline | f"Read[{name}]" >> source(examples, name, schema).BeamSource()
-            for name in (features.TRAIN, features.EVAL, features.CATALOG)
-        }
-        adapter = source(examples, features.TRAIN, schema).TensorAdapterConfig()
+        found = timelines(pipeline, examples)
+        catalog = pipeline | "ReadCatalog" >> beam.io.ReadFromTFRecord(
+            str(examples / f"Split-{features.CATALOG}" / "*")
+        )
+        raw = {features.TRAIN: only(found, features.TRAIN), features.EVAL: only(found, features.EVAL)}
+        raw[features.CATALOG] = catalog
+        splits = {name: records | f"Batch[{name}]" >> source.BeamSource() for name, records in raw.items()}
         analysed = [splits[features.TRAIN], splits[features.CATALOG]] | beam.Flatten()
         function = (analysed, adapter) | tft_beam.AnalyzeDataset(preprocessing_fn)
         _ = function | tft_beam.WriteTransformFn(str(folder))
@@ -180,8 +210,3 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
     """The pipeline's own features, with a vocabulary over every train event."""
     items = tft.vocabulary(inputs[features.ITEM_ID], vocab_filename=features.ITEM_VOCABULARY)
     return preprocessing.transformed(inputs, items, HISTORY)
-
-
-def source(examples: Path, name: str, schema: schema_pb2.Schema | None = None) -> tfxio.TFExampleRecord:
-    """The records of a split."""
-    return tfxio.TFExampleRecord(str(examples / f"Split-{name}" / "*"), schema=schema, telemetry_descriptors=["plain"])

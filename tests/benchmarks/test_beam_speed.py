@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
@@ -33,7 +35,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     properties = {"data": str(data), "data_fingerprint": "", "cache_dir": ""}
     properties["settings"] = ExampleGenSettings().model_dump_json()
     Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
-    plain_beam.ingest(data, folder / "plain", ARGUMENTS)
+    plain_beam.ingest(data, folder / "ratings", ARGUMENTS)
+    with beam.Pipeline(options=PipelineOptions(ARGUMENTS)) as pipeline:
+        found = plain_beam.timelines(pipeline, folder / "ratings")
+        for name in features.SPLITS:
+            _ = plain_beam.only(found, name) | f"Write[{name}]" >> plain_beam.write(folder / "plain", name)
+    catalog_split = f"Split-{features.CATALOG}"
+    (folder / "ratings" / catalog_split).rename(folder / "plain" / catalog_split)
     return folder / "ours", folder / "plain"
 
 
