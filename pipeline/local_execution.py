@@ -26,7 +26,7 @@ from tfx.orchestration.portable import launcher, partial_run_utils, runtime_para
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline import checksums
+from components import checksums
 
 progress = logging.getLogger("recommender.progress")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import checksums
+from components import checksums
 
 
 @pytest.fixture
