@@ -42,7 +42,7 @@ def make_jar(timeout: float | None = None) -> Path:
         return jar
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
-            raise JarError(f"{program} is not on PATH; install Java 17 and Maven (Debian: openjdk-17-jdk-headless, maven)")
+            raise JarError(f"{program} is not on PATH; install Java 17 and Maven (Debian: default-jdk-headless, maven)")
     jar.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jar.parent) as folder:
         command = ["mvn", "--batch-mode", "--quiet", f"--file={POM}", f"-Dfolder={folder}", "package"]

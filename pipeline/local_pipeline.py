@@ -16,6 +16,7 @@ from pipeline.config import PipelineConfig
 from pipeline.local_execution import StepResult
 from pipeline.pipeline import Places, create_pipeline
 
+
 def create_local_pipeline(
     config: PipelineConfig,
     data: Path,
@@ -32,7 +33,8 @@ def create_local_pipeline(
         config: what to compute.
         data: a folder, zip or CSV file with ratings.
         data_fingerprint: SHA-256 of its content.
-        output: folder of this pipeline's artifacts (where its workers see this machine's disk) and of its ML Metadata store `metadata.db`.
+        output: folder of this pipeline's ML Metadata store `metadata.db`, and of its artifacts unless Beam runs where
+            this machine's disk is not seen.
         serving_root: folder where models are pushed to.
         cache_dir: folder for unpacked archives.
         enable_cache: whether results of earlier runs may be taken.

@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=50000, help="default: %(default)s")
-    parser.add_argument("--host", default="localhost", help="address to listen on (default: this machine's TaskManagers)")
+    parser.add_argument("--host", default="localhost", help="address to listen on (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         server, pool, port = serve(options.host, options.port)
