@@ -24,3 +24,9 @@ class FlinkRunner(flink_runner.FlinkRunner):
         if key not in _servers:
             _servers[key] = StopOnExitJobServer(flink_runner.FlinkJarJobServer(options))
         return _servers[key]
+
+
+def stop_job_servers() -> None:
+    """End the job servers that steps of this process started; without it they end with the process."""
+    while _servers:
+        _servers.popitem()[1].stop()
