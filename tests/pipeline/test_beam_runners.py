@@ -116,7 +116,7 @@ def test_senseless_values_are_refused(values):
 
 def test_maven_that_is_missing_is_named(java, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(flink_jar.JarError, match="^mvn is not on PATH; install Java 17 and Maven"):
+    with pytest.raises(flink_jar.JarError, match=r"^mvn is not on PATH; install Java 17 and Maven"):
         flink_jar.make_jar()
     assert not flink_jar.jar_path().exists()
 

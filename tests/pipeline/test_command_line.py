@@ -113,6 +113,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*VERTEX, "--set", "deployment.beam=[runner]"], "deployment.beam.0: string should match pattern"),
         ([*VERTEX, "--set", "deployment.env={AWS-REGION: x}"], "deployment.env.AWS-REGION"),
         ([*VERTEX, "--set", "deployment.labels={Team: Ads}"], "deployment.labels.Team"),
+        ([*KUBEFLOW, "--set", "beam.runner=flink"], "beam.runner flink: for local_runner.py; a cluster takes"),
         ([*KUBEFLOW, "--param", "encoder=cnn"], "--param is for --submit"),
         ([*KUBEFLOW, "--submit"], "--host is missing: expected the address of Kubeflow Pipelines"),
         ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "encoder=gru"], "--param encoder=gru: Input should be"),
