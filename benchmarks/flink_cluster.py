@@ -64,7 +64,7 @@ def running(jar: Path, folder: Path, task_managers: int = 2, heap_mb: int = 512)
         jar: that has Flink's classes.
         folder: an empty one for configuration, logs and temporary files.
         task_managers: how many, each with one slot.
-        heap_mb: megabytes of Java's heap in each process.
+        heap_mb: megabytes of Java's heap in each process; TaskManagers have as much again beside it.
 
     Raises:
         ClusterError: it does not come up.
@@ -72,7 +72,8 @@ def running(jar: Path, folder: Path, task_managers: int = 2, heap_mb: int = 512)
     rpc, rest, pool = _free_ports(3)
     (folder / "temporary").mkdir(parents=True)
     (folder / "flink-conf.yaml").write_text(yaml.safe_dump(_configuration(rpc, rest, heap_mb, folder)))
-    java = ["java", f"-Xmx{heap_mb}m", f"-XX:MaxDirectMemorySize={FRAMEWORK_MB + NETWORK_MB}m", *OPENED]
+    direct_mb = FRAMEWORK_MB + heap_mb + NETWORK_MB
+    java = ["java", f"-Xmx{heap_mb}m", f"-XX:MaxDirectMemorySize={direct_mb}m", *OPENED]
     flink = [*java, "-cp", str(jar)]
     configured = ["--configDir", str(folder)]
     commands = {
@@ -95,7 +96,7 @@ def _configuration(rpc: int, rest: int, heap_mb: int, folder: Path) -> dict[str,
         "framework.heap.size": FRAMEWORK_MB,
         "framework.off-heap.size": FRAMEWORK_MB,
         "task.heap.size": heap_mb - FRAMEWORK_MB,
-        "task.off-heap.size": 0,
+        "task.off-heap.size": heap_mb,  # what goes to and from Python's workers
         "managed.size": MANAGED_MB,
         "network.min": NETWORK_MB,
         "network.max": NETWORK_MB,
