@@ -3,12 +3,13 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint format clean
+.PHONY: help setup run demo flink-jar test lint format clean
 
 help: ## Show what there is to make.
 	@echo "make run    the whole pipeline: environment, data, training, a checked TFLite file"
 	@echo "            make run DATA=path/to/ml-1m.zip ARGS=\"--config configs/cnn.yaml\""
 	@echo "make demo   the newest model in your browser; make demo MODEL=serving_models/NAME"
+	@echo "make flink-jar   Beam's job server for Apache Flink, by Maven; docs/beam_runners.md"
 	@echo "make test   all tests; make test ARGS=tests/data picks some"
 	@echo "make setup  the environment .venv alone; make setup PYTHON=python3.12 picks its Python"
 	@echo "make lint   ruff and mypy"
@@ -23,6 +24,9 @@ run: setup
 
 demo: setup
 	@$(BIN)/python -m on_device demo $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+flink-jar: setup
+	@$(BIN)/python -m pipeline.flink_jar
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)

@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = load_config(options.config, _overrides(options))
+        if config.beam.runner != "local":
+            raise ConfigError(f"beam.runner {config.beam.runner}: for local_runner.py; a cluster takes deployment.beam")
         if found := complaints(config.deployment, options.engine, config.name):
             raise ConfigError("; ".join(found))
         output = _output(options, config)

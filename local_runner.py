@@ -20,6 +20,7 @@ from data.errors import DataError
 from data.formats import fingerprint, open_dataset
 from data.quick_check import quick_check
 from data.registry import DATASETS, default_cache_dir, fetch
+from pipeline.beam_runners import complaints
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet
 from pipeline.run_lock import RunLocked, run_lock
@@ -50,6 +51,7 @@ OVERRIDES = {
     "max-bad-rows": ("example_gen.max_bad_rows", int, "rows of the data that may be skipped"),
     "min-recall": ("gate.min_recall_at_10", float, "the gate's floor"),
     "name": ("name", str, "name of the pipeline"),
+    "beam": ("beam.runner", str, "local, flink or dataflow: where the steps on Beam run; docs/beam_runners.md"),
 }
 
 
@@ -59,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_config(options.config, _overrides(options))
         _check_nodes(options, config)
+        if found := complaints(config.beam):
+            raise ConfigError("; ".join(found))
         check_writable(options.serving_dir)
         check_writable(options.output)
         if options.json:

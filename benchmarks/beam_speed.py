@@ -83,14 +83,14 @@ class _Silent:
 def run_plain(data: Path, folder: Path) -> tuple[dict[str, float], Path]:
     """The same with the plain version."""
     from benchmarks import plain_beam
-    from pipeline.local_pipeline import BEAM_ARGUMENTS
+    from pipeline.beam_runners import LOCAL_ARGUMENTS
     from pipeline.pipeline import SCHEMA
 
     examples, transformed = folder / "examples", folder / "transformed"
     work: list[Callable[[], None]] = [
-        lambda: plain_beam.ingest(data, examples, BEAM_ARGUMENTS),
-        lambda: plain_beam.statistics(examples, folder / "statistics", BEAM_ARGUMENTS),
-        lambda: plain_beam.transform(examples, transformed, SCHEMA, BEAM_ARGUMENTS),
+        lambda: plain_beam.ingest(data, examples, LOCAL_ARGUMENTS),
+        lambda: plain_beam.statistics(examples, folder / "statistics", LOCAL_ARGUMENTS),
+        lambda: plain_beam.transform(examples, transformed, SCHEMA, LOCAL_ARGUMENTS),
     ]
     (folder / "statistics").mkdir(parents=True)
     seconds = {}

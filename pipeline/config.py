@@ -24,6 +24,7 @@ from components.settings import Settings
 from components.trainer.settings import TrainerSettings
 from components.transform.settings import TransformSettings
 from components.tuner.settings import TunerSettings
+from pipeline.beam_runners import BeamSettings
 from pipeline.deployment import DeploymentSettings
 
 
@@ -43,6 +44,7 @@ class PipelineConfig(Settings):
         trainer: model and fitting.
         gate: what a model must reach to be blessed.
         pusher: how the file is made and checked.
+        beam: where the steps on Beam run that `local_runner.py` starts.
         deployment: image, places and resources on a cluster; runs on this machine go without it.
     """
 
@@ -54,6 +56,7 @@ class PipelineConfig(Settings):
     trainer: TrainerSettings = TrainerSettings()
     gate: GateSettings = GateSettings()
     pusher: PusherSettings = PusherSettings()
+    beam: BeamSettings = BeamSettings()
     deployment: DeploymentSettings = DeploymentSettings()
 
     @field_validator("name")

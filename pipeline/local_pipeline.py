@@ -1,22 +1,20 @@
-"""The pipeline as it runs on this machine: local folders, a SQLite store, Beam in this process."""
+"""The pipeline as it runs from this machine: local folders, a SQLite store, Beam here or where the settings say."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 
 from components.example_validator.record import is_last
 from on_device.artifact import open_artifact
 from on_device.errors import ArtifactError
 from pipeline import steps
+from pipeline.beam_runners import LOCAL_ARGUMENTS, beam_arguments
 from pipeline.config import PipelineConfig
 from pipeline.local_execution import StepResult
 from pipeline.pipeline import Places, create_pipeline
-
-# The runner is named, since Beam's DirectRunner would first look for a binary on the internet. Its worker is this
-# process and has no container, but where one is named TFX packs no copy of itself for workers, which takes 2 s a step.
-BEAM_ARGUMENTS = ["--runner=FnApiRunner", "--sdk_container_image=none"]
 
 
 def create_local_pipeline(
@@ -35,29 +33,37 @@ def create_local_pipeline(
         config: what to compute.
         data: a folder, zip or CSV file with ratings.
         data_fingerprint: SHA-256 of its content.
-        output: folder of this pipeline's artifacts and of its ML Metadata store `metadata.db`.
+        output: folder of this pipeline's ML Metadata store `metadata.db`, and of its artifacts unless Beam runs where
+            this machine's disk is not seen.
         serving_root: folder where models are pushed to.
         cache_dir: folder for unpacked archives.
         enable_cache: whether results of earlier runs may be taken.
     """
     output.mkdir(parents=True, exist_ok=True)
+    remote = config.beam.runner == "dataflow"
+    artifacts = f"{config.beam.dataflow.artifacts.rstrip('/')}/{config.name}" if remote else str(output / "artifacts")
     places = Places(
         data=str(data),
         data_fingerprint=data_fingerprint,
         cache_dir=str(cache_dir.resolve()),
-        pipeline_root=str(output / "artifacts"),
+        pipeline_root=artifacts,
         serving_root=str(serving_root),
         statistics_record=str(output / "last_statistics"),
     )
-    return create_pipeline(
+    pipeline = create_pipeline(
         config,
         places,
         enable_cache=enable_cache,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(output / "metadata.db")
         ),
-        beam_pipeline_args=BEAM_ARGUMENTS,
+        beam_pipeline_args=beam_arguments(config.beam),
     )
+    for component in pipeline.components:
+        if remote and component.id == steps.EXAMPLE_GEN and isinstance(component, BaseBeamComponent):
+            # It reads from this machine's disk; the later one of two arguments counts.
+            component.with_beam_pipeline_args(LOCAL_ARGUMENTS)
+    return pipeline
 
 
 def is_stale(result: StepResult) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
 from components.evaluation import POPULARITY, read_metrics
@@ -57,18 +59,16 @@ def summarise(
         "steps": {result.name: {"cached": result.cached, "seconds": round(result.seconds, 1)} for result in results},
     }
     if catalog := _uri(outputs, steps.EXAMPLE_GEN, "catalog"):
-        summary["data"] = json.loads((catalog / "dataset.json").read_text(encoding="utf-8"))
+        summary["data"] = _read_json(catalog, "dataset.json")
     if anomalies := _uri(outputs, steps.EXAMPLE_VALIDATOR, "anomalies"):
-        summary["drift"] = read_drift(str(anomalies))
+        summary["drift"] = read_drift(anomalies)
     if hyperparameters := _uri(outputs, steps.TUNER, "best_hyperparameters"):
-        trials = _uri(outputs, steps.TUNER, "tuner_results")
-        summary["tuner"] = read_results(str(hyperparameters), str(trials))
+        summary["tuner"] = read_results(hyperparameters, _uri(outputs, steps.TUNER, "tuner_results"))
     if model := _uri(outputs, steps.TRAINER, "model"):
-        folder = Path(path_utils.serving_model_path(str(model)))
-        facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
+        facts = _read_json(path_utils.serving_model_path(model), "model_facts.json")
         summary["training"] = {key: facts[key] for key in ("encoder", "parameters", "history", "best_epoch")}
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
-        found = read_metrics(str(evaluation))
+        found = read_metrics(evaluation)
         metrics = found["overall"]
         summary["metrics"] = {
             "model": {name: metrics[name] for name in TITLES},
@@ -77,11 +77,11 @@ def summarise(
             "examples": int(metrics["example_count"]),
             "slices": found["slices"],
         }
-        verdict = read_verdict(str(evaluation))
+        verdict = read_verdict(evaluation)
         summary["gate"] = {
             "blessed": verdict.blessed,
             "reasons": list(verdict.reasons),
-            "conditions": [dataclasses.asdict(condition) for condition in read_conditions(str(evaluation))],
+            "conditions": [dataclasses.asdict(condition) for condition in read_conditions(evaluation)],
         }
         if not verdict.blessed:
             summary["outcome"] = NOT_BLESSED
@@ -145,9 +145,15 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
     console.print(f"[bold]Next[/bold]      {_next_step(summary)}", soft_wrap=True)
 
 
-def _uri(outputs: dict[str, Any], step: str, name: str) -> Path | None:
+def _uri(outputs: dict[str, Any], step: str, name: str) -> str:
+    """Where an output lies, on any file system that TFX knows; empty where there is none."""
     artifacts = outputs.get(step, {}).get(name)
-    return Path(artifacts[0].uri) if artifacts else None
+    return artifacts[0].uri if artifacts else ""
+
+
+def _read_json(folder: str, name: str) -> Any:
+    with fileio.open(os.path.join(folder, name)) as stream:
+        return json.loads(stream.read())
 
 
 def _leavings(data: dict[str, Any]) -> str:

@@ -1,0 +1,252 @@
+"""Runs the data steps on a Flink cluster of this machine, and says whether the records are those of a run without it.
+
+    .venv/bin/python -m benchmarks.flink_cluster --ratings 10_000_000
+
+Starts what an operator would, each a process of its own: a JobManager, two TaskManagers and a pool of Python workers;
+`local_runner.py --beam flink` starts the job server. Flink's classes are those of the job server's jar (`make
+flink-jar`). Data is generated (`benchmarks/generate.py`) in the shape of `beam_speed.py`. All ends with the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.beam_speed import STEPS, make_data
+from benchmarks.figures import ROOT, measure
+from pipeline.beam_runners import OPENED
+from pipeline.flink_jar import JarError, make_jar
+
+JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+UP_WITHIN, GRACE = 90.0, 10.0  # seconds
+FRAMEWORK_MB, NETWORK_MB, MANAGED_MB = 128, 192, 256
+
+
+class ClusterError(Exception):
+    """The cluster does not come up; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a cluster is.
+
+    Attributes:
+        master: `HOST:PORT` of the JobManager's REST service.
+        worker_pool: `HOST:PORT` of the pool of Python workers.
+    """
+
+    master: str
+    worker_pool: str
+
+
+@contextlib.contextmanager
+def running(jar: Path, folder: Path, task_managers: int = 2, heap_mb: int = 512) -> Iterator[Cluster]:
+    """A cluster, as long as the context lasts.
+
+    Args:
+        jar: that has Flink's classes.
+        folder: an empty one for configuration, logs and temporary files.
+        task_managers: how many, each with one slot.
+        heap_mb: megabytes of Java's heap in each process; TaskManagers have as much again beside it.
+
+    Raises:
+        ClusterError: it does not come up.
+    """
+    rpc, rest, pool = _free_ports(3)
+    (folder / "temporary").mkdir(parents=True)
+    (folder / "flink-conf.yaml").write_text(yaml.safe_dump(_configuration(rpc, rest, heap_mb, folder)))
+    direct_mb = FRAMEWORK_MB + heap_mb + NETWORK_MB
+    java = ["java", f"-Xmx{heap_mb}m", f"-XX:MaxDirectMemorySize={direct_mb}m", *OPENED]
+    flink = [*java, "-cp", str(jar)]
+    configured = ["--configDir", str(folder)]
+    commands = {
+        "job_manager": [*flink, JOB_MANAGER, *configured],
+        **{
+            f"task_manager_{number}": [*flink, TASK_MANAGER, *configured, "-D", f"taskmanager.resource-id={number}"]
+            for number in range(1, task_managers + 1)
+        },
+        "worker_pool": [sys.executable, "-m", "pipeline.worker_pool", "--port", str(pool)],
+    }
+    with contextlib.ExitStack() as stack:
+        started = {name: stack.enter_context(_process(one, folder / f"{name}.log")) for name, one in commands.items()}
+        _wait(f"http://localhost:{rest}/taskmanagers", task_managers, started, folder)
+        yield Cluster(f"localhost:{rest}", f"localhost:{pool}")
+
+
+def _configuration(rpc: int, rest: int, heap_mb: int, folder: Path) -> dict[str, object]:
+    """What Flink's own scripts work out before they start a process is written down: they are not in the jar."""
+    memory = {
+        "framework.heap.size": FRAMEWORK_MB,
+        "framework.off-heap.size": FRAMEWORK_MB,
+        "task.heap.size": heap_mb - FRAMEWORK_MB,
+        "task.off-heap.size": heap_mb,  # what goes to and from Python's workers
+        "managed.size": MANAGED_MB,
+        "network.min": NETWORK_MB,
+        "network.max": NETWORK_MB,
+        "jvm-metaspace.size": 256,
+        "jvm-overhead.min": 192,
+        "jvm-overhead.max": 192,
+    }
+    return {
+        "jobmanager.rpc.address": "localhost",
+        "jobmanager.rpc.port": rpc,
+        "jobmanager.bind-host": "localhost",
+        "jobmanager.memory.process.size": f"{heap_mb + 512}m",
+        "rest.port": rest,
+        "rest.bind-address": "localhost",
+        "taskmanager.host": "localhost",
+        "taskmanager.bind-host": "localhost",
+        "taskmanager.numberOfTaskSlots": 1,
+        "taskmanager.cpu.cores": 1,
+        **{f"taskmanager.memory.{name}": f"{megabytes}m" for name, megabytes in memory.items()},
+        "taskmanager.network.sort-shuffle.min-buffers": 64,
+        # The job brings the classes that the cluster, which runs from the same jar, has already.
+        "classloader.resolve-order": "parent-first",
+        "io.tmp.dirs": str(folder / "temporary"),
+    }
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextlib.contextmanager
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as stream:
+        started = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
+            try:
+                started.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+
+
+def _wait(url: str, task_managers: int, started: dict[str, subprocess.Popen[bytes]], folder: Path) -> None:
+    until = time.monotonic() + UP_WITHIN
+    while time.monotonic() < until:
+        for name, process in started.items():
+            if process.poll() is not None:
+                raise ClusterError(f"{name} ended with code {process.returncode}; its log: {folder / f'{name}.log'}")
+        with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=5) as answer:
+            if len(json.load(answer)["taskmanagers"]) == task_managers:
+                return
+        time.sleep(0.5)
+    raise ClusterError(f"not {task_managers} TaskManagers within {UP_WITHIN:.0f} s; logs: {folder}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run took and left.
+
+    Attributes:
+        seconds: of each of STEPS.
+        peak_bytes: resident, over the runner's own processes.
+        folders: of ExampleGen's and Transform's examples, by step.
+    """
+
+    seconds: dict[str, float]
+    peak_bytes: int
+    folders: dict[str, Path]
+
+
+def run_steps(data: Path, folder: Path, options: list[str]) -> Run | None:
+    """Run the data steps in a process of their own; None where that failed."""
+    summary = folder / "summary.json"
+    folder.mkdir(parents=True)
+    found = measure(
+        [
+            *(sys.executable, "local_runner.py", f"--data={data}", "--to-node=Transform", f"--output={folder}"),
+            *(f"--serving-dir={folder / 'models'}", f"--cache-dir={folder / 'cache'}", f"--json={summary}", *options),
+        ]
+    )
+    told = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {"steps": {}}
+    if not set(STEPS) <= set(told["steps"]):
+        return None
+    seconds = {step: told["steps"][step]["seconds"] for step in STEPS}
+    artifacts = folder / "movielens" / "artifacts"
+    outputs = {"ExampleGen": "examples", "Transform": "transformed_examples"}
+    folders = {step: next((artifacts / step / output).glob("*/Split-train")).parent for step, output in outputs.items()}
+    return Run(seconds, found.peak_bytes, folders)
+
+
+def compare(data: Path, scratch: Path, cluster: Cluster, console: Console) -> int:
+    """Run the steps without Flink and on a cluster; returns 1 where one failed or records differ."""
+    from benchmarks.same_records import digests
+
+    where = [f"--set=beam.flink.{name}={getattr(cluster, name)}" for name in ("master", "worker_pool")]
+    table = Table("where", *STEPS, "together", "peak of the runner")
+    runs = []
+    for name, options in (("this process", []), ("Flink", ["--beam=flink", *where])):
+        console.print(f"{name}:", highlight=False)
+        run = run_steps(data, scratch / name.split()[0], options)
+        if run is None:
+            console.print(f"error: the run failed; its output is above, the cluster's logs are in {scratch}")
+            return 1
+        runs.append(run)
+        seconds = [run.seconds[step] for step in STEPS]
+        took = [f"{value:.1f} s" for value in (*seconds, sum(seconds))]
+        table.add_row(name, *took, f"{run.peak_bytes / 2**30:.2f} GiB")
+    console.print(table)
+    differ = 0
+    for step in runs[0].folders:
+        here, there = (digests(run.folders[step]) for run in runs)
+        counts = ", ".join(f"{split} {count:,}" for split, (count, _) in here.items())
+        console.print(f"{step}: {counts}: {'the same' if here == there else 'DIFFERENT'}", highlight=False)
+        differ |= int(here != there or not here)
+    return differ
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, compare and print; returns 1 where a run failed or records differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ratings", type=int, default=1_000_000, metavar="N", help="default: 1,000,000")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="ratings to take in place of generated ones")
+    parser.add_argument("--task-managers", type=int, default=2, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--heap", type=int, default=512, metavar="MB", help="of each Java process (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scratch", type=Path, metavar="FOLDER", help="a new folder that keeps data, artifacts and logs"
+    )
+    options = parser.parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with contextlib.ExitStack() as stack:
+        scratch = (options.scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
+        try:
+            jar = make_jar()
+            data = options.data.resolve() if options.data else make_data(options.ratings, scratch / "data")
+            cluster = running(jar, scratch / "cluster", options.task_managers, options.heap)
+            return compare(data, scratch, stack.enter_context(cluster), console)
+        except (ClusterError, JarError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Makes the jar of Beam's job server for Flink with Maven: `make flink-jar`.
+
+The jar lies among the downloads, under a name that follows `setup/flink/pom.xml`: another version is another jar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from data.registry import default_cache_dir
+
+POM = Path(__file__).parent.parent / "setup" / "flink" / "pom.xml"
+
+
+class JarError(Exception):
+    """The jar cannot be made; the message is one line for a person."""
+
+
+def jar_path() -> Path:
+    """Where the jar lies once it is made."""
+    version = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    return default_cache_dir() / f"flink-job-server-{version}.jar"
+
+
+def make_jar(timeout: float | None = None) -> Path:
+    """Make the jar, unless it is there.
+
+    Args:
+        timeout: seconds that Maven may take; None lets it take any time.
+
+    Raises:
+        JarError: Java or Maven is missing, failed or took longer.
+    """
+    jar = jar_path()
+    if jar.is_file():
+        return jar
+    for program in ("java", "mvn"):
+        if shutil.which(program) is None:
+            raise JarError(f"{program} is not on PATH; install Java 17 and Maven (Debian: default-jdk-headless, maven)")
+    jar.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=jar.parent) as folder:
+        command = ["mvn", "--batch-mode", "--quiet", f"--file={POM}", f"-Dfolder={folder}", "package"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise JarError(f"{' '.join(command)}: took more than {timeout:.0f} s") from None
+        if done.returncode:
+            lines = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["it failed"]
+            raise JarError(f"{' '.join(command)}: {lines[0].removeprefix('[ERROR] ')}")
+        os.replace(Path(folder) / "job-server.jar", jar)
+    return jar
+
+
+def main() -> int:
+    """Make the jar and say where it is."""
+    try:
+        print(make_jar())
+    except JarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

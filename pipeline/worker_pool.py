@@ -1,0 +1,114 @@
+"""A pool that starts Python workers for the TaskManagers of a Flink on this machine.
+
+    .venv/bin/python -m pipeline.worker_pool --port 50000
+
+Beam's own pool serves one TaskManager: it knows workers by an id that each TaskManager counts by itself, and stops the
+worker of another one that has the same id, whose tasks then wait for ever. It also starts whatever `python` is on PATH,
+and never reads what its workers print, so that one that prints much stands still. This pool serves them all. A worker
+runs Beam's own program in this environment, logs to Flink, and ends when Flink closes its control channel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+from google.protobuf import text_format
+
+ROOT = Path(__file__).parent.parent
+THREADS = 8
+GRACE = 5.0  # seconds
+
+
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
+    """Starts a process for each worker that a TaskManager asks for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def StartWorker(
+        self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
+    ) -> beam_fn_api_pb2.StartWorkerResponse:
+        """See Beam's `beam_fn_api.proto`."""
+        environment = {
+            **os.environ,
+            "WORKER_ID": request.worker_id,
+            "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.control_endpoint),
+            "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.logging_endpoint),
+        }
+        command = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
+        with self._lock:
+            self._workers = [worker for worker in self._workers if worker.poll() is None]
+            self._workers.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+        return beam_fn_api_pb2.StartWorkerResponse()
+
+    def StopWorker(
+        self, request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext
+    ) -> beam_fn_api_pb2.StopWorkerResponse:
+        """Nothing to do: the worker ends with its control channel. The id alone does not say whose it is."""
+        return beam_fn_api_pb2.StopWorkerResponse()
+
+    def close(self) -> None:
+        """End all workers."""
+        with self._lock:
+            for worker in self._workers:
+                worker.terminate()
+            for worker in self._workers:
+                try:
+                    worker.wait(GRACE)
+                except subprocess.TimeoutExpired:
+                    worker.kill()
+
+
+def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
+    """Start a pool; returns the port, which port 0 lets the system choose.
+
+    Raises:
+        RuntimeError: the port is taken.
+    """
+    pool = WorkerPool()
+    server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
+    found = server.add_insecure_port(f"{host}:{port}")
+    server.start()
+    return server, pool, found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=50000, help="default: %(default)s")
+    parser.add_argument("--host", default="localhost", help="address to listen on (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        server, pool, port = serve(options.host, options.port)
+    except RuntimeError:
+        print(f"error: --port {options.port}: cannot listen on {options.host}; is it taken?", file=sys.stderr)
+        return 2
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> Any:
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    print(f"starts workers for {options.host}:{port}", flush=True)
+    ended.wait()
+    server.stop(None)
+    pool.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

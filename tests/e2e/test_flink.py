@@ -1,0 +1,50 @@
+"""The data steps on a Flink inside the job server: the same records as without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from benchmarks.prepared import run_steps
+from benchmarks.same_records import digests
+from components import features
+from pipeline import steps
+from pipeline.config import PipelineConfig
+from pipeline.flink_jar import JarError, make_jar
+from pipeline.local_execution import Observer
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+JAR_WITHIN = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def flink() -> Iterator[dict[str, object]]:
+    """Settings of Beam for an embedded Flink."""
+    try:
+        jar = make_jar(JAR_WITHIN)
+    except JarError as error:
+        pytest.skip(f"no job server for Flink: {error}")
+    from pipeline.flink_runner import stop_job_servers
+
+    yield {"runner": "flink", "flink": {"jar": str(jar), "java_options": ["-Xmx512m"]}}
+    stop_job_servers()
+
+
+def run(folder: Path, beam: dict[str, object]) -> dict[str, dict[str, tuple[int, str]]]:
+    """Run the data steps; digests by split of what ExampleGen and Transform wrote."""
+    config = PipelineConfig.model_validate({"beam": beam})
+    results = run_steps(SAMPLE, config, folder, folder / "cache", Mock(spec=Observer), steps.TRANSFORM)
+    outputs = {steps.EXAMPLE_GEN: "examples", steps.TRANSFORM: "transformed_examples"}
+    return {step: digests(Path(results[step].outputs[name][0].uri)) for step, name in outputs.items()}
+
+
+def test_flink_makes_the_same_records(flink, tmp_path):
+    there, here = run(tmp_path / "flink", flink), run(tmp_path / "here", {"runner": "local"})
+    assert there == here
+    assert {split: count for split, (count, _) in here[steps.EXAMPLE_GEN].items()} == {
+        **dict.fromkeys(features.SPLITS, 300),
+        features.CATALOG: 150,
+    }
