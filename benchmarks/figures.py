@@ -50,7 +50,7 @@ def measure(command: list[str], folder: Path = ROOT) -> Measured:
         while not done.wait(SAMPLE_EVERY):
             peak = max(peak, _resident(process.pid))
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)  # Ctrl-C need not wait for it
     watcher.start()
     code = process.wait()
     done.set()

@@ -119,6 +119,8 @@ def _configuration(rpc: int, rest: int, heap_mb: int, folder: Path) -> dict[str,
         "taskmanager.network.sort-shuffle.min-buffers": 64,
         # The job brings the classes that the cluster, which runs from the same jar, has already.
         "classloader.resolve-order": "parent-first",
+        # A TaskManager without memory would otherwise go on, and its job wait for ever.
+        "cluster.uncaught-exception-handling": "FAIL",
         "io.tmp.dirs": str(folder / "temporary"),
     }
 
@@ -236,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 120)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the cluster ends, too
     with contextlib.ExitStack() as stack:
         scratch = (options.scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
         try:

@@ -113,13 +113,13 @@ def _local(settings: BeamSettings) -> list[str]:
 
 def _flink(settings: BeamSettings) -> list[str]:
     flink = settings.flink
-    arguments = [f"--parallelism={settings.parallelism}", NO_CONTAINER]
+    arguments = [
+        f"--parallelism={settings.parallelism}",
+        f"--environment_cache_millis={WORKER_KEPT_MS}",
+        NO_CONTAINER,
+    ]
     if flink.worker_pool:
-        arguments += [
-            "--environment_type=EXTERNAL",
-            f"--environment_config={flink.worker_pool}",
-            f"--environment_cache_millis={WORKER_KEPT_MS}",
-        ]
+        arguments += ["--environment_type=EXTERNAL", f"--environment_config={flink.worker_pool}"]
     else:
         arguments += ["--environment_type=LOOPBACK"]
     if flink.job_endpoint:

@@ -140,6 +140,7 @@ def test_beams_own_check_takes_the_arguments_for_dataflow():
 
 def test_dataflow_takes_a_step_without_an_account(tmp_path, monkeypatch):
     """Beam makes the whole job of StatisticsGen, and with `--dry_run` stops before it sends it."""
+    import tensorflow as tf
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
     from tfx.components.statistics_gen.executor import Executor
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
@@ -155,7 +156,10 @@ def test_dataflow_takes_a_step_without_an_account(tmp_path, monkeypatch):
         beam_pipeline_args=beam_arguments(dry), tmp_dir=str(tmp_path / "temporary"), unique_id="1"
     )
     examples, statistics = standard_artifacts.Examples(), standard_artifacts.ExampleStatistics()
-    examples.uri, statistics.uri = "gs://bucket/examples", str(tmp_path / "statistics")
+    examples.uri, statistics.uri = str(tmp_path / "examples"), str(tmp_path / "statistics")
+    (tmp_path / "examples" / "Split-train").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-train" / "data_tfrecord.gz"), "GZIP") as writer:
+        writer.write(b"")
     examples.split_names = artifact_utils.encode_split_names(["train"])
     Executor(context).Do({"examples": [examples]}, {"statistics": [statistics]}, {"exclude_splits": "[]"})
 
