@@ -21,8 +21,8 @@ from pipeline.pipeline import Places, create_pipeline
 
 # Beam in the step's own container. Named, since Beam's DirectRunner would first look for a binary on the internet.
 IN_CONTAINER = ["--runner=FnApiRunner"]
-# In place of TFX's own entry point, where TensorFlow does not reach the pipeline root.
-ON_COPIES = ["python", "-m", "pipeline.container"]
+# In place of TFX's own entry point, which Vertex AI takes.
+ON_KUBEFLOW = ["python", "-m", "pipeline.container"]
 CACHE_DIR = "/tmp/on-device-recommender"
 
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
@@ -73,8 +73,8 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values():
         if deployment.env:
             executor["container"]["env"] = [{"name": name, "value": value} for name, value in deployment.env.items()]
-        if not deployment.in_place():
-            executor["container"]["command"] = list(ON_COPIES)
+        if engine == "kubeflow":
+            executor["container"]["command"] = list(ON_KUBEFLOW)
     if engine == "vertex":
         job["labels"].update(deployment.labels)
         return json.dumps(job, indent=1, sort_keys=True) + "\n"

@@ -30,6 +30,7 @@ from pyarrow.fs import FileSelector, S3FileSystem
 
 EXECUTOR_INPUT = "{{$}}"
 S3 = "s3://"
+LOG = "executor-logs"  # that the launcher adds where PUBLISH_LOGS is "true", as in Kubeflow's own manifests
 
 
 class EngineError(Exception):
@@ -127,15 +128,16 @@ class Engine:
             }
             for key, spec in component.get("outputDefinitions", {}).get("artifacts", {}).items()
         }
+        log = {LOG: {"name": LOG, "uri": f"{task_root}/{LOG}", "type": {"schemaTitle": "system.Artifact"}}}
         inputs = self._artifacts(name, task)
-        output_file = disk / "kfp_outputs" / "output_metadata.json"
+        output_file = _local(task_root, disk) / "output_metadata.json"
         executor_input = {
             "inputs": {
                 "parameterValues": self._parameters(name, task, values),
                 "artifacts": {key: {"artifacts": [_on(disk, found)]} for key, found in inputs.items()},
             },
             "outputs": {
-                "artifacts": {key: {"artifacts": [_on(disk, made)]} for key, made in outputs.items()},
+                "artifacts": {key: {"artifacts": [_on(disk, made)]} for key, made in (outputs | log).items()},
                 "outputFile": str(output_file),
             },
         }
@@ -159,7 +161,10 @@ class Engine:
             self._upload(made["uri"], disk)
             # As ML Metadata hands it on: by its number, with a display name.
             made["name"] = str(next(self._ids))
-            made["metadata"] = {"display_name": key, **made["metadata"]}
+            made["metadata"] = {"display_name": key, "store_session_info": "null", **made["metadata"]}
+            made["type"] = {"instanceSchema": ""}  # `OutputArtifact.ToRuntimeArtifact` knows none.
+            if wrong := [found for found in made["metadata"].values() if not isinstance(found, (str, int, float))]:
+                raise EngineError(f"{name}: ML Metadata is not given {wrong} as a property of {key}")
         shutil.rmtree(disk)
         return TaskRun(command, outputs, time.monotonic() - started)
 
@@ -235,7 +240,7 @@ class Engine:
 
 
 def _local(uri: str, disk: Path) -> Path:
-    return disk / "s3" / uri.removeprefix(S3)
+    return disk / "s3" / uri.removeprefix(S3).lstrip("/")
 
 
 def _on(disk: Path, artifact: dict[str, Any]) -> dict[str, Any]:

