@@ -26,6 +26,8 @@ COPY data data
 COPY configs configs
 COPY components components
 COPY pipeline pipeline
+COPY lineage lineage
+COPY report report
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
 # By number: of a name Kubernetes cannot tell whether it is root, and Kubeflow lets nobody run as root.
 USER 1000
