@@ -161,10 +161,9 @@ class Engine:
             self._upload(made["uri"], disk)
             # As ML Metadata hands it on: by its number, with a display name.
             made["name"] = str(next(self._ids))
-            made["metadata"] = {"display_name": key, "store_session_info": "null", **made["metadata"]}
+            known = {field: _property(value, f"{name}: {key}") for field, value in made["metadata"].items()}
+            made["metadata"] = {"display_name": key, "store_session_info": "null", **known}
             made["type"] = {"instanceSchema": ""}  # `OutputArtifact.ToRuntimeArtifact` knows none.
-            if wrong := [found for found in made["metadata"].values() if not isinstance(found, (str, int, float))]:
-                raise EngineError(f"{name}: ML Metadata is not given {wrong} as a property of {key}")
         shutil.rmtree(disk)
         return TaskRun(command, outputs, time.monotonic() - started)
 
@@ -241,6 +240,13 @@ class Engine:
 
 def _local(uri: str, disk: Path) -> Path:
     return disk / "s3" / uri.removeprefix(S3).lstrip("/")
+
+
+def _property(value: Any, of: str) -> Any:
+    """A property as it comes back from ML Metadata (`StructValueToMLMDValue`)."""
+    if value is None:
+        raise EngineError(f"{of}: Kubeflow Pipelines cannot record a property without a value")
+    return {"list": value} if isinstance(value, list) else {"struct": value} if isinstance(value, dict) else value
 
 
 def _on(disk: Path, artifact: dict[str, Any]) -> dict[str, Any]:
