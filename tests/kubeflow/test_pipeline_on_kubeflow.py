@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from tfx.dsl.io import fileio
 
+from components.example_validator.profile import read_profile
+from components.example_validator.record import read_record
 from components.pusher.object_store import ObjectVersionStore
 from components.trees import copy_tree
 from tests.kubeflow.engine import Engine
@@ -112,6 +114,12 @@ def test_steps_left_nothing_on_their_disks_and_name_no_local_path(engine, ran):
     told = [json.dumps(engine.runs[name].artifacts) for name in ran]
     told += [read(f"s3://{BUCKET}/pipelines/sample/{name}") for name in ("last_blessed_model", "last_statistics")]
     assert not [text for text in told if str(engine.folder) in text]
+
+
+def test_the_next_run_finds_what_it_compares_its_data_with(ran, pushed):
+    (passed,) = read_record(f"s3://{BUCKET}/pipelines/sample/last_statistics")
+    profile = read_profile(passed.statistics, passed.catalog)
+    assert profile.ratings == pushed["data"]["ratings"] and len(profile.items) > 100
 
 
 def test_parameters_of_the_submission_were_honoured(pushed):
