@@ -26,8 +26,11 @@ COPY data data
 COPY configs configs
 COPY components components
 COPY pipeline pipeline
+COPY lineage lineage
+COPY report report
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
-USER recommender
+# By number: of a name Kubernetes cannot tell whether it is root, and Kubeflow lets nobody run as root.
+USER 1000
 
 # Dataflow starts its workers with Beam's own program; the version is that of uv.lock.
 FROM project AS beam-worker

@@ -24,7 +24,7 @@ from pipeline.beam_runners import complaints
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet
 from pipeline.run_lock import RunLocked, run_lock
-from pipeline.steps import STEPS, TUNER
+from pipeline.steps import STEPS, TUNER, first_of
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -174,7 +174,7 @@ def _run(
             results = local_execution.run(
                 pipeline,
                 ConsoleObserver(console),
-                from_nodes=[options.from_node] if options.from_node else [],
+                from_nodes=[first_of(options.from_node)] if options.from_node else [],
                 to_nodes=[options.to_node] if options.to_node else [],
                 is_stale=is_stale,
             )

@@ -1,8 +1,9 @@
 """`s3://` for TFX's file layer, by PyArrow: TensorFlow, which TFX would ask, knows `gs://` alone.
 
-Importing this module registers it. It serves the steps that read and write objects themselves, the data and the pushed
-models; what TensorFlow and Beam read and write, the artifacts of a pipeline, does not pass through here. Credentials,
-region and an endpoint other than Amazon's come from where AWS's own tools look, such as `AWS_ENDPOINT_URL`.
+Importing this module registers it, and `minio://`, as Kubeflow calls the store of its own, which speaks the same. It
+serves the steps that read and write objects themselves: data, records, checkpoints and pushed models. What TensorFlow
+and Beam read and write, the artifacts of a pipeline, does not pass through here. Credentials, region and an endpoint
+other than Amazon's come from where AWS's own tools look, such as `AWS_ENDPOINT_URL`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from tfx.dsl.io.fileio import NotFoundError
 from tfx.dsl.io.filesystem import Filesystem
 from tfx.dsl.io.filesystem_registry import DEFAULT_FILESYSTEM_REGISTRY
 
-SCHEME = "s3://"
+SCHEMES = ("s3://", "minio://")
 
 
 class S3(Filesystem):
     """See the base class. An object is seen when its stream was closed: whole or not at all."""
 
-    SUPPORTED_SCHEMES = [SCHEME]
+    SUPPORTED_SCHEMES = list(SCHEMES)
 
     @staticmethod
     def open(name: Any, mode: str = "r") -> IO[Any]:
@@ -73,6 +74,12 @@ class S3(Filesystem):
         _client().delete_file(_path(path))
 
     @staticmethod
+    def rename(src: Any, dst: Any, overwrite: bool = False) -> None:
+        """Copies one object, then removes the first: readers find the old content or the new."""
+        S3.copy(src, dst, overwrite)
+        S3.remove(src)
+
+    @staticmethod
     def rmtree(path: Any) -> None:
         """Of all objects below a path."""
         _client().delete_dir(_path(path))
@@ -90,7 +97,7 @@ def _info(path: Any) -> FileInfo:
 
 
 def _path(uri: Any) -> str:
-    return str(uri).removeprefix(SCHEME).rstrip("/")
+    return str(uri).partition("://")[2].rstrip("/")
 
 
 DEFAULT_FILESYSTEM_REGISTRY.register(S3, priority=0)

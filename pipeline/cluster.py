@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -14,12 +15,14 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 
 from pipeline import steps
 from pipeline.config import PipelineConfig
-from pipeline.deployment import KUBERNETES_GPU, Engine, StepResources
+from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources
 from pipeline.parameters import DATA, PARAMETERS, defaults
 from pipeline.pipeline import Places, create_pipeline
 
 # Beam in the step's own container. Named, since Beam's DirectRunner would first look for a binary on the internet.
 IN_CONTAINER = ["--runner=FnApiRunner"]
+# In place of TFX's own entry point, which Vertex AI takes.
+ON_KUBEFLOW = ["python", "-m", "pipeline.container"]
 CACHE_DIR = "/tmp/on-device-recommender"
 
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
@@ -33,8 +36,8 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
         engine: `kubeflow` or `vertex`.
 
     Returns:
-        The file's text: a pipeline spec of version 2.1 in YAML, with a platform spec where there are labels; or a
-        PipelineJob in JSON.
+        The file's text: a pipeline spec of version 2.1 in YAML, with a platform spec where there are labels or secrets;
+        or a PipelineJob in JSON.
     """
     deployment = config.deployment
     given = defaults(config)
@@ -67,14 +70,17 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     runner = KubeflowV2DagRunner(KubeflowV2DagRunnerConfig(default_image=deployment.image, use_pipeline_spec_2_1=True))
     job = runner.run(pipeline, parameter_values=given, write_out=False)
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)
-    for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values() if deployment.env else ():
-        executor["container"]["env"] = [{"name": name, "value": value} for name, value in deployment.env.items()]
+    for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values():
+        if deployment.env:
+            executor["container"]["env"] = [{"name": name, "value": value} for name, value in deployment.env.items()]
+        if engine == "kubeflow":
+            executor["container"]["command"] = list(ON_KUBEFLOW)
     if engine == "vertex":
         job["labels"].update(deployment.labels)
         return json.dumps(job, indent=1, sort_keys=True) + "\n"
     documents = [job["pipelineSpec"]]
-    if deployment.labels:
-        documents.append(_platform(job["pipelineSpec"], deployment.labels))
+    if wanted := _of_kubernetes(deployment):
+        documents.append(_platform(job["pipelineSpec"], wanted))
     return yaml.safe_dump_all(documents, sort_keys=True)
 
 
@@ -103,7 +109,20 @@ def _resources(wanted: StepResources) -> Any:
     return spec if spec.ByteSize() else None
 
 
-def _platform(spec: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+def _of_kubernetes(deployment: DeploymentSettings) -> dict[str, Any]:
+    """What every step's pod has besides, as a `KubernetesExecutorConfig`; empty where that is nothing."""
+    wanted: dict[str, Any] = {}
+    if deployment.labels:
+        wanted["podMetadata"] = {"labels": dict(deployment.labels)}
+    if deployment.secret_env:
+        wanted["secretAsEnv"] = [
+            {"secretName": key.secret, "keyToEnv": [{"secretKey": key.key, "envVar": name}]}
+            for name, key in deployment.secret_env.items()
+        ]
+    return wanted
+
+
+def _platform(spec: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """The second document of a YAML file: what Kubernetes alone knows."""
-    executors = {name: {"podMetadata": {"labels": dict(labels)}} for name in spec["deploymentSpec"]["executors"]}
+    executors = {name: copy.deepcopy(wanted) for name in spec["deploymentSpec"]["executors"]}
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}

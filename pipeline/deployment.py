@@ -29,7 +29,12 @@ VERTEX_GPUS = (
 )
 VERTEX_GPU_COUNTS = (1, 2, 4, 8)
 
-_BUCKET = re.compile(r"(gs|s3)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*/?")
+# Of the object stores that clusters use, TensorFlow reads and writes this one alone.
+IN_PLACE = "gs://"
+MINIO = "minio://"
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+_BUCKET = re.compile(r"(gs|s3|minio)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*/?")
 _IMAGE = re.compile(r"[a-z0-9][\w.:/-]*?(@sha256:[0-9a-f]{64})?")
 
 
@@ -64,14 +69,26 @@ class StepResources(Settings):
         return float(number) * UNITS[self.memory[len(number) :]]
 
 
+class SecretKey(Settings):
+    """A value that a Kubernetes secret holds.
+
+    Attributes:
+        secret: its name.
+        key: of the value in it.
+    """
+
+    secret: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$")]
+
+
 class DeploymentSettings(Settings):
     """Where and how a cluster runs the pipeline.
 
     Attributes:
         image: container image with this project and its dependencies.
-        pipeline_root: `gs://` folder for the artifacts of every run.
-        data: ratings as containers find them: a `gs://` or `s3://` file or folder, or a path that is mounted in them.
-        serving_dir: where models are pushed to, a `gs://` or `s3://` folder or a mounted one; by default
+        pipeline_root: folder for the artifacts of every run: `gs://`, and on Kubeflow `s3://` or `minio://`, too.
+        data: ratings as containers find them: a file or folder in such a store, or a path that is mounted in them.
+        serving_dir: where models are pushed to, a folder in such a store or a mounted one; by default
             `serving_models` in the pipeline root.
         project_dir: folder of this project in the image.
         resources: by name of a step; `default` is for those that are not named.
@@ -79,6 +96,8 @@ class DeploymentSettings(Settings):
         service_account: that the steps run as; a Kubernetes one for Kubeflow, the email of Google Cloud's for Vertex.
         env: environment variables of every step, such as `AWS_ENDPOINT_URL`; no secrets, which anybody could read in
             the compiled file.
+        secret_env: environment variables of every step whose values are in Kubernetes secrets, such as
+            `AWS_ACCESS_KEY_ID: {secret: mlpipeline-minio-artifact, key: accesskey}`; for Kubeflow alone.
         labels: of the job on Vertex, of every step's pod on Kubeflow.
         cache: whether the engine may take results of earlier runs. It knows data by its path alone, so that only
             those whose paths never change their content should turn it on.
@@ -98,6 +117,7 @@ class DeploymentSettings(Settings):
     beam: tuple[Annotated[str, StringConstraints(pattern="^--[a-z]")], ...] = ()
     service_account: str = ""
     env: dict[VariableName, str] = {}
+    secret_env: dict[VariableName, SecretKey] = {}
     labels: dict[LabelText, LabelText] = {}
     cache: bool = False
     host: str = ""
@@ -120,6 +140,10 @@ class DeploymentSettings(Settings):
         """The resources of a step: its own, and the default ones for what it does not name."""
         default, own = (self.resources.get(name, StepResources()) for name in (EVERY_STEP, step))
         return default.model_copy(update=own.model_dump(exclude_unset=True))
+
+    def in_place(self) -> bool:
+        """Whether steps read and write artifacts where they are, and not copies that Kubeflow's launcher makes."""
+        return self.pipeline_root.startswith(IN_PLACE)
 
     def models_folder(self) -> str:
         """Where models are pushed to."""
@@ -145,21 +169,40 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
         found.append("--pipeline-root is missing: a folder for artifacts, such as gs://BUCKET/pipelines")
     elif not _BUCKET.fullmatch(settings.pipeline_root):
         found.append(f"--pipeline-root {settings.pipeline_root}: expected a URI such as gs://BUCKET/pipelines")
-    elif not settings.pipeline_root.startswith("gs://"):
+    elif not settings.in_place() and engine == "vertex":
+        found.append(f"--pipeline-root {settings.pipeline_root}: Vertex AI keeps artifacts in gs:// alone")
+    elif not settings.in_place() and settings.beam:
         found.append(
-            f"--pipeline-root {settings.pipeline_root}: TensorFlow writes artifacts to gs:// alone; s3:// is for "
-            "--data and --serving-dir"
+            f"deployment.beam with --pipeline-root {settings.pipeline_root}: other machines see no artifacts of it, "
+            "which each step has on its own disk; take a gs:// root, or leave Beam in the containers"
         )
     if not settings.data:
         found.append("--data is missing: ratings as the containers see them, such as gs://BUCKET/ml-1m.zip")
     for flag, place in (("--data", settings.data), ("--serving-dir", settings.serving_dir)):
         if place and not place.startswith("/") and not _BUCKET.fullmatch(place):
             found.append(f"{flag} {place}: expected a URI such as gs:// or s3://BUCKET/folder, or an absolute path")
+    found += _environment_complaints(settings, engine)
     if "_" in pipeline:
         found.append(f"name {pipeline}: a cluster's pipeline takes '-' in place of '_'; give another --name")
     for step, wanted in settings.resources.items():
         if wanted.gpu:
             found += _gpu_complaints(f"deployment.resources.{step}", wanted, engine)
+    return found
+
+
+def _environment_complaints(settings: DeploymentSettings, engine: Engine) -> list[str]:
+    found = []
+    if settings.secret_env and engine == "vertex":
+        found.append("deployment.secret_env: Vertex AI has no Kubernetes secrets; give rights to --service-account")
+    if twice := sorted(set(settings.env) & set(settings.secret_env)):
+        found.append(f"deployment.secret_env.{twice[0]}: is in deployment.env, too; leave it in one")
+    places = {"--pipeline-root": settings.pipeline_root, "--data": settings.data, "--serving-dir": settings.serving_dir}
+    of_minio = [f"{flag} {place}" for flag, place in places.items() if place.startswith(MINIO)]
+    if of_minio and not set(ENDPOINTS) & {*settings.env, *settings.secret_env}:
+        found.append(
+            f"{of_minio[0]}: the steps must know where that store is; such as "
+            "--set deployment.env.AWS_ENDPOINT_URL=http://seaweedfs.kubeflow:9000"
+        )
     return found
 
 

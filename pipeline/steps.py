@@ -23,3 +23,8 @@ STEPS = (
     EVALUATOR,
     PUSHER,
 )
+
+
+def first_of(step: str) -> str:
+    """Where a run that starts at a step begins: before the Evaluator the last blessed model, perhaps another by now."""
+    return RESOLVER if step == EVALUATOR else step

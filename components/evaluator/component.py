@@ -18,6 +18,7 @@ from tfx.types.standard_component_specs import (
     MODEL_KEY,
 )
 
+from components.addresses import address
 from components.evaluation import read_metrics
 from components.evaluator.eval_config import with_floor
 from components.evaluator.last_blessed import holds_model, remember
@@ -47,7 +48,7 @@ class Executor(stock.Executor):
         record_metrics(artifact_utils.get_single_instance(output_dict[EVALUATION_KEY]))
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
         if record and model_utils.is_model_blessed(blessing):
-            remember(record, artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
+            remember(record, address(artifact_utils.get_single_uri(input_dict[MODEL_KEY])))
 
 
 def record_metrics(evaluation: Artifact) -> None:

@@ -1,6 +1,7 @@
 """The last model that was good enough, where no resolver can look it up: Kubeflow Pipelines 2 has none.
 
-A file, the record, holds its URI. The Evaluator writes it, the next run's first steps read it.
+A file, the record, holds its URI. The Evaluator writes it, the next run's first steps read it. The model is copied:
+Kubeflow's launcher takes no output that lies outside the folders of its own run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from tfx.types import Artifact, artifact_utils, channel_utils, component_spec, s
 from tfx.utils import path_utils
 
 from components.errors import StepError
+from components.trees import copy_tree
+
+SOURCE = "copy_of"  # custom property with the URI of the model that was blessed
 
 
 def remember(record: str, uri: str) -> None:
@@ -29,7 +33,7 @@ def holds_model(uri: str) -> bool:
 
 
 class Executor(base_executor.BaseExecutor):
-    """Hands on the model of the record, or an artifact without a model where there is no record yet."""
+    """Hands on a copy of the model of the record, or an artifact without a model where there is no record yet."""
 
     def Do(
         self,
@@ -52,7 +56,9 @@ class Executor(base_executor.BaseExecutor):
                 f"{record} names {uri} as the last blessed model, which is gone; bring it back, or delete the record "
                 "to bless the next model without a comparison"
             )
-        artifact_utils.get_single_instance(output_dict["model"]).uri = uri
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        copy_tree(uri.rstrip("/"), model.uri)
+        model.set_string_custom_property(SOURCE, uri)
 
 
 class LastBlessedModelSpec(component_spec.ComponentSpec):
@@ -70,7 +76,7 @@ class LastBlessedModel(base_component.BaseComponent):
         record: the file that holds its URI.
 
     Outputs:
-        model: it; holds no SavedModel where none was blessed yet.
+        model: a copy of it; holds no SavedModel where none was blessed yet.
     """
 
     SPEC_CLASS = LastBlessedModelSpec

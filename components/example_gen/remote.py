@@ -7,8 +7,8 @@ import os
 
 from tfx.dsl.io import fileio
 
-from components import s3  # noqa: F401 - registers s3://
 from components.errors import StepError
+from components.trees import copy_tree
 
 
 def bring_here(data: str, cache_dir: str) -> str:
@@ -29,15 +29,5 @@ def bring_here(data: str, cache_dir: str) -> str:
     target = os.path.join(cache_dir, "remote", hashlib.sha256(data.encode()).hexdigest()[:16], name)
     if fileio.exists(target):
         (fileio.rmtree if fileio.isdir(target) else fileio.remove)(target)
-    _copy(data.rstrip("/"), target)
+    copy_tree(data.rstrip("/"), target)
     return target
-
-
-def _copy(source: str, target: str) -> None:
-    if not fileio.isdir(source):
-        fileio.makedirs(os.path.dirname(target))
-        fileio.copy(source, target)
-        return
-    for name in fileio.listdir(source):
-        child = os.fsdecode(name).rstrip("/")
-        _copy(f"{source}/{child}", os.path.join(target, child))

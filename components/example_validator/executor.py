@@ -21,6 +21,7 @@ from tfx.types.standard_component_specs import ANOMALIES_KEY, STATISTICS_KEY
 from tfx.utils import io_utils, writer_utils
 
 from components import features
+from components.addresses import address
 from components.errors import StepError
 from components.example_validator.drift import OK, STOP, Measure, compare, write_into
 from components.example_validator.profile import read_profile
@@ -48,7 +49,7 @@ class Executor(stock.Executor):
         anomalies = artifact_utils.get_single_instance(output_dict[ANOMALIES_KEY])
         statistics, catalog = (artifact_utils.get_single_uri(input_dict[key]) for key in (STATISTICS_KEY, "catalog"))
         profile = read_profile(statistics, catalog)
-        passed = Passed(profile.fingerprint, exec_properties["made_by"], statistics, catalog)
+        passed = Passed(profile.fingerprint, exec_properties["made_by"], address(statistics), address(catalog))
         # Now, since what the stock executor returns has the properties of this moment.
         mark(anomalies, passed, exec_properties["record"])
         output = super().Do(input_dict, output_dict, exec_properties)

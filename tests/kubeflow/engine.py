@@ -3,7 +3,9 @@
 It does what the backend's driver and launcher do (`backend/src/v2/driver` and `component/launcher_v2.go` of
 kubeflow/pipelines): resolves a task's inputs, provisions its outputs, replaces `{{$}}` with the executor input, runs
 the container's command in a process of its own, and records what it says of its outputs. The image is this checkout and
-the Python that runs the test; buckets are folders. What the backend does not implement is refused here too.
+the Python that runs the test. Buckets of `gs://` are folders, which steps read and write themselves; for those of
+`s3://` the launcher's part is played, too: inputs are downloaded to the step's own disk, outputs uploaded from it, and
+the disk is wiped. What the backend does not implement is refused here too.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,8 +26,11 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from pyarrow.fs import FileSelector, S3FileSystem
 
 EXECUTOR_INPUT = "{{$}}"
+S3 = "s3://"
+LOG = "executor-logs"  # that the launcher adds where PUBLISH_LOGS is "true", as in Kubeflow's own manifests
 
 
 class EngineError(Exception):
@@ -53,11 +59,13 @@ class Engine:
         text: the YAML file's content.
         folder: for buckets, working directories and logs.
         project: the checkout that the image holds.
+        environment: of every container, besides what an image has.
     """
 
-    def __init__(self, text: str, folder: Path, project: Path):
+    def __init__(self, text: str, folder: Path, project: Path, environment: Mapping[str, str] | None = None):
         self.folder = folder
         self._project = project
+        self._environment = dict(environment or {})
         # A bucket is a folder: processes here cannot speak to an object store.
         spec, *_ = yaml.safe_load_all(text.replace("gs://", f"{folder}/"))
         json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())  # raises where it is no pipeline spec
@@ -79,7 +87,7 @@ class Engine:
             EngineError: a task failed, or cannot be run by the backend.
         """
         values = self._root_parameters(parameters)
-        root = Path(self._spec["defaultPipelineRoot"]) / self._spec["pipelineInfo"]["name"] / uuid.uuid4().hex
+        root = "/".join((self._spec["defaultPipelineRoot"], self._spec["pipelineInfo"]["name"], uuid.uuid4().hex))
         done = {}
         for name, task in self._in_order():
             if only is None or name in only:
@@ -107,32 +115,38 @@ class Engine:
                 yield name, waiting.pop(name)
                 done.add(name)
 
-    def _run_task(self, name: str, task: dict[str, Any], values: dict[str, Any], root: Path) -> TaskRun:
+    def _run_task(self, name: str, task: dict[str, Any], values: dict[str, Any], root: str) -> TaskRun:
         component = self._spec["components"][task["componentRef"]["name"]]
         container = self._container(name, task, component)
-        task_root = root / name / uuid.uuid4().hex
+        disk, task_root = self.folder / "disks" / name, f"{root}/{name}/{uuid.uuid4().hex}"
         outputs = {
             key: {
                 "name": key,
-                "uri": str(task_root / key),
+                "uri": f"{task_root}/{key}",
                 "type": spec["artifactType"],
                 "metadata": spec.get("metadata", {}),
             }
             for key, spec in component.get("outputDefinitions", {}).get("artifacts", {}).items()
         }
-        output_file = task_root / "output_metadata.json"
+        log = {LOG: {"name": LOG, "uri": f"{task_root}/{LOG}", "type": {"schemaTitle": "system.Artifact"}}}
+        inputs = self._artifacts(name, task)
+        output_file = _local(task_root, disk) / "output_metadata.json"
         executor_input = {
             "inputs": {
                 "parameterValues": self._parameters(name, task, values),
-                "artifacts": {key: {"artifacts": [found]} for key, found in self._artifacts(name, task).items()},
+                "artifacts": {key: {"artifacts": [_on(disk, found)]} for key, found in inputs.items()},
             },
             "outputs": {
-                "artifacts": {key: {"artifacts": [made]} for key, made in outputs.items()},
+                "artifacts": {key: {"artifacts": [_on(disk, made)]} for key, made in (outputs | log).items()},
                 "outputFile": str(output_file),
             },
         }
         json_format.ParseDict(executor_input, pipeline_spec_pb2.ExecutorInput())
-        task_root.mkdir(parents=True)
+        output_file.parent.mkdir(parents=True)
+        for found in inputs.values():
+            self._download(found["uri"], disk)
+        for made in outputs.values():
+            _local(made["uri"], disk).parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         if hook := container.get("lifecycle", {}).get("preCacheCheck"):
             self._execute(f"{name}-driver", [*hook["command"], *hook.get("args", [])], executor_input)
@@ -142,10 +156,44 @@ class Engine:
             for described in told.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
                 made["uri"] = described.get("uri") or made["uri"]
                 made["metadata"] = {**made["metadata"], **described.get("metadata", {})}
+            if not made["uri"].startswith(f"{root}/"):
+                raise EngineError(f"{name}: its output {key} is {made['uri']}, which is not in the run's folder {root}")
+            self._upload(made["uri"], disk)
             # As ML Metadata hands it on: by its number, with a display name.
             made["name"] = str(next(self._ids))
-            made["metadata"] = {"display_name": key, **made["metadata"]}
+            known = {field: _property(value, f"{name}: {key}") for field, value in made["metadata"].items()}
+            made["metadata"] = {"display_name": key, "store_session_info": "null", **known}
+            made["type"] = {"instanceSchema": ""}  # `OutputArtifact.ToRuntimeArtifact` knows none.
+        shutil.rmtree(disk)
         return TaskRun(command, outputs, time.monotonic() - started)
+
+    def _store(self) -> S3FileSystem:
+        return S3FileSystem(
+            access_key=self._environment["AWS_ACCESS_KEY_ID"],
+            secret_key=self._environment["AWS_SECRET_ACCESS_KEY"],
+            endpoint_override=self._environment["AWS_ENDPOINT_URL"],
+        )
+
+    def _download(self, uri: str, disk: Path) -> None:
+        """Copy what lies below a key; without anything there, there is no local path either."""
+        if not uri.startswith(S3):
+            return
+        store, key = self._store(), uri.removeprefix(S3)
+        for found in store.get_file_info(FileSelector(key, allow_not_found=True, recursive=True)):
+            if found.is_file:
+                target = _local(S3 + found.path, disk)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(store.open_input_stream(found.path).read())
+
+    def _upload(self, uri: str, disk: Path) -> None:
+        """Copy files alone: an object store has no empty folders."""
+        if not uri.startswith(S3):
+            return
+        store, source = self._store(), _local(uri, disk)
+        for file in source.rglob("*"):
+            if file.is_file():
+                with store.open_output_stream(f"{uri.removeprefix(S3)}/{file.relative_to(source)}") as stream:
+                    stream.write(file.read_bytes())
 
     def _container(self, name: str, task: dict[str, Any], component: dict[str, Any]) -> dict[str, Any]:
         if "dag" in component or "iterator" in str(sorted(task)) or task.get("triggerPolicy"):
@@ -181,10 +229,29 @@ class Engine:
         command = [part.replace(EXECUTOR_INPUT, argument) for part in command]
         # The image's environment: its Python first on the PATH, the project importable; nothing else of this process.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
-        environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder)}
+        environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder), **self._environment}
         log = self.folder / f"{name}.log"
         with log.open("w") as stream:
             done = subprocess.run(command, cwd=self.folder, env=environment, stdout=stream, stderr=subprocess.STDOUT)
         if done.returncode:
             raise EngineError(f"{name} ended with {done.returncode}:\n{log.read_text()[-3000:]}")
         return command
+
+
+def _local(uri: str, disk: Path) -> Path:
+    return disk / "s3" / uri.removeprefix(S3).lstrip("/")
+
+
+def _property(value: Any, of: str) -> Any:
+    """A property as it comes back from ML Metadata (`StructValueToMLMDValue`)."""
+    if value is None:
+        raise EngineError(f"{of}: Kubeflow Pipelines cannot record a property without a value")
+    return {"list": value} if isinstance(value, list) else {"struct": value} if isinstance(value, dict) else value
+
+
+def _on(disk: Path, artifact: dict[str, Any]) -> dict[str, Any]:
+    """An artifact as a step is told of it. A test may not write to `/s3`, so that the path is given."""
+    return {
+        **artifact,
+        **({"customPath": str(_local(artifact["uri"], disk))} if artifact["uri"].startswith(S3) else {}),
+    }

@@ -32,6 +32,7 @@ deployment:
     default: {{cpu: 2, memory: 8Gi}}
     Trainer: {{cpu: 7.5, gpu: 1, gpu_type: GPU}}
 """
+SECRETS = "{AWS_ACCESS_KEY_ID: {secret: minio, key: access}, AWS_SECRET_ACCESS_KEY: {secret: minio, key: secret}}"
 STEPS = {
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "LatestBlessedModel"),
     *("Evaluator", "Pusher"),
@@ -50,6 +51,8 @@ def compiled(folder: Path, engine: str, ending: str, gpu: str, tuned: bool) -> s
     (folder / "c.yaml").write_text(DEPLOYMENT.replace("GPU", gpu).replace("TUNED", str(tuned).lower()))
     output = folder / f"pipeline.{ending}"
     options = ["--engine", engine, "--config", str(folder / "c.yaml"), "--output", str(output)]
+    if engine == "kubeflow":
+        options += ["--set", f"deployment.secret_env={SECRETS}"]
     command = [sys.executable, "-c", PROGRAM, *options]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, env={"PATH": "/bin", "HOME": str(folder.parent)}
@@ -93,11 +96,13 @@ def test_kfps_own_loader_takes_the_yaml(kubeflow, spec):
 
 
 def test_every_step_is_a_container_with_the_image(spec, job):
-    for steps, found in ((STEPS, spec), (STEPS | {"Tuner"}, job["pipelineSpec"])):
+    ours, tfxs = "pipeline.container", "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
+    for steps, found, module in ((STEPS, spec, ours), (STEPS | {"Tuner"}, job["pipelineSpec"], tfxs)):
         assert set(found["root"]["dag"]["tasks"]) == steps
         assert set(containers(found)) == steps, "Kubeflow has no resolvers"
         for container in containers(found).values():
             assert container["image"] == IMAGE
+            assert container["command"] == ["python", "-m", module]
             assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
 
 
@@ -157,11 +162,16 @@ def test_the_validator_reads_the_last_statistics_beside_the_artifacts(spec, job)
         assert inputs["artifacts"]["catalog"]["taskOutputArtifact"]["producerTask"] == "ExampleGen"
 
 
-def test_labels_are_on_pods_and_jobs(kubeflow, job, spec):
+def test_labels_are_on_pods_and_jobs_and_secrets_on_pods(kubeflow, job, spec):
     _, platform = yaml.safe_load_all(kubeflow.read_text(encoding="utf-8"))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(executors) == set(spec["deploymentSpec"]["executors"])
-    assert all(executor == {"podMetadata": {"labels": {"team": "ads"}}} for executor in executors.values())
+    secrets = [
+        {"secretName": "minio", "keyToEnv": [{"secretKey": key, "envVar": name}]}
+        for name, key in (("AWS_ACCESS_KEY_ID", "access"), ("AWS_SECRET_ACCESS_KEY", "secret"))
+    ]
+    wanted = {"podMetadata": {"labels": {"team": "ads"}}, "secretAsEnv": secrets}
+    assert all(executor == wanted for executor in executors.values())
     assert job["labels"]["team"] == "ads"
 
 

@@ -1,4 +1,8 @@
-"""The compiled YAML, run step by step as Kubeflow Pipelines would, on the sample: the same file as locally."""
+"""The compiled YAML, run step by step as Kubeflow Pipelines would, on the sample: the same file as locally.
+
+Everything is in a played S3, the artifacts, too: each step has them on its own disk, and no other's. With `gs://`,
+whose part folders play, steps read and write in place.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,19 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx.dsl.io import fileio
 
+from components.example_validator.profile import read_profile
+from components.example_validator.record import read_record
+from components.pusher.object_store import ObjectVersionStore
+from components.trees import copy_tree
 from tests.kubeflow.engine import Engine
+from tests.object_store import BUCKET, played_s3
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
@@ -33,37 +44,82 @@ def program(name: str, *options: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    folder = tmp_path_factory.mktemp("kubeflow")
-    file = folder / "pipeline.yaml"
-    places = ["--pipeline-root", "gs://bucket/pipelines", "--data", "gs://bucket/elsewhere", "--output", str(file)]
-    serving = ["--serving-dir", "gs://bucket/models", "--project-dir", str(ROOT)]
-    program("kubeflow_runner.py", "--engine", "kubeflow", "--image", "registry/recommender:1", *places, *serving)
-    shutil.copytree(SAMPLE, folder / "bucket" / "sample")
-    return Engine(file.read_text(encoding="utf-8"), folder, ROOT)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The compiled files by the scheme of their places, from one process, since importing TFX takes seconds."""
+    folder = tmp_path_factory.mktemp("compiled")
+    options = ["--engine", "kubeflow", "--image", "registry/recommender:1", "--project-dir", str(ROOT)]
+    options += ["--config", str(ROOT / "configs" / "sample.yaml"), *GATE]
+    runs = [
+        [
+            *(
+                *options,
+                "--pipeline-root",
+                f"{scheme}://{BUCKET}/pipelines",
+                "--data",
+                f"{scheme}://{BUCKET}/elsewhere",
+            ),
+            *("--serving-dir", f"{scheme}://{BUCKET}/models", "--output", str(folder / f"{scheme}.yaml")),
+        ]
+        for scheme in ("gs", "s3")
+    ]
+    code = f"import sys, kubeflow_runner; sys.exit(any([kubeflow_runner.main(each) for each in {runs}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {file.stem: file.read_text(encoding="utf-8") for file in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def engine(compiled: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with played_s3() as environment:
+        copy_tree(str(SAMPLE), f"s3://{BUCKET}/sample")
+        yield Engine(compiled["s3"], tmp_path_factory.mktemp("kubeflow"), ROOT, environment)
 
 
 @pytest.fixture(scope="module")
 def ran(engine: Engine) -> list[str]:
-    data = str(engine.folder / "bucket" / "sample")
+    data = f"s3://{BUCKET}/sample"
     given = {"data": data, "max_epochs": EPOCHS, "max_minutes": 30.0, "min_recall_at_10": FLOOR}
     return list(engine.run(given))
 
 
 @pytest.fixture(scope="module")
-def pushed(engine: Engine, ran: list[str]) -> dict[str, Any]:
-    folder = engine.folder / "bucket" / "models" / "sample"
-    version = (folder / "latest").read_text(encoding="utf-8").strip()
-    assert (folder / version / "model.tflite").stat().st_size > 1000
-    found: dict[str, Any] = json.loads((folder / version / "model_info.json").read_text(encoding="utf-8"))
+def store(engine: Engine) -> ObjectVersionStore:
+    return ObjectVersionStore(f"s3://{BUCKET}/models", "sample", create=False)
+
+
+@pytest.fixture(scope="module")
+def pushed(store: ObjectVersionStore, ran: list[str]) -> dict[str, Any]:
+    latest = store.latest()
+    assert latest == "1"
+    with store.here(latest) as folder:
+        assert (folder / "model.tflite").stat().st_size > 1000
+        found: dict[str, Any] = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
     return found
+
+
+def read(uri: str) -> str:
+    with fileio.open(uri) as stream:
+        return str(stream.read())
 
 
 def test_every_step_ran_in_a_container_of_its_own(engine, ran):
     assert sorted(ran) == sorted(STEPS)
     for name in ran:
-        assert engine.runs[name].command[:2] == ["python", "-m"]
+        assert engine.runs[name].command[:3] == ["python", "-m", "pipeline.container"]
     assert ran.index("Trainer") < ran.index("Evaluator") < ran.index("Pusher") == len(ran) - 1
+
+
+def test_steps_left_nothing_on_their_disks_and_name_no_local_path(engine, ran):
+    assert not list((engine.folder / "disks").iterdir())
+    told = [json.dumps(engine.runs[name].artifacts) for name in ran]
+    told += [read(f"s3://{BUCKET}/pipelines/sample/{name}") for name in ("last_blessed_model", "last_statistics")]
+    assert not [text for text in told if str(engine.folder) in text]
+
+
+def test_the_next_run_finds_what_it_compares_its_data_with(ran, pushed):
+    (passed,) = read_record(f"s3://{BUCKET}/pipelines/sample/last_statistics")
+    profile = read_profile(passed.statistics, passed.catalog)
+    assert profile.ratings == pushed["data"]["ratings"] and len(profile.items) > 100
 
 
 def test_parameters_of_the_submission_were_honoured(pushed):
@@ -90,15 +146,26 @@ def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, tmp_path):
     )
 
 
-def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, pushed):
+def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, store, pushed):
     trained = engine.runs["Trainer"].artifacts["model"]["uri"]
-    record = engine.folder / "bucket" / "pipelines" / "sample" / "last_blessed_model"
-    assert record.read_text(encoding="utf-8").strip() == trained
+    record = f"s3://{BUCKET}/pipelines/sample/last_blessed_model"
+    assert read(record).strip() == trained
     engine.run({"min_recall_at_10": 0.99}, only=("LatestBlessedModel", "Evaluator", "Pusher"))
-    assert engine.runs["LatestBlessedModel"].artifacts["model"]["uri"] == trained
+    last = engine.runs["LatestBlessedModel"].artifacts["model"]
+    assert last["metadata"]["copy_of"] == trained
     blessing = engine.runs["Evaluator"].artifacts["blessing"]["metadata"]
-    assert blessing["baseline_model"] == trained and blessing["blessed"] == 0
+    assert blessing["baseline_model"] == last["uri"] and blessing["blessed"] == 0
     assert engine.runs["Pusher"].artifacts["pushed_model"]["metadata"]["pushed"] == 0
-    versions = engine.folder / "bucket" / "models" / "sample"
-    assert (versions / "latest").read_text(encoding="utf-8").strip() == "1" and not (versions / "2").exists()
-    assert record.read_text(encoding="utf-8").strip() == trained
+    assert store.latest() == "1" and store.versions() == ["1"]
+    assert read(record).strip() == trained
+
+
+def test_steps_read_and_write_google_s_buckets_in_place(compiled, tmp_path):
+    """The first steps of the same pipeline, with folders for buckets."""
+    engine = Engine(compiled["gs"], tmp_path, ROOT)
+    shutil.copytree(SAMPLE, tmp_path / BUCKET / "sample")
+    data = {"data": str(tmp_path / BUCKET / "sample")}
+    for name, run in engine.run(data, only=("ExampleGen", "StatisticsGen")).items():
+        for artifact in run.artifacts.values():
+            assert Path(artifact["uri"]).is_relative_to(tmp_path / BUCKET / "pipelines" / "sample"), name
+            assert any(Path(artifact["uri"]).iterdir())

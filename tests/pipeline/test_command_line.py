@@ -92,7 +92,29 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*VERTEX, "--output", "p.yaml"], "a file for vertex ends in .json"),
         ([*VERTEX, "--pipeline-root", "here"], "--pipeline-root here: expected a URI"),
         ([*KUBEFLOW, "--pipeline-root", "gs:/bucket"], "--pipeline-root gs:/bucket: expected a URI"),
-        ([*KUBEFLOW, "--pipeline-root", "s3://bucket/r"], "s3:// is for --data and --serving-dir"),
+        ([*VERTEX, "--pipeline-root", "s3://bucket/r"], "s3://bucket/r: Vertex AI keeps artifacts in gs:// alone"),
+        ([*KUBEFLOW, "--pipeline-root", "s3:bucket"], "--pipeline-root s3:bucket: expected a URI"),
+        (
+            [*KUBEFLOW, "--pipeline-root", "s3://bucket/r", "--set", "deployment.beam=[--runner=FlinkRunner]"],
+            "deployment.beam with --pipeline-root s3://bucket/r: other machines see no artifacts of it",
+        ),
+        ([*KUBEFLOW, "--pipeline-root", "minio://bucket/r"], "--pipeline-root minio://bucket/r: the steps must know"),
+        (
+            [*VERTEX, "--set", "deployment.secret_env={KEY: {secret: minio, key: accesskey}}"],
+            "deployment.secret_env: Vertex AI has no Kubernetes secrets",
+        ),
+        (
+            [
+                *KUBEFLOW,
+                "--set",
+                "deployment.secret_env={KEY: {secret: minio, key: k}}",
+                "--set",
+                "deployment.env.KEY=v",
+            ],
+            "deployment.secret_env.KEY: is in deployment.env, too",
+        ),
+        ([*KUBEFLOW, "--set", "deployment.secret_env={KEY: minio}"], "deployment.secret_env.KEY: "),
+        ([*KUBEFLOW, "--set", "deployment.secret_env={KEY: {secret: minio}}"], "secret_env.KEY.key: field required"),
         ([*KUBEFLOW, "--data", "ml-1m.zip"], "--data ml-1m.zip: expected a URI"),
         ([*KUBEFLOW, "--name", "my_shop"], "a cluster's pipeline takes '-' in place of '_'"),
         (

@@ -86,9 +86,15 @@ def test_sources_are_there_and_in_the_build_context(stage):
         assert not in_context(left_out)
 
 
+def test_all_that_the_runners_import_is_copied():
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "setup", "tests"}
+    assert {"pipeline", "components", "report", "lineage"} <= packages
+    assert packages | {"local_runner.py", "kubeflow_runner.py"} <= set(copied("project"))
+
+
 def test_steps_do_not_run_as_root_and_find_their_python_first():
     words = [(word, rest) for at, word, rest in instructions() if at == "project"]
-    assert words[-1][0] == "USER" and words[-1][1] not in ("root", "0")
+    assert words[-1][0] == "USER" and int(words[-1][1]) > 0, "by number, or Kubeflow's pods do not start"
     assert environment("project")["PATH"].split(":")[0] == "/app/.venv/bin"
     assert environment("project")["PYTHONPATH"] == "/app"
     *_, (last, _, _) = instructions()

@@ -16,24 +16,28 @@ from components.evaluator.settings import GateSettings
 
 
 def found(record: Path, own: Path) -> str:
-    """The URI that the step hands on; `own` is where its output would lie."""
+    """Of which model the step hands on a copy; `own` is where its output lies."""
     model = standard_artifacts.Model()
     model.uri = str(own)
     Executor().Do({}, {"model": [model]}, {"record": str(record)})
-    return str(model.uri)
+    assert model.uri == str(own), "Kubeflow takes no output from elsewhere"
+    return model.get_string_custom_property("copy_of")
 
 
 def test_none_was_blessed_yet(tmp_path):
-    assert found(tmp_path / "record", tmp_path / "own") == str(tmp_path / "own")
+    assert found(tmp_path / "record", tmp_path / "own") == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_last_blessed_model_is_handed_on(tmp_path):
+def test_a_copy_of_the_last_blessed_model_is_handed_on(tmp_path):
     for name in ("first", "second"):
-        (tmp_path / name / "Format-Serving").mkdir(parents=True)
-        (tmp_path / name / "Format-Serving" / "saved_model.pb").touch()
+        (tmp_path / name / "Format-Serving" / "variables").mkdir(parents=True)
+        (tmp_path / name / "Format-Serving" / "saved_model.pb").write_text(name)
+        (tmp_path / name / "Format-Serving" / "variables" / "variables.index").touch()
         remember(str(tmp_path / "p" / "record"), str(tmp_path / name))
     assert found(tmp_path / "p" / "record", tmp_path / "own") == str(tmp_path / "second")
+    assert (tmp_path / "own" / "Format-Serving" / "saved_model.pb").read_text() == "second"
+    assert (tmp_path / "own" / "Format-Serving" / "variables" / "variables.index").exists()
 
 
 def test_a_model_that_is_gone_stops_the_run(tmp_path):

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyarrow.fs import S3FileSystem
 from tfx.dsl.io import fileio
 
-from components import s3
 from components.errors import StepError
 from components.evaluator import last_blessed
 from components.example_gen.remote import bring_here
@@ -19,27 +17,14 @@ from components.pusher import object_store
 from components.pusher.executor import _publish
 from components.pusher.object_store import ObjectVersionStore
 from components.pusher.store import StoreError
+from tests.object_store import BUCKET, played_s3
 
 
 @pytest.fixture(scope="module")
 def s3_bucket() -> Iterator[str]:
     """A bucket in a server of this process, which speaks as S3 does."""
-    moto = pytest.importorskip("moto.server", reason="moto is not installed")
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            patch.delenv(name, raising=False)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        S3FileSystem(endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True).create_dir("bucket")
-        s3._client.cache_clear()
-        yield "s3://bucket"
-        s3._client.cache_clear()
-    server.stop()
+    with played_s3():
+        yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(params=["ram", "s3"])
@@ -166,6 +151,20 @@ def test_data_is_brought_here_anew_each_time(root, tmp_path):
     assert bring_here("/data/log.csv", str(tmp_path)) == "/data/log.csv"
     with pytest.raises(StepError, match=f"{root}/nothing: no such file or folder"):
         bring_here(f"{root}/nothing", str(tmp_path))
+
+
+def test_minio_is_s3_by_another_name(s3_bucket):
+    """The checkpoint of a fit and the record of statistics are written beside and renamed."""
+    folder = f"{s3_bucket.replace('s3:', 'minio:')}/{uuid.uuid4().hex}"
+    for text in ("old", "new"):
+        with fileio.open(f"{folder}/record.new", "w") as stream:
+            stream.write(text)
+        fileio.rename(f"{folder}/record.new", f"{folder}/record", overwrite=True)
+    assert read(f"{folder}/record") == "new" and fileio.listdir(folder) == ["record"]
+    with fileio.open(f"{folder}/record.new", "w") as stream:
+        stream.write("newest")
+    with pytest.raises(OSError, match="record: is there already"):
+        fileio.rename(f"{folder}/record.new", f"{folder}/record")
 
 
 def test_record_of_the_last_blessed_model(root):

@@ -1,0 +1,87 @@
+"""What a step's container runs on Kubeflow: TFX's own entry point, told what Kubeflow's driver and launcher leave out.
+
+Tasks are described there as KFP's own SDK takes them (`backend/src/v2` of kubeflow/pipelines), which TFX does not:
+
+- An input artifact comes without its type, which the step's own specification has.
+- Each step has an output more, its log, which the launcher writes and TFX has no type for.
+- Of a pipeline root in `s3://` or `minio://`, which TensorFlow does not reach, the launcher copies the inputs to the
+  step's disk before the command, and whatever lies at the local paths of the outputs to the store after it. TFX takes
+  the URIs for the places to read and write: it gets the local paths, and the launcher gets the URIs back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import app
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as entry
+
+from components import s3  # registers s3:// and minio:// for all that is no artifact
+from components.addresses import address, learn
+
+LOG = "executor-logs"
+
+
+def for_tfx(executor_input: str, inputs_spec: str) -> str:
+    """An executor input as TFX takes it; learns the addresses of artifacts that are copied.
+
+    Args:
+        executor_input: `ExecutorInput` in JSON, as the launcher gives it.
+        inputs_spec: `ComponentInputsSpec` in JSON.
+    """
+    message = json_format.Parse(executor_input, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True)
+    spec = json_format.Parse(inputs_spec, pipeline_spec_pb2.ComponentInputsSpec(), ignore_unknown_fields=True)
+    for name, found in message.inputs.artifacts.items():
+        for artifact in found.artifacts:
+            if not (artifact.type.schema_title or artifact.type.instance_schema):
+                artifact.type.CopyFrom(spec.artifacts[name].artifact_type)
+    message.outputs.artifacts.pop(LOG, None)
+    for artifacts in (message.inputs.artifacts, message.outputs.artifacts):
+        for found in artifacts.values():
+            for artifact in found.artifacts:
+                if artifact.uri.startswith(s3.SCHEMES):
+                    folder = local_path(artifact)
+                    learn(folder, artifact.uri)
+                    artifact.uri = folder
+    return json_format.MessageToJson(message)
+
+
+def local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
+    """Where the launcher keeps a copy: in `/s3/BUCKET/...` of `s3://BUCKET/...`, unless it says otherwise."""
+    if artifact.custom_path:
+        return str(artifact.custom_path)
+    scheme, _, place = artifact.uri.partition("://")
+    return f"/{scheme}/{place}"
+
+
+def for_kubeflow(value: Any) -> Any:
+    """JSON, all of whose texts that are local paths of artifacts are their URIs."""
+    if isinstance(value, dict):
+        return {key: for_kubeflow(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [for_kubeflow(inner) for inner in value]
+    return address(value) if isinstance(value, str) else value
+
+
+def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
+    """Run a step.
+
+    Args:
+        parsed: TFX's options, and those for Beam.
+    """
+    options, beam = parsed
+    options.json_serialized_invocation_args = for_tfx(
+        options.json_serialized_invocation_args, options.json_serialized_inputs_spec_args
+    )
+    entry.main((options, beam))
+    told = Path(json.loads(options.json_serialized_invocation_args)["outputs"]["outputFile"])
+    told.write_text(json.dumps(for_kubeflow(json.loads(told.read_text(encoding="utf-8")))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app.run(run, flags_parser=entry._parse_flags)

@@ -1,0 +1,30 @@
+"""Which steps a run has that starts at one of them."""
+
+from __future__ import annotations
+
+import pytest
+from tfx.dsl.compiler import compiler
+from tfx.orchestration.portable import partial_run_utils
+
+from pipeline.config import PipelineConfig
+from pipeline.local_pipeline import create_local_pipeline
+from pipeline.steps import first_of
+
+
+@pytest.mark.parametrize(
+    ("start", "run"),
+    [
+        ("Trainer", {"Trainer", "LatestBlessedModel", "Evaluator", "Pusher"}),
+        # Looked up anew: a run that ended with the Trainer has none, and another may be blessed by now.
+        ("Evaluator", {"LatestBlessedModel", "Evaluator", "Pusher"}),
+        ("Pusher", {"Pusher"}),
+    ],
+)
+def test_what_runs(tmp_path, start, run):
+    pipeline = create_local_pipeline(
+        PipelineConfig(), tmp_path, "", tmp_path / "output", tmp_path / "serving", tmp_path, enable_cache=True
+    )
+    compiled = compiler.Compiler().compile(pipeline)
+    partial_run_utils.mark_pipeline(compiled, from_nodes=[first_of(start)])
+    nodes = [node.pipeline_node for node in compiled.nodes]
+    assert {node.node_info.id for node in nodes if node.execution_options.HasField("run")} == run
