@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from on_device.errors import ArtifactError
 
@@ -18,8 +21,7 @@ _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": 
 AGAIN = "push or copy it again"
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """An item of the catalogue.
 
     Attributes:
@@ -68,10 +70,23 @@ def open_artifact(path: str | Path) -> Artifact:
     folder = _version_folder(Path(path))
     info = _read_info(folder / INFO)
     model, items = (_read_pushed(folder / name, info["sha256"]) for name in (MODEL, ITEMS))
-    catalogue = _parse_items(folder / ITEMS, items)
+    with _uncollected():
+        catalogue = _parse_items(folder / ITEMS, items)
     if len(catalogue) != info["num_items"]:
         raise ArtifactError(f"{folder / ITEMS}: {len(catalogue):,} items, but {INFO} says {info['num_items']:,}")
     return Artifact(folder, info, model, catalogue)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would go through all objects of a large catalogue again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _version_folder(path: Path) -> Path:
@@ -137,13 +152,14 @@ def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
     if value.get("format") != FORMAT or not isinstance(entries, list):
         raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {AGAIN}')
     items = []
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}  # Each list of genres once: there are few.
     for index, entry in enumerate(entries, start=FIRST_INDEX):
         try:
             item = Item(
                 int(entry["index"]),
                 str(entry["id"]),
                 str(entry["title"]),
-                _genres(entry["genres"]),
+                known.setdefault(genres := _genres(entry["genres"]), genres),
                 None if entry["year"] is None else int(entry["year"]),
                 int(entry["count"]),
             )
