@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def read() -> tuple[Path, dict[str, PipelineConfig]]:
-        # Each is pushed, whatever those before it reach.
-        values = {"gate.max_regression": 1.0, "pusher.precision": "auto", **inputs.overrides(options.set)}
+        # Each is pushed, whatever it reaches.
+        gate = {"gate.min_recall_at_10": 0.0, "gate.min_lift_over_popularity": 0.0, "gate.max_regression": 1.0}
+        values = {**gate, "pusher.precision": "auto", **inputs.overrides(options.set)}
         configs = {
             variant: load_config(options.config, {**values, **inputs.overrides(variant.split(","))})
             for variant in options.variant
@@ -67,7 +68,7 @@ def _pushed(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, c
         steps.PUSHER
     ].outputs["pushed_model"]
     if not pushed.custom_properties["pushed"].int_value:
-        raise StepError("the model was not blessed, so that there is no file to measure; give it more time")
+        raise StepError("the model was not blessed, so that there is no file to measure")
     folder = Path(pushed.custom_properties["pushed_destination"].string_value)
     info = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
     return {"precisions": info["precisions"], "users": info["data"]["users"]}
