@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from on_device.errors import ArtifactError
 
@@ -18,8 +21,7 @@ _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": 
 AGAIN = "push or copy it again"
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """An item of the catalogue.
 
     Attributes:
@@ -68,10 +70,23 @@ def open_artifact(path: str | Path) -> Artifact:
     folder = _version_folder(Path(path))
     info = _read_info(folder / INFO)
     model, items = (_read_pushed(folder / name, info["sha256"]) for name in (MODEL, ITEMS))
-    catalogue = _parse_items(folder / ITEMS, items)
+    with _uncollected():
+        catalogue = _parse_items(folder / ITEMS, items)
     if len(catalogue) != info["num_items"]:
         raise ArtifactError(f"{folder / ITEMS}: {len(catalogue):,} items, but {INFO} says {info['num_items']:,}")
     return Artifact(folder, info, model, catalogue)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would go through all objects of a large catalogue again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _version_folder(path: Path) -> Path:
@@ -121,9 +136,9 @@ def _read(path: Path) -> bytes:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _parse(path: Path, content: bytes) -> dict[str, Any]:
+def _parse(path: Path, content: bytes, hook: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_hook=hook)
     except (ValueError, RecursionError) as error:  # Of JSON and of UTF-8, and of lists in lists without end.
         raise ArtifactError(f"{path}: not JSON ({error}); {AGAIN}") from None
     if not isinstance(value, dict):
@@ -132,26 +147,33 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
-    value = _parse(path, content)
-    entries = value.get("items")
-    if value.get("format") != FORMAT or not isinstance(entries, list):
-        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {AGAIN}')
-    items = []
-    for index, entry in enumerate(entries, start=FIRST_INDEX):
+    # Each list of genres once: there are few.
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def item_of(entry: dict[str, Any]) -> Any:
+        """An item where an object is one. Made as soon as it is read: a million dictionaries would take a gigabyte."""
         try:
-            item = Item(
+            genres = _genres(entry["genres"])
+            return Item(
                 int(entry["index"]),
                 str(entry["id"]),
                 str(entry["title"]),
-                _genres(entry["genres"]),
+                known.setdefault(genres, genres),
                 None if entry["year"] is None else int(entry["year"]),
                 int(entry["count"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError):  # JSON may hold Infinity.
-            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {AGAIN}") from None
+            return entry
+
+    value = _parse(path, content, item_of)
+    items = value.get("items")
+    if value.get("format") != FORMAT or not isinstance(items, list):
+        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {AGAIN}')
+    for index, item in enumerate(items, start=FIRST_INDEX):
+        if not isinstance(item, Item):
+            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {AGAIN}")
         if item.index != index:
             raise ArtifactError(f"{path}: index {item.index} where {index} is expected; {AGAIN}")
-        items.append(item)
     return tuple(items)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +55,6 @@ class Recommender:
         for name, value in (("history_length", self._model.history_length), ("top_k", self._model.top_k)):
             if value != artifact.info[name]:
                 raise ArtifactError(f"{path}: {name} is {value}, but model_info.json says {artifact.info[name]}")
-        self._by_id = {item.id: item for item in artifact.items}
-        # Where titles repeat, the first counts: items are in order of popularity.
-        self._by_title = {item.title: item for item in reversed(artifact.items)}
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1) -> Recommender:
@@ -66,6 +64,15 @@ class Recommender:
             ArtifactError: a file is missing, broken or does not fit the others.
         """
         return cls(open_artifact(path), threads)
+
+    @functools.cached_property
+    def _by_id(self) -> dict[str, Item]:
+        return {item.id: item for item in self.items}
+
+    @functools.cached_property
+    def _by_title(self) -> dict[str, Item]:
+        # Where titles repeat, the first counts: items are in order of popularity.
+        return {item.title: item for item in reversed(self.items)}
 
     @property
     def items(self) -> tuple[Item, ...]:

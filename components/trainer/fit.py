@@ -15,6 +15,7 @@ import tensorflow as tf
 from components.errors import StepError
 from components.trainer.checkpoint import Checkpoint, State
 from components.trainer.input_pipeline import Batches, Timelines
+from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import ADAM_BETA_2, Recommender
 from components.trainer.ranking import RankingMetrics, evaluate
 from components.trainer.settings import TrainerSettings
@@ -80,7 +81,8 @@ def fit(
         StepError: the loss is no longer finite.
     """
     settings = model.settings
-    optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=ADAM_BETA_2)
+    holdout = _drawn(holdout, settings)
+    optimizer = LazyAdam(settings.learning_rate, beta_2=ADAM_BETA_2)
     optimizer.build(model.trainable_variables)
     train_step = model.make_train_step(optimizer)
     batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings))
@@ -207,6 +209,14 @@ def schedule(step: int, progressed: float) -> float:
     warm_up = min((step + 1) / WARM_UP_STEPS, 1.0)
     cosine = 0.5 * (1 + math.cos(math.pi * min(progressed, 1.0)))
     return warm_up * (LEAST_LEARNING_RATE + (1 - LEAST_LEARNING_RATE) * cosine)
+
+
+def _drawn(holdout: Timelines, settings: TrainerSettings) -> Timelines:
+    """The users of the eval split that every epoch is measured with."""
+    if not 0 < settings.eval_users < len(holdout):
+        return holdout
+    users = np.random.default_rng(settings.seed).choice(len(holdout), settings.eval_users, replace=False)
+    return holdout.of_users(np.sort(users))
 
 
 def _trace(

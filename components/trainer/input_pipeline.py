@@ -70,6 +70,13 @@ class Timelines:
         """Item indices, int32 [E]."""
         return self.activities.items
 
+    def of_users(self, users: np.ndarray) -> Timelines:
+        """The timelines of some users alone: int64 [M]."""
+        lengths = np.diff(self.starts)[users]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(starts[-1])
+        return Timelines(self.activities[places], starts, self.histories[users], self.targets[users])
+
 
 def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) -> Timelines:
     """Read the transformed examples of a split of timelines; one takes 12 bytes an activity in memory."""

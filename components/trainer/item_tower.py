@@ -69,12 +69,13 @@ class ItemTower(keras.layers.Layer):
 
     def __init__(self, settings: TrainerSettings, counts: np.ndarray, item_features: dict[str, np.ndarray]):
         super().__init__()
-        self._dimension = settings.dimension
-        self._rated = (counts > 0).astype(np.float32)[:, None]
-        self._item_features = item_features
+        self._dimension = settings.table_dimension
+        # Tensors, which the graphs of all steps share; arrays would be copied into each.
+        self._rated = tf.constant(counts[:, None] > 0, tf.float32)
+        self._item_features = {name: tf.constant(shares) for name, shares in item_features.items()}
         self._dropout = settings.item_dropout
         self.has_transition = settings.transition
-        self.scale = math.sqrt(settings.dimension)
+        self.scale = math.sqrt(settings.table_dimension)
         self._seed = keras.random.SeedGenerator()  # another for each member, from the seed set before
 
     def build(self, shape: tuple[int, ...] | None = None) -> None:
@@ -89,19 +90,26 @@ class ItemTower(keras.layers.Layer):
             initial = keras.initializers.RandomNormal(stddev=INITIAL_TRANSITION)
             self._transition = self.add_weight(shape=self._item.shape, initializer=initial, name="transition")
 
-    def tables(self, training: bool = False) -> Tables:
-        """Both tables.
+    def tables(self, training: bool = False, rows: tf.Tensor | None = None) -> Tables:
+        """Both tables, or some of their rows: int32 [R], each once.
 
         In training `settings.item_dropout` of the items go without an embedding of their own, so that features alone
         learn to stand for an item (DropoutNet: Volkovs, Yu and Poutanen, NeurIPS 2017).
         """
-        table = self._item * self._rated
+
+        def of(values: tf.Tensor | keras.Variable) -> tf.Tensor:
+            if isinstance(values, keras.Variable):
+                values = values.value  # Of which a gather reads no more than it takes.
+            return tf.convert_to_tensor(values) if rows is None else tf.gather(values, rows)
+
+        table = of(self._item) * of(self._rated)
         if training and self._dropout:
-            draws = keras.random.uniform([len(self._rated), 1], seed=self._seed)
+            size = table.shape[0] if rows is None else tf.shape(rows)[0]
+            draws = keras.random.uniform([size, 1], seed=self._seed)
             table *= tf.cast(draws >= self._dropout, tf.float32)
         for name, shares in self._item_features.items():
-            table += tf.matmul(tf.constant(shares), self._of_feature[name])
-        inputs = table + self._transition if self.has_transition else table
+            table += tf.matmul(of(shares), self._of_feature[name])
+        inputs = table + of(self._transition) if self.has_transition else table
         return Tables(inputs * self.scale, table)
 
 

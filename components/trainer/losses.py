@@ -105,6 +105,7 @@ def gbce(
     negatives: tf.Tensor,
     calibration: float,
     absent: tf.Tensor | None = None,
+    size: int | None = None,
 ) -> tf.Tensor:
     """Generalised binary cross-entropy: each item is relevant or not, and sampling makes nobody overconfident.
 
@@ -116,8 +117,9 @@ def gbce(
         negatives: int32 [S], drawn uniformly and shared by the batch.
         calibration: t of the paper; 0 is plain binary cross-entropy, 1 calibrates scores whole.
         absent: see above.
+        size: number of item indices V, where the table has some of their rows alone.
     """
-    sampling_rate = negatives.shape[0] / max(table.shape[0] - features.FIRST_INDEX - 1, 1)
+    sampling_rate = negatives.shape[0] / max((size or table.shape[0]) - features.FIRST_INDEX - 1, 1)
     power = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
     target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1)
     negative_logits = tf.matmul(contexts, tf.gather(table, negatives), transpose_b=True)

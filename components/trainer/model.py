@@ -47,14 +47,19 @@ class Member(keras.layers.Layer):
         self.item_tower = ItemTower(settings, counts, item_features)
         self.activity_tower = ActivityTower(settings, rating_edges)
         self.encoder = make_encoder(settings, history_length)
+        self.widen = _kernel(settings.table_dimension, settings.dimension)
+        self.narrow = _kernel(settings.dimension, settings.table_dimension)
         self._dropout = keras.layers.Dropout(settings.dropout)
         self.item_tower.build()
         self.activity_tower.build()
 
     def call(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Context vectors: the embeddings of items, float32 [B, L, d], and their activities -> float32 [B, L, d]."""
+        """Context vectors: the embeddings of items, float32 [B, L, d], and their activities -> float32 [B, L, d].
+
+        Here and in `at`, `d` is the dimension of the tables.
+        """
         embedded = self._dropout(self._enriched(embedded, activities), training=training)
-        return self.encoder(embedded, training=training)
+        return self.narrow(self.encoder(embedded, training=training))
 
     def at(
         self, embed: Callable[[tf.Tensor], tf.Tensor], activities: dict[str, tf.Tensor], positions: tf.Tensor
@@ -70,7 +75,7 @@ class Member(keras.layers.Layer):
             float32 [B, d].
         """
         activities, positions = self._looked_back_on(activities, positions)
-        return self.encoder.at(self._enriched(embed(activities[ITEMS]), activities), positions)
+        return self.narrow(self.encoder.at(self._enriched(embed(activities[ITEMS]), activities), positions))
 
     def _looked_back_on(
         self, activities: dict[str, tf.Tensor], positions: tf.Tensor
@@ -87,6 +92,7 @@ class Member(keras.layers.Layer):
         return {name: tf.gather(column, places, batch_dims=1) for name, column in activities.items()}, positions - first
 
     def _enriched(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor]) -> tf.Tensor:
+        embedded = self.widen(embedded)
         return embedded + self.activity_tower(activities) if self.activity_tower.names else embedded
 
 
@@ -95,7 +101,7 @@ class Recommender(keras.Model):
 
     With several members, their context vectors and tables lie side by side, so that the product of the two is the sum
     of their scores. Members that are trained as one make a group; the scores of groups are averaged (an ensemble:
-    Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017). `D` is members times d.
+    Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017). `D` is members times d, the dimension of the tables.
 
     Args:
         settings: of the Trainer.
@@ -132,12 +138,16 @@ class Recommender(keras.Model):
     @property
     def context_weights(self) -> list[keras.Variable]:
         """The weights that make context vectors, besides the tables."""
-        layers = [layer for member in self.members for layer in (member.activity_tower, member.encoder)]
+        layers = [
+            layer
+            for member in self.members
+            for layer in (member.activity_tower, member.widen, member.encoder, member.narrow)
+        ]
         return [weight for layer in layers for weight in layer.weights]
 
-    def tables(self, training: bool = False) -> Tables:
-        """The tables of all members side by side, float32 [V, D] each."""
-        of_members = [member.item_tower.tables(training=training) for member in self.members]
+    def tables(self, training: bool = False, rows: tf.Tensor | None = None) -> Tables:
+        """The tables of all members side by side, float32 [V, D] each; or some of their rows, int32 [R], each once."""
+        of_members = [member.item_tower.tables(training=training, rows=rows) for member in self.members]
         return Tables(*(tf.concat(columns, axis=1) for columns in zip(*of_members, strict=True)))
 
     def call(self, activities: dict[str, tf.Tensor], training: bool = False, tables: Tables | None = None) -> tf.Tensor:
@@ -171,8 +181,9 @@ class Recommender(keras.Model):
         compact[ITEMS] = tf.gather(tf.where(known, items, features.PADDING), order, batch_dims=1)
         length = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
         last = tf.maximum(length - 1, 0)
+        width = self.settings.table_dimension
         contexts = [
-            member.at(functools.partial(tables.embed, member=number, dimension=self.settings.dimension), compact, last)
+            member.at(functools.partial(tables.embed, member=number, dimension=width), compact, last)
             for number, member in enumerate(self.members)
         ]
         summed, groups = tf.concat(contexts, axis=-1), len(self.settings.group_sizes())
@@ -193,45 +204,57 @@ class Recommender(keras.Model):
             weights: float32 [B, L].
             training: whether to drop out.
         """
-        tables = self.tables(training=training)
+        candidates = self._candidates(targets)
+        if self.settings.takes_rows:
+            # All that follows goes by the numbers that items have among these rows.
+            rows, (items, targets, candidates) = _renumbered(activities[ITEMS], targets, candidates)
+            activities = {**activities, ITEMS: items}
+            tables = self.tables(training=training, rows=rows)
+            labels = tables.labels
+        else:
+            rows = tf.range(self._trained)
+            tables = self.tables(training=training)
+            labels = tables.labels[: self._trained]
         contexts = self(activities, training=training, tables=tables)
-        widths = [size * self.settings.dimension for size in self.settings.group_sizes()]
-        seen = Seen(activities[ITEMS]) if self.settings.unseen_compete_alone else None
-        if seen:
+        absent = None
+        if self.settings.unseen_compete_alone:
+            seen = Seen(activities[ITEMS])
             weights *= tf.cast(~seen.has(targets), tf.float32)
+            absent = seen.among(candidates)
         flat, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
+        widths = [size * self.settings.table_dimension for size in self.settings.group_sizes()]
+        of_groups = zip(tf.split(contexts, widths, axis=-1), tf.split(labels, widths, axis=-1), strict=True)
         return tf.add_n(
             [
-                self._loss_of_group(tf.reshape(context, [-1, table.shape[1]]), table, flat, weights, seen)
-                for context, table in zip(
-                    tf.split(contexts, widths, axis=-1),
-                    tf.split(tables.labels[: self._trained], widths, axis=-1),
-                    strict=True,
+                self._loss_of_group(
+                    (tf.reshape(context, [-1, table.shape[1]]), table, flat, weights), candidates, rows, absent
                 )
+                for context, table in of_groups
             ]
         )
 
+    def _candidates(self, targets: tf.Tensor) -> tf.Tensor:
+        """What competes with targets, int32 [B, L], besides themselves: int32 [S]."""
+        if self.settings.loss == "full_softmax":
+            return tf.range(features.FIRST_INDEX, self._trained)
+        if self.settings.loss == "in_batch_softmax":
+            return tf.reshape(targets, [-1])
+        evenly = self.settings.loss == "gbce"
+        return self._draw(tf.zeros_like(self._log_shares) if evenly else self._negative_log_shares)
+
     def _loss_of_group(
-        self, contexts: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, seen: Seen | None
+        self, given: tuple[tf.Tensor, ...], candidates: tf.Tensor, rows: tf.Tensor, absent: tf.Tensor | None
     ) -> tf.Tensor:
-        """See `losses.py` for shapes."""
+        """See `losses.py` for shapes; `rows`, int32 [R], are the item indices of the table's."""
         settings = self.settings
-        given = (contexts, table, targets, weights)
-
-        def absent(candidates: tf.Tensor) -> tf.Tensor | None:
-            return seen.among(candidates) if seen else None
-
         if settings.loss == "full_softmax":
-            everything = tf.range(features.FIRST_INDEX, self._trained)
-            return losses.full_softmax(*given, settings.label_smoothing, absent(everything))
+            return losses.full_softmax(*given, settings.label_smoothing, absent)
         if settings.loss == "in_batch_softmax":
-            return losses.in_batch_softmax(*given, self._log_shares, absent(targets))
+            return losses.in_batch_softmax(*given, tf.gather(self._log_shares, rows), absent)
         if settings.loss == "gbce":
-            negatives = self._draw(tf.zeros_like(self._log_shares))
-            return losses.gbce(*given, negatives, settings.gbce_calibration, absent(negatives))
-        negatives = self._draw(self._negative_log_shares)
-        log_expected = self._negative_log_shares + math.log(settings.negatives)
-        return losses.sampled_softmax(*given, negatives, log_expected, absent(negatives))
+            return losses.gbce(*given, candidates, settings.gbce_calibration, absent, self._trained)
+        log_expected = tf.gather(self._negative_log_shares, rows) + math.log(settings.negatives)
+        return losses.sampled_softmax(*given, candidates, log_expected, absent)
 
     def _draw(self, log_shares: tf.Tensor) -> tf.Tensor:
         """Negatives, int32 [S], each item drawn with its share."""
@@ -254,3 +277,27 @@ class Recommender(keras.Model):
             return loss
 
         return train_step
+
+
+def _kernel(size: int, units: int) -> keras.layers.Layer:
+    """A matrix from vectors of one size to those of another; where they are the same there is none."""
+    if size == units:
+        return keras.layers.Identity()
+    layer = keras.layers.Dense(units, use_bias=False)
+    layer.build((None, None, size))
+    return layer
+
+
+def _renumbered(*indices: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Items by the order in which they come first; PADDING and UNKNOWN, which come before all, keep their numbers.
+
+    Args:
+        indices: of items, int32, of any static shapes.
+
+    Returns:
+        The index of each number, int32 [R], and the numbers in the shapes of the indices.
+    """
+    flat = [tf.range(features.FIRST_INDEX), *(tf.reshape(part, [-1]) for part in indices)]
+    rows, numbers = tf.unique(tf.concat(flat, axis=0))
+    _, *parts = tf.split(numbers, [part.shape[0] for part in flat])
+    return rows, [tf.reshape(part, like.shape) for part, like in zip(parts, indices, strict=True)]

@@ -28,6 +28,7 @@ from components.trainer.settings import TrainerSettings
 
 FACTS_FILE = "model_facts.json"
 MOST_SHARES = 50_000_000  # of values among items; 200 MB
+MOST_LOGITS = 500_000_000  # of a step; 2 GB, and several such arrays at a time
 
 progress = logging.getLogger("recommender.progress")
 
@@ -122,12 +123,18 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
 
 
 def check(settings: TrainerSettings, data: TrainingData) -> None:
-    """Refuse data that is too small for the settings.
+    """Refuse data that is too small, or too large, for the settings.
 
     Raises:
-        StepError: fewer items than the model should return, or nothing to learn from.
+        StepError: fewer items than the model should return, more than a step can hold, or nothing to learn from.
     """
     items = len(data.ids)
+    if settings.loss == "full_softmax" and items * settings.batch_positions > MOST_LOGITS:
+        raise StepError(
+            f"trainer.loss full_softmax holds scores of all {items:,} items at {settings.batch_positions:,} positions, "
+            "more than fit in memory; choose sampled_softmax, as configs/large.yaml does, or a smaller "
+            "trainer.batch_positions"
+        )
     if settings.top_k > items:
         raise StepError(
             f"trainer.top_k {settings.top_k:,} is over the catalogue of {items:,} items; choose {items:,} or less"

@@ -39,7 +39,11 @@ class TrainerSettings(Settings):
 
     Attributes:
         encoder: what makes a context vector of a history.
-        dimension: size of item embeddings and context vectors.
+        dimension: size of context vectors, and of item embeddings where `item_dimension` is None.
+        item_dimension: size of item embeddings as they are stored, where it is another: a kernel makes vectors of
+            `dimension` of them, another takes context vectors back (the factorised embedding of ALBERT: Lan et al.,
+            ICLR 2020). The tables, which are most of the file of a large catalogue and of the time of an answer, are
+            then as small as that, and the encoder is not.
         look_back: how many activities `bow`, `cnn` and `transformer` look back; None is all N.
         members: further models, trained beside the one described here: their scores add up where they are `joint`, and
             are averaged where not. By default a convolution over the last three activities, jointly.
@@ -58,7 +62,7 @@ class TrainerSettings(Settings):
         target_weight: `equal`, or `rating`: a target counts in training in proportion to its rating (after the
             confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
         loss: `full_softmax` over the catalogue; `sampled_softmax` and `in_batch_softmax`, with a log-Q correction; or
-            `gbce`, a calibrated binary loss. See `losses.py`.
+            `gbce`, a calibrated binary loss. See `losses.py`. A step of the last three costs no more with more items.
         unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
             training, as they do in serving; a target that came before in it then does not count.
         label_smoothing: share of a target's probability that is spread over all items; `full_softmax` alone.
@@ -73,13 +77,17 @@ class TrainerSettings(Settings):
         max_minutes: most minutes of fitting; the learning rate decays to end by then.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
         top_k: how many items the model returns.
+        eval_users: how many users of the eval split, drawn once, each epoch is measured with; 0 takes all. Ranking all
+            users among a million items takes longer than to train on them.
         jit_compile: whether XLA compiles the training step, once for each of five lengths of windows, which takes half
-            a minute. On a CPU the default's steps are slower with it: `benchmarks.training_step` measures both.
+            a minute. On a CPU the default's steps are slower with it: `benchmarks.training_step` measures both. With
+            it a step takes the whole tables, which is slow where they are large.
         seed: of initial weights, windows, dropout and negatives.
     """
 
     encoder: EncoderName = "transformer"
     dimension: int = Field(64, ge=4, le=1024)
+    item_dimension: int | None = Field(None, ge=4, le=1024)
     look_back: int | None = Field(None, ge=1, le=1000)
     members: tuple[MemberSettings, ...] = Field((SHORT_TERM,), max_length=15)
     blocks: int = Field(2, ge=1, le=12)
@@ -105,8 +113,19 @@ class TrainerSettings(Settings):
     max_minutes: float = Field(6.0, gt=0)
     patience: int = Field(5, ge=1)
     top_k: int = Field(100, ge=1)
+    eval_users: int = Field(0, ge=0)
     jit_compile: bool = False
     seed: int = 1
+
+    @property
+    def table_dimension(self) -> int:
+        """Size of item embeddings as they are stored."""
+        return self.item_dimension or self.dimension
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether a training step takes the rows of the tables that its batch asks for, instead of all."""
+        return self.loss != "full_softmax" and not self.jit_compile
 
     def of_members(self) -> list[TrainerSettings]:
         """The settings of every member, this one first."""

@@ -162,3 +162,18 @@ def test_ratings_and_times_are_learnt(timelines_of):
     assert blind > 0.4 * np.log(2), "half of the targets cannot be known"
     assert last_loss("rating") < 0.3 * blind
     assert last_loss("time_gap") < 0.3 * blind
+
+
+@pytest.mark.parametrize(("asked", "measured"), [(0, 40), (7, 7), (60, 40)])
+def test_epochs_are_measured_with_the_same_users_as_many_as_asked(circle, asked, measured):
+    seen = []
+
+    def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:
+        seen.append(holdout)
+        return RankingMetrics(0.0, 0.0)
+
+    data = circle()
+    model = Recommender(SETTINGS.model_copy(update={"eval_users": asked}), 4, np.bincount(data.items, minlength=14))
+    fitting.fit(model, data, data, measure)
+    assert [len(holdout) for holdout in seen] == [measured] * 3
+    assert all((holdout.targets == seen[0].targets).all() for holdout in seen)

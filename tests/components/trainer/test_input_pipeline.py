@@ -97,3 +97,16 @@ def test_unknown_items_leave_the_timelines_with_their_ratings_and_times(timeline
     assert known.activities.times.tolist() == [10, 30, 60]
     assert known.starts.tolist() == [0, 2, 2, 3, 3]
     assert known.histories is data.histories and known.targets is data.targets
+
+
+def test_timelines_of_some_users_are_theirs(data):
+    users = np.array([5, 0, 3])
+    some = data.of_users(users)
+    assert len(some) == 3 and np.diff(some.starts).tolist() == [LENGTHS[user] for user in users]
+    for number, user in enumerate(users):
+        (mine, its) = (slice(*one.starts[at : at + 2]) for one, at in ((some, number), (data, user)))
+        for name in ("items", "ratings", "times"):
+            expected = getattr(data.activities, name)[its]
+            np.testing.assert_array_equal(getattr(some.activities, name)[mine], expected)
+    np.testing.assert_array_equal(some.histories.items, data.histories.items[users])
+    np.testing.assert_array_equal(some.targets, data.targets[users])

@@ -211,6 +211,34 @@ def test_negatives_have_train_events(loss):
     assert drawn == {2, 3, 4}
 
 
+@pytest.mark.parametrize("loss", ["sampled_softmax", "in_batch_softmax", "gbce"])
+def test_a_step_with_some_rows_is_one_with_whole_tables(loss, activities_of):
+    counts = np.arange(22)[::-1].copy()
+    counts[:2] = 0
+    members = [{"encoder": "cnn", "joint": True, "transition": False}]
+    inputs = activities_of([[20, 3, 4], [3, 9, 0]]).tensors()
+    targets, weights = tf.constant([[3, 4, 7], [9, 20, 0]]), tf.constant([[1.0, 1, 2], [1, 1, 0]])
+    losses_, gradients = [], []
+    for whole in (True, False):  # Steps of XLA take whole tables.
+        settings = TrainerSettings(
+            **{"encoder": "bow", "dimension": 6, "item_dimension": 4, "members": members, "loss": loss},
+            **{"dropout": 0.0, "negatives": 4, "negative_power": 0.5, "jit_compile": whole},
+        )
+        model = Recommender(settings, 3, counts, {"genres": np.eye(22, 5, dtype=np.float32)})
+        with tf.GradientTape() as tape:
+            losses_.append(float(model.loss_of(inputs, targets, weights)))
+            value = model.loss_of(inputs, targets, weights)
+        gradients.append(tape.gradient(value, [weight.value for weight in model.trainable_variables]))
+    assert losses_[0] == pytest.approx(losses_[1], rel=1e-5)
+    tables = [gradient for gradient in gradients[1] if isinstance(gradient, tf.IndexedSlices)]
+    assert len(tables) == 3, "two members' items, and the transitions of one"
+    for gradient in tables:
+        rows = gradient.indices.numpy().tolist()
+        assert len(set(rows)) == len(rows) < 22
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("unseen_alone", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_model_s_loss_is_that_of_its_contexts_and_labels(loss, unseen_alone, activities_of):

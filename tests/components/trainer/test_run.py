@@ -54,6 +54,13 @@ def test_top_k_over_the_catalogue(data):
     assert str(error.value) == "trainer.top_k 1,001 is over the catalogue of 1,000 items; choose 1,000 or less"
 
 
+def test_more_scores_than_a_step_can_hold(data):
+    many = dataclasses.replace(data, ids=["x"] * 500_000)
+    with pytest.raises(StepError, match=r"all 500,000 items at 3,200 positions.* choose sampled_softmax"):
+        check(TrainerSettings(), many)
+    check(TrainerSettings(loss="sampled_softmax"), many)
+
+
 @pytest.mark.parametrize("lengths", [(), (0,), (1, 1, 0, 1)])
 def test_no_next_item_to_learn_from(data, timelines_of, lengths):
     short = dataclasses.replace(data, train=timelines_of([[2] * length for length in lengths]))

@@ -29,6 +29,7 @@ MODELS = {
     **{name: {"encoder": name} for name in ENCODERS},
     "activities": {"activity_features": ["rating", "time_gap"], "members": [{"encoder": "cnn"}]},
     "ratings": {"encoder": "cnn", "activity_features": ["rating"], "transition": False},
+    "narrow": {"encoder": "cnn", "item_dimension": 4, "members": [{"encoder": "bow", "joint": True}]},
     "short": {
         "encoder": "transformer",
         "activity_features": ["time_gap"],
@@ -239,6 +240,13 @@ def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(t
         sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
         inputs, labels = SIZE * 8 * width, SIZE * 16 * width
         assert (sizes.count(labels), sizes.count(inputs)) == (1, 1), precision
+
+
+def test_items_are_stored_in_their_own_dimension(tmp_path):
+    found = build(tmp_path, encoder="cnn", item_dimension=4, members=[], transition=False)
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, "int8_tables")))
+    shapes = [list(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None]
+    assert [SIZE, 4] in shapes and [SIZE, 8] not in shapes
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,56 @@
+"""What large catalogues cost, on a small one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import large_catalogue, random_files
+from benchmarks.catalogue_costs import EXAMPLES, MODEL, prepare_evaluation, train
+from components import features
+from pipeline.config import load_config
+
+ITEMS, HISTORY, USERS = 300, 6, 20
+SETTINGS = large_catalogue._settings(
+    load_config(large_catalogue.CONFIG, {"trainer.dimension": 8, "trainer.item_dimension": 4, "trainer.top_k": 20})
+)
+
+
+def test_files_and_client(tmp_path, monkeypatch):
+    monkeypatch.setattr(random_files, "STARTS", 1)
+    files, smallest = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, ("float32", "dynamic_int8"), 5)
+    exact, small = files
+    assert [file["precision"] for file in files] == ["float32", "dynamic_int8"]
+    assert len(smallest) == small["size_bytes"] < exact["size_bytes"]
+    assert exact["agreement_at_10"] == 1 and 0.5 < small["agreement_at_10"] <= 1
+    assert 0 < exact["median_ms"] <= exact["p90_ms"]
+    client = random_files.client_costs(tmp_path / "client", smallest, ITEMS, SETTINGS, HISTORY)
+    assert client["start_seconds"] > 0 and client["items_bytes"] > 50 * ITEMS
+
+
+def test_agreement_is_told_beside_float32_alone(tmp_path):
+    (file,), _ = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, ("int8_tables",), 2)
+    assert file["agreement_at_10"] is None
+
+
+def test_a_training_step_is_timed(tmp_path):
+    small = SETTINGS.model_copy(update={"batch_positions": 60, "window": 6, "negatives": 8})
+    asked = {"settings": small.model_dump(mode="json"), "history_length": HISTORY, "items": ITEMS}
+    assert train(tmp_path, asked)["step_ms"] > 0
+
+
+def test_random_users_are_ranked_by_the_model_s_signature(tmp_path):
+    prepare_evaluation(tmp_path, ITEMS, USERS, SETTINGS, HISTORY)
+    (file,) = (tmp_path / EXAMPLES / f"Split-{features.TEST}").iterdir()
+    examples = list(tf.data.TFRecordDataset(str(file), "GZIP").as_numpy_iterator())
+    answer = tf.saved_model.load(str(tmp_path / MODEL / "Format-Serving")).signatures["rank"](tf.constant(examples))
+    ranks = answer["target_rank"].numpy()
+    assert len(ranks) == USERS and set(answer["num_items"].numpy()) == {ITEMS}
+    assert (ranks >= 0).all() and (ranks <= ITEMS + features.FIRST_INDEX).all() and len(np.unique(ranks)) > USERS / 2
+
+
+@pytest.mark.parametrize("arguments", [["--set", "trainer.dimension"], ["--config", "nowhere.yaml"]])
+def test_a_mistake_ends_in_one_line(arguments, capsys):
+    assert large_catalogue.main(arguments) == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,62 @@
+"""The best of many scores in two stages, in TensorFlow and in a TFLite file, against one sort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from components.trainer import best
+from components.trainer.best import WIDTH, best_of
+
+LENGTH = 5
+SIZES = (4 * WIDTH * LENGTH, 4 * WIDTH * LENGTH + 1, 5 * WIDTH * LENGTH - 1)
+
+
+def in_tensorflow(size: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    return lambda scores: tuple(found.numpy() for found in best_of(tf.constant(scores), LENGTH))
+
+
+def in_a_file(size: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    concrete = tf.function(lambda scores: best_of(scores, LENGTH)).get_concrete_function(
+        tf.TensorSpec([1, size], tf.float32)
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    interpreter = Interpreter(model_content=bytes(converter.convert()))
+    interpreter.allocate_tensors()
+
+    def run(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], scores)
+        interpreter.invoke()
+        found = [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+        ids, values = sorted(found, key=lambda values: values.dtype == np.float32)
+        return values, ids
+
+    return run
+
+
+@pytest.mark.parametrize("make", [in_tensorflow, in_a_file])
+@pytest.mark.parametrize("size", SIZES)
+def test_two_stages_find_what_one_sort_does(monkeypatch, make, size):
+    monkeypatch.setattr(best, "MANY", 0)
+    run, random = make(size), np.random.default_rng(size)
+    few = random.integers(0, 4, size).astype(np.float32)  # most are equal
+    last = np.full(size, -25_000.0, np.float32)
+    last[-1], last[WIDTH - 1 : WIDTH + 1] = 3, 7
+    for scores in (random.normal(size=size).astype(np.float32), few, np.zeros(size, np.float32), last, -few):
+        order = np.lexsort((np.arange(size), -scores))[:LENGTH]
+        found, ids = run(scores[None, :])
+        assert ids.tolist() == [order.tolist()]
+        np.testing.assert_array_equal(found, [scores[order]])
+
+
+def test_few_scores_are_sorted_at_once(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise AssertionError("in groups")
+
+    monkeypatch.setattr(tf, "pad", refuse)
+    assert best_of(tf.constant([[1.0, 3.0, 2.0]]), 2)[1].numpy().tolist() == [[1, 2]]

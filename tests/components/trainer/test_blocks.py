@@ -1,0 +1,94 @@
+"""Ranking in blocks and the popularity list, against whole rows that NumPy sorts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import features
+from components.trainer import blocks
+from components.trainer.blocks import UnseenScores
+from components.trainer.masking import NO_ITEM
+from components.trainer.popularity import PopularityList
+
+BLOCK, USERS = 16, 40
+# At and around the edges of blocks, within the first, and no more than two items.
+SIZES = (4, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK - 1, 3 * BLOCK, 3 * BLOCK + 1)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
+
+
+class World:
+    """Users with scores, many of them equal, with what they have seen, and targets of every kind."""
+
+    def __init__(self, size: int):
+        random = np.random.default_rng(size)
+        self.size = size
+        self.scores = random.integers(0, 5, (USERS, size)).astype(np.float32)
+        self.seen = random.integers(0, size, (USERS, 12)).astype(np.int32)  # PADDING, UNKNOWN and repeats among them
+        self.seen[0] = features.PADDING
+        self.targets = random.integers(0, size, USERS).astype(np.int32)
+        self.targets[:4] = [features.PADDING, features.UNKNOWN, features.FIRST_INDEX, size - 1]
+        self.targets[4] = self.seen[4, -1]
+
+    def unseen(self) -> UnseenScores:
+        return UnseenScores(lambda first, last: tf.constant(self.scores)[:, first:last], self.size, self.seen)
+
+    def lists(self, scores: np.ndarray) -> list[list[int]]:
+        """All unseen items of each user, best first, equal ones in the order of their indices."""
+        whole = [np.lexsort((np.arange(self.size), -row)) for row in scores]
+        gone = [{features.PADDING, features.UNKNOWN, *row} for row in self.seen.tolist()]
+        return [[item for item in row.tolist() if item not in out] for row, out in zip(whole, gone, strict=True)]
+
+    def ranks(self, lists: list[list[int]]) -> list[int]:
+        return [
+            row.index(target) if target in row else self.size
+            for row, target in zip(lists, self.targets.tolist(), strict=True)
+        ]
+
+
+@pytest.fixture(params=SIZES, name="world")
+def make_world(request: pytest.FixtureRequest) -> World:
+    return World(request.param)
+
+
+def filled(lists: list[list[int]], length: int, filler: int) -> list[list[int]]:
+    return [(row + [filler] * length)[:length] for row in lists]
+
+
+def test_ranks_are_those_of_whole_rows(world):
+    expected = world.ranks(world.lists(world.scores))
+    assert world.unseen().ranks(tf.constant(world.targets)).numpy().tolist() == expected
+    assert world.size in expected[:5], "targets that are no item or were seen have no rank"
+
+
+@pytest.mark.parametrize("length", [1, 10, 60])
+def test_the_best_are_those_of_whole_rows(world, length):
+    scores, ids = (found.numpy() for found in world.unseen().best(length))
+    lists = world.lists(world.scores)
+    assert np.where(scores > blocks.FORBIDDEN / 2, ids, NO_ITEM).tolist() == filled(lists, length, NO_ITEM)
+    own = filled([world.scores[user, row].tolist() for user, row in enumerate(lists)], length, blocks.FORBIDDEN)
+    np.testing.assert_array_equal(scores, own)
+
+
+def test_popularity_list_is_the_order_of_indices_without_what_was_seen(world):
+    by_popularity = np.tile(-np.arange(world.size, dtype=np.float32), (USERS, 1))
+    lists, popular = world.lists(by_popularity), PopularityList(world.size, tf.constant(world.seen))
+    assert popular.ranks(tf.constant(world.targets)).numpy().tolist() == world.ranks(lists)
+    for length in (1, min(10, world.size)):
+        assert popular.best(length).numpy().tolist() == filled(lists, length, NO_ITEM)
+
+
+def test_no_block_is_asked_for_more_than_the_catalogue_holds():
+    asked = []
+
+    def scores_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        asked.append((int(first), int(last)))
+        return tf.zeros([1, last - first])
+
+    UnseenScores(scores_of, 2 * BLOCK + 3, tf.zeros([1, 0], tf.int32)).best(3)
+    assert asked == [(0, BLOCK), (BLOCK, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK + 3)]
