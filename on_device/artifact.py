@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from on_device.errors import ArtifactError
 
@@ -21,7 +21,8 @@ _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": 
 AGAIN = "push or copy it again"
 
 
-class Item(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Item:
     """An item of the catalogue.
 
     Attributes:

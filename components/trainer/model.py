@@ -243,7 +243,11 @@ class Recommender(keras.Model):
         return self._draw(tf.zeros_like(self._log_shares) if evenly else self._negative_log_shares)
 
     def _loss_of_group(
-        self, given: tuple[tf.Tensor, ...], candidates: tf.Tensor, rows: tf.Tensor, absent: tf.Tensor | None
+        self,
+        given: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor],
+        candidates: tf.Tensor,
+        rows: tf.Tensor,
+        absent: tf.Tensor | None,
     ) -> tf.Tensor:
         """See `losses.py` for shapes; `rows`, int32 [R], are the item indices of the table's."""
         settings = self.settings

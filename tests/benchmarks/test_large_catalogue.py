@@ -12,6 +12,7 @@ from components import features
 from pipeline.config import load_config
 
 ITEMS, HISTORY, USERS = 300, 6, 20
+PRECISIONS = ("int8_tables", "float32", "dynamic_int8")
 SETTINGS = large_catalogue._settings(
     load_config(large_catalogue.CONFIG, {"trainer.dimension": 8, "trainer.item_dimension": 4, "trainer.top_k": 20})
 )
@@ -19,19 +20,15 @@ SETTINGS = large_catalogue._settings(
 
 def test_files_and_client(tmp_path, monkeypatch):
     monkeypatch.setattr(random_files, "STARTS", 1)
-    files, smallest = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, ("float32", "dynamic_int8"), 5)
-    exact, small = files
-    assert [file["precision"] for file in files] == ["float32", "dynamic_int8"]
+    files, smallest = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, PRECISIONS, 5)
+    tables, exact, small = files
+    assert tuple(file["precision"] for file in files) == PRECISIONS
+    assert tables["agreement_at_10"] is None, "nothing to compare with yet"
     assert len(smallest) == small["size_bytes"] < exact["size_bytes"]
     assert exact["agreement_at_10"] == 1 and 0.5 < small["agreement_at_10"] <= 1
     assert 0 < exact["median_ms"] <= exact["p90_ms"]
     client = random_files.client_costs(tmp_path / "client", smallest, ITEMS, SETTINGS, HISTORY)
     assert client["start_seconds"] > 0 and client["items_bytes"] > 50 * ITEMS
-
-
-def test_agreement_is_told_beside_float32_alone(tmp_path):
-    (file,), _ = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, ("int8_tables",), 2)
-    assert file["agreement_at_10"] is None
 
 
 def test_a_training_step_is_timed(tmp_path):

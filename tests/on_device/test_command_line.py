@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import on_device
-from on_device import memory
+from on_device import memory, titles
 from on_device.__main__ import main
 from on_device.recommender import Recommender
 from on_device.titles import suggest
@@ -131,3 +131,12 @@ def test_suggestions_hold_the_words_first(pushed_once: Path) -> None:
     items = Recommender.load(pushed_once).items
     assert [item.title for item in suggest("TOY story", items)][:2] == ["Toy Story (1995)", "Toy Story 2 (1999)"]
     assert suggest("", items) == []
+
+
+def test_similar_titles_are_those_of_popular_items(pushed_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = Recommender.load(pushed_once).items
+    rare = items[-1].title
+    misspelt = rare[1:-1] + "q"
+    assert rare in [item.title for item in suggest(misspelt, items)]
+    monkeypatch.setattr(titles, "POPULAR", 1)
+    assert rare not in [item.title for item in suggest(misspelt, items)]
