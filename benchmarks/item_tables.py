@@ -1,7 +1,7 @@
 """Prints what smaller item tables cost in recall, and save in the file and in the time of an answer.
 
     .venv/bin/python -m benchmarks.item_tables --data ml-100k --config configs/large.yaml \
-        --variant trainer.item_dimension=64 --variant trainer.item_dimension=16 --variant trainer.dimension=16
+        --variant trainer.item_dimension=64 --variant trainer.item_dimension=16,trainer.dimension=16
 
 Every variant goes through the whole pipeline with the same budget of fitting; Recall@10 is of the eval split, of the
 files that the Pusher makes in each precision and runs with the client.
