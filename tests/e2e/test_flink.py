@@ -29,7 +29,9 @@ def flink() -> Iterator[dict[str, object]]:
         pytest.skip(f"no job server for Flink: {error}")
     from pipeline.flink_runner import stop_job_servers
 
-    yield {"runner": "flink", "flink": {"jar": str(jar), "java_options": ["-Xmx512m"]}}
+    # The cheaper compiler and one task at a time: it is over before more would pay.
+    options = ["-Xmx512m", "-XX:TieredStopAtLevel=1"]
+    yield {"runner": "flink", "parallelism": 1, "flink": {"jar": str(jar), "java_options": options}}
     stop_job_servers()
 
 
