@@ -33,7 +33,7 @@ from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
 from pipeline.console import quiet
-from pipeline.local_pipeline import BEAM_ARGUMENTS
+from pipeline.beam_runners import LOCAL_ARGUMENTS
 
 MODEL, EXAMPLES, ASKED, FOUND = "model", "examples", "asked.json", "found.json"
 STEPS = 20
@@ -74,7 +74,7 @@ def evaluate(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
     settings = GateSettings(min_recall_at_10=0, min_lift_over_popularity=0)
-    context = Executor.Context(BEAM_ARGUMENTS, str(folder / "scratch"), unique_id="1")
+    context = Executor.Context(LOCAL_ARGUMENTS, str(folder / "scratch"), unique_id="1")
     started = time.monotonic()
     Executor(context).Do(
         {specs.EXAMPLES_KEY: [examples], specs.MODEL_KEY: [model]},
