@@ -32,8 +32,8 @@ from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
 from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
-from pipeline.console import quiet
 from pipeline.beam_runners import LOCAL_ARGUMENTS
+from pipeline.console import quiet
 
 MODEL, EXAMPLES, ASKED, FOUND = "model", "examples", "asked.json", "found.json"
 STEPS = 20
