@@ -139,11 +139,9 @@ def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, tmp_path):
     assert pushed["metrics"]["popularity"] == pytest.approx(local["metrics"]["popularity"])
     recall, here = (info["metrics"]["tflite"]["recall_at_10"] for info in (pushed, local))
     assert recall > FLOOR
-    # Two hits or so of the sample's test users: sums in another order, no more.
+    # A few hits of the sample's 300 test users: sums in another order, and weights in 8 bits, no more.
     assert recall == pytest.approx(here, abs=0.02)
-    assert pushed["metrics"]["tflite"]["recall_at_10"] == pytest.approx(
-        pushed["metrics"]["saved_model"]["recall_at_10"], abs=0.01
-    )
+    assert recall == pytest.approx(pushed["metrics"]["saved_model"]["recall_at_10"], abs=0.02)
 
 
 def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, store, pushed):
