@@ -61,7 +61,7 @@ def save_model(folder: Path, items: int, settings: TrainerSettings, history_leng
     """Write a SavedModel with random weights."""
     counts = counts_of(items)
     model = Recommender(settings, history_length, counts)
-    ServingModel(model, counts, IndicesAsIds(history_length)).save(str(folder))
+    ServingModel(model, IndicesAsIds(history_length)).save(str(folder))
 
 
 def write_examples(file: Path, users: int, items: int, length: int) -> None:

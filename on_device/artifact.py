@@ -31,7 +31,7 @@ class Item:
         title: for people.
         genres: of it.
         year: of release; None where unknown.
-        count: its number of events in training.
+        count: its number of events in training; None where the catalogue was pushed without counts.
     """
 
     index: int
@@ -39,7 +39,7 @@ class Item:
     title: str
     genres: tuple[str, ...]
     year: int | None
-    count: int
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
                 str(entry["title"]),
                 known.setdefault(genres, genres),
                 None if entry["year"] is None else int(entry["year"]),
-                int(entry["count"]),
+                None if entry.get("count") is None else int(entry["count"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError):  # JSON may hold Infinity.
             return entry

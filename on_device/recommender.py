@@ -11,6 +11,7 @@ import numpy as np
 
 from on_device.artifact import AGAIN, FIRST_INDEX, ITEMS, MODEL, UNKNOWN, Artifact, Item, open_artifact
 from on_device.errors import ArtifactError
+from on_device.runtime import check_runtime
 from on_device.tflite_model import NOTHING, TFLiteModel
 
 LARGEST = 2**63  # what int64 does not hold any more
@@ -42,16 +43,18 @@ class Recommender:
 
     Args:
         artifact: the pushed model.
-        threads: that one inference uses.
+        threads: number of threads of one inference.
+        xnnpack: whether XNNPACK computes what it can.
 
     Raises:
-        ArtifactError: the file does not fit what `model_info.json` says of it.
+        ArtifactError: the file contradicts `model_info.json`, or needs a newer runtime.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1):
+    def __init__(self, artifact: Artifact, threads: int = 1, xnnpack: bool = True):
         self.artifact = artifact
         path = artifact.folder / MODEL
-        self._model = TFLiteModel(artifact.model, str(path), threads)
+        check_runtime(artifact.info.get("min_runtime"), str(path))
+        self._model = TFLiteModel(artifact.model, str(path), threads, xnnpack)
         for name, value in (("history_length", self._model.history_length), ("top_k", self._model.top_k)):
             if value != artifact.info[name]:
                 raise ArtifactError(f"{path}: {name} is {value}, but model_info.json says {artifact.info[name]}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from on_device.artifact import AGAIN, FIRST_INDEX, MODEL, PADDING
 from on_device.errors import ArtifactError
@@ -28,7 +28,9 @@ class TFLiteModel:
     Args:
         content: of the `.tflite` file.
         name: of the file, for errors.
-        threads: that one inference uses.
+        threads: number of threads of one inference.
+        xnnpack: whether XNNPACK computes what it can, as is the default of the runtime. Without it an answer takes
+            several times as long.
 
     Attributes:
         history_length: number of items N that the model looks at.
@@ -39,9 +41,12 @@ class TFLiteModel:
         ArtifactError: not a model of this pipeline.
     """
 
-    def __init__(self, content: bytes, name: str = MODEL, threads: int = 1):
+    def __init__(self, content: bytes, name: str = MODEL, threads: int = 1, xnnpack: bool = True):
+        kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            interpreter = Interpreter(model_content=content, num_threads=threads)
+            interpreter = Interpreter(
+                model_content=content, num_threads=threads, experimental_op_resolver_type=kernels
+            )
             self._recommend = interpreter.get_signature_runner(RECOMMEND)
             self._excluding = interpreter.get_signature_runner(RECOMMEND_EXCLUDING)
         except (ValueError, RuntimeError) as error:

@@ -17,10 +17,10 @@ def suggest(wanted: str, items: Sequence[Item], limit: int = 5) -> list[Item]:
     Similar titles are those of popular items.
     """
     words = _normal(wanted).split()
-    # Where titles repeat, the first stays: items are in order of popularity.
+    # Where titles repeat, the first stays: items are in the order of popularity.
     keyed = {_normal(item.title): item for item in reversed(items)}
     holding = [title for title in keyed if words and all(word in title for word in words)]
-    holding.sort(key=lambda title: (len(title), -keyed[title].count))
+    holding.sort(key=lambda title: (len(title), keyed[title].index))
     popular = dict.fromkeys(_normal(item.title) for item in items[:POPULAR])
     alike = difflib.get_close_matches(_normal(wanted), popular, n=limit, cutoff=0.5)
     return [keyed[title] for title in dict.fromkeys([*holding, *alike])][:limit]

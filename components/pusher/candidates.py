@@ -12,6 +12,7 @@ import numpy as np
 from components.pusher.check import Check, check_files
 from components.pusher.convert import convert
 from components.pusher.describe import describe
+from components.pusher.operator_versions import check_operators
 from components.pusher.settings import Precision, PusherSettings
 from on_device.artifact import Artifact, Item
 from on_device.latency import latencies
@@ -28,13 +29,17 @@ class Candidate:
         precision: of its weights.
         recommender: the client with the file.
         check: what it does on the eval split.
-        latency_us: median time of an answer, on one thread.
+        latency_us: median time of an answer in microseconds, on one thread, with XNNPACK.
+        latency_without_xnnpack_us: the same without XNNPACK.
+        min_runtime: oldest TensorFlow Lite version that runs the file.
     """
 
     precision: Precision
     recommender: Recommender
     check: Check
     latency_us: float
+    latency_without_xnnpack_us: float
+    min_runtime: str
 
     @property
     def content(self) -> bytes:
@@ -47,6 +52,7 @@ class Candidate:
             "precision": self.precision,
             "size_bytes": len(self.content),
             "latency_us": self.latency_us,
+            "latency_without_xnnpack_us": self.latency_without_xnnpack_us,
             "recall_at_10": self.check.metrics["recall_at_10"],
             "agreement_at_10": self.check.agreement_at_10,
         }
@@ -65,18 +71,31 @@ def make_candidates(
         settings: of the Pusher.
 
     Raises:
-        PushError: the eval split is empty.
+        PushError: the eval split is empty, or a file declares operator versions that it does not keep to.
     """
     precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
     description = (
         f"Recommends {model_info['top_k']} of {len(items):,} items by the last {model_info['history_length']} of a "
         f"user ({model_info['encoder']}). Item indices are those of items.json."
     )
-    contents = [describe(convert(loaded, precision), "On-device recommender", description) for precision in precisions]
-    recommenders = [Recommender(Artifact(Path(), model_info, content, tuple(items))) for content in contents]
+    candidates = []
+    converted = [convert(loaded, precision) for precision in precisions]
+    runtimes = [check_operators(content) for content in converted]
+    artifacts = [
+        Artifact(Path(), model_info, describe(content, "On-device recommender", description, runtime), tuple(items))
+        for content, runtime in zip(converted, runtimes, strict=True)
+    ]
+    recommenders = [Recommender(artifact) for artifact in artifacts]
     checks = check_files(loaded, recommenders, files, settings.check_examples)
-    times = [round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1) for recommender in recommenders]
-    return [Candidate(*parts) for parts in zip(precisions, recommenders, checks, times, strict=True)]
+    for precision, recommender, check, runtime in zip(precisions, recommenders, checks, runtimes, strict=True):
+        times = _median_us(recommender), _median_us(Recommender(recommender.artifact, xnnpack=False))
+        candidates.append(Candidate(precision, recommender, check, *times, runtime))
+    return candidates
+
+
+def _median_us(recommender: Recommender) -> float:
+    """Returns the median time of an answer in microseconds, to a tenth."""
+    return round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1)
 
 
 def choose(candidates: list[Candidate], settings: PusherSettings) -> Candidate:

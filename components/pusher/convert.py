@@ -34,7 +34,7 @@ def convert(loaded: Any, precision: Precision) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     content = bytes(converter.convert())
     if precision in ("int8_tables", "dynamic_int8"):
-        content = quantize(content, tables_alone=precision == "int8_tables")
+        content = quantize(content, tables_only=precision == "int8_tables")
     return content
 
 

@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 METADATA = "TFLITE_METADATA"  # where viewers look for it
+MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # where runtimes look for it
 IDENTIFIER = b"M001"  # of its format, tflite-support's metadata_schema.fbs
 SIGNATURES = {
     "recommend": "The best items that are not in the history; popular ones where it is empty.",
@@ -25,13 +26,14 @@ TENSORS = {
 }
 
 
-def describe(content: bytes, name: str, description: str) -> bytes:
-    """Give tensors the names of the signatures, and describe them.
+def describe(content: bytes, name: str, description: str, min_runtime: str) -> bytes:
+    """Names the tensors as the signatures do, describes them, and declares the oldest runtime.
 
     Args:
         content: of a file with the signatures of SIGNATURES.
         name: of the model.
         description: of the model.
+        min_runtime: oldest TensorFlow Lite version that runs the file.
 
     Returns:
         The content of the file with metadata.
@@ -45,10 +47,15 @@ def describe(content: bytes, name: str, description: str) -> bytes:
             graph.tensors[tensor.tensorIndex].name = tensor.name
     buffer = schema.BufferT()
     buffer.data = list(_metadata(model, signatures, name, description))
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = METADATA.encode(), len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
+    oldest = schema.BufferT()
+    oldest.data = list(min_runtime.encode().ljust(MIN_RUNTIME_BYTES, b"\0"))
+    # The converter's entry is of the file before its weights became integers.
+    model.metadata = [entry for entry in model.metadata or [] if entry.name != MIN_RUNTIME]
+    for key, content_of_entry in ((METADATA.encode(), buffer), (MIN_RUNTIME, oldest)):
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = key, len(model.buffers)
+        model.buffers.append(content_of_entry)
+        model.metadata.append(entry)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

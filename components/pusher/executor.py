@@ -109,7 +109,7 @@ def write_version(
     model_facts = _read_json(saved_model, "model_facts.json")
     dataset = _read_json(inputs["catalog"].uri, "dataset.json")
     evaluation = read_metrics(inputs["evaluation"].uri)["overall"]
-    items = manifest.make_items(model_facts, inputs["catalog"].uri)
+    items = manifest.make_items(model_facts, inputs["catalog"].uri, settings.item_counts)
 
     progress.debug("converting the model and trying it on the eval split")
     loaded = tf.saved_model.load(saved_model)
@@ -124,6 +124,7 @@ def write_version(
         **facts,
         "signature": RECOMMEND,
         "precision": chosen.precision,
+        "min_runtime": chosen.min_runtime,
         "precisions": [{**candidate.facts(), "chosen": candidate is chosen} for candidate in candidates],
         **manifest.describe_model(model_facts, dataset),
         **manifest.describe_files(folder),
@@ -135,9 +136,9 @@ def write_version(
     (check,) = check_files(loaded, [Recommender.load(folder)], test, settings.check_examples)
     complain(check, evaluation, settings)
     progress.info(
-        "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f, %.0f µs",
+        "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f, %.0f µs with XNNPACK and %.0f µs without",
         *(chosen.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
-        *(check.metrics["recall_at_10"], chosen.latency_us),
+        *(check.metrics["recall_at_10"], chosen.latency_us, chosen.latency_without_xnnpack_us),
     )
     return {
         **info,
@@ -145,6 +146,7 @@ def write_version(
         "examples": check.examples,
         "agreement_at_10": check.agreement_at_10,
         "latency_us": chosen.latency_us,
+        "latency_without_xnnpack_us": chosen.latency_without_xnnpack_us,
     }
 
 

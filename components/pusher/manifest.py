@@ -16,12 +16,13 @@ from components.pusher.errors import PushError
 from on_device.artifact import FORMAT, ITEMS, MODEL, Item
 
 
-def make_items(model_facts: dict[str, Any], catalog_uri: str) -> dict[str, Any]:
-    """The content of `items.json`.
+def make_items(model_facts: dict[str, Any], catalog_uri: str, with_counts: bool = True) -> dict[str, Any]:
+    """Returns the content of `items.json`.
 
     Args:
         model_facts: what the Trainer says of the model.
         catalog_uri: folder of an ItemCatalog artifact.
+        with_counts: whether it says how often each item was chosen in training.
 
     Raises:
         PushError: an item of the model is not in the catalogue.
@@ -34,7 +35,7 @@ def make_items(model_facts: dict[str, Any], catalog_uri: str) -> dict[str, Any]:
         if item_id not in known:
             raise PushError(f"{catalog_uri}: no item {item_id!r}, which the model has; train again on this catalogue")
         about = {key: known[item_id][key] for key in ("title", "genres", "year")}
-        items.append({"index": index, "id": item_id, **about, "count": count})
+        items.append({"index": index, "id": item_id, **about, **({"count": count} if with_counts else {})})
     return {"format": FORMAT, "items": items}
 
 

@@ -1,4 +1,9 @@
-"""Weights of a TFLite file in 8 bits; activations stay in float32."""
+"""Stores the weights of a TFLite file in 8 bits; activations stay in float32.
+
+Every tensor has one scale. Kernels with a scale for each output channel are a little closer to the float32 model, but
+runtimes before TensorFlow Lite 2.17 compute them wrongly without an error (`operator_versions` has the table), and the
+scales of item tables would be stored once for each signature.
+"""
 
 from __future__ import annotations
 
@@ -18,53 +23,46 @@ EMBEDDING_LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
 
 
-def quantize(content: bytes, tables_alone: bool) -> bytes:
-    """Store weights as integers of 8 bits.
+def quantize(content: bytes, tables_only: bool) -> bytes:
+    """Returns the content of a smaller file with int8 weights, one scale for each tensor.
 
-    Tables of items, whose rows are of one magnitude, get one scale each; kernels get one for every output. A table that
-    is both looked up and multiplied by is stored once.
+    A table of items that the model both looks up and multiplies by is stored once.
 
     Args:
-        content: of a file with float32 weights.
-        tables_alone: whether kernels stay as they are.
-
-    Returns:
-        The content of the smaller file.
+        content: content of a `.tflite` file with float32 weights.
+        tables_only: whether only the item tables become integers, and kernels stay in float32.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    names = [_as_lookups(model, graph) for graph in model.subgraphs]
-    quantizer = Quantizer(flatbuffer_utils.convert_object_to_bytearray(model))
-    (of_kernels,) = recipe.dynamic_wi8_afp32()
-    recipes = [] if tables_alone else [of_kernels]
-    for name in sorted({name for of_graph in names for name in of_graph}):
-        recipes.append({**_with_one_scale(of_kernels), "regex": f"^{re.escape(name)};?$"})
-    if not recipes:
+    table_results = {name for graph in model.subgraphs for name in _use_lookups(model, graph)}
+    if tables_only and not table_results:
         return content
-    quantizer.load_quantization_recipe(recipes)
+    patterns = [f"^{re.escape(name)};?$" for name in sorted(table_results)] if tables_only else [".*"]
+    quantizer = Quantizer(flatbuffer_utils.convert_object_to_bytearray(model))
+    quantizer.load_quantization_recipe([_one_scale(pattern) for pattern in patterns])
     with contextlib.redirect_stderr(io.StringIO()):  # It has a progress bar that no option switches off.
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
-def _with_one_scale(of_kernels: dict[str, Any]) -> dict[str, Any]:
-    """The same recipe, with one scale for a whole tensor."""
-    config = of_kernels["op_config"]
-    weights = {**config["weight_tensor_config"], "granularity": QuantGranularity.TENSORWISE}
-    return {**of_kernels, "op_config": {**config, "weight_tensor_config": weights}}
+def _one_scale(pattern: str) -> dict[str, Any]:
+    """Returns the recipe of int8 weights with one scale, for operators whose result has a name of the pattern."""
+    (rule,) = recipe.dynamic_wi8_afp32()
+    weights = {**rule["op_config"]["weight_tensor_config"], "granularity": QuantGranularity.TENSORWISE}
+    return {**rule, "regex": pattern, "op_config": {**rule["op_config"], "weight_tensor_config": weights}}
 
 
-def _as_lookups(model: Any, graph: Any) -> list[str]:
-    """Make lookups of what gathers rows of a constant table, for a GATHER cannot read integers as floats.
+def _use_lookups(model: Any, graph: Any) -> list[str]:
+    """Turns gathers of rows of a constant table into lookups: a GATHER cannot read integers as floats.
 
     Returns:
-        Names of the results of the operators that look rows up in a table, or multiply by one.
+        The names of the results of operators that look rows up in a table, or multiply by one.
     """
     codes = [code.builtinCode for code in model.operatorCodes]
-    tables = {}
+    table_sizes = set()
     for operator in graph.operators:
         if codes[operator.opcodeIndex] == GATHER and _is_row_lookup(model, graph, operator):
             table, indices = operator.inputs[:2]
-            tables[table] = graph.tensors[table].shape[0]
+            table_sizes.add(graph.tensors[table].shape[0])
             operator.opcodeIndex = _lookup_code(model)
             operator.inputs = [indices, table]
             operator.builtinOptions, operator.builtinOptionsType = None, schema.BuiltinOptions.NONE
@@ -72,7 +70,7 @@ def _as_lookups(model: Any, graph: Any) -> list[str]:
     names = []
     for operator in graph.operators:
         code = codes[operator.opcodeIndex]
-        multiplies = code == FULLY_CONNECTED and graph.tensors[operator.inputs[1]].shape[0] in tables.values()
+        multiplies = code == FULLY_CONNECTED and graph.tensors[operator.inputs[1]].shape[0] in table_sizes
         if code == EMBEDDING_LOOKUP or multiplies:
             names.append(graph.tensors[operator.outputs[0]].name.decode())
     return names
@@ -85,12 +83,12 @@ def _is_row_lookup(model: Any, graph: Any, operator: Any) -> bool:
 
 
 def _shape(tensor: Any) -> list[int]:
-    """TFLite has no shape for a scalar."""
+    """Returns the shape of a tensor; TFLite has none for a scalar."""
     return [] if tensor.shape is None else list(tensor.shape)
 
 
 def _lookup_code(model: Any) -> int:
-    """The number of the operator in the model's list, to which it is added where it is not there yet."""
+    """Returns the number of EMBEDDING_LOOKUP in the model's list of operators; adds it where it is missing."""
     for number, code in enumerate(model.operatorCodes):
         if code.builtinCode == EMBEDDING_LOOKUP:
             return number

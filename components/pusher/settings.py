@@ -21,9 +21,12 @@ class PusherSettings(Settings):
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
         check_examples: how many timelines of each split files are checked with; 0 takes all of them. A part of them
             tests the agreement alone: the Evaluator's Recall@10 is of all.
+        item_counts: whether `items.json` says how often each item was chosen in training. The model file does not: it
+            knows the order of popularity, no counts.
     """
 
     precision: Precision | Literal["auto"] = "auto"
     max_recall_loss: float = Field(0.01, ge=0, le=1)
     min_agreement: float = Field(0.95, ge=0, le=1)
     check_examples: int = Field(0, ge=0)
+    item_counts: bool = True

@@ -72,7 +72,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model = build_model(settings, data)
     checkpoint = Checkpoint(fn_args.custom_config["checkpoints"], _identity(settings, data))
     fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint)
-    serving = ServingModel(model, data.counts, tft.TFTransformOutput(fn_args.transform_output))
+    serving = ServingModel(model, tft.TFTransformOutput(fn_args.transform_output))
     serving.save(fn_args.serving_model_dir)
     with fileio.open(os.path.join(fn_args.serving_model_dir, FACTS_FILE), "w") as stream:
         stream.write(json.dumps(_facts(settings, model, fitted, data)))

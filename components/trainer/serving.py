@@ -99,11 +99,10 @@ class ServingModel(tf.Module):
 
     Args:
         model: fitted.
-        counts: int64 [V], train events of each item index.
         transform_output: what Transform left.
     """
 
-    def __init__(self, model: Recommender, counts: np.ndarray, transform_output: tft.TFTransformOutput):
+    def __init__(self, model: Recommender, transform_output: tft.TFTransformOutput):
         super().__init__()
         self.top_k = model.settings.top_k
         self.history_length = model.history_length
@@ -112,8 +111,8 @@ class ServingModel(tf.Module):
         self._activity_inputs = tuple(ACTIVITY_INPUTS[name] for name in model.settings.activity_features)
         self._read_out = functools.partial(model.read_out)
         self._tables = StoredTables(model)
-        shares = np.log1p(counts[features.FIRST_INDEX :]) / np.log1p(max(counts.max(), 1))
-        self._popularity = tf.constant(np.concatenate([np.zeros(features.FIRST_INDEX), shares]), tf.float32)
+        # By rank, from 1 down: the vocabulary is in the order of popularity. Counts would be readable in the file.
+        self._popularity = tf.constant(1 - np.arange(self.size) / self.size, tf.float32)
         self._raw_spec = transform_output.raw_feature_spec()
         self.transform = transform_output.transform_features_layer()
 
@@ -125,7 +124,7 @@ class ServingModel(tf.Module):
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Scores of all indices before anything is filtered: a history, each input [B, N] -> float32 [B, V].
 
-        An empty history scores items by popularity.
+        An empty history scores items by their rank in popularity.
         """
         return self._scorer(inputs)()
 

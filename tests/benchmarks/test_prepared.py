@@ -47,7 +47,7 @@ def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
     """An untrained model, and what its `rank` signature says of the raw test examples."""
     data = training_data(prepared)
     model = build_model(CONFIG.trainer, data)
-    serving = ServingModel(model, data.counts, tft.TFTransformOutput(str(prepared.transform_graph)))
+    serving = ServingModel(model, tft.TFTransformOutput(str(prepared.transform_graph)))
     outputs = serving.rank(tf.constant(prepared.raw_test))
     return ModelScorer(model), {name: value.numpy() for name, value in outputs.items()}
 

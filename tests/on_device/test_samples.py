@@ -48,7 +48,7 @@ def signatures(folder: Path, *activity_features: str) -> dict[str, dict[str, dic
     """Inputs and outputs by signature, with details by name, of a file that is made as the pipeline makes it."""
     settings = TrainerSettings(encoder="bow", dimension=4, top_k=3, members=[], activity_features=activity_features)
     model = Recommender(settings, HISTORY_LENGTH, COUNTS, rating_edges=np.array([2.5], np.float32))
-    ServingModel(model, COUNTS, PlainTransform()).save(str(folder))
+    ServingModel(model, PlainTransform()).save(str(folder))
     interpreter = Interpreter(model_content=convert(tf.saved_model.load(str(folder)), "float32"))
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
     return {

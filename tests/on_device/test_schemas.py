@@ -56,7 +56,7 @@ def test_what_the_client_needs_is_required() -> None:
     assert set(info["properties"]["sha256"]["required"]) == {artifact.MODEL, artifact.ITEMS}
     assert info["properties"]["format"]["const"] == items["properties"]["format"]["const"] == artifact.FORMAT
     item = items["$defs"]["item"]
-    assert set(item["required"]) == set(artifact.Item.__dataclass_fields__)
+    assert {*item["required"], "count"} == set(artifact.Item.__dataclass_fields__)
     assert item["properties"]["index"]["minimum"] == artifact.FIRST_INDEX
 
 

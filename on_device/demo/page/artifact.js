@@ -18,7 +18,7 @@ export class Problem extends Error {}
  * @property {string} title
  * @property {string[]} genres
  * @property {number | null} year
- * @property {number} count its number of events in training
+ * @property {number} [count] its number of events in training, where the catalogue has it
  *
  * @typedef {object} Artifact
  * @property {Record<string, any>} info what `model_info.json` says

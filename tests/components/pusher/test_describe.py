@@ -23,7 +23,7 @@ NAME, DESCRIPTION, GRAPHS, INPUTS, OUTPUTS = 4, 6, 10, 8, 10  # offsets in table
 @pytest.fixture(scope="module")
 def content(inputs: dict[str, list[Artifact]]) -> bytes:
     loaded = tf.saved_model.load(str(Path(inputs["model"][0].uri) / "Format-Serving"))
-    return describe(convert(loaded, "dynamic_int8"), "Rings", "Walks a ring.")
+    return describe(convert(loaded, "dynamic_int8"), "Rings", "Walks a ring.", "2.4.1")
 
 
 def metadata_of(content: bytes) -> Table:
@@ -67,3 +67,9 @@ def test_tensors_have_the_names_of_the_signatures(content: bytes) -> None:
 def test_the_file_still_answers(content: bytes) -> None:
     ids, _ = TFLiteModel(content).rank([2, 3], [4])
     assert ids.tolist()[:3] == [5, 6, 7]
+
+
+def test_file_declares_the_oldest_runtime_once(content: bytes) -> None:
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    (entry,) = (entry for entry in model.metadata if entry.name == b"min_runtime_version")
+    assert bytes(model.buffers[entry.buffer].data) == b"2.4.1".ljust(16, b"\0")

@@ -87,7 +87,7 @@ def build(folder: Path, **settings: object) -> SimpleNamespace:
     model = Recommender(settings, HISTORY, COUNTS, rating_edges=EDGES)
     random = np.random.default_rng(8)
     model.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
-    ServingModel(model, COUNTS, FakeTransformOutput()).save(str(folder))
+    ServingModel(model, FakeTransformOutput()).save(str(folder))
     loaded = tf.saved_model.load(str(folder))
     return SimpleNamespace(
         model=model, loaded=loaded, inputs=set(loaded.signatures["recommend"].structured_input_signature[1])
@@ -209,7 +209,7 @@ def test_equally_popular_items_rank_in_the_order_in_which_they_are_listed():
     # Without a history the model is the popularity list, so that it must not rank better than that.
     counts = np.array([0, 0, *[3] * 5, *[1] * (SIZE - 7)])
     model = Recommender(TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K), HISTORY, counts)
-    serving = ServingModel(model, counts, FakeTransformOutput())
+    serving = ServingModel(model, FakeTransformOutput())
     answer = serving.rank(tf.constant([serialize([], target) for target in range(2, SIZE)]))
     assert answer["target_rank"].numpy().tolist() == list(range(SIZE - 2))
     assert answer["popularity_rank"].numpy().tolist() == list(range(SIZE - 2))
@@ -221,7 +221,7 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     genres[2:, 0], genres[-4:] = 1, [0, 1]
     settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=TOP_K)
     model = Recommender(settings, HISTORY, counts, {"genres": genres})
-    serving = ServingModel(model, counts, FakeTransformOutput())
+    serving = ServingModel(model, FakeTransformOutput())
     popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32))["ids"].numpy()[0]
     assert popular.tolist() == list(range(2, 2 + TOP_K))
     history = tf.constant([[2, 3, 4, 5, 6, 7]])
@@ -229,7 +229,7 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     of_genres.assign(tf.zeros([2, 8]))
     context = np.asarray(model.read_out({"items": history}, model.tables())[0])[0]
     of_genres.assign([0 * context, context])  # The history is not of the second genre, and loves it.
-    serving = ServingModel(model, counts, FakeTransformOutput())
+    serving = ServingModel(model, FakeTransformOutput())
     assert {int(item) for item in serving.recommend(history=history)["ids"][0, :4]} == set(range(SIZE - 4, SIZE))
 
 

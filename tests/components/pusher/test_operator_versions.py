@@ -1,0 +1,110 @@
+"""A file must not declare older operators than its kernels need: old runtimes would compute nonsense without an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+from ai_edge_quantizer import recipe
+from ai_edge_quantizer.quantizer import Quantizer
+from tfx.types import Artifact
+
+from components.pusher.convert import convert
+from components.pusher.errors import PushError
+from components.pusher.operator_versions import RUNTIMES, check_operators
+from components.pusher.settings import Precision
+from tests.components.trainer.test_serving import MODELS, build
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_in_every_precision_runs_from_2_5_on(name: str, tmp_path: Path) -> None:
+    loaded = build(tmp_path, **MODELS[name]).loaded
+    assert {check_operators(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
+
+
+def test_kernels_with_a_scale_for_each_channel_are_refused(tmp_path: Path) -> None:
+    quantizer = Quantizer(bytearray(convert(build(tmp_path, encoder="cnn").loaded, "float32")))
+    quantizer.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    content = bytes(quantizer.quantize(enable_progress_report=False).quantized_model)
+    with pytest.raises(PushError, match=r"declares version 5 of FULLY_CONNECTED.*need version 12.* 2\.17\.0"):
+        check_operators(content)
+
+    def declare(model: Any) -> None:
+        for code in model.operatorCodes:
+            if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
+                code.version = 12
+
+    assert check_operators(changed(content, declare)) == "2.17.0"
+
+
+@pytest.fixture(scope="module")
+def content(inputs: dict[str, list[Artifact]]) -> bytes:
+    return convert(tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving"), "float32")
+
+
+def changed(content: bytes, change: Any) -> bytes:
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    change(model)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+@pytest.mark.parametrize(
+    ("operator", "version", "complaint"),
+    [
+        (schema.BuiltinOperator.SVDF, 1, "SVDF.* is not known: it has no rule"),
+        (schema.BuiltinOperator.ADD, 6, "ADD.* is not known: version 6 of it has no rule"),
+        (schema.BuiltinOperator.BROADCAST_TO, 1, "declares version 1 of BROADCAST_TO.*need version 2"),
+    ],
+)
+def test_unknown_and_understated_operators_are_refused(
+    content: bytes, operator: int, version: int, complaint: str
+) -> None:
+    def first_add(model: Any) -> None:
+        (code,) = (code for code in model.operatorCodes if code.builtinCode == schema.BuiltinOperator.ADD)
+        code.builtinCode, code.deprecatedBuiltinCode = operator, min(operator, 127)
+        code.version = version
+
+    with pytest.raises(PushError, match=complaint) as raised:
+        check_operators(changed(content, first_add))
+    assert "\n" not in str(raised.value)
+
+
+def test_types_without_a_rule_are_refused(content: bytes) -> None:
+    def wide(model: Any) -> None:
+        for graph in model.subgraphs:
+            for tensor in graph.tensors:
+                if tensor.type == schema.TensorType.FLOAT32:
+                    tensor.type = schema.TensorType.FLOAT64
+
+    with pytest.raises(PushError, match="it takes .*FLOAT64"):
+        check_operators(changed(content, wide))
+
+
+def test_versions_of_an_operator_come_one_after_another() -> None:
+    for runtimes in RUNTIMES.values():
+        numbers = [tuple(map(int, runtime.split("."))) for runtime in runtimes]
+        assert numbers == sorted(numbers)
+
+
+def test_empty_history_is_scored_by_rank_and_no_tensor_holds_counts(tmp_path: Path) -> None:
+    from tests.components.trainer.test_serving import COUNTS
+
+    model = flatbuffer_utils.read_model_from_bytearray(
+        bytearray(convert(build(tmp_path, encoder="bow").loaded, "float32"))
+    )
+    shares = np.log1p(COUNTS[2:])
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is None or tensor.type != schema.TensorType.FLOAT32:
+                continue
+            values = np.frombuffer(bytes(data), np.float32)
+            for row in values.reshape(-1, len(COUNTS)) if values.size % len(COUNTS) == 0 else []:
+                # By rank, scores fall in equal steps, which logarithms of counts do not.
+                correlated = np.ptp(row[2:]) > 0 and abs(np.corrcoef(row[2:], shares)[0, 1]) > 0.9999
+                assert not correlated
