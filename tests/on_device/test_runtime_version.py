@@ -19,12 +19,12 @@ def ask_for(folder: Path, min_runtime: object) -> None:
 
 @pytest.mark.parametrize("min_runtime", [None, "2.5.0", "2.17.0"])
 def test_file_for_this_runtime_or_an_older_one_loads(pushed: Path, min_runtime: str | None) -> None:
-    ask_for(pushed, min_runtime)
+    ask_for(pushed / "2", min_runtime)
     assert len(Recommender.load(pushed).recommend([], 3)) == 3
 
 
 def test_file_for_a_newer_runtime_is_refused(pushed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask_for(pushed, "2.10.0")
+    ask_for(pushed / "2", "2.10.0")
     monkeypatch.setattr(runtime, "runtime_version", lambda: "2.9.1")
     with pytest.raises(ArtifactError, match=r"model\.tflite: needs TensorFlow Lite 2\.10\.0 or newer") as raised:
         Recommender.load(pushed)
@@ -33,7 +33,7 @@ def test_file_for_a_newer_runtime_is_refused(pushed: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("min_runtime", ["new", 2.5, "2.x", ""])
 def test_what_is_no_version_is_refused(pushed: Path, min_runtime: object) -> None:
-    ask_for(pushed, min_runtime)
+    ask_for(pushed / "2", min_runtime)
     with pytest.raises(ArtifactError, match="min_runtime is .*not a version"):
         Recommender.load(pushed)
 
@@ -41,7 +41,7 @@ def test_what_is_no_version_is_refused(pushed: Path, min_runtime: object) -> Non
 def test_catalogue_without_counts_works(pushed: Path) -> None:
     import hashlib
 
-    items, info = pushed / "items.json", pushed / "model_info.json"
+    items, info = pushed / "2" / "items.json", pushed / "2" / "model_info.json"
     catalogue = json.loads(items.read_text(encoding="utf-8"))
     for item in catalogue["items"]:
         del item["count"]
