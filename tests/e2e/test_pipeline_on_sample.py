@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import runtime_matrix
 from components.features import history_bucket
+from data.registry import default_cache_dir
 from on_device.recommender import Recommender
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +92,24 @@ def test_pushed_file_has_the_recall_that_it_says(folder, summary):
     assert np.mean(hits) == pytest.approx(metrics["tflite"]["recall_at_10"], abs=1e-9)
     assert metrics["tflite"]["recall_at_10"] == pytest.approx(metrics["saved_model"]["recall_at_10"], rel=0.01)
     assert summary["artifact"]["agreement_at_10"] >= 0.95
+
+
+@pytest.fixture(scope="module")
+def overlaps(folder, first) -> dict[str, dict[str, float] | str]:
+    (saved_model,) = (folder / "output" / "sample" / "artifacts" / "Trainer" / "model").glob("*/Format-Serving")
+    try:
+        return runtime_matrix.matrix(saved_model, default_cache_dir())
+    except runtime_matrix.RuntimeUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("runtime", runtime_matrix.RUNTIMES)
+def test_every_precision_answers_alike_on_every_runtime(overlaps, runtime):
+    """With and without XNNPACK, in both signatures: the runtimes that docs/embed.md names."""
+    if isinstance(overlaps[runtime], str):
+        pytest.skip(overlaps[runtime])
+    assert len(overlaps[runtime]) == 4 * 2 * 2
+    assert {key: value for key, value in overlaps[runtime].items() if value < 0.97} == {}
 
 
 def test_report_is_whole_in_one_file_and_tells_the_same(folder, first, summary):
