@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from rich.console import Console
 from rich.table import Table
 
@@ -59,7 +59,9 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
             for name, artifact in named.items():
                 found[name]["browser_ms"] = _browser_milliseconds(page, artifact)
     console.print(_table(found))
-    console.print(f"one thread, medians of {runs:,} random full histories; start: import, load and the first answer")
+    console.print(
+        f"one thread, with XNNPACK unless it says otherwise, medians of {runs:,} random full histories; start: import, load and the first answer"
+    )
     return found
 
 
@@ -71,9 +73,29 @@ def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str,
         runs: answers of each.
 
     Returns:
-        `size_bytes`, `median_us`, `p90_us` and `ratio` by name.
+        `size_bytes`, `median_us`, `p90_us`, `plain_us` (the median without XNNPACK) and `ratio` by name.
     """
-    interpreters = {name: Interpreter(model_content=content, num_threads=1) for name, (content, _) in files.items()}
+    with_xnnpack = _times(files, runs, OpResolverType.AUTO)
+    without = _times(files, runs, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    medians = {name: float(np.median(times)) for name, times in with_xnnpack.items()}
+    return {
+        name: {
+            "size_bytes": len(content),
+            "median_us": round(medians[name] * 1e6, 1),
+            "p90_us": round(float(np.percentile(with_xnnpack[name], 90)) * 1e6, 1),
+            "plain_us": round(float(np.median(without[name])) * 1e6, 1),
+            "ratio": round(medians[name] / medians[REFERENCE], 2),
+        }
+        for name, (content, _) in files.items()
+    }
+
+
+def _times(files: dict[str, tuple[bytes, int]], runs: int, kernels: OpResolverType) -> dict[str, np.ndarray]:
+    """Returns the seconds of each answer, float64 [runs], by file."""
+    interpreters = {
+        name: Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=kernels)
+        for name, (content, _) in files.items()
+    }
     for interpreter in interpreters.values():
         interpreter.allocate_tensors()
     random = np.random.default_rng(0)
@@ -85,16 +107,7 @@ def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str,
             started = time.perf_counter()
             interpreter.invoke()
             times[name][run] = time.perf_counter() - started
-    medians = {name: float(np.median(of_file[WARM_UP:])) for name, of_file in times.items()}
-    return {
-        name: {
-            "size_bytes": len(content),
-            "median_us": round(medians[name] * 1e6, 1),
-            "p90_us": round(float(np.percentile(times[name][WARM_UP:], 90)) * 1e6, 1),
-            "ratio": round(medians[name] / medians[REFERENCE], 2),
-        }
-        for name, (content, _) in files.items()
-    }
+    return {name: of_file[WARM_UP:] for name, of_file in times.items()}
 
 
 def _random_input(random: np.random.Generator, tensor: dict[str, Any], items: int) -> np.ndarray:
@@ -158,13 +171,14 @@ def _browser_milliseconds(page: Any, artifact: Artifact) -> float:
 def _table(found: dict[str, dict[str, float]]) -> Table:
     table = Table(title="Latency of an answer", title_justify="left")
     table.add_column("")
-    for title in ("size", "median", "90%", "over the reference", "Python start", "Chromium"):
+    for title in ("size", "median", "90%", "without XNNPACK", "over the reference", "Python start", "Chromium"):
         table.add_column(title, justify="right")
     for name, one in found.items():
         start = f"{one['start_seconds']:.2f} s" if "start_seconds" in one else ""
         browser = f"{one['browser_ms']:.2f} ms" if "browser_ms" in one else ""
         table.add_row(
             *(name, f"{one['size_bytes'] / 1e6:.2f} MB", f"{one['median_us']:,.0f} µs", f"{one['p90_us']:,.0f} µs"),
+            f"{one['plain_us']:,.0f} µs",
             *(f"{one['ratio']:.2f} x", start, browser),
         )
     return table

@@ -163,20 +163,31 @@ def _bench(recommender: Recommender, options: argparse.Namespace) -> list[str]:
     from on_device.latency import latencies
     from on_device.memory import measure
 
-    times = latencies(recommender, options.runs)
     size = len(recommender.artifact.model)
-    percentiles = {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in PERCENTILES}
+    percentiles = _percentiles(latencies(recommender, options.runs))
+    plain = _percentiles(latencies(Recommender(recommender.artifact, xnnpack=False), options.runs))
     memory = measure(recommender.artifact.folder)
     if options.json:
-        found = {"size_bytes": size, "latency_us": percentiles, "runs": options.runs}
-        return [json.dumps({**found, "memory_bytes": dataclasses.asdict(memory) if memory else None})]
+        figures = {"size_bytes": size, "latency_us": percentiles, "latency_without_xnnpack_us": plain}
+        memory_bytes = dataclasses.asdict(memory) if memory else None
+        return [json.dumps({**figures, "runs": options.runs, "memory_bytes": memory_bytes})]
     return [
         f"model    {recommender.artifact.folder / MODEL}",
         f"size     {size / 1e6:.2f} MB",
-        f"latency  {'  '.join(f'{name} {value:,.1f} µs' for name, value in percentiles.items())}",
+        f"latency  {_in_words(percentiles)}, with XNNPACK",
+        f"         {_in_words(plain)}, without",
         f"         one thread, {options.runs:,} random histories of {recommender.history_length} items",
         *_memory_lines(memory),
     ]
+
+
+def _percentiles(times: np.ndarray) -> dict[str, float]:
+    """Returns percentiles of times in microseconds, to a tenth."""
+    return {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in PERCENTILES}
+
+
+def _in_words(percentiles: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:,.1f} µs" for name, value in percentiles.items())
 
 
 def _memory_lines(memory: Memory | None) -> list[str]:

@@ -44,9 +44,7 @@ class TFLiteModel:
     def __init__(self, content: bytes, name: str = MODEL, threads: int = 1, xnnpack: bool = True):
         kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            interpreter = Interpreter(
-                model_content=content, num_threads=threads, experimental_op_resolver_type=kernels
-            )
+            interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=kernels)
             self._recommend = interpreter.get_signature_runner(RECOMMEND)
             self._excluding = interpreter.get_signature_runner(RECOMMEND_EXCLUDING)
         except (ValueError, RuntimeError) as error:

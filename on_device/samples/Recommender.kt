@@ -4,6 +4,7 @@
 import java.io.File
 import org.json.JSONObject
 import org.tensorflow.lite.Interpreter
+import org.tensorflow.lite.TensorFlowLite
 
 const val PADDING = 0
 const val UNKNOWN = 1
@@ -15,7 +16,14 @@ data class Recommendation(val item: Item, val score: Float)
 
 /** A version's folder, copied or downloaded into the app's own files. */
 class Recommender(folder: File) : AutoCloseable {
-    private val interpreter = Interpreter(File(folder, "model.tflite"))
+    init {
+        val needed = JSONObject(File(folder, "model_info.json").readText()).optString("min_runtime")
+        val installed = TensorFlowLite.runtimeVersion()
+        require(!isOlder(installed, needed)) { "model.tflite needs TensorFlow Lite $needed, the app has $installed" }
+    }
+
+    // XNNPACK is the default of recent releases only; without it an answer takes several times as long.
+    private val interpreter = Interpreter(File(folder, "model.tflite"), Interpreter.Options().setUseXNNPACK(true))
     private val length = interpreter.getInputTensorFromSignature("history", "recommend").shape()[1]
     private val topK = interpreter.getOutputTensorFromSignature("ids", "recommend").shape()[1]
     private val items = JSONObject(File(folder, "items.json").readText()).getJSONArray("items").let { entries ->
@@ -47,4 +55,13 @@ class Recommender(folder: File) : AutoCloseable {
     }
 
     override fun close() = interpreter.close()
+
+    /** Whether a version of TensorFlow Lite is older. LiteRT 1.0 continues 2.17, which runs every file. */
+    private fun isOlder(installed: String, needed: String): Boolean {
+        val (have, need) = listOf(installed, needed).map { version ->
+            version.split(".", "-").map { it.toIntOrNull() ?: 0 }
+        }
+        if (have[0] == 1) return false
+        return need.indices.map { need[it] - have.getOrElse(it) { 0 } }.firstOrNull { it != 0 }?.let { it > 0 } ?: false
+    }
 }

@@ -17,6 +17,15 @@ struct Catalogue: Decodable {
   let items: [Item]
 }
 
+struct ModelInfo: Decodable {
+  let min_runtime: String?
+}
+
+enum RecommenderError: Error {
+  /// The file needs a newer TensorFlow Lite than the app has.
+  case runtimeTooOld(needed: String, installed: String)
+}
+
 struct Recommendation {
   let item: Item
   let score: Float32
@@ -31,7 +40,15 @@ final class Recommender {
   private let indices: [String: Int32]
 
   init(folder: URL) throws {
-    let interpreter = try Interpreter(modelPath: folder.appendingPathComponent("model.tflite").path)
+    let info = try JSONDecoder().decode(
+      ModelInfo.self, from: Data(contentsOf: folder.appendingPathComponent("model_info.json")))
+    if let needed = info.min_runtime, isOlder(Runtime.version, than: needed) {
+      throw RecommenderError.runtimeTooOld(needed: needed, installed: Runtime.version)
+    }
+    var options = Interpreter.Options()
+    options.isXNNPackEnabled = true  // Off by default here; an answer then takes several times as long.
+    let interpreter = try Interpreter(
+      modelPath: folder.appendingPathComponent("model.tflite").path, options: options)
     plain = try interpreter.signatureRunner(with: "recommend")
     excluding = try interpreter.signatureRunner(with: "recommend_excluding")
     length = try plain.input(named: "history").shape.dimensions[1]
@@ -61,6 +78,11 @@ final class Recommender {
     return zip(ids, scores).filter { id, _ in id >= firstIndex }
       .map { id, score in Recommendation(item: items[Int(id - firstIndex)], score: score) }
   }
+}
+
+/// Whether a version of TensorFlow Lite is older. LiteRT 1.0 continues 2.17, which runs every file.
+private func isOlder(_ installed: String, than needed: String) -> Bool {
+  !installed.hasPrefix("1.") && installed.compare(needed, options: .numeric) == .orderedAscending
 }
 
 private func bytes(_ values: [Int32]) -> Data {

@@ -34,7 +34,7 @@ def test_file_for_a_newer_runtime_is_refused(pushed: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("min_runtime", ["new", 2.5, "2.x", ""])
 def test_what_is_no_version_is_refused(pushed: Path, min_runtime: object) -> None:
     ask_for(pushed / "2", min_runtime)
-    with pytest.raises(ArtifactError, match="min_runtime is .*not a version"):
+    with pytest.raises(ArtifactError, match=r"min_runtime is .*not a version"):
         Recommender.load(pushed)
 
 

@@ -85,10 +85,11 @@ def test_shapes_that_the_samples_rely_on(plain: dict[str, Any]) -> None:
 @SAMPLES
 def test_names(sample: Path, plain: dict[str, Any]) -> None:
     tensors = {name for signature in plain.values() for side in signature.values() for name in side}
-    expected = {*plain, *tensors, artifact.MODEL, artifact.ITEMS}
+    expected = {*plain, *tensors, artifact.MODEL, artifact.ITEMS, artifact.INFO}
     if sample is KOTLIN:  # In Swift these are names of variables.
-        expected |= {"items", "id", "title"}
-    assert set(re.findall(r'"(.*?)"', code(sample))) == expected
+        expected |= {"items", "id", "title", "min_runtime"}
+    texts = set(re.findall(r'"(.*?)"', code(sample)))
+    assert {text for text in texts if " " not in text and text not in (".", "-", "1.")} == expected
     assert set(plain) == {RECOMMEND, RECOMMEND_EXCLUDING}
     assert set(plain[RECOMMEND_EXCLUDING]["inputs"]) - set(plain[RECOMMEND]["inputs"]) == {"exclude"}
 
@@ -123,6 +124,7 @@ def test_keys_of_the_catalogue(sample: Path) -> None:
     if sample is KOTLIN:
         keys = {"Catalogue": re.findall(r'getJSONArray\("(\w+)"\)', code(KOTLIN))}
         keys["Item"] = re.findall(r'it\.getString\("(\w+)"\)', code(KOTLIN))
+    keys.pop("ModelInfo", None)
     assert keys == {"Catalogue": ["items"], "Item": ["id", "title"]}
     assert "items" in schema["properties"]
     assert {"id", "title"} <= set(schema["$defs"]["item"]["required"])
@@ -137,3 +139,10 @@ def test_activity_inputs(sample: Path, plain: dict[str, Any], tmp_path: Path) ->
     assert {name: value for name, _, value in told} == {
         name: "NaN" if np.isnan(value) else str(value) for name, value in NOT_GIVEN.items()
     }
+
+
+@SAMPLES
+def test_samples_turn_xnnpack_on_and_refuse_a_file_for_a_newer_runtime(sample: Path) -> None:
+    switch = {KOTLIN: ".setUseXNNPACK(true)", SWIFT: ".isXNNPackEnabled = true"}[sample]
+    version = {KOTLIN: "TensorFlowLite.runtimeVersion()", SWIFT: "Runtime.version"}[sample]
+    assert switch in code(sample) and version in code(sample) and "min_runtime" in code(sample)

@@ -81,7 +81,7 @@ def test_types_without_a_rule_are_refused(content: bytes) -> None:
                 if tensor.type == schema.TensorType.FLOAT32:
                     tensor.type = schema.TensorType.FLOAT64
 
-    with pytest.raises(PushError, match="it takes .*FLOAT64"):
+    with pytest.raises(PushError, match=r"it takes .*FLOAT64"):
         check_operators(changed(content, wide))
 
 
