@@ -17,6 +17,7 @@ from implicit.nearest_neighbours import CosineRecommender, TFIDFRecommender
 from benchmarks.ranking import events
 from components import features
 from components.trainer.input_pipeline import Timelines, without_unknown
+from components.trainer.markov import neighbours
 
 EASE_MOST_ITEMS = 30_000  # three square matrices of doubles: 21 GB
 
@@ -162,14 +163,6 @@ def transitions(train: Timelines, size: int) -> sp.csr_matrix:
     known = without_unknown(train)
     before, after = neighbours(known)
     return sp.csr_matrix((np.ones(len(before), np.int64), (known.items[before], known.items[after])), (size, size))
-
-
-def neighbours(timelines: Timelines) -> tuple[np.ndarray, np.ndarray]:
-    """Places in `items` of every two activities that follow one another in a timeline, both int64 [P]."""
-    last = np.zeros(len(timelines.items) + 1, bool)
-    last[timelines.starts[1:] - 1] = True  # the place before 0, of an empty first timeline, is that after the last item
-    before = np.flatnonzero(~last[:-1])
-    return before, before + 1
 
 
 def last_items(timelines: Timelines, rows: np.ndarray) -> np.ndarray:

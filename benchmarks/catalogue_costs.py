@@ -73,7 +73,7 @@ def evaluate(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     examples.split_names = artifact_utils.encode_split_names([features.TEST])
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
-    settings = GateSettings(min_recall_at_10=0, min_lift_over_popularity=0)
+    settings = GateSettings(min_recall_at_10=0, min_lift_over_popularity=0, min_lift_over_markov=0)
     context = Executor.Context(LOCAL_ARGUMENTS, str(folder / "scratch"), unique_id="1")
     started = time.monotonic()
     Executor(context).Do(

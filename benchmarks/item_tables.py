@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def read() -> tuple[Path, dict[str, PipelineConfig]]:
         # Each is pushed, whatever it reaches.
-        gate = {"gate.min_recall_at_10": 0.0, "gate.min_lift_over_popularity": 0.0, "gate.max_regression": 1.0}
+        names = ("min_targets", "min_recall_at_10", "min_lift_over_popularity", "min_lift_over_markov", "baseline_runs")
+        gate = {f"gate.{name}": 0 for name in names}
         values = {**gate, "pusher.precision": "auto", **inputs.overrides(options.set)}
         configs = {
             variant: load_config(options.config, {**values, **inputs.overrides(variant.split(","))})

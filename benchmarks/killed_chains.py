@@ -26,14 +26,8 @@ PUSHED_MODEL = "PushedModel"
 START, REPORT = "start", "report"
 FIT = ("--max-epochs", "6", "--set", "trainer.members=[]")  # One encoder compiles faster.
 # Whatever the few epochs give is pushed: here it counts that a push is not lost, not what it is worth.
-FIT += (
-    "--set",
-    "gate.min_recall_at_10=0",
-    "--set",
-    "gate.min_lift_over_popularity=0",
-    "--set",
-    "gate.max_regression=1",
-)
+for name in ("min_targets", "min_recall_at_10", "min_lift_over_popularity", "min_lift_over_markov", "baseline_runs"):
+    FIT += ("--set", f"gate.{name}=0")
 
 
 class Broken(Exception):

@@ -12,11 +12,12 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from benchmarks.baselines import Markov, last_items, neighbours
+from benchmarks.baselines import Markov, last_items
 from benchmarks.ranking import Estimate, recall, target_ranks
 from benchmarks.ties import tied
 from components import features
 from components.trainer.input_pipeline import Timelines, without_unknown
+from components.trainer.markov import neighbours
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def write_examples(file: Path, users: int, items: int, length: int) -> None:
     with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
         for number, row in enumerate(indices.tolist()):
             texts = {
+                features.USER_ID: str(number),
                 features.HISTORY_BUCKET: features.history_bucket(length),
                 features.POPULARITY_BUCKET: features.POPULARITY_BUCKETS[number % 4],
             }

@@ -34,13 +34,16 @@ _SECTIONS = {
     "Transform": "transform",
     "Tuner": "trainer",
     "Trainer": "trainer",
+    "LatestBlessedModel": "gate",
     "Evaluator": "gate",
     "Pusher": "pusher",
 }
 _GATE = {
+    ("example_count", "value"): "gate.min_targets",
     ("recall_at_10", "value"): "gate.min_recall_at_10",
     ("recall_at_10_lift", "value"): "gate.min_lift_over_popularity",
-    ("recall_at_10", "change"): "gate.max_regression",
+    ("recall_at_10_lift_over_markov", "value"): "gate.min_lift_over_markov",
+    ("recall_at_10", "change"): "gate.max_regression",  # of runs before the gate allowed what chance explains
 }
 # What Kubeflow notes of an execution beside its parameters.
 _BOOKKEEPING = {"task_name", "display_name", "image", "namespace", "pod_name", "pod_uid", "cache_fingerprint"}
@@ -54,9 +57,14 @@ METRICS = {
     "mrr": "MRR",
     "coverage_at_10": "Coverage@10",
     "recall_at_10_lift": "Recall@10 / popularity's",
+    "recall_at_10_lift_over_markov": "Recall@10 / Markov's",
     "recall_at_10_standard_error": "standard error of Recall@10",
+    "recall_at_10_change": "Recall@10 above the baseline's",
+    "recall_at_10_change_standard_error": "standard error of that difference",
     "example_count": "targets",
     "popularity_recall_at_10": "popularity list's Recall@10",
+    "markov_recall_at_10": "Markov's Recall@10",
+    "baseline_recall_at_10": "the baseline's Recall@10",
 }
 HEADLINE = "recall_at_10"
 
@@ -158,9 +166,8 @@ def settings(execution: Execution) -> dict[str, Any]:
             if name not in _BOOKKEEPING and value not in (None, "", [])
             for key, held in _flat(value, f"{step}.{name}").items()
         }
-    if section == "gate":
-        config = given.get("eval_config")
-        return _gate(config) if isinstance(config, dict) else {}
+    if isinstance(config := given.get("eval_config"), dict):
+        return _gate(config)
     custom = given.get("custom_config")
     told = custom if isinstance(custom, dict) else given
     own = {section: told.get("settings"), "tuner": told.get("tuner")}

@@ -192,8 +192,9 @@ def quality_in_words(evaluation: Evaluation) -> str:
     found = evaluation.metrics
     names = [name for name in ("recall_at_10", "ndcg_at_10", "mrr", "coverage_at_10") if name in found]
     words = [f"{facts.METRICS[name]} {found[name]:.4f}" for name in names] or ["metrics not recorded in the store"]
-    if "popularity_recall_at_10" in found:
-        words[0] += f" (popularity list {found['popularity_recall_at_10']:.4f})"
+    lists = {"popularity list": "popularity_recall_at_10", "Markov": "markov_recall_at_10"}
+    if beside := [f"{title} {found[name]:.4f}" for title, name in lists.items() if name in found]:
+        words[0] += f" ({', '.join(beside)})"
     verdict = "blessed" if evaluation.blessed else "not blessed"
     by = f"evaluation {evaluation.id}, blessing {evaluation.blessing_id or 'none'}"
     return f"{', '.join(words)}; {verdict} ({by})"

@@ -156,7 +156,7 @@ def _describe(problem: Any) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
-    if problem["type"] == "search_space":  # It says what it found.
+    if problem["type"] in ("search_space", "removed"):  # It says what it found.
         return f"{key}: {message}"
     return f"{key}: {message}, not {problem['input']!r}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import logging
 import os
 import re
@@ -234,10 +235,19 @@ def _launch(
         (execution,) = store.get_executions_by_id([info.execution_id])
         if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
             # A resolver that fails does not raise, it only says so in the store.
-            raise RuntimeError("its inputs could not be resolved; the log says why")
+            raise RuntimeError(f"its inputs could not be resolved; the log says why\n{_failure(execution)}")
         cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
         outputs = _outputs(store, info.execution_id)
     return StepResult(name, cached, time.monotonic() - started, outputs)
+
+
+def _failure(execution: metadata_store_pb2.Execution) -> str:
+    """The traceback that TFX left of an execution that failed; empty where there is none."""
+    told = execution.custom_properties["__execution_result__"].string_value
+    try:
+        return str(json.loads(told).get("resultMessage", "")) if told else ""
+    except ValueError:
+        return ""
 
 
 def _reused(ir: pipeline_pb2.Pipeline, first: str, connection: metadata_store_pb2.ConnectionConfig) -> list[StepResult]:

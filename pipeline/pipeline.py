@@ -20,7 +20,7 @@ from tfx.types import Channel, standard_artifacts
 
 from components import features
 from components.code_version import code_version, step_version
-from components.evaluator.baseline import CANDIDATE, LatestOtherBlessedModel
+from components.evaluator.baseline import BLESSING, CANDIDATE, MODEL, BestOtherBlessedModel
 from components.evaluator.component import FLOOR, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.last_blessed import LastBlessedModel
@@ -47,7 +47,7 @@ class Places:
         serving_root: folder where models are pushed to.
         statistics_record: file that names the statistics of the last run's data.
         schema: the curated schema file.
-        blessed_record: file that names the last blessed model, for engines whose pipelines cannot look it up in ML
+        blessed_record: file that names the last blessed models, for engines whose pipelines cannot look it up in ML
             Metadata; empty for those that can.
     """
 
@@ -161,15 +161,22 @@ def create_pipeline(
         **training,
     ).with_id(steps.TRAINER)
 
-    # The last model that was good enough, to compare with.
+    # The best of the last models that were good enough, to compare with.
     if places.blessed_record:
-        latest_blessed: BaseNode = LastBlessedModel(places.blessed_record).with_id(steps.RESOLVER)
+        best_blessed: BaseNode = LastBlessedModel(places.blessed_record, config.gate).with_id(steps.RESOLVER)
     else:
-        latest_blessed = Resolver(
-            strategy_class=LatestOtherBlessedModel,
-            model=Channel(type=standard_artifacts.Model),
-            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-            **{CANDIDATE: trainer.outputs["model"]},
+        best_blessed = Resolver(
+            strategy_class=BestOtherBlessedModel,
+            config={
+                "runs": config.gate.baseline_runs,
+                "pinned": config.gate.baseline_model,
+                "on_damage": config.gate.damaged_baseline,
+            },
+            **{
+                MODEL: Channel(type=standard_artifacts.Model),
+                BLESSING: Channel(type=standard_artifacts.ModelBlessing),
+                CANDIDATE: trainer.outputs["model"],
+            },
         ).with_id(steps.RESOLVER)
 
     # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
@@ -177,7 +184,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         example_splits=[features.TEST],
         model=trainer.outputs["model"],
-        baseline_model=latest_blessed.outputs["model"],
+        baseline_model=best_blessed.outputs["model"],
         eval_config=make_eval_config(config.gate),
         parameters={
             **({RECORD: places.blessed_record} if places.blessed_record else {}),
@@ -209,7 +216,7 @@ def create_pipeline(
             transform,
             *([tuner] if tuner else []),
             trainer,
-            latest_blessed,
+            best_blessed,
             evaluator,
             pusher,
         ],

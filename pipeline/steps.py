@@ -26,5 +26,5 @@ STEPS = (
 
 
 def first_of(step: str) -> str:
-    """Where a run that starts at a step begins: before the Evaluator the last blessed model, perhaps another by now."""
+    """Where a run that starts at a step begins: before the Evaluator its baseline, perhaps another by now."""
     return RESOLVER if step == EVALUATOR else step

@@ -13,7 +13,7 @@ from rich.table import Table
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from components.evaluation import POPULARITY, read_metrics
+from components.evaluation import ERROR, MARKOV, POPULARITY, read_metrics
 from components.evaluator.gate import read_conditions, read_verdict
 from components.example_validator.results import read_drift
 from components.hyperparameters import in_words
@@ -32,6 +32,7 @@ TITLES = {
     "mrr": "MRR",
     "coverage_at_10": "Coverage@10",
 }
+RANKED = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes of their metrics
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
 
@@ -48,9 +49,10 @@ def summarise(
 
     Returns:
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED, INTERRUPTED), of the last two `step`, of a failure
-        `error`, `seconds`, `steps`, and where the steps ran `data`, `drift` (see `read_drift`), `tuner` (see
-        `read_results`), `training` (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity` and, by
-        `feature:value`, `slices`), `gate`, `artifact` and `served`, the version that `latest` names.
+    `error`, `seconds`, `steps`, and where the steps ran `data`, `drift` (see `read_drift`), `tuner` (see
+    `read_results`), `training` (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity`, `markov`,
+    the `standard_errors` of these three and, by `feature:value`, `slices`), `gate`, `artifact` and `served`, the
+    version that `latest` names.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -71,9 +73,13 @@ def summarise(
         found = read_metrics(evaluation)
         metrics = found["overall"]
         summary["metrics"] = {
-            "model": {name: metrics[name] for name in TITLES},
-            "popularity": {name: metrics[f"{POPULARITY}{name}"] for name in TITLES},
-            "recall_at_10_standard_error": metrics["recall_at_10_standard_error"],
+            **{whose: {name: metrics[f"{prefix}{name}"] for name in TITLES} for whose, prefix in RANKED.items()},
+            "standard_errors": {
+                whose: {
+                    name: metrics[f"{prefix}{name}{ERROR}"] for name in TITLES if f"{prefix}{name}{ERROR}" in metrics
+                }
+                for whose, prefix in RANKED.items()
+            },
             "examples": int(metrics["example_count"]),
             "slices": found["slices"],
         }
@@ -177,14 +183,23 @@ def _metrics_table(summary: dict[str, Any]) -> Table:
     metrics = summary["metrics"]
     table = Table()
     table.add_column("")
-    columns = {"model": metrics["model"], "popularity list": metrics["popularity"]}
+    columns = {"model": "model", "popularity": "popularity", "Markov": "markov"}  # within 80 characters
+    cells = [[_with_error(metrics, whose, name) for whose in columns.values()] for name in TITLES]
     if artifact := summary.get("artifact"):
-        columns["TFLite file"] = artifact["metrics"]["tflite"]
+        columns["file"] = "tflite"
+        for row, name in zip(cells, TITLES, strict=True):
+            row.append(f"{artifact['metrics']['tflite'][name]:.4f}")
     for column in columns:
         table.add_column(column, justify="right")
-    for name, title in TITLES.items():
-        table.add_row(title, *(f"{values[name]:.4f}" for values in columns.values()))
+    for title, row in zip(TITLES.values(), cells, strict=True):
+        table.add_row(title, *row)
     return table
+
+
+def _with_error(metrics: dict[str, Any], whose: str, name: str) -> str:
+    """A metric and, where it has one, its standard error."""
+    error = metrics["standard_errors"][whose].get(name)
+    return f"{metrics[whose][name]:.4f}" + ("" if error is None else f" ±{error:.4f}")
 
 
 def _next_step(summary: dict[str, Any]) -> str:

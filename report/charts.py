@@ -21,25 +21,36 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A metric between 0 and 1, and its standard error where it has one."""
+
+    value: float
+    error: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f}" + ("" if self.error is None else f" ± {self.error:.4f}")
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """One standard error below the value, and one above it."""
+        return self.value - (self.error or 0.0), self.value + (self.error or 0.0)
+
+
+@dataclass(frozen=True)
 class Bar:
     """A metric of a slice.
 
     Attributes:
         label: of the slice.
         count: of its examples.
-        value: of the model, a share.
-        other: of what it is compared with, a share.
+        value: of the model.
+        other: of what it is compared with.
     """
 
     label: str
     count: int
-    value: float
-    other: float
-
-
-def standard_error(share: float, count: int) -> float:
-    """Of a share of `count` independent examples: binomial."""
-    return math.sqrt(max(share * (1 - share), 0.0) / count) if count else 0.0
+    value: Share
+    other: Share
 
 
 def curve(title: str, points: Sequence[Point], best: int) -> Html:
@@ -94,9 +105,7 @@ def slices(title: str, bars: Sequence[Bar]) -> Html:
     """A metric by slices, the model's beside another, with one standard error to each side."""
     row, left, right, bottom = 40, 78, 54, 22
     height = row * len(bars) + bottom
-    reach = max(
-        (share + standard_error(share, bar.count) for bar in bars for share in (bar.value, bar.other)), default=0
-    )
+    reach = max((share.reach[1] for bar in bars for share in (bar.value, bar.other)), default=0)
     marks = ticks(0.0, min(max(reach, 1e-3), 1.0))
     high = max(reach, marks[-1])
 
@@ -113,26 +122,23 @@ def slices(title: str, bars: Sequence[Bar]) -> Html:
         drawn.append(tag("text", bar.label, x=0, y=middle - 3, class_="label"))
         drawn.append(tag("text", f"{bar.count:,}", x=0, y=middle + 11))
         for share, offset, kind in ((bar.other, 8, "other"), (bar.value, -6, "model")):
-            error = standard_error(share, bar.count)
             level = middle + offset
-            told = (
-                f"{bar.label}: {share:.4f} ± {error:.4f}, {'the popularity list' if kind == 'other' else 'the model'}"
-            )
+            told = f"{bar.label}: {share}, {'the popularity list' if kind == 'other' else 'the model'}"
+            start, end_of_line = share.reach
             drawn.append(
                 tag(
                     "g",
                     tag("title", told),
-                    tag("line", x1=x(share - error), x2=x(share + error), y1=level, y2=level),
-                    [
-                        tag("line", x1=x(end), x2=x(end), y1=level - 4, y2=level + 4)
-                        for end in (share - error, share + error)
-                    ],
-                    tag("circle", cx=x(share), cy=level, r=4.5 if kind == "model" else 3.5),
-                    tag("text", f"{share:.3f}", x=WIDTH, y=level + 4, text_anchor="end"),
+                    tag("line", x1=x(start), x2=x(end_of_line), y1=level, y2=level),
+                    [tag("line", x1=x(end), x2=x(end), y1=level - 4, y2=level + 4) for end in share.reach],
+                    tag("circle", cx=x(share.value), cy=level, r=4.5 if kind == "model" else 3.5),
+                    tag("text", f"{share.value:.3f}", x=WIDTH, y=level + 4, text_anchor="end"),
                     class_=kind,
                 )
             )
-    words = f"{title}: " + "; ".join(f"{bar.label} {bar.value:.3f}, popularity {bar.other:.3f}" for bar in bars)
+    words = f"{title}: " + "; ".join(
+        f"{bar.label} {bar.value.value:.3f}, popularity {bar.other.value:.3f}" for bar in bars
+    )
     return _drawing(words, height, "slices", drawn)
 
 

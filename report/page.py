@@ -56,13 +56,15 @@ def render(known: Known, folder: Path) -> str:
 def _cards(known: Known) -> Html | None:
     told, cards = known.summary, []
     if metrics := told.get("metrics"):
-        recall, popularity = metrics["model"]["recall_at_10"], metrics["popularity"]["recall_at_10"]
-        error = metrics["recall_at_10_standard_error"]
+        recall = metrics["model"]["recall_at_10"]
+        error = metrics["standard_errors"]["model"]["recall_at_10"]
         cards.append(
             _card("Recall@10, test split", [f"{recall:.4f}", tag("small", f" ± {error:.4f}")], "one standard error")
         )
-        lift = f"the model has {recall / popularity:.1f} times as much" if popularity else "no hit at all"
-        cards.append(_card("Popularity list", f"{popularity:.4f}", lift))
+        for title, whose in (("Popularity list", "popularity"), ("Markov", "markov")):
+            other = metrics[whose]["recall_at_10"]
+            lift = f"the model has {recall / other:.1f} times as much" if other else "no hit at all"
+            cards.append(_card(title, f"{other:.4f}", lift))
     if artifact := told.get("artifact"):
         size = f"{artifact['size_bytes'] / 1e6:.2f} MB"
         cards.append(_card("The file", size, f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer"))

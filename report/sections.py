@@ -13,12 +13,12 @@ from lineage import facts
 from lineage.graph import Artifact
 from lineage.page import FOLDER as GRAPH_FOLDER
 from lineage.text import duration
-from report.charts import Bar, Point, curve, slices, standard_error
+from report.charts import Bar, Point, Share, curve, slices
 from report.examples import Example
 from report.html import Content, Html, tag
 from report.known import Known
 
-RECALL, POPULARITY = "recall_at_10", "popularity_recall_at_10"
+RECALL, POPULARITY, MARKOV = "recall_at_10", "popularity_recall_at_10", "markov_recall_at_10"
 CURVES = {"loss": "Training loss, nats", "recall_at_10": "Recall@10, eval split", "ndcg_at_10": "NDCG@10, eval split"}
 SLICES = {
     features.HISTORY_BUCKET: ("By items in the user's history", list(features.HISTORY_BUCKETS)),
@@ -67,18 +67,26 @@ def verdict(known: Known) -> tuple[str, str, str]:
 
 
 def quality(known: Known, folder: Path) -> Html | None:
-    """All metrics, beside the popularity list and the file."""
+    """All metrics with their standard errors, beside the two lists and the file."""
     metrics = known.summary.get("metrics")
     if not metrics:
         return None
-    columns = {"model": metrics["model"], "popularity": metrics["popularity"]}
+    columns = {
+        whose: {
+            name: str(Share(value, metrics["standard_errors"][whose].get(name)))
+            for name, value in metrics[whose].items()
+        }
+        for whose in ("model", "popularity", "markov")
+    }
     if artifact := known.summary.get("artifact"):
-        columns["TFLite file"] = artifact["metrics"]["tflite"]
+        columns["TFLite file"] = {name: f"{value:.4f}" for name, value in artifact["metrics"]["tflite"].items()}
     rows = [
-        [facts.METRICS.get(name, name), *(f"{values[name]:.4f}" for values in columns.values())]
-        for name in metrics["model"]
+        [facts.METRICS.get(name, name), *(values[name] for values in columns.values())] for name in metrics["model"]
     ]
-    note = f"{metrics['examples']:,} targets of the test split, each ranked among all items that its user had not had."
+    note = (
+        f"{metrics['examples']:,} targets of the test split, each ranked among all items that its user had not had. "
+        "Markov lists what followed the last item in the train split. ± is one standard error, over users."
+    )
     return _section("Quality", tag("p", note, class_="note"), _table(["", *columns], rows, bold=1))
 
 
@@ -88,21 +96,23 @@ def by_slice(known: Known, folder: Path) -> Html | None:
     charts, rows = [], []
     for feature, (title, labels) in SLICES.items():
         held = {label: found[f"{feature}:{label}"] for label in labels if f"{feature}:{label}" in found}
-        bars = [Bar(label, int(one["example_count"]), one[RECALL], one[POPULARITY]) for label, one in held.items()]
+        bars = [
+            Bar(label, int(one["example_count"]), *(_with_error(one, name) for name in (RECALL, POPULARITY)))
+            for label, one in held.items()
+        ]
         if bars:
             charts.append(tag("div", tag("h3", title), slices(title, bars)))
         for bar, one in zip(bars, held.values(), strict=True):
-            errors = [f"± {standard_error(share, bar.count):.4f}" for share in (bar.value, bar.other)]
-            recalls = [f"{bar.value:.4f} {errors[0]}", f"{bar.other:.4f} {errors[1]}"]
+            recalls = [str(_with_error(one, name)) for name in (RECALL, POPULARITY, MARKOV)]
             rows.append([f"{KINDS[feature]}: {bar.label}", f"{bar.count:,}", *recalls, f"{one['ndcg_at_10']:.4f}"])
     if not charts:
         return None
     legend = tag(
         "p", tag("i", class_="dot model"), "model  ", tag("i", class_="dot other"), "popularity list. ",
-        "Lines reach one binomial standard error to each side; the small number is how many targets there are.",
+        "Lines reach one standard error, over users, to each side; the small number is how many targets there are.",
         class_="note",
     )  # fmt: skip
-    table = _table(["slice", "targets", "Recall@10", "popularity", "NDCG@10"], rows)
+    table = _table(["slice", "targets", "Recall@10", "popularity", "Markov", "NDCG@10"], rows)
     return _section("Recall@10 by slice", legend, tag("div", charts, class_="charts"), _folded("The numbers", table))
 
 
@@ -142,9 +152,7 @@ def gate(known: Known, folder: Path) -> Html | None:
         return None
     rows = [_condition(condition) for condition in told["conditions"]]
     if not any(condition["is_change"] for condition in told["conditions"]):
-        rows.append(
-            ["Recall@10 against the last blessed model's", "-", "-", "not checked: there was none to compare with"]
-        )
+        rows.append(["Recall@10 against an earlier model's", "-", "-", "not checked: there was none to compare with"])
     word = "blessed" if told["blessed"] else "not blessed"
     reasons = tag("p", tag("b", word, class_=GOOD if told["blessed"] else BAD), f": {'; '.join(told['reasons'])}.")
     return _section("The gate", reasons, _table(["condition", "value", "at least", "verdict"], rows, words=(0, 3)))
@@ -301,11 +309,16 @@ def _table(head: list[str], rows: list[list[Any]], words: tuple[int, ...] = (0,)
     return tag("div", tag("table", tag("thead", top), tag("tbody", body)), class_="wide")
 
 
+def _with_error(metrics: dict[str, float], name: str) -> Share:
+    return Share(metrics[name], metrics.get(f"{name}_standard_error"))
+
+
 def _condition(told: dict[str, Any]) -> list[Content]:
     name = facts.METRICS.get(told["metric"], told["metric"])
     passed = tag("b", "✓ pass", class_=GOOD) if told["passed"] else tag("b", "✗ fail", class_=BAD)
     if told["is_change"]:
-        return [f"{name} against the last blessed model's", f"{told['value']:+.1%}", f"{told['bound']:+.1%}", passed]
+        words = f"{name} above the best of the last blessed models'; two standard errors below it pass"
+        return [words, f"{told['value']:+.4f}", f"{told['bound']:+.4f}", passed]
     return [name, f"{told['value']:.4f}", f"{told['bound']:.4f}", passed]
 
 

@@ -1,50 +1,87 @@
-"""Which model a new one is compared with."""
+"""Looks up in ML Metadata which model a new one is compared with."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import ml_metadata as mlmd
 from tfx import types
+from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 
 from components import checksums
+from components.errors import StepError
+from components.evaluator.blessed import Blessed, best_first, first_whole, holds_model
 
-CANDIDATE = "candidate"
+CANDIDATE, MODEL, BLESSING = "candidate", "model", "model_blessing"
+CHANGE = "recall_at_10_change"  # custom property of a blessing; there is none without a baseline
 
-progress = logging.getLogger("recommender.progress")
 
+class BestOtherBlessedModel(resolver.ResolverStrategy):
+    """The best of the last blessed models, or the pinned one, but never the candidate itself.
 
-class LatestOtherBlessedModel(resolver.ResolverStrategy):
-    """The last blessed model that is whole, and not the candidate itself.
+    TFX's own strategy takes the latest, so that the bar sinks with every model that is a little worse. It also takes a
+    candidate that an earlier run blessed as its own baseline; the Evaluator's inputs then differ from that run's, and
+    nothing after it comes from the cache.
 
-    TFX's own strategy takes a candidate that an earlier run blessed as its own baseline; the Evaluator's inputs then
-    differ from that run's, and nothing after it comes from the cache.
+    Args:
+        runs: `GateSettings.baseline_runs`.
+        pinned: `GateSettings.baseline_model`.
+        on_damage: `GateSettings.damaged_baseline`.
     """
+
+    def __init__(self, runs: int, pinned: str = "", on_damage: str = "stop"):
+        self._runs = runs
+        self._pinned = pinned
+        self._on_damage = on_damage
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """See the base class; the input `candidate` is left out of the search."""
-        known = {key: artifacts for key, artifacts in input_dict.items() if key != CANDIDATE}
-        others = _without(known, {artifact.id for artifact in input_dict[CANDIDATE]})
-        while found := LatestBlessedModelStrategy().resolve_artifacts(store, others):
-            damaged = {model.id: wrong for model in found["model"] if (wrong := _damage(model))}
-            if not damaged:
-                break
-            for wrong in damaged.values():
-                progress.info("%s: the last blessed model, which is passed over", wrong)
-            others = _without(others, set(damaged))
-        return {**(found or {key: [] for key in known}), CANDIDATE: input_dict[CANDIDATE]}
+        """See the base class; the input `candidate` is left out of the search.
+
+        Raises:
+            StepError: there is no pinned model, or the model to compare with is damaged.
+        """
+        candidates = {str(artifact.id) for artifact in input_dict[CANDIDATE]}
+        blessings = {
+            str(blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY)): blessing
+            for blessing in sorted(input_dict[BLESSING], key=lambda artifact: artifact.id)
+            if blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == constants.BLESSED_VALUE
+        }
+        models = {str(model.id): model for model in input_dict[MODEL]}
+        if self._pinned:
+            names = [name for name in [self._find_pinned(list(models.values()))] if name not in candidates]
+        else:
+            in_order = sorted(blessings.items(), key=lambda item: item[1].id)
+            known = [_read(name, blessing) for name, blessing in in_order if name in models]
+            names = best_first(known, self._runs, candidates)
+        found = first_whole(names, lambda name: _damage(models[name]), self._on_damage, "gate.damaged_baseline")
+        return {
+            MODEL: [models[found]] if found else [],
+            BLESSING: [blessings[found]] if found in blessings else [],
+            CANDIDATE: input_dict[CANDIDATE],
+        }
+
+    def _find_pinned(self, models: list[types.Artifact]) -> str:
+        for model in models:
+            if self._pinned == str(model.id) or self._pinned.rstrip("/") == model.uri.rstrip("/"):
+                return str(model.id)
+        raise StepError(
+            f"gate.baseline_model: there is no model {self._pinned!r} in ML Metadata; give the id "
+            "or the URI of one, as `python -m lineage` shows them"
+        )
 
 
-def _without(artifacts: dict[str, list[types.Artifact]], ids: set[int]) -> dict[str, list[types.Artifact]]:
-    return {key: [artifact for artifact in some if artifact.id not in ids] for key, some in artifacts.items()}
+def _read(model: str, blessing: types.Artifact) -> Blessed:
+    """What a blessing says of the comparison; one of an earlier version says nothing."""
+    if not blessing.has_custom_property(CHANGE):
+        return Blessed(model)
+    baseline = blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY)
+    return Blessed(model, str(baseline), blessing.get_float_custom_property(CHANGE))
 
 
 def _damage(model: types.Artifact) -> str:
-    """What is wrong with a model's files, one line; empty where nothing is."""
-    folder = Path(model.uri)
-    return checksums.damage(folder) or ("" if folder.is_dir() else f"{folder} is missing")
+    """What is wrong with a model's files, one line; empty where nothing is. Only files on this machine are read."""
+    wrong = "" if "://" in model.uri else checksums.damage(Path(model.uri))
+    return wrong or ("" if holds_model(model.uri) else f"{model.uri} is missing")

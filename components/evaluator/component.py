@@ -20,8 +20,10 @@ from tfx.types.standard_component_specs import (
 
 from components.addresses import address
 from components.evaluation import read_metrics
+from components.evaluator.baseline import CHANGE
+from components.evaluator.blessed import Blessed, holds_model
 from components.evaluator.eval_config import with_floor
-from components.evaluator.last_blessed import holds_model, remember
+from components.evaluator.last_blessed import SOURCE, remember
 
 RECORD = "blessed_record"
 FLOOR = "min_recall_at_10"
@@ -45,17 +47,24 @@ class Executor(stock.Executor):
         if record and not any(holds_model(baseline.uri) for baseline in input_dict[BASELINE_MODEL_KEY]):
             input_dict = {name: artifacts for name, artifacts in input_dict.items() if name != BASELINE_MODEL_KEY}
         super().Do(input_dict, output_dict, exec_properties)
-        record_metrics(artifact_utils.get_single_instance(output_dict[EVALUATION_KEY]))
+        metrics = record_metrics(artifact_utils.get_single_instance(output_dict[EVALUATION_KEY]))
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        if CHANGE in metrics:
+            blessing.set_float_custom_property(CHANGE, metrics[CHANGE])
         if record and model_utils.is_model_blessed(blessing):
-            remember(record, address(artifact_utils.get_single_uri(input_dict[MODEL_KEY])))
+            baselines = input_dict.get(BASELINE_MODEL_KEY, [])
+            baseline = baselines[0].get_string_custom_property(SOURCE) if baselines else ""
+            uri = address(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
+            remember(record, Blessed(uri, baseline, metrics.get(CHANGE, 0.0)))
 
 
-def record_metrics(evaluation: Artifact) -> None:
+def record_metrics(evaluation: Artifact) -> dict[str, float]:
     """Leave the metrics of the whole test split as custom properties (float) of their ModelEvaluation artifact."""
-    for name, value in read_metrics(evaluation.uri)["overall"].items():
+    metrics = {name: float(value) for name, value in read_metrics(evaluation.uri)["overall"].items()}
+    for name, value in metrics.items():
         if not name.endswith(DIFFERENCE):
-            evaluation.set_float_custom_property(name, float(value))
+            evaluation.set_float_custom_property(name, value)
+    return metrics
 
 
 class GatingEvaluator(Evaluator):

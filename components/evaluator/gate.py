@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluation import POPULARITY, read_metrics
-
-NAMES = {"recall_at_10": "Recall@10", "recall_at_10_lift": "Recall@10 as a multiple of the popularity list's"}
+from components.chance import SURE
+from components.evaluation import ERROR, MARKOV, POPULARITY, read_metrics
+from components.evaluator.metrics import AT_MOST, BASELINE, CHANGE, LIFT, RECALL, TARGETS
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class Condition:
 
     Attributes:
         metric: its name.
-        value: of the metric; or where `is_change`, the difference to the last blessed model's, as a share of that.
+        value: of the metric; or where `is_change`, the difference to the baseline's.
         bound: the least that passes.
-        is_change: whether the last blessed model is compared with.
+        is_change: whether the baseline is compared with.
         passed: whether it blocked nothing.
     """
 
@@ -45,25 +44,19 @@ class Condition:
 
 
 def read_conditions(evaluation_uri: str) -> list[Condition]:
-    """The parts of an evaluation's gate; without a blessed model before there is none that compares with it."""
-    result = tfma.load_validation_result(evaluation_uri)
-    failed = {
-        (failure.metric_key.name, failure.metric_key.is_diff)
-        for of_slice in result.metric_validations_per_slice
-        for failure in of_slice.failures
-    }
+    """The parts of an evaluation's gate; without a baseline there is none that compares with it."""
     metrics = read_metrics(evaluation_uri)["overall"]
+    failed = _failed(evaluation_uri)
     conditions = []
     for spec in tfma.load_eval_result(evaluation_uri).config.metrics_specs:
         for name, slices in sorted(spec.per_slice_thresholds.items()):
             for threshold in (of_slice.threshold for of_slice in slices.thresholds):
-                passed = (name, False) not in failed
-                if threshold.HasField("value_threshold"):
+                if threshold.HasField("value_threshold") and name in metrics:
                     bound = threshold.value_threshold.lower_bound.value
-                    conditions.append(Condition(name, metrics[name], bound, False, passed))
-                if threshold.HasField("change_threshold") and f"{name}_diff" in metrics:
-                    bound, change = threshold.change_threshold.relative.value, _change(metrics, name)
-                    conditions.append(Condition(name, change, bound, True, (name, True) not in failed))
+                    conditions.append(Condition(name, metrics[name], bound, False, name not in failed))
+                elif name == AT_MOST and CHANGE in metrics:
+                    bound = -SURE * metrics[f"{CHANGE}{ERROR}"]
+                    conditions.append(Condition(RECALL, metrics[CHANGE], bound, True, name not in failed))
     return conditions
 
 
@@ -71,31 +64,50 @@ def read_verdict(evaluation_uri: str) -> Verdict:
     """The verdict of an evaluation's gate."""
     result = tfma.load_validation_result(evaluation_uri)
     metrics = read_metrics(evaluation_uri)["overall"]
-    reasons = [
-        _describe(failure, metrics) for of_slice in result.metric_validations_per_slice for failure in of_slice.failures
-    ]
-    if result.missing_slices or result.missing_cross_slices:
-        reasons.append("a part of the test split that the gate looks at is empty")
+    if not metrics:
+        return Verdict(False, ("the test split has no targets; give it more data, or another split",))
     if result.validation_ok:
-        popularity = metrics[f"{POPULARITY}recall_at_10"]
-        reasons = [f"Recall@10 {metrics['recall_at_10']:.4f}, the popularity list has {popularity:.4f}"]
-    return Verdict(result.validation_ok, tuple(reasons))
+        lists = f"the popularity list has {metrics[POPULARITY + RECALL]:.4f}, Markov {metrics[MARKOV + RECALL]:.4f}"
+        return Verdict(True, (f"Recall@10 {metrics[RECALL]:.4f}, {lists}{_baseline(metrics)}",))
+    bounds = {part.metric: part.bound for part in read_conditions(evaluation_uri) if not part.is_change}
+    return Verdict(False, tuple(_describe(name, metrics, bounds) for name in sorted(_failed(evaluation_uri))))
 
 
-def _describe(failure: Any, metrics: dict[str, float]) -> str:
-    name = failure.metric_key.name
-    title = NAMES.get(name, name)
-    threshold = failure.metric_threshold
-    if failure.metric_key.is_diff:
-        lost = -threshold.change_threshold.relative.value
-        difference = failure.metric_value.double_value.value
-        now = metrics[name]
-        return f"{title} {now:.4f} is below the last blessed model's {now - difference:.4f} by more than {lost:.1%}"
-    value, bound = metrics[name], threshold.value_threshold.lower_bound.value
-    return f"{title} {value:.4f} is below the floor of {bound:.4f}"
+def _failed(evaluation_uri: str) -> set[str]:
+    """Names of the metrics that blocked."""
+    result = tfma.load_validation_result(evaluation_uri)
+    return {
+        failure.metric_key.name for of_slice in result.metric_validations_per_slice for failure in of_slice.failures
+    }
 
 
-def _change(metrics: dict[str, float], name: str) -> float:
-    """The difference to the last blessed model's metric, as a share of that."""
-    difference = metrics[f"{name}_diff"]
-    return difference / (metrics[name] - difference)
+def _baseline(metrics: dict[str, float]) -> str:
+    if CHANGE not in metrics:
+        return ""
+    change, error = metrics[CHANGE], metrics[f"{CHANGE}{ERROR}"]
+    return f", the best of the last blessed models {metrics[BASELINE]:.4f} ({change:+.4f} ±{error:.4f})"
+
+
+def _describe(name: str, metrics: dict[str, float], bounds: dict[str, float]) -> str:
+    """Why a part of the gate blocked."""
+    recall = f"Recall@10 {metrics[RECALL]:.4f}"
+    if name == AT_MOST:
+        error = metrics[f"{CHANGE}{ERROR}"]
+        return (
+            f"{recall} is below the {metrics[BASELINE]:.4f} of the best of the last blessed models beyond chance: by "
+            f"{-metrics[CHANGE]:.4f}, with a standard error of {error:.4f}"
+        )
+    bound = bounds[name]
+    if name == TARGETS:
+        return (
+            f"the test split has {metrics[TARGETS]:,.0f} targets, too few to judge a model by: gate.min_targets is "
+            f"{bound:,.0f}; give it more data, or set gate.min_targets lower"
+        )
+    if name == RECALL:
+        return f"{recall} is below the floor of {bound:.4f}"
+    prefix = next(prefix for prefix, lift in LIFT.items() if lift == name)
+    whose = {POPULARITY: "the popularity list's", MARKOV: "first-order Markov's"}[prefix]
+    other = metrics[f"{prefix}{RECALL}"]
+    return (
+        f"{recall} is {metrics[name]:.2f} times {whose} {other:.4f}, below the {bound:.2f} times that the gate asks for"
+    )

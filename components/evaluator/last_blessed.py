@@ -1,39 +1,59 @@
-"""The last model that was good enough, where no resolver can look it up: Kubeflow Pipelines 2 has none.
+"""The models that were good enough, where no resolver can look them up: Kubeflow Pipelines 2 has none.
 
-A file, the record, holds its URI. The Evaluator writes it, the next run's first steps read it. The model is copied:
-Kubeflow's launcher takes no output that lies outside the folders of its own run.
+A file, the record, has a line of JSON for each of the last ones. The Evaluator adds to it, the next run reads it. The
+model is copied: Kubeflow's launcher takes no output that lies outside the folders of its own run.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from typing import Any
 
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import Artifact, artifact_utils, channel_utils, component_spec, standard_artifacts
-from tfx.utils import path_utils
 
 from components.errors import StepError
+from components.evaluator.blessed import Blessed, best_first, first_whole, holds_model
+from components.evaluator.settings import GateSettings
 from components.trees import copy_tree
 
 SOURCE = "copy_of"  # custom property with the URI of the model that was blessed
+WHICH = ("baseline_runs", "baseline_model", "damaged_baseline")  # the settings that decide which model it is
+MOST_REMEMBERED = 100  # twice the most that `baseline_runs` can be, since a model may be blessed more than once
 
 
-def remember(record: str, uri: str) -> None:
-    """Let a record hold the URI of a Model artifact."""
+def remember(record: str, blessed: Blessed) -> None:
+    """Add a model, by its URI, to a record."""
+    lines = [json.dumps(dataclasses.asdict(one)) for one in [*recall(record), blessed][-MOST_REMEMBERED:]]
     fileio.makedirs(os.path.dirname(record))
     with fileio.open(record, "w") as stream:
-        stream.write(f"{uri}\n")
+        stream.write("".join(f"{line}\n" for line in lines))
 
 
-def holds_model(uri: str) -> bool:
-    """Whether there is a SavedModel in the folder of a Model artifact."""
-    return bool(fileio.exists(os.path.join(path_utils.serving_model_dir(uri), "saved_model.pb")))
+def recall(record: str) -> list[Blessed]:
+    """The models of a record, in the order in which they were blessed; none where there is no record.
+
+    Raises:
+        StepError: the record cannot be read.
+    """
+    if not fileio.exists(record):
+        return []
+    with fileio.open(record) as stream:
+        lines = [line.strip() for line in stream.read().splitlines() if line.strip()]
+    try:
+        # An earlier version left the URI itself.
+        return [Blessed(**json.loads(line)) if line.startswith("{") else Blessed(line) for line in lines]
+    except (ValueError, TypeError):
+        raise StepError(
+            f"{record}: not a record of blessed models; delete it to bless the next model without a comparison"
+        ) from None
 
 
 class Executor(base_executor.BaseExecutor):
-    """Hands on a copy of the model of the record, or an artifact without a model where there is no record yet."""
+    """Hands on a copy of the model to compare with, or an artifact without a model where there is none."""
 
     def Do(
         self,
@@ -44,36 +64,42 @@ class Executor(base_executor.BaseExecutor):
         """See the base class.
 
         Raises:
-            StepError: the model of the record is gone.
+            StepError: the model to compare with is gone, or the record cannot be read.
         """
-        record = exec_properties["record"]
-        if not fileio.exists(record):
-            return
-        with fileio.open(record) as stream:
-            uri = stream.read().strip()
-        if not holds_model(uri):
-            raise StepError(
-                f"{record} names {uri} as the last blessed model, which is gone; bring it back, or delete the record "
-                "to bless the next model without a comparison"
-            )
-        model = artifact_utils.get_single_instance(output_dict["model"])
-        copy_tree(uri.rstrip("/"), model.uri)
-        model.set_string_custom_property(SOURCE, uri)
+        record, settings = exec_properties["record"], GateSettings.model_validate_json(exec_properties["settings"])
+        if settings.baseline_model:
+            names, origin = [settings.baseline_model], "gate.baseline_model"
+        else:
+            names, origin = best_first(recall(record), settings.baseline_runs), record
+        uri = first_whole(
+            names,
+            lambda name: "" if holds_model(name) else f"{origin} names {name}, where no model is",
+            settings.damaged_baseline,
+            "gate.damaged_baseline",
+        )
+        if uri:
+            model = artifact_utils.get_single_instance(output_dict["model"])
+            copy_tree(uri.rstrip("/"), model.uri)
+            model.set_string_custom_property(SOURCE, uri)
 
 
 class LastBlessedModelSpec(component_spec.ComponentSpec):
     """Parameters and outputs of `LastBlessedModel`."""
 
-    PARAMETERS = {"record": component_spec.ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "record": component_spec.ExecutionParameter(type=str),
+        "settings": component_spec.ExecutionParameter(type=str),
+    }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
     OUTPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
 
 
 class LastBlessedModel(base_component.BaseComponent):
-    """Finds the last blessed model by its record. It must never come from a cache.
+    """Finds the model to compare with by the record of blessed models. It must never come from a cache.
 
     Args:
-        record: the file that holds its URI.
+        record: the file that holds their URIs.
+        settings: of the gate.
 
     Outputs:
         model: a copy of it; holds no SavedModel where none was blessed yet.
@@ -82,7 +108,11 @@ class LastBlessedModel(base_component.BaseComponent):
     SPEC_CLASS = LastBlessedModelSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, record: str):
+    def __init__(self, record: str, settings: GateSettings):
         super().__init__(
-            spec=LastBlessedModelSpec(record=record, model=channel_utils.as_channel([standard_artifacts.Model()]))
+            spec=LastBlessedModelSpec(
+                record=record,
+                settings=settings.model_dump_json(include=set(WHICH)),
+                model=channel_utils.as_channel([standard_artifacts.Model()]),
+            )
         )

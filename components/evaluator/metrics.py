@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -13,29 +11,48 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
 from components import features
+from components.chance import SURE, UserSums
+from components.errors import StepError
+from components.evaluation import ERROR, MARKOV, POPULARITY
 
 RECALL_AT = (1, 5, 10, 50)
-CUT = 10  # of NDCG, coverage and the lift over the popularity list
-POPULARITY = "popularity_"
-# Lift where the popularity list has no hit: large, and finite as JSON needs it.
-ENDLESS_LIFT = 1e6
+CUT = 10  # of NDCG, coverage, the lifts over the lists and the comparison with the baseline
+RECALL = f"recall_at_{CUT}"
+LIFT = {POPULARITY: f"{RECALL}_lift", MARKOV: f"{RECALL}_lift_over_markov"}
+ENDLESS_LIFT = 1e6  # where a list has no hit: large, and finite as JSON needs it
+TARGETS = "example_count"
+BASELINE = f"baseline_{RECALL}"
+CHANGE = f"{RECALL}_change"
+# The gate compares this metric's two values: the candidate's is its Recall@10 and what chance may have taken from it,
+# the baseline's is its Recall@10.
+AT_MOST = f"{RECALL}_at_most"
 
-_SOURCES = {"": ("target_rank", "top_ids"), POPULARITY: ("popularity_rank", "popularity_top_ids")}
+# Outputs of the `rank` signature by the prefix of the metrics.
+_SOURCES = {
+    "": ("target_rank", "top_ids"),
+    POPULARITY: ("popularity_rank", "popularity_top_ids"),
+    MARKOV: ("markov_rank", "markov_top_ids"),
+}
+_MEANS = (*(f"recall_at_{k}" for k in RECALL_AT), f"ndcg_at_{CUT}", "mrr")
+_COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in _MEANS), BASELINE)
 
 
 class RankingMetrics(tfma.metrics.Metric):
     """All ranking metrics, in one pass.
 
     It reads the outputs of the `rank` signature. Every example has one target, so that Recall@K is the hit rate. For
-    the model, and with the prefix `popularity_` for the list of items by their number of train events:
+    the model, with the prefix `popularity_` for the list of items by their number of train events, and with `markov_`
+    for what followed the last item in the train split:
 
     - `recall_at_1`, `_5`, `_10`, `_50`: share of targets among the best K.
     - `ndcg_at_10`: mean of 1 / log2(rank + 2) among the best 10 (Jarvelin and Kekalainen, TOIS 2002).
     - `mrr`: mean of 1 / (rank + 1).
+    - each of these followed by `_standard_error`, which is over users.
     - `coverage_at_10`: share of the catalogue that is among anybody's best 10.
 
-    And `recall_at_10_lift`, the model's Recall@10 over the popularity list's, `recall_at_10_standard_error` and
-    `example_count`.
+    And `recall_at_10_lift` and `recall_at_10_lift_over_markov`, the model's Recall@10 as a multiple of each list's, and
+    `example_count`. With a baseline model also `baseline_recall_at_10`, `recall_at_10_change`, the difference to it on
+    the same targets, and `recall_at_10_change_standard_error`, which is paired.
     """
 
     def __init__(self, name: str = "ranking"):
@@ -48,72 +65,97 @@ metric_types.register_metric(RankingMetrics)
 def _computations(
     name: str = "ranking", model_names: list[str] | None = None, **unused: object
 ) -> list[metric_types.MetricComputation]:
+    names = model_names or [""]
+    baseline = tfma.BASELINE_KEY if tfma.BASELINE_KEY in names else ""
+    (candidate,) = (model for model in names if not baseline or model != baseline)
     return [
         metric_types.MetricComputation(
-            keys=[metric_types.MetricKey(f"_{name}", model_name=model)],
-            preprocessors=[],
-            combiner=RankingCombiner(model),
+            keys=[metric_types.MetricKey(f"_{name}", model_name=candidate)],
+            preprocessors=[metric_types.FeaturePreprocessor([features.USER_ID])],
+            combiner=RankingCombiner(candidate, baseline),
         )
-        for model in model_names or [""]
     ]
 
 
-@dataclass
 class RankingSums:
-    """Sums over examples, for the model ("") and the popularity list."""
+    """Sums over examples, for the model, the two lists and, where there is one, the baseline."""
 
-    examples: int = 0
-    hits: dict[str, np.ndarray] = field(default_factory=lambda: {name: np.zeros(len(RECALL_AT)) for name in _SOURCES})
-    gains: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SOURCES, 0.0))
-    reciprocals: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SOURCES, 0.0))
-    listed: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in _SOURCES})
-    num_items: int = 0
+    def __init__(self) -> None:
+        self._users = UserSums(len(_COLUMNS))
+        self._listed: dict[str, set[int]] = {prefix: set() for prefix in _SOURCES}
+        self._num_items = 0
+        self._has_baseline = False
 
-    def add(self, outputs: dict[str, np.ndarray]) -> None:
-        """Add one example's outputs of the `rank` signature."""
-        self.examples += 1
-        self.num_items = int(np.ravel(outputs["num_items"])[0])
-        for name, (rank_key, ids_key) in _SOURCES.items():
-            rank = float(np.ravel(outputs[rank_key])[0])
-            if rank < self.num_items:
-                self.hits[name] += [rank < k for k in RECALL_AT]
-                self.gains[name] += 1 / math.log2(rank + 2) if rank < CUT else 0.0
-                self.reciprocals[name] += 1 / (rank + 1)
+    def add(self, user: bytes, outputs: dict[str, np.ndarray], baseline: dict[str, np.ndarray] | None = None) -> None:
+        """Add one example: its user, and what the `rank` signatures of the model and of the baseline say of it.
+
+        Raises:
+            StepError: the model has no such outputs.
+        """
+        self._num_items = int(np.ravel(outputs["num_items"])[0])
+        values: list[float] = []
+        for prefix, (rank_key, ids_key) in _SOURCES.items():
+            if rank_key not in outputs:
+                raise StepError(
+                    f"the model has no {rank_key}: an older version saved it; run again from the Trainer on"
+                )
+            values += _values(_rank(outputs, rank_key))
             ids = np.ravel(outputs[ids_key])[:CUT]
             # A catalogue of fewer items than the list has fills it with what is no item.
-            self.listed[name].update(ids[ids >= features.FIRST_INDEX].tolist())
+            self._listed[prefix].update(ids[ids >= features.FIRST_INDEX].tolist())
+        self._has_baseline |= baseline is not None
+        values.append(float(baseline is not None and _rank(baseline, "target_rank") < CUT))
+        self._users.add(user, np.array(values))
 
     def merge(self, other: RankingSums) -> None:
         """Add the sums of other examples."""
-        self.examples += other.examples
-        self.num_items = max(self.num_items, other.num_items)
-        for name in _SOURCES:
-            self.hits[name] = self.hits[name] + other.hits[name]
-            self.gains[name] += other.gains[name]
-            self.reciprocals[name] += other.reciprocals[name]
-            self.listed[name] |= other.listed[name]
+        self._users.merge(other._users)
+        self._num_items = max(self._num_items, other._num_items)
+        self._has_baseline |= other._has_baseline
+        for prefix in _SOURCES:
+            self._listed[prefix] |= other._listed[prefix]
 
     def metrics(self) -> dict[str, float]:
         """The metrics by name."""
-        count = max(self.examples, 1)
-        values: dict[str, float] = {"example_count": float(self.examples)}
-        for name in _SOURCES:
-            for k, hits in zip(RECALL_AT, self.hits[name].tolist(), strict=True):
-                values[f"{name}recall_at_{k}"] = hits / count
-            values[f"{name}ndcg_at_{CUT}"] = self.gains[name] / count
-            values[f"{name}mrr"] = self.reciprocals[name] / count
-            values[f"{name}coverage_at_{CUT}"] = len(self.listed[name]) / max(self.num_items, 1)
-        recall, popularity = values[f"recall_at_{CUT}"], values[f"{POPULARITY}recall_at_{CUT}"]
-        values[f"recall_at_{CUT}_lift"] = recall / popularity if popularity else ENDLESS_LIFT * (recall > 0)
-        values[f"recall_at_{CUT}_standard_error"] = math.sqrt(recall * (1 - recall) / count)
+        means = dict(zip(_COLUMNS, self._users.means().tolist(), strict=True))
+        errors = dict(zip(_COLUMNS, self._users.standard_errors().tolist(), strict=True))
+        values = {TARGETS: float(self._users.targets)}
+        for prefix in _SOURCES:
+            for name in (f"{prefix}{name}" for name in _MEANS):
+                values |= {name: means[name], f"{name}{ERROR}": errors[name]}
+            values[f"{prefix}coverage_at_{CUT}"] = len(self._listed[prefix]) / max(self._num_items, 1)
+        recall = means[RECALL]
+        for prefix, lift in LIFT.items():
+            other = means[f"{prefix}{RECALL}"]
+            values[lift] = recall / other if other else ENDLESS_LIFT * (recall > 0)
+        if self._has_baseline:
+            change, error = self._users.difference(_COLUMNS.index(RECALL), _COLUMNS.index(BASELINE))
+            values |= {BASELINE: means[BASELINE], CHANGE: change, f"{CHANGE}{ERROR}": error}
         return values
 
 
-class RankingCombiner(beam.CombineFn):
-    """Sums over the examples of a slice, for one model."""
+def _rank(outputs: dict[str, np.ndarray], key: str) -> float:
+    """Where the target stands, from 0; infinite where it is unknown or was seen."""
+    rank = float(np.ravel(outputs[key])[0])
+    return rank if rank < int(np.ravel(outputs["num_items"])[0]) else math.inf
 
-    def __init__(self, model_name: str):
-        self._model_name = model_name
+
+def _values(rank: float) -> list[float]:
+    """What a target adds to the sums of `_MEANS`."""
+    return [*(float(rank < k) for k in RECALL_AT), 1 / math.log2(rank + 2) if rank < CUT else 0.0, 1 / (rank + 1)]
+
+
+class RankingCombiner(beam.CombineFn):
+    """Sums over the examples of a slice.
+
+    Args:
+        candidate: name of the model; empty where there is only one.
+        baseline: name of the model to compare with; empty where there is none.
+    """
+
+    def __init__(self, candidate: str = "", baseline: str = ""):
+        self._candidate = candidate
+        self._baseline = baseline
 
     def create_accumulator(self) -> RankingSums:
         """No examples yet."""
@@ -121,10 +163,12 @@ class RankingCombiner(beam.CombineFn):
 
     def add_input(self, accumulator: RankingSums, element: metric_types.StandardMetricInputs) -> RankingSums:
         """Add an example."""
-        outputs = element.prediction
-        if self._model_name and self._model_name in outputs:
-            outputs = outputs[self._model_name]
-        accumulator.add(outputs)
+        user = np.ravel(element.features[features.USER_ID])[0]
+        outputs = element.predictions
+        if self._candidate in outputs:
+            accumulator.add(user, outputs[self._candidate], outputs.get(self._baseline))
+        else:
+            accumulator.add(user, outputs)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[RankingSums]) -> RankingSums:
@@ -137,9 +181,13 @@ class RankingCombiner(beam.CombineFn):
     def extract_output(self, accumulator: RankingSums) -> dict[metric_types.MetricKey, float]:
         """The metrics by key; `example_weighted` is as in the keys of thresholds."""
         values = accumulator.metrics()
-        if self._model_name:  # Named where two models are compared: TFMA fails any change from exactly zero, gains too.
-            values[f"recall_at_{CUT}"] = max(values[f"recall_at_{CUT}"], sys.float_info.min)
-        return {
-            metric_types.MetricKey(name, model_name=self._model_name, example_weighted=None): value
-            for name, value in values.items()
-        }
+        keys = {self._key(name, self._candidate): value for name, value in values.items()}
+        if self._baseline:
+            at_most = values[RECALL] + SURE * values[f"{CHANGE}{ERROR}"]
+            keys[self._key(AT_MOST, self._candidate)] = at_most
+            keys[self._key(AT_MOST, self._baseline)] = values[BASELINE]
+        return keys
+
+    @staticmethod
+    def _key(name: str, model: str) -> metric_types.MetricKey:
+        return metric_types.MetricKey(name, model_name=model, example_weighted=None)

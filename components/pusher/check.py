@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from components import features
+from components.chance import SURE, UserSums
 from components.pusher.errors import PushError
 from components.pusher.settings import PusherSettings
 from on_device.recommender import Recommender
@@ -18,7 +19,6 @@ from on_device.recommender import Recommender
 RECALL_AT = (1, 5, 10, 50)
 CUT = 10
 BATCH = 128
-SURE = 2  # standard errors beyond which a loss is no chance
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Check:
         agreement_at_10: mean share of the SavedModel's best 10 that are among the file's best 10 for the same history.
         examples: number of timelines.
         recall_name: the Recall@K nearest to K = 10 that the file's list is long enough for.
-        recall_error: standard error of the difference of that recall to the SavedModel's, paired by timeline.
+        recall_error: standard error, over users, of the difference of that recall to the SavedModel's, paired by
+            timeline.
     """
 
     metrics: dict[str, float]
@@ -62,12 +63,12 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
     """
     tallies = [_Tally(recommender) for recommender in recommenders]
     examples = 0
-    for history, timeline, target in _rows(loaded, files, limit):
+    for user, history, timeline, target in _rows(loaded, files, limit):
         examples += 1
         tensors = {name: tf.constant(values[None, :]) for name, values in history.items()}
         expected = loaded.signatures["recommend"](**tensors)["ids"].numpy()[0]
         for tally in tallies:
-            tally.add(history, timeline, target, expected)
+            tally.add(user, history, timeline, target, expected)
     if not examples:
         raise PushError(f"{', '.join(files) or 'a split'}: no examples, so that the file cannot be checked")
     return [tally.check() for tally in tallies]
@@ -81,20 +82,21 @@ class _Tally:
         self._cut = min(CUT, recommender.top_k)
         self._hits = dict.fromkeys(RECALL_AT, 0)
         self._gain = self._reciprocal = self._agreement = 0.0
-        self._gained = self._lost = 0
+        self._hits_of_both = UserSums(2)  # the file's, the SavedModel's
         self._listed: set[int] = set()
         self._examples = 0
 
-    def add(self, history: dict[str, np.ndarray], timeline: np.ndarray, target: int, expected: np.ndarray) -> None:
-        """One example, and the SavedModel's best for it."""
+    def add(
+        self, user: bytes, history: dict[str, np.ndarray], timeline: np.ndarray, target: int, expected: np.ndarray
+    ) -> None:
+        """Add one example of a user, and the SavedModel's best for it."""
         self._examples += 1
         expected = expected[: self._cut]
         answered, _ = self._recommender.rank_indices(**history)
         self._agreement += _overlap(expected[expected >= features.FIRST_INDEX], answered[: self._cut])
         longest = _longest(self._cut)
-        hit, hit_before = (target in ranked[:longest] for ranked in (answered, expected))
-        self._gained += hit and not hit_before
-        self._lost += hit_before and not hit
+        hits = [target in ranked[:longest] for ranked in (answered, expected)]
+        self._hits_of_both.add(user, np.array(hits, np.float64))
         # As the Evaluator ranks: nothing of the whole timeline counts, older items than the history's included.
         ids, _ = self._recommender.rank_indices(**history, exclude=timeline)
         self._listed.update(ids[: self._cut].tolist())
@@ -110,10 +112,9 @@ class _Tally:
         metrics = {f"recall_at_{k}": self._hits[k] / examples for k in RECALL_AT}
         metrics |= {f"ndcg_at_{CUT}": self._gain / examples, "mrr": self._reciprocal / examples}
         metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
-        change = (self._gained - self._lost) / examples
-        variance = (self._gained + self._lost) / examples - change**2
         name = f"recall_at_{_longest(self._cut)}"
-        return Check(metrics, self._agreement / examples, examples, name, math.sqrt(variance / examples))
+        _, error = self._hits_of_both.difference(0, 1)
+        return Check(metrics, self._agreement / examples, examples, name, error)
 
 
 def complain(check: Check, evaluation: dict[str, float], settings: PusherSettings) -> None:
@@ -154,14 +155,16 @@ def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
     return len(np.intersect1d(expected, answered)) / len(expected)
 
 
-def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, int]]:
-    """History (inputs of `recommend`, each [N]), timeline int32 [T] without padding, and target of each example."""
+def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int]]:
+    """Each example: user, history (inputs of `recommend`, each [N]), timeline int32 [T] without padding, and target."""
     inputs = loaded.signatures["recommend"].structured_input_signature[1]
+    user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}
     records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
     if limit:
         records = records.take(limit)
     for batch in records.batch(BATCH):
         encoded = {name: value.numpy() for name, value in loaded.signatures["encode_examples"](examples=batch).items()}
+        users = tf.io.parse_example(batch, user_spec)[features.USER_ID].numpy()
         for row, (timeline, target) in enumerate(zip(encoded["timeline"], encoded["target"], strict=True)):
             history = {name: encoded[name][row] for name in inputs}
-            yield history, timeline[timeline != features.PADDING], int(target)
+            yield users[row], history, timeline[timeline != features.PADDING], int(target)

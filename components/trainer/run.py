@@ -22,6 +22,7 @@ from components.trainer.checkpoint import Checkpoint, identity_of
 from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
 from components.trainer.item_tower import feature_shares
+from components.trainer.markov import count_transitions
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
@@ -72,7 +73,8 @@ def run_fn(fn_args: FnArgs) -> None:
     model = build_model(settings, data)
     checkpoint = Checkpoint(fn_args.custom_config["checkpoints"], _identity(settings, data))
     fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint)
-    serving = ServingModel(model, tft.TFTransformOutput(fn_args.transform_output))
+    transitions = count_transitions(data.train, len(data.counts))
+    serving = ServingModel(model, tft.TFTransformOutput(fn_args.transform_output), transitions)
     serving.save(fn_args.serving_model_dir)
     with fileio.open(os.path.join(fn_args.serving_model_dir, FACTS_FILE), "w") as stream:
         stream.write(json.dumps(_facts(settings, model, fitted, data)))

@@ -15,6 +15,7 @@ from components.trainer.activity import RATING, TIME_GAP
 from components.trainer.best import best_of
 from components.trainer.blocks import UnseenScores
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
+from components.trainer.markov import MarkovList, Transitions, TransitionTable, no_transitions
 from components.trainer.masking import FORBIDDEN, NO_ITEM
 from components.trainer.model import Recommender
 from components.trainer.popularity import PopularityList
@@ -100,9 +101,13 @@ class ServingModel(tf.Module):
     Args:
         model: fitted.
         transform_output: what Transform left.
+        transitions: what followed each item in the train split, which only `rank` reads; None for a model that is not
+            evaluated, whose Markov list is then the popularity list.
     """
 
-    def __init__(self, model: Recommender, transform_output: tft.TFTransformOutput):
+    def __init__(
+        self, model: Recommender, transform_output: tft.TFTransformOutput, transitions: Transitions | None = None
+    ):
         super().__init__()
         self.top_k = model.settings.top_k
         self.history_length = model.history_length
@@ -113,6 +118,7 @@ class ServingModel(tf.Module):
         self._tables = StoredTables(model)
         # By rank, from 1 down: the vocabulary is in the order of popularity. Counts would be readable in the file.
         self._popularity = tf.constant(1 - np.arange(self.size) / self.size, tf.float32)
+        self._transitions = TransitionTable(transitions or no_transitions(self.size))
         self._raw_spec = transform_output.raw_feature_spec()
         self.transform = transform_output.transform_features_layer()
 
@@ -185,17 +191,20 @@ class ServingModel(tf.Module):
         """Serialized raw examples, string [B] -> where the target stands among the unseen items.
 
         Returns:
-            `target_rank` and `popularity_rank` (float32 [B], from 0; V where the target is unknown or was seen),
-            `top_ids` and `popularity_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
+            `target_rank`, `popularity_rank` and `markov_rank` (float32 [B], from 0; V where the target is unknown or
+            was seen), `top_ids`, `popularity_top_ids` and `markov_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
         """
         encoded = self.encode_examples(examples)
         unseen, popular = self._unseen(encoded), PopularityList(self.size, encoded["timeline"])
+        markov = MarkovList(self.size, self._transitions, encoded["timeline"])
         listed = min(LISTED, self.size)
         return {
             "target_rank": tf.cast(unseen.ranks(encoded["target"]), tf.float32),
             "popularity_rank": tf.cast(popular.ranks(encoded["target"]), tf.float32),
+            "markov_rank": tf.cast(markov.ranks(encoded["target"]), tf.float32),
             "top_ids": _listed(*unseen.best(listed))["ids"],
             "popularity_top_ids": popular.best(listed),
+            "markov_top_ids": markov.best(listed),
             "num_items": tf.fill(tf.shape(encoded["target"]), self.size - features.FIRST_INDEX),
         }
 

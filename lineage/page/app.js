@@ -12,7 +12,11 @@ function qualityCard(evaluation) {
   const found = evaluation.metrics;
   const verdict = evaluation.blessed ? "blessed" : "not blessed";
   if (!("recall_at_10" in found)) return fact("Quality", verdict, "metrics are not in the store", evaluation.blessed ? "good" : "bad");
-  const beside = "popularity_recall_at_10" in found ? `, popularity list ${found.popularity_recall_at_10.toFixed(4)}` : "";
+  const lists = { "popularity list": "popularity_recall_at_10", Markov: "markov_recall_at_10" };
+  const beside = Object.entries(lists)
+    .filter(([, name]) => name in found)
+    .map(([title, name]) => `, ${title} ${found[name].toFixed(4)}`)
+    .join("");
   return fact("Recall@10 on the test split", found.recall_at_10.toFixed(4), `${verdict}${beside}`, evaluation.blessed ? "good" : "bad");
 }
 

@@ -104,6 +104,7 @@ function meters(metrics, titles) {
   if ("popularity_recall_at_10" in metrics) {
     note.push(`The mark is the popularity list: Recall@10 ${metrics.popularity_recall_at_10.toFixed(4)}.`);
   }
+  if ("markov_recall_at_10" in metrics) note.push(`Markov has ${metrics.markov_recall_at_10.toFixed(4)}.`);
   if ("example_count" in metrics) note.push(`${count(metrics.example_count)} targets.`);
   return element("div", {}, [
     element("div", { class: "meter" }, rows),

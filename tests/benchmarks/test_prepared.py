@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from benchmarks.baselines import Popularity
+from benchmarks.baselines import Markov, Popularity
 from benchmarks.prepared import Prepared, pairs_fingerprint, prepare
 from benchmarks.ranking import ndcg, recall, target_ranks
 from benchmarks.recall_cells import ModelScorer, cut_histories, training_data
 from components.evaluator.metrics import RankingSums
+from components.trainer.markov import count_transitions
 from components.trainer.run import build_model
 from components.trainer.serving import ServingModel
 from pipeline.config import load_config
@@ -47,7 +48,8 @@ def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
     """An untrained model, and what its `rank` signature says of the raw test examples."""
     data = training_data(prepared)
     model = build_model(CONFIG.trainer, data)
-    serving = ServingModel(model, tft.TFTransformOutput(str(prepared.transform_graph)))
+    transform_output = tft.TFTransformOutput(str(prepared.transform_graph))
+    serving = ServingModel(model, transform_output, count_transitions(data.train, prepared.size))
     outputs = serving.rank(tf.constant(prepared.raw_test))
     return ModelScorer(model), {name: value.numpy() for name, value in outputs.items()}
 
@@ -74,16 +76,21 @@ def test_the_fingerprint_is_of_pairs_in_any_order(prepared):
     assert pairs_fingerprint(prepared.users, prepared.target_ids[::-1]) != prepared.fingerprint
 
 
-def test_popularity_is_the_evaluators(prepared, ranked):
+@pytest.mark.parametrize(
+    ("prefix", "baseline"), [("popularity_", Popularity()), ("markov_", Markov(pseudo_count=1e-6))]
+)
+def test_lists_are_the_evaluators(prepared, ranked, prefix, baseline):
     sums = RankingSums()
-    for row in range(len(prepared.raw_test)):
-        sums.add({name: values[row] for name, values in ranked[1].items()})
+    for row, user in enumerate(prepared.users.tolist()):
+        sums.add(user, {name: values[row] for name, values in ranked[1].items()})
     wanted = sums.metrics()
-    ranks = target_ranks(Popularity().fit(prepared.train, prepared.size), prepared.test)
+    ranks = target_ranks(baseline.fit(prepared.train, prepared.size), prepared.test)
     for k in (1, 5, 10, 50):
-        assert recall(ranks, k).mean == pytest.approx(wanted[f"popularity_recall_at_{k}"])
-    assert ndcg(ranks, 10).mean == pytest.approx(wanted["popularity_ndcg_at_10"])
-    assert 0 < wanted["popularity_recall_at_10"] < 1
+        found = recall(ranks, k, prepared.users)
+        assert found.mean == pytest.approx(wanted[f"{prefix}recall_at_{k}"])
+        assert found.standard_error == pytest.approx(wanted[f"{prefix}recall_at_{k}_standard_error"])
+    assert ndcg(ranks, 10).mean == pytest.approx(wanted[f"{prefix}ndcg_at_10"])
+    assert 0 < wanted[f"{prefix}recall_at_10"] < 1
 
 
 def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, ranked):

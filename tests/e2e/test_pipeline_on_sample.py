@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import os
 import re
@@ -124,7 +125,10 @@ def test_report_is_whole_in_one_file_and_tells_the_same(folder, first, summary):
     info = json.loads((Path(summary["artifact"]["path"]) / "model_info.json").read_text(encoding="utf-8"))
     saved_model, popularity = info["metrics"]["saved_model"], info["metrics"]["popularity"]
     assert f"pushed as version {info['version']}" in read and info["sha256"]["model.tflite"] in read
-    assert f"Recall@10 {saved_model['recall_at_10']:.4f} {popularity['recall_at_10']:.4f}" in read
+    errors = {whose: values["recall_at_10"] for whose, values in summary["metrics"]["standard_errors"].items()}
+    recalls = [f"{saved_model['recall_at_10']:.4f} ± {errors['model']:.4f}"]
+    recalls += [f"{popularity['recall_at_10']:.4f} ± {errors['popularity']:.4f}"]
+    assert f"Recall@10 {' '.join(recalls)}" in read
     for one in info["precisions"]:
         assert f"{one['recall_at_10']:.4f} {one['agreement_at_10']:.2%}" in read
     for found in Recommender.load(summary["artifact"]["path"]).recommend([])[:5]:
@@ -147,6 +151,22 @@ def test_popularity_metrics_agree_with_counting(summary):
         unseen = [film for film in ranked if film not in set(history)]
         hits.append(last in unseen[:10])
     assert summary["metrics"]["popularity"]["recall_at_10"] == pytest.approx(np.mean(hits))
+
+
+def test_markov_metrics_agree_with_counting(summary):
+    users = timelines()
+    items = json.loads((Path(summary["artifact"]["path"]) / "items.json").read_text(encoding="utf-8"))["items"]
+    ranked = [item["id"] for item in items]
+    followers: dict[str, dict[str, int]] = {film: {} for film in ranked}
+    for *train, _, _ in users.values():
+        for film, after in itertools.pairwise(train):
+            followers[film][after] = followers[film].get(after, 0) + 1
+    hits = []
+    for *history, last in users.values():
+        counts = followers[next(film for film in reversed(history) if film in followers)]
+        order = sorted(ranked, key=lambda film: -counts.get(film, 0))  # a stable sort: then by popularity
+        hits.append(last in [film for film in order if film not in set(history)][:10])
+    assert summary["metrics"]["markov"]["recall_at_10"] == pytest.approx(np.mean(hits))
 
 
 def test_never_returns_what_was_seen(folder, summary):
@@ -202,6 +222,15 @@ def test_weak_model_is_not_pushed(folder, summary):
     content = (folder / "output" / "sample" / "report.html").read_text(encoding="utf-8")
     assert "not pushed" in content and "✗ fail" in content and "below the floor of 0.9900" in content
     assert (folder / "serving" / "sample" / "latest").read_text(encoding="utf-8").strip() == "1"
+
+
+def test_a_model_to_compare_with_that_cannot_be_found_stops_the_run_with_one_line(folder, summary):
+    """A resolver that fails leaves its reason only in the store."""
+    done = run(folder, "--set", "gate.baseline_model=777")
+    assert done.returncode == 1
+    told = (done.stdout + done.stderr).splitlines()
+    assert [line for line in told if "gate.baseline_model: there is no model '777' in ML Metadata" in line]
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_bad_rows_stop_the_run_with_one_line(folder, summary, tmp_path):

@@ -20,6 +20,7 @@ QUICK = {
         "trainer.max_epochs": 1,
         "gate.min_recall_at_10": 0,
         "gate.min_lift_over_popularity": 0,
+        "gate.min_lift_over_markov": 0,
     },
 }
 

@@ -189,7 +189,8 @@ class Recorder:
     def _told(
         self, output: str, data: str, recall: float | None, blessed: bool, model: bytes, destination: str
     ) -> dict[str, Any]:
-        metrics = {"recall_at_10": recall, "popularity_recall_at_10": 0.04, "example_count": 100.0} if recall else {}
+        lists = {"popularity_recall_at_10": 0.04, "markov_recall_at_10": 0.21}
+        metrics = {"recall_at_10": recall, **lists, "example_count": 100.0} if recall else {}
         pushed = {
             "pushed": 1,
             "pushed_destination": destination,
@@ -224,7 +225,11 @@ EVAL_CONFIG = {
                             }
                         }
                     ]
-                }
+                },
+                **{
+                    name: {"thresholds": [{"threshold": {"value_threshold": {"lower_bound": bound}}}]}
+                    for name, bound in (("recall_at_10_lift_over_markov", 1.0), ("example_count", 100.0))
+                },
             }
         }
     ]

@@ -12,6 +12,7 @@ from lineage.graph import ancestors, descendants
 from lineage.proof import prove
 from lineage.runs import find_run, list_runs
 from lineage.store import open_store
+from lineage.text import quality_in_words
 
 
 @pytest.fixture
@@ -117,9 +118,12 @@ def test_story_has_data_code_settings_metrics_and_the_push(recorder, opened):
         "trainer.encoder": "cnn",
         "gate.min_recall_at_10": 0.05,
         "gate.max_regression": 0.02,
+        "gate.min_lift_over_markov": 1.0,
+        "gate.min_targets": 100.0,
         "pusher.precision": "float16",
     }
     assert story.evaluations[0].metrics["recall_at_10"] == 0.31 and story.evaluations[0].blessed
+    assert "Recall@10 0.3100 (popularity list 0.0400, Markov 0.2100)" in quality_in_words(story.evaluations[0])
     assert [(push.version, push.code_version) for push in story.pushes] == [("1", "0123456789abcdef")]
 
 

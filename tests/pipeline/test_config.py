@@ -38,6 +38,11 @@ def test_overrides_win_over_the_file(tmp_path):
         ),
         ("trainer: {dimension: 50, heads: 4}", "trainer.dimension 50 cannot be shared by 4 heads"),
         ("name: Movie Lens", "name: takes lower-case letters, digits, '-' and '_' alone, not 'Movie Lens'"),
+        (
+            "gate: {max_regression: 0.02}",
+            "gate: max_regression is gone, because the gate now allows what chance explains, two standard errors; "
+            "remove it, or set baseline_runs to 0",
+        ),
         ("a: [", "line 2: not YAML"),
         ("- a", "expected keys and values, found list"),
     ],

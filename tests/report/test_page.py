@@ -14,7 +14,7 @@ from lineage.runs import list_runs
 from lineage.store import open_store
 from on_device.recommender import Recommendation
 from report import write_report
-from report.charts import Bar, Point, curve, decimals, slices, standard_error, ticks
+from report.charts import Bar, Point, Share, curve, decimals, slices, ticks
 from report.examples import Example
 from report.html import Html, join, tag
 from report.known import Known
@@ -26,7 +26,8 @@ METRICS = {"recall_at_10": 0.25, "ndcg_at_10": 0.125}
 
 
 def summary(**changes: Any) -> dict[str, Any]:
-    of_slice = {"example_count": 100.0, **METRICS, "popularity_recall_at_10": 0.1}
+    of_slice = {"example_count": 100.0, **METRICS, "popularity_recall_at_10": 0.1, "markov_recall_at_10": 0.2}
+    of_slice["recall_at_10_standard_error"] = 0.0433
     epochs = [
         {"epoch": n, "loss": 7.0 - n, "recall_at_10": 0.1 * n, "ndcg_at_10": 0.05 * n, "seconds": 9.0 * n}
         for n in (1, 2)
@@ -53,7 +54,8 @@ def summary(**changes: Any) -> dict[str, Any]:
             "model": METRICS,
             "popularity": {"recall_at_10": 0.1, "ndcg_at_10": 0.05},
             "examples": 99,
-            "recall_at_10_standard_error": 0.0435,
+            "markov": {"recall_at_10": 0.2, "ndcg_at_10": 0.1},
+            "standard_errors": {"model": {"recall_at_10": 0.0435}, "popularity": {}, "markov": {"recall_at_10": 0.04}},
             "slices": {"history_bucket:2-4": of_slice, "popularity_bucket:tail": of_slice},
         },
         "gate": {
@@ -107,7 +109,8 @@ def example(title: str) -> Example:
 
 def test_tells_what_the_summary_says():
     told = text_of(page(summary()))
-    for words in ("pushed as version 7", "0.2500 ± 0.0435", "2.5 times", "1,234 ratings", "3 repeated ratings dropped",
+    for words in ("pushed as version 7", "0.2500 ± 0.0435", "2.5 times", "0.2000 ± 0.0400",
+                  "1,234 ratings", "3 repeated ratings dropped",
                   "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
                   "not checked: there was none to compare with"):  # fmt: skip
         assert words in told, words
@@ -157,7 +160,13 @@ def test_a_model_that_is_not_blessed_is_told_with_every_condition():
     }
     told = text_of(page(without("artifact", outcome="not blessed", gate=gate)))
     assert "not pushed" in told and "did not bless the model: Recall@10 0.2500 is below the floor" in told
-    assert "✗ fail" in told and "-1.0%" in told and "✓ pass" in told and "none to compare" not in told
+    assert (
+        "✗ fail" in told
+        and "-0.0100" in told
+        and "-0.0200" in told
+        and "✓ pass" in told
+        and "none to compare" not in told
+    )
     assert "Precision of the file" not in told
 
 
@@ -187,7 +196,7 @@ def test_without_slices_and_with_one_epoch():
 
 
 def test_drawings_stay_within_their_frame():
-    drawn = slices("Recall", [Bar("a", 4, 1.0, 0.0), Bar("b", 0, 0.0, 0.0), Bar("c", 3, 0.5, 0.25)])
+    drawn = slices("Recall", [Bar("a", 4, Share(1.0), Share(0.0)), Bar("c", 3, Share(0.5, 0.29), Share(0.25, 0.25))])
     drawn += curve("Loss", [Point(1, 1, 7.0), Point(2, 2, float("nan")), Point(3, 300, 6.9999)], 3)
     assert "nan" not in drawn.lower() and "5.0 min" in drawn
     for x in re.findall(r'\b(?:x|cx|x1|x2)="([-\d.]+)"', drawn):
@@ -195,7 +204,7 @@ def test_drawings_stay_within_their_frame():
     assert "no finite value" in curve("Loss", [Point(1, 1, float("inf"))], 1)
     assert ticks(0.0, 0.31) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4]) and len(ticks(5.0, 5.0)) >= 2
     assert decimals([0.0, 0.25]) == 2 and decimals([1.0, 2.0]) == 0
-    assert standard_error(0.5, 100) == pytest.approx(0.05) and standard_error(0.5, 0) == 0
+    assert str(Share(0.5, 0.05)) == "0.5000 ± 0.0500" and str(Share(0.5)) == "0.5000"
 
 
 def test_a_store_that_is_gone_is_told_and_the_rest_is_there(tmp_path):

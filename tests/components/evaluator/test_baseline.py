@@ -1,4 +1,4 @@
-"""A new model is compared with the latest model that was blessed, is whole, and is not itself."""
+"""A new model is compared with the best of the last blessed models, or with the pinned one, on any file system."""
 
 from __future__ import annotations
 
@@ -8,39 +8,53 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tfx.dsl.io.filesystem_registry import DEFAULT_FILESYSTEM_REGISTRY
+from tfx.dsl.io.plugins.local import LocalFilesystem
 from tfx.types import standard_artifacts
 
 from components import checksums
-from components.evaluator.baseline import CANDIDATE, LatestOtherBlessedModel
+from components.errors import StepError
+from components.evaluator.baseline import BLESSING, CANDIDATE, CHANGE, MODEL, BestOtherBlessedModel
+
+MakeModel = Callable[..., standard_artifacts.Model]
+
+
+def write_model(folder: Path) -> None:
+    (folder / "Format-Serving").mkdir(parents=True, exist_ok=True)
+    (folder / "Format-Serving" / "saved_model.pb").write_text("weights")
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Callable[[int], standard_artifacts.Model]:
+def model(tmp_path: Path) -> MakeModel:
     """Makes a model's artifact, with a file and its checksum."""
 
     def make(number: int) -> standard_artifacts.Model:
         artifact = standard_artifacts.Model()
         artifact.id, artifact.uri = number, str(tmp_path / str(number))
-        Path(artifact.uri).mkdir(exist_ok=True)
-        (Path(artifact.uri) / "saved_model.pb").write_text("weights")
+        write_model(Path(artifact.uri))
         checksums.record(Path(artifact.uri))
         return artifact
 
     return make
 
 
-def blessing(of_model: int, blessed: bool) -> standard_artifacts.ModelBlessing:
+def blessing(
+    of_model: int, blessed: bool = True, baseline: int = 0, change: float | None = None
+) -> standard_artifacts.ModelBlessing:
     artifact = standard_artifacts.ModelBlessing()
     artifact.id = 100 + of_model
     artifact.set_int_custom_property("current_model_id", of_model)
     artifact.set_int_custom_property("blessed", int(blessed))
+    if change is not None:
+        artifact.set_int_custom_property("baseline_model_id", baseline)
+        artifact.set_float_custom_property(CHANGE, change)
     return artifact
 
 
 @pytest.mark.parametrize(
     ("verdicts", "candidate", "expected"),
     [
-        ({1: True, 2: True}, 3, [2]),  # The latest.
+        ({1: True, 2: True}, 3, [2]),  # The latest, where nothing says which is better.
         ({1: True, 2: False}, 3, [1]),  # Not one that failed.
         ({1: True, 2: True, 3: True}, 3, [2]),  # Not the candidate, as in an unchanged second run.
         ({3: True}, 3, []),
@@ -48,34 +62,98 @@ def blessing(of_model: int, blessed: bool) -> standard_artifacts.ModelBlessing:
         ({}, 3, []),
     ],
 )
-def test_latest_other_blessed_model(model, verdicts, candidate, expected):
+def test_blessed_model_other_than_the_candidate(model, verdicts, candidate, expected):
     known = {
-        "model": [model(number) for number in {*verdicts, candidate}],
-        "model_blessing": [blessing(number, blessed) for number, blessed in verdicts.items()],
+        MODEL: [model(number) for number in {*verdicts, candidate}],
+        # Of runs whose models were compared one after another, each equally good.
+        BLESSING: [blessing(number, blessed, number - 1, 0.0) for number, blessed in verdicts.items()],
         CANDIDATE: [model(candidate)],
     }
-    resolved = LatestOtherBlessedModel().resolve_artifacts(None, known)
-    assert [artifact.id for artifact in resolved["model"]] == expected
-    assert [artifact.get_int_custom_property("current_model_id") for artifact in resolved["model_blessing"]] == expected
+    resolved = BestOtherBlessedModel(runs=5).resolve_artifacts(None, known)
+    assert [artifact.id for artifact in resolved[MODEL]] == expected
+    assert [artifact.get_int_custom_property("current_model_id") for artifact in resolved[BLESSING]] == expected
     assert [artifact.id for artifact in resolved[CANDIDATE]] == [candidate]
 
 
-def test_a_damaged_model_is_passed_over(model, tmp_path, caplog):
-    known = {
-        "model": [model(number) for number in range(1, 6)],
-        "model_blessing": [blessing(number, True) for number in range(1, 5)],
+@pytest.fixture
+def sinking(model: MakeModel) -> dict[str, list]:
+    """Models of which each was a little worse than the first, which all of them were compared with."""
+    return {
+        MODEL: [model(number) for number in range(1, 6)],
+        BLESSING: [blessing(1), *(blessing(number, True, 1, -0.001 * number) for number in range(2, 5))],
         CANDIDATE: [model(5)],
     }
-    (tmp_path / "4" / "saved_model.pb").write_text("weight")
-    shutil.rmtree(tmp_path / "3")
-    (tmp_path / "3.sha256").unlink()
+
+
+def resolved_id(known: dict[str, list], **settings: object) -> list[int]:
+    return [artifact.id for artifact in BestOtherBlessedModel(**settings).resolve_artifacts(None, known)[MODEL]]
+
+
+def test_the_bar_stays_where_each_model_is_slightly_worse(sinking):
+    assert resolved_id(sinking, runs=5) == [1]
+    assert resolved_id(sinking, runs=3) == [2]  # The first is no longer among them.
+    assert resolved_id(sinking, runs=1) == [4]
+    assert resolved_id(sinking, runs=0) == []
+
+
+def test_a_pinned_model_is_the_one_to_compare_with(sinking, tmp_path):
+    assert resolved_id(sinking, runs=5, pinned="3") == [3]
+    assert resolved_id(sinking, runs=0, pinned=f"{tmp_path}/3/") == [3]
+    assert resolved_id(sinking, runs=5, pinned="5") == [], "a model is not compared with itself"
+    with pytest.raises(
+        StepError, match=r"^gate\.baseline_model: there is no model '77' in ML Metadata; give the id or"
+    ):
+        resolved_id(sinking, runs=5, pinned="77")
+
+
+def test_a_damaged_model_stops_the_run_in_one_line(sinking, tmp_path):
+    (tmp_path / "1" / "Format-Serving" / "saved_model.pb").write_text("weight")
+    with pytest.raises(StepError) as error:
+        resolved_id(sinking, runs=5)
+    assert str(error.value) == (
+        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the model to compare with is damaged; "
+        "bring it back, or set gate.damaged_baseline=skip to compare with the next best"
+    )
+    assert resolved_id(sinking, runs=1) == [4], "another model's damage is no matter"
+
+
+def test_damaged_models_are_passed_over_where_the_user_says_so(sinking, tmp_path, caplog):
+    (tmp_path / "1" / "Format-Serving" / "saved_model.pb").write_text("weight")
+    shutil.rmtree(tmp_path / "2")
+    (tmp_path / "2.sha256").unlink()
     with caplog.at_level(logging.INFO, "recommender.progress"):
-        resolved = LatestOtherBlessedModel().resolve_artifacts(None, known)
-    assert [artifact.id for artifact in resolved["model"]] == [2]
+        assert resolved_id(sinking, runs=5, on_damage="skip") == [3]
     assert caplog.messages == [
-        f"{tmp_path}/4/saved_model.pb is not what the step wrote: the last blessed model, which is passed over",
-        f"{tmp_path}/3 is missing: the last blessed model, which is passed over",
+        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the model to compare with is damaged, "
+        "and passed over",
+        f"{tmp_path}/2 is missing: the model to compare with is damaged, and passed over",
     ]
-    for number in (1, 2):
+    for number in (3, 4):
         shutil.rmtree(tmp_path / str(number))
-    assert LatestOtherBlessedModel().resolve_artifacts(None, known)["model"] == []
+    assert resolved_id(sinking, runs=5, on_damage="skip") == []
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    """A folder that is known to TFX only as `fake://bucket`, as an object store is."""
+
+    class Remote(LocalFilesystem):
+        SUPPORTED_SCHEMES = ["fake://"]
+
+        @staticmethod
+        def exists(path: str) -> bool:
+            return LocalFilesystem.exists(str(path).replace("fake://bucket", str(tmp_path)))
+
+    DEFAULT_FILESYSTEM_REGISTRY.register(Remote, 0, use_as_fallback=False)
+    return tmp_path
+
+
+def test_models_in_an_object_store_are_found(bucket, model):
+    """A path of Python's takes `gs://bucket/1` for a folder `gs:` here, which is never there."""
+    known = {MODEL: [model(1), model(2)], BLESSING: [blessing(1)], CANDIDATE: [model(2)]}
+    for artifact in known[MODEL]:
+        artifact.uri = f"fake://bucket/{artifact.id}"
+    assert resolved_id(known, runs=5) == [1]
+    shutil.rmtree(bucket / "1")
+    with pytest.raises(StepError, match=r"^fake://bucket/1 is missing: the model to compare"):
+        resolved_id(known, runs=5)

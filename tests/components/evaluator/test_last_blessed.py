@@ -1,4 +1,4 @@
-"""What a cluster knows of the last blessed model, and the floor that is given at submission."""
+"""What a cluster knows of the last blessed models, and the floor that is given at submission."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx.types import standard_artifacts
 
 from components.errors import StepError
+from components.evaluator.blessed import Blessed
 from components.evaluator.eval_config import make_eval_config, with_floor
-from components.evaluator.last_blessed import Executor, remember
+from components.evaluator.last_blessed import MOST_REMEMBERED, Executor, recall, remember
 from components.evaluator.settings import GateSettings
 
 
-def found(record: Path, own: Path) -> str:
+def found(record: Path, own: Path, **settings: object) -> str:
     """Of which model the step hands on a copy; `own` is where its output lies."""
     model = standard_artifacts.Model()
     model.uri = str(own)
-    Executor().Do({}, {"model": [model]}, {"record": str(record)})
+    properties = {"record": str(record), "settings": GateSettings(**settings).model_dump_json()}
+    Executor().Do({}, {"model": [model]}, properties)
     assert model.uri == str(own), "Kubeflow takes no output from elsewhere"
     return model.get_string_custom_property("copy_of")
+
+
+def write_model(folder: Path) -> str:
+    (folder / "Format-Serving" / "variables").mkdir(parents=True)
+    (folder / "Format-Serving" / "saved_model.pb").write_text(folder.name)
+    (folder / "Format-Serving" / "variables" / "variables.index").touch()
+    return str(folder)
 
 
 def test_none_was_blessed_yet(tmp_path):
@@ -29,21 +38,50 @@ def test_none_was_blessed_yet(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_copy_of_the_last_blessed_model_is_handed_on(tmp_path):
-    for name in ("first", "second"):
-        (tmp_path / name / "Format-Serving" / "variables").mkdir(parents=True)
-        (tmp_path / name / "Format-Serving" / "saved_model.pb").write_text(name)
-        (tmp_path / name / "Format-Serving" / "variables" / "variables.index").touch()
-        remember(str(tmp_path / "p" / "record"), str(tmp_path / name))
-    assert found(tmp_path / "p" / "record", tmp_path / "own") == str(tmp_path / "second")
+def test_a_copy_of_the_best_of_the_last_blessed_models_is_handed_on(tmp_path):
+    record = tmp_path / "p" / "record"
+    first, second = (write_model(tmp_path / name) for name in ("first", "second"))
+    remember(str(record), Blessed(first))
+    remember(str(record), Blessed(second, first, 0.01))
+    assert found(record, tmp_path / "own") == second
     assert (tmp_path / "own" / "Format-Serving" / "saved_model.pb").read_text() == "second"
     assert (tmp_path / "own" / "Format-Serving" / "variables" / "variables.index").exists()
+    remember(str(record), Blessed(write_model(tmp_path / "third"), second, -0.02))
+    assert found(record, tmp_path / "again") == second
+    assert found(record, tmp_path / "last", baseline_runs=1) == str(tmp_path / "third")
+    assert found(record, tmp_path / "pinned", baseline_model=first) == first
+    assert found(record, tmp_path / "none", baseline_runs=0) == ""
 
 
-def test_a_model_that_is_gone_stops_the_run(tmp_path):
-    remember(str(tmp_path / "record"), str(tmp_path / "gone"))
-    with pytest.raises(StepError, match=r"record names \S+/gone as the last blessed model, which is gone; bring it"):
+def test_a_record_of_an_earlier_version_is_read(tmp_path):
+    model = write_model(tmp_path / "model")
+    (tmp_path / "record").write_text(f"{model}\n")
+    assert found(tmp_path / "record", tmp_path / "own") == model
+    remember(str(tmp_path / "record"), Blessed("next", model, 0.01))
+    assert recall(str(tmp_path / "record")) == [Blessed(model), Blessed("next", model, 0.01)]
+
+
+def test_a_record_does_not_grow_for_ever(tmp_path):
+    record = tmp_path / "record"
+    for number in range(MOST_REMEMBERED + 1):
+        remember(str(record), Blessed(str(number)))
+    assert len(recall(str(record))) == MOST_REMEMBERED
+
+
+def test_a_record_that_cannot_be_read_stops_the_run(tmp_path):
+    (tmp_path / "record").write_text('{"model": ')
+    with pytest.raises(StepError, match="record: not a record of blessed models; delete it to bless the next model"):
         found(tmp_path / "record", tmp_path / "own")
+
+
+def test_a_model_that_is_gone_stops_the_run_unless_the_user_says_otherwise(tmp_path):
+    record = str(tmp_path / "record")
+    whole = write_model(tmp_path / "whole")
+    remember(record, Blessed(whole))
+    remember(record, Blessed(f"{tmp_path}/gone", whole, 0.01))
+    with pytest.raises(StepError, match=r"record names \S+/gone, where no model is: the model to compare with is dam"):
+        found(tmp_path / "record", tmp_path / "own")
+    assert found(tmp_path / "record", tmp_path / "own", damaged_baseline="skip") == whole
 
 
 def test_another_floor_changes_the_floor_alone():

@@ -186,10 +186,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]
         (root / "examples" / f"Split-{split}").mkdir(parents=True)
         path = str(root / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
         with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            for timeline, target in TEST_ROWS:
+            for user, (timeline, target) in enumerate(TEST_ROWS):
                 columns = {features.ITEM_ID: timeline, features.TARGET_ID: [target]}
                 ids_of = {name: [str(i - 2 + FIRST_ID) for i in column] for name, column in columns.items()}
-                writer.write(_example(ids_of))
+                writer.write(_example({features.USER_ID: [str(user)], **ids_of}))
     return {name: [artifact] for name, artifact in artifacts.items()}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components import features
 from components.pusher.check import check_files
 
 HISTORIES = {
@@ -43,9 +44,11 @@ class Recorder:
 @pytest.mark.parametrize("inputs", [["history"], ["history", "times"], ["history", "ratings", "times"]])
 def test_both_are_asked_with_what_the_model_looks_at(tmp_path: Path, inputs: list[str]) -> None:
     path = tmp_path / "test.gz"
+    user = tf.train.Example()
+    user.features.feature[features.USER_ID].bytes_list.value.append(b"1")
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for _ in TARGETS:
-            writer.write(b"")
+            writer.write(user.SerializeToString())
     encoded = {name: HISTORIES[name] for name in inputs} | {"timeline": TIMELINES, "target": TARGETS}
     signature, client = Recorder(inputs), Recorder(inputs)
     signatures = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,7 +72,11 @@ def test_overlap(expected: list[int], answered: list[int], share: float) -> None
     assert check._overlap(np.array(expected), np.array(answered)) == share
 
 
-def test_error_of_recall_is_of_the_timelines_that_changed() -> None:
+# One hit lost and one gained among four: differences -1, +1, 0, 0.
+@pytest.mark.parametrize(
+    ("users", "error"), [("abcd", np.std([-1, 1, 0, 0]) / 2), ("abba", 0.0), ("aabb", math.sqrt(2) / 4)]
+)
+def test_error_of_recall_is_of_the_users_whose_timelines_changed(users: str, error: float) -> None:
     class File:
         top_k, items = 12, range(40)
 
@@ -79,13 +84,12 @@ def test_error_of_recall_is_of_the_timelines_that_changed() -> None:
             return np.arange(2, 12) + history[0], None
 
     tally = check._Tally(File())
-    # Of the SavedModel the best ten are 2 to 11; the file's begin at 2, 4, 2 and 4.
-    for first, target in [(0, 5), (2, 3), (0, 30), (2, 13)]:
-        tally.add({"history": [first]}, np.array([]), target, np.arange(2, 12))
+    # Of the SavedModel the best ten are 2 to 11; the file's begin at 2, 4, 4 and 2.
+    for user, (first, target) in zip(users, [(0, 5), (2, 3), (2, 13), (0, 30)], strict=True):
+        tally.add(user.encode(), {"history": [first]}, np.array([]), target, np.arange(2, 12))
     found = tally.check()
     assert found.recall == 0.5
-    # One hit lost and one gained among four: differences -1, +1, 0, 0.
-    assert found.recall_error == pytest.approx(np.std([-1, 1, 0, 0]) / 2)
+    assert found.recall_error == pytest.approx(error)
 
 
 # A file that may lose 10% of 0.5 and must agree on 90%.

@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 
 from components.errors import StepError
 from components.evaluator import last_blessed
+from components.evaluator.blessed import Blessed, holds_model
 from components.example_gen.remote import bring_here
 from components.pusher import object_store
 from components.pusher.executor import _publish
@@ -167,12 +168,13 @@ def test_minio_is_s3_by_another_name(s3_bucket):
         fileio.rename(f"{folder}/record.new", f"{folder}/record")
 
 
-def test_record_of_the_last_blessed_model(root):
+def test_record_of_the_last_blessed_models(root):
     record, model = f"{root}/p/last_blessed_model", f"{root}/p/Trainer/model"
-    last_blessed.remember(record, model)
-    assert read(record) == f"{model}\n"
-    assert not last_blessed.holds_model(model)
+    last_blessed.remember(record, Blessed(model))
+    last_blessed.remember(record, Blessed("another", model, 0.25))
+    assert last_blessed.recall(record) == [Blessed(model), Blessed("another", model, 0.25)]
+    assert not holds_model(model)
     fileio.makedirs(f"{model}/Format-Serving")
     with fileio.open(f"{model}/Format-Serving/saved_model.pb", "w") as stream:
         stream.write("graph")
-    assert last_blessed.holds_model(model)
+    assert holds_model(model)

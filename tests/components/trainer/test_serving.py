@@ -14,6 +14,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from components import features
 from components.pusher.convert import convert
 from components.trainer.input_pipeline import Activities
+from components.trainer.markov import Transitions
 from components.trainer.model import Recommender
 from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
@@ -36,6 +37,11 @@ MODELS = {
         "members": [{"encoder": "cnn", "look_back": 2, "joint": True, "transition": False}],
     },
 }
+# After item i came i + 4, i + 2 and 2, the most frequent first; after the last items nothing.
+FOLLOWERS = [[i + 4, i + 2, 2] if 2 < i < SIZE - 4 else [] for i in range(SIZE)]
+TRANSITIONS = Transitions(
+    np.cumsum([0, *map(len, FOLLOWERS)]).astype(np.int32), np.concatenate(FOLLOWERS).astype(np.int32)
+)
 LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
 
 
@@ -65,6 +71,11 @@ class FakeTransformOutput:
         return transform
 
 
+def followers_of(item: int) -> list[int]:
+    """What followed an item in the train split, most frequent first."""
+    return FOLLOWERS[item]
+
+
 def ratings_of(timeline: list[int]) -> list[float]:
     """Ratings that follow from the items, as `times_of` does times."""
     return [float(item % 5) for item in timeline]
@@ -87,7 +98,7 @@ def build(folder: Path, **settings: object) -> SimpleNamespace:
     model = Recommender(settings, HISTORY, COUNTS, rating_edges=EDGES)
     random = np.random.default_rng(8)
     model.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
-    ServingModel(model, FakeTransformOutput()).save(str(folder))
+    ServingModel(model, FakeTransformOutput(), TRANSITIONS).save(str(folder))
     loaded = tf.saved_model.load(str(folder))
     return SimpleNamespace(
         model=model, loaded=loaded, inputs=set(loaded.signatures["recommend"].structured_input_signature[1])
@@ -174,12 +185,18 @@ def test_rank_agrees_with_a_brute_force(saved):
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         scores = scores_by_hand(saved.model, history_of(row.tolist())) if len(row) else COUNTS.astype(float)
         unseen = [item for item in range(2, SIZE) if item not in set(row.tolist())]
+        followers = followers_of(int(row[-1])) if len(row) else []
+        by_markov = [item for item in [*followers, *unseen] if item in unseen]
+        by_markov = list(dict.fromkeys(by_markov))
         if target in unseen:
+            assert found["markov_rank"][number] == by_markov.index(target)
             assert found["target_rank"][number] == sum(scores[item] > scores[target] for item in unseen)
             assert found["popularity_rank"][number] == unseen.index(target)
         else:
-            assert found["target_rank"][number] == found["popularity_rank"][number] == SIZE
+            ranks = [found[f"{name}_rank"][number] for name in ("target", "popularity", "markov")]
+            assert ranks == [SIZE] * 3
         assert found["popularity_top_ids"][number].tolist() == unseen[:10]
+        assert found["markov_top_ids"][number].tolist() == by_markov[:10]
     assert set(found["num_items"].tolist()) == {SIZE - 2}
 
 
@@ -188,7 +205,7 @@ def test_a_user_with_100_000_activities_changes_nothing_for_one_with_two(saved):
     examples = [serialize(heavy, 40), serialize([3, 5], 4)]
     rank = saved.loaded.signatures["rank"]
     together, apart = rank(examples=examples), [rank(examples=[example]) for example in examples]
-    for name in ("target_rank", "popularity_rank", "popularity_top_ids"):
+    for name in ("target_rank", "popularity_rank", "popularity_top_ids", "markov_rank", "markov_top_ids"):
         np.testing.assert_array_equal(together[name], np.concatenate([one[name] for one in apart]))
     assert not set(heavy) & set(together["popularity_top_ids"].numpy()[0].tolist())
     assert together["target_rank"].numpy()[0] < SIZE - 2 - len(set(heavy))
