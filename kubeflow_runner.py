@@ -6,16 +6,18 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from on_device.command_line import EXIT_USAGE, command_line, path
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
-from pipeline.console import quiet
+from pipeline.console import quiet, show_line
 from pipeline.deployment import Engine, complaints
 from pipeline.parameters import PARAMETERS, parse
 from pipeline.submission import Request, SubmissionError, check_connection, make_request, send
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_FAILED = 0, 1
 ENDINGS: dict[Engine, str] = {"kubeflow": ".yaml", "vertex": ".json"}
 
 # Options that override one key of the configuration's deployment.
@@ -33,6 +35,7 @@ OVERRIDES = {
 }
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Compile, and send if asked to; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -54,17 +57,17 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, SubmissionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
-    log_file = None if options.verbose else output.with_suffix(".log")
-    with quiet(log_file) as console:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        quiet(None if options.verbose else Path(scratch) / "compilation.log") as console,
+    ):
         with console.status("compiling"):
             # Imported only now: TFX takes seconds, and every mistake of a person is answered before.
             from pipeline.cluster import compile_pipeline
 
             output.write_text(compile_pipeline(config, options.engine), encoding="utf-8")
         if not options.dry_run:
-            console.print(f"compiled {config.name} for {options.engine}: {options.output or output}", soft_wrap=True)
-    if log_file is not None:
-        log_file.unlink()
+            show_line(console, "compiled", f"{config.name} for {options.engine}: {options.output or output}")
     return _submit(request, options.dry_run) if request else EXIT_OK
 
 
@@ -74,9 +77,9 @@ def _submit(request: Request, dry_run: bool) -> int:
         return EXIT_OK
     try:
         print(f"started: {send(request)}")
-    except SubmissionError as error:
+    except (ConfigError, SubmissionError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
     return EXIT_OK
 
 
@@ -88,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "configuration",
     )
     parser.add_argument("--engine", choices=list(ENDINGS), required=True, help="what the file is for")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="compiled file (default: the pipeline's name)")
+    parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
+    parser.add_argument("--output", type=path, metavar="FILE", help="compiled file (default: the pipeline's name)")
     parser.add_argument("--verbose", action="store_true", help="show the logs of TFX")
     overrides = parser.add_argument_group("overrides of the configuration's `deployment`")
     for name, (kind, words) in OVERRIDES.items():

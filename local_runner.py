@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import sys
@@ -13,21 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from components.pusher.store import StoreError, check_writable
 from data.errors import DataError
 from data.formats import fingerprint, open_dataset
 from data.quick_check import quick_check
-from data.registry import DATASETS, default_cache_dir, fetch
+from data.registry import DATASETS, fetch
+from on_device.command_line import EXIT_INTERRUPTED, EXIT_USAGE, command_line, default_cache_dir, path, path_or_url
 from pipeline.beam_runners import complaints
-from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
-from pipeline.console import ConsoleObserver, quiet
+from pipeline.config import ConfigError, PipelineConfig, check_literal, load_config, read_assignments
+from pipeline.console import ConsoleObserver, quiet, show_line
 from pipeline.run_lock import RunLocked, run_lock
 from pipeline.steps import STEPS, TUNER, first_of
 
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 EXIT_CODES = {
     "pushed": 0,
     "failed": 1,
@@ -55,6 +54,7 @@ OVERRIDES = {
 }
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Run the pipeline; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -65,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigError("; ".join(found))
         check_writable(options.serving_dir)
         check_writable(options.output)
+        check_literal(options.output.resolve(), "--output")
         if options.json:
             check_writable(options.json.parent)
         data = _find_data(options, config)
@@ -92,11 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
+        type=path_or_url,
         default=DEFAULT_DATASET,
         metavar="PATH|NAME",
         help=f"folder, zip or CSV file with ratings, or one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET})",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
+    parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
     overrides = parser.add_argument_group("overrides of the configuration")
     for name, (key, kind, words) in OVERRIDES.items():
         overrides.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=f"{words} ({key})")
@@ -109,12 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--no-cache", action="store_true", help="run every step, whatever earlier runs left")
     running.add_argument("--verbose", action="store_true", help="show the logs of TensorFlow and TFX")
     places = parser.add_argument_group("folders and files")
-    places.add_argument("--output", type=Path, default=Path("output"), help="artifacts and metadata (default: output)")
+    places.add_argument("--output", type=path, default=Path("output"), help="artifacts and metadata (default: output)")
     places.add_argument(
-        "--serving-dir", type=Path, default=Path("serving_models"), help="pushed models (default: serving_models)"
+        "--serving-dir", type=path, default=Path("serving_models"), help="pushed models (default: serving_models)"
     )
-    places.add_argument("--cache-dir", type=Path, default=default_cache_dir(), help="downloads (default: %(default)s)")
-    places.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    places.add_argument("--cache-dir", type=path, default=default_cache_dir(), help="downloads (default: %(default)s)")
+    places.add_argument("--json", type=path, metavar="FILE", help="write the summary as JSON")
     return parser
 
 
@@ -141,11 +143,11 @@ def _find_data(options: argparse.Namespace, config: PipelineConfig) -> Path:
     """The checked path of the data, downloaded where a dataset is named."""
     if "://" in options.data:
         raise DataError(f"{options.data}: not a path of this machine; copy the data here and name the copy")
-    path = Path(options.data)
-    if options.data in DATASETS and not path.exists():
-        path = fetch(options.data, options.cache_dir, say=lambda line: print(line, flush=True)).path
-    quick_check(path, config.example_gen.max_bad_rows)
-    return path.resolve()
+    data = Path(options.data)
+    if options.data in DATASETS and not data.exists():
+        data = fetch(options.data, options.cache_dir, say=lambda line: print(line, flush=True)).path
+    quick_check(data, config.example_gen.max_bad_rows)
+    return data.resolve()
 
 
 def _run(
@@ -155,11 +157,11 @@ def _run(
     output = options.output.resolve() / config.name
     log_file = None if options.verbose else output / "logs" / f"{datetime.now():%Y%m%d-%H%M%S}.log"
     with quiet(log_file) as console:
-        console.print(f"[bold]{config.name}[/bold]  {data} -> {serving_root / config.name}", soft_wrap=True)
+        show_line(console, config.name, f"{data} -> {serving_root / config.name}", style="bold")
         with console.status("starting TensorFlow and TFX"):
             # Imported only now: they take seconds, and every mistake of a person is answered before.
             from pipeline import local_execution, summary
-            from pipeline.local_pipeline import create_local_pipeline, is_stale
+            from pipeline.local_pipeline import catalogue_complaint, create_local_pipeline, is_stale
 
             pipeline = create_local_pipeline(
                 config,
@@ -177,18 +179,19 @@ def _run(
                 from_nodes=[first_of(options.from_node)] if options.from_node else [],
                 to_nodes=[options.to_node] if options.to_node else [],
                 is_stale=is_stale,
+                complaint=functools.partial(catalogue_complaint, config),
             )
         except (local_execution.StepFailed, local_execution.Interrupted) as stopped:
             told = summary.summarise(stopped.results, time.monotonic() - started, stopped)
             page = _write_report(output, config, told, console)
             if isinstance(stopped, local_execution.StepFailed):
-                console.print("[red]error:[/red]", Text(stopped.message), soft_wrap=True)
+                show_line(console, "error:", stopped.message, style="red")
             else:
-                console.print(f"interrupted in {stopped.step}; {AGAIN}")
+                show_line(console, "interrupted", f"in {stopped.step}; {AGAIN}")
             if page:
-                console.print(f"the report: {page}", soft_wrap=True)
+                show_line(console, "the report:", str(page))
             if log_file:
-                console.print(f"the whole log: {log_file}", soft_wrap=True)
+                show_line(console, "the whole log:", str(log_file))
         else:
             told = summary.summarise(results, time.monotonic() - started)
             page = _write_report(output, config, told, console)
@@ -201,17 +204,17 @@ def _run(
 
 def _write_report(output: Path, config: PipelineConfig, told: dict[str, Any], console: Console) -> Path | None:
     """The page about the run; None where it cannot be written, which the run does not fail for."""
-    path = output / "report.html"
+    page = output / "report.html"
     try:
         from report import write_report
 
-        write_report(path, told, config.model_dump(mode="json"), output / "metadata.db")
+        write_report(page, told, config.model_dump(mode="json"), output / "metadata.db")
     except Exception as error:
         traceback.print_exc()  # Into the log, where there is one.
         words = " ".join(f"{type(error).__name__}: {error}".split())
-        console.print("[yellow]warning:[/yellow]", Text(f"{path} could not be written: {words}"), soft_wrap=True)
+        show_line(console, "warning:", f"{page} could not be written: {words}", style="yellow")
         return None
-    return path
+    return page
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from data.formats import open_dataset
-from data.registry import DATASETS, default_cache_dir, fetch
+from data.registry import DATASETS, fetch
+from on_device.command_line import default_cache_dir, path
 from pipeline.config import ConfigError
 
 SPLITS = ("leave_one_out", "temporal")
@@ -24,7 +25,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="keep artifacts there, for the next time (default: a scratch folder)",
     )
-    parser.add_argument("--cache-dir", type=Path, default=default_cache_dir(), help="downloads (default: %(default)s)")
+    parser.add_argument("--cache-dir", type=path, default=default_cache_dir(), help="downloads (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
 
 

@@ -12,18 +12,17 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.quick_check import quick_check
-from data.registry import DATASETS, default_cache_dir, fetch
-
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+from data.registry import DATASETS, fetch
+from on_device.command_line import EXIT_USAGE, command_line, default_cache_dir, path
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data", description="Lists the published datasets, or gets one.")
     parser.add_argument("name", nargs="?", choices=DATASETS, metavar="NAME", help=", ".join(DATASETS))
     parser.add_argument("--list", action="store_true", help="show the datasets, their size and their terms")
-    parser.add_argument("--cache", type=Path, default=default_cache_dir(), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--cache", type=path, default=default_cache_dir(), metavar="DIR", help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.list or options.name is None:
         _show_datasets(options.cache)
@@ -34,9 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("interrupted; run again to go on where it stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
     print(fetched.path)
     return 0
 

@@ -28,6 +28,8 @@ def quick_check(path: Path, max_bad_rows: int = 0) -> str:
         DataError: it cannot be used.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise DataError(f"{path}: a pipe or a device, which can be read only once; save it to a file and name that")
         if path.is_file() and zipfile.is_zipfile(path):
             return _check_zip(path, max_bad_rows)
         dataset = open_dataset(path, "")

@@ -90,11 +90,6 @@ class Unreachable(Exception):
     """A source did not answer."""
 
 
-def default_cache_dir() -> Path:
-    """Where downloads are kept unless a person says otherwise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "on-device-recommender"
-
-
 def fetch(name: str, cache_dir: Path, say: Callable[[str], None] = print, grouplens: str = GROUPLENS) -> Fetched:
     """Get a dataset: from the cache, from GroupLens, or else a stand-in, which is said aloud.
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from lineage import as_json, text
@@ -16,26 +14,22 @@ from lineage.find import find
 from lineage.proof import prove
 from lineage.runs import find_run, list_runs
 from lineage.store import Store, open_store
+from on_device.command_line import command_line, path, path_or_url
 
 DEFAULT_STORE = "output"  # where local_runner.py writes, one folder a pipeline
 LISTED_RUNS = 20
 EXIT_UNKNOWN, EXIT_STORE = 1, 2
-EXIT_INTERRUPTED = 130
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Answer a question; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         options.run(open_store(options.metadata), options)
-        sys.stdout.flush()
     except LineageError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_STORE if isinstance(error, StoreError) else EXIT_UNKNOWN
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # Somebody like `head` has read enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
 
 
@@ -48,13 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--metadata",
+        type=path_or_url,
         default=DEFAULT_STORE,
         metavar="PATH|URL",
         help="a metadata.db, a folder with one, mysql://user@host:port/db or grpc://host:port (default: %(default)s)",
     )
     common.add_argument("--json", action="store_true", help="answer as JSON")
     page = argparse.ArgumentParser(add_help=False)
-    page.add_argument("--html", type=Path, metavar="FILE", help="write a page with the graph, too")
+    page.add_argument("--html", type=path, metavar="FILE", help="write a page with the graph, too")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     runs = commands.add_parser("runs", parents=[common, page], help="list the runs, newest first")
@@ -77,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.set_defaults(run=_diff)
 
     proof = commands.add_parser("prove", parents=[common], help="where a file comes from, by its content")
-    proof.add_argument("path", type=Path, metavar="PATH", help="a model.tflite, or its folder")
+    proof.add_argument("path", type=path, metavar="PATH", help="a model.tflite, or its folder")
     proof.set_defaults(run=_prove)
     return parser
 

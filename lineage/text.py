@@ -29,7 +29,7 @@ _MISSING = "[dim]-[/dim]"
 
 def make_console() -> Console:
     """The console that people read."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 
 
 def show_runs(runs: list[Run], hidden: bool, console: Console) -> None:

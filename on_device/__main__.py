@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from on_device.artifact import MODEL, open_artifact
+from on_device.command_line import command_line, path
 from on_device.errors import ArtifactError
 from on_device.recommender import Recommendation, Recommender
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 PERCENTILES = (50, 90, 99)
 DEMO_PORT = 8765
+SHOWN = 10
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -72,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     recommend.add_argument(
         "history", nargs="*", metavar="TITLE", help="titles or ids, oldest first; none: popular ones"
     )
-    recommend.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
+    recommend.add_argument("--k", type=int, metavar="N", help=f"how many (default: {SHOWN}, or the model's most)")
     recommend.add_argument(
         "--exclude",
         action="append",
@@ -90,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--runtime",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="a node_modules folder with @litertjs/core (default: the pinned version, fetched once from npm)",
     )
@@ -105,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (recommend, bench, demo):
         command.add_argument(
             "--model",
-            type=Path,
+            type=path,
             default=Path("serving_models/movielens"),
             metavar="DIR",
             help="a version's folder, or a pipeline's, whose newest is taken (default: %(default)s)",
@@ -139,7 +142,8 @@ def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[st
             raise ArtifactError(
                 f'no title or id "{wanted}" in the catalogue' + (f"; did you mean {near}?" if near else "")
             )
-    found = recommender.recommend(options.history, options.k, options.exclude)
+    k = min(SHOWN, recommender.top_k) if options.k is None else options.k
+    found = recommender.recommend(options.history, k, options.exclude)
     if options.json:
         return [json.dumps([dataclasses.asdict(recommendation) for recommendation in found], ensure_ascii=False)]
     return _table(found)

@@ -32,7 +32,8 @@ OPENED = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", 
 WORKER_KEPT_MS = 60_000
 REACHED_WITHIN = 3.0  # seconds
 
-_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*/?")
+# Without the marks of patterns: Beam and TensorFlow would look for other files.
+_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s*?\[\\]+)*/?")
 
 
 class FlinkSettings(Settings):

@@ -6,6 +6,7 @@ This module imports neither TensorFlow nor TFX, so that mistakes are answered at
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import itertools
 import re
@@ -88,15 +89,65 @@ def read_assignments(assignments: list[str]) -> dict[str, Any]:
     """Overrides by dotted key from `KEY=VALUE`, as `--set` takes them.
 
     Raises:
-        ConfigError: no KEY=VALUE.
+        ConfigError: no KEY=VALUE, or a value that begins a list, a map or a quoted text and does not end it.
     """
     values = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as trainer.dropout=0.1")
-        values[key.strip()] = yaml.safe_load(value)
+        values[key.strip()] = _read_value(value.strip(), assignment)
     return values
+
+
+# What begins a list, a map or a quoted text in YAML; and what begins something else there that no setting takes.
+_OPENING, _YAML_MARKS = "[{\"'", "@`%*&!|>#,]}"
+_NULLS = ("", "~", "null", "Null", "NULL")
+
+
+def _read_value(text: str, assignment: str) -> Any:
+    """A value of `--set`: YAML, or the text itself where YAML would take it for a mark or a comment of its own.
+
+    Raises:
+        ConfigError: it can be read neither way.
+    """
+    if text.startswith(tuple(_YAML_MARKS)):
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        if not text.startswith(tuple(_OPENING)) and text.replace("\t", " ").isprintable():
+            return text
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deep"
+        raise ConfigError(f"--set {assignment!r}: the value is not YAML: {reason}; quote text as YAML does") from None
+    except ValueError:  # Such as the month 13 of what looks like a date.
+        return text
+    if text.startswith(tuple(_OPENING)):
+        return value
+    if isinstance(value, str) or (value is None and text not in _NULLS):
+        return text  # With what looks like a comment.
+    if isinstance(value, datetime.date) or (isinstance(value, int | float) and ":" in text):
+        return text  # A date, or digits with colons, which YAML takes for a number to base 60; no setting is either.
+    return value
+
+
+def check_literal(folder: str | Path, name: str) -> None:
+    """Make sure that a folder of artifacts is not a pattern of file names for the libraries of the steps.
+
+    Beam and TensorFlow look for files by pattern, and Beam's patterns cannot be escaped.
+
+    Args:
+        folder: path or URI.
+        name: of the option or setting, for the error.
+
+    Raises:
+        ConfigError: it holds `*`, `?`, `[` or a backslash.
+    """
+    if marks := sorted(set("*?[\\") & set(str(folder))):
+        raise ConfigError(
+            f"{name} {folder}: Beam and TensorFlow take {' and '.join(marks)} in a folder of artifacts for a pattern; "
+            f"choose another {name}"
+        )
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
@@ -116,7 +167,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -
         for name in sections:
             section = section.setdefault(name, {})
             if not isinstance(section, dict):
-                raise ConfigError(f"{path}: {name}: expected a section with keys, found {section!r}")
+                raise ConfigError(f"{path or 'configuration'}: {name}: expected a section with keys, found {section!r}")
         section[key] = value
     try:
         return PipelineConfig.model_validate(values)

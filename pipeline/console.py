@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
+
+from on_device.command_line import ERROR_HANDLER
 
 if TYPE_CHECKING:
     from pipeline.local_execution import StepResult
@@ -33,7 +37,7 @@ def quiet(log_file: Path | None) -> Iterator[Console]:
     """
     if log_file is None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-        yield Console(highlight=False)
+        yield _console(sys.stdout)
         return
     log_file.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -44,8 +48,8 @@ def quiet(log_file: Path | None) -> Iterator[Console]:
     os.dup2(log, 2)
     os.close(log)
     try:
-        with os.fdopen(real_stdout, "w", buffering=1, closefd=False) as stream:
-            yield Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
+        with _Screen(real_stdout) as stream:
+            yield _console(stream)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -53,6 +57,53 @@ def quiet(log_file: Path | None) -> Iterator[Console]:
         os.dup2(real_stderr, 2)
         os.close(real_stdout)
         os.close(real_stderr)
+
+
+class _Screen(io.TextIOWrapper):
+    """A copy of the standard output's descriptor. A run goes on where nobody reads it any more, as behind `head`."""
+
+    def __init__(self, descriptor: int):
+        raw = io.FileIO(descriptor, "w", closefd=False)
+        super().__init__(raw, encoding=sys.stdout.encoding, errors=ERROR_HANDLER, line_buffering=True)
+
+    def write(self, text: str) -> int:
+        """See the base class."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._discard()
+            return len(text)
+
+    def flush(self) -> None:
+        """See the base class."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._discard()
+
+    def _discard(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+def _console(stream: TextIO) -> Console:
+    """A console that shows text as it is: no markup or emoji codes are looked for unless a call asks for them."""
+    width = None if stream.isatty() else LOG_WIDTH
+    return Console(file=stream, highlight=False, emoji=False, markup=False, width=width)
+
+
+def show_line(console: Console, title: str, text: str, *, style: str = "", width: int = 0) -> None:
+    """Print a title and text after it in one line that is never wrapped, so that paths and commands can be copied.
+
+    Args:
+        console: to print to.
+        title: in the given style.
+        text: is shown as it is, brackets included.
+        style: of the title, in Rich's words.
+        width: columns of the title.
+    """
+    console.print(Text.assemble((title, style), " " * max(1, width - len(title)), text), soft_wrap=True)
 
 
 class ConsoleObserver(logging.Handler):
@@ -81,25 +132,28 @@ class ConsoleObserver(logging.Handler):
         """See `Observer`."""
         self._stop()
         how = "cached" if result.cached else f"done in {duration(result.seconds)}"
-        self._console.print(f"[green]✓[/green] {result.name:<{NAME_WIDTH}} {how}")
+        self._show("✓", "green", f"{result.name:<{NAME_WIDTH}} {how}")
 
     def failed(self, step: str, seconds: float) -> None:
         """See `Observer`."""
         self._stop()
-        self._console.print(f"[red]✗[/red] {step:<{NAME_WIDTH}} failed after {duration(seconds)}")
+        self._show("✗", "red", f"{step:<{NAME_WIDTH}} failed after {duration(seconds)}")
 
     def interrupted(self, step: str, seconds: float) -> None:
         """See `Observer`."""
         self._stop()
-        self._console.print(f"[yellow]![/yellow] {step:<{NAME_WIDTH}} interrupted after {duration(seconds)}")
+        self._show("!", "yellow", f"{step:<{NAME_WIDTH}} interrupted after {duration(seconds)}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress: all of them on a terminal's last line, the important ones to stay."""
         message = record.getMessage()
         if self._status is not None:
-            self._status.update(f"{self._step:<{NAME_WIDTH}} {message}")
+            self._status.update(Text(f"{self._step:<{NAME_WIDTH}} {message}"))
         if record.levelno >= logging.INFO:
-            self._console.print(f"  {'':<{NAME_WIDTH}} {message}", style="dim", markup=False)
+            self._console.print(f"  {'':<{NAME_WIDTH}} {message}", style="dim", soft_wrap=True)
+
+    def _show(self, mark: str, style: str, text: str) -> None:
+        show_line(self._console, mark, text, style=style)
 
     def _stop(self) -> None:
         if self._status is not None:

@@ -169,6 +169,8 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
         found.append("--pipeline-root is missing: a folder for artifacts, such as gs://BUCKET/pipelines")
     elif not _BUCKET.fullmatch(settings.pipeline_root):
         found.append(f"--pipeline-root {settings.pipeline_root}: expected a URI such as gs://BUCKET/pipelines")
+    elif set("*?[\\") & set(settings.pipeline_root):
+        found.append(f"--pipeline-root {settings.pipeline_root}: the steps take *, ?, [ and \\ for patterns; leave out")
     elif not settings.in_place() and engine == "vertex":
         found.append(f"--pipeline-root {settings.pipeline_root}: Vertex AI keeps artifacts in gs:// alone")
     elif not settings.in_place() and settings.beam:
@@ -182,6 +184,8 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
         if place and not place.startswith("/") and not _BUCKET.fullmatch(place):
             found.append(f"{flag} {place}: expected a URI such as gs:// or s3://BUCKET/folder, or an absolute path")
     found += _environment_complaints(settings, engine)
+    if engine == "vertex" and not pipeline[:1].isalpha():
+        found.append(f"name {pipeline}: Vertex AI's jobs begin with a letter; give another --name")
     if "_" in pipeline:
         found.append(f"name {pipeline}: a cluster's pipeline takes '-' in place of '_'; give another --name")
     for step, wanted in settings.resources.items():

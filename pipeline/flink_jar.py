@@ -5,6 +5,7 @@ The jar lies among the downloads, under a name that follows `setup/flink/pom.xml
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from data.registry import default_cache_dir
+from on_device.command_line import command_line, default_cache_dir
 
 POM = Path(__file__).parent.parent / "setup" / "flink" / "pom.xml"
 
@@ -47,7 +48,7 @@ def make_jar(timeout: float | None = None) -> Path:
     with tempfile.TemporaryDirectory(dir=jar.parent) as folder:
         command = ["mvn", "--batch-mode", "--quiet", f"--file={POM}", f"-Dfolder={folder}", "package"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout)
         except subprocess.TimeoutExpired:
             raise JarError(f"{' '.join(command)}: took more than {timeout:.0f} s") from None
         if done.returncode:
@@ -57,8 +58,10 @@ def make_jar(timeout: float | None = None) -> Path:
     return jar
 
 
-def main() -> int:
-    """Make the jar and say where it is."""
+@command_line
+def main(arguments: list[str] | None = None) -> int:
+    """Make the jar and say where it is; returns the exit code."""
+    argparse.ArgumentParser(prog="python -m pipeline.flink_jar", description=__doc__).parse_args(arguments)
     try:
         print(make_jar())
     except JarError as error:

@@ -102,6 +102,7 @@ def run(
     from_nodes: Collection[str] = (),
     to_nodes: Collection[str] = (),
     is_stale: Callable[[StepResult], bool] = lambda result: False,
+    complaint: Callable[[StepResult], str] = lambda result: "",
 ) -> list[StepResult]:
     """Run the steps of a pipeline one after another.
 
@@ -114,12 +115,13 @@ def run(
         from_nodes: steps to start at; the results of earlier ones are taken from the last run. Empty: the first.
         to_nodes: steps to end with. Empty: the last.
         is_stale: whether a cached result no longer holds, so that its step is run again.
+        complaint: why the steps after a result cannot work, one line; empty where nothing speaks against them.
 
     Returns:
         Of the steps that ran and, behind `from_nodes`, of earlier ones, whose results were taken from the last run.
 
     Raises:
-        StepFailed: a step raised an error; later ones are not run.
+        StepFailed: a step raised an error, or there is a complaint about its result; later ones are not run.
         Interrupted: by Ctrl-C.
     """
     gc.freeze()  # The libraries' objects are there to stay; looking at them in every collection takes a second a step.
@@ -128,7 +130,7 @@ def run(
     ended: set[str] = set()
     while True:
         try:
-            return _run(pipeline, observer, from_nodes, to_nodes, is_stale, uncached, begun, ended)
+            return _run(pipeline, observer, from_nodes, to_nodes, is_stale, complaint, uncached, begun, ended)
         except _Stale as stale:
             # Within a run ML Metadata holds a step that came from the cache for done, so that another run begins; what
             # was good in this one comes from the cache there.
@@ -149,6 +151,7 @@ def _run(
     from_nodes: Collection[str],
     to_nodes: Collection[str],
     is_stale: Callable[[StepResult], bool],
+    complaint: Callable[[StepResult], str],
     uncached: set[str],
     begun: set[str],
     ended: set[str],
@@ -210,6 +213,8 @@ def _run(
         if stale:
             raise _Stale(name)
         results.append(result)
+        if message := complaint(result):
+            raise StepFailed(name, message, results)
     return results
 
 

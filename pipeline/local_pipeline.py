@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.io import fileio
 
 from components.example_validator.record import is_last
+from components.trainer.settings import top_k_complaint
 from on_device.artifact import open_artifact
 from on_device.errors import ArtifactError
 from pipeline import steps
@@ -64,6 +68,23 @@ def create_local_pipeline(
             # It reads from this machine's disk; the later one of two arguments counts.
             component.with_beam_pipeline_args(LOCAL_ARGUMENTS)
     return pipeline
+
+
+def catalogue_complaint(config: PipelineConfig, result: StepResult) -> str:
+    """Why the Trainer cannot work with the catalogue that ExampleGen found, one line; empty where it can.
+
+    Transform may leave out more items, those of the last events of every user for one: the Trainer counts again.
+    """
+    if result.name != steps.EXAMPLE_GEN:
+        return ""
+    folder = result.outputs["catalog"][0].uri
+    if config.transform.catalog == "all":
+        with fileio.open(os.path.join(folder, "items.jsonl")) as stream:
+            items = sum(1 for _ in stream)
+    else:
+        with fileio.open(os.path.join(folder, "dataset.json")) as stream:
+            items = json.loads(stream.read())["items"]
+    return top_k_complaint(config.trainer.top_k, items)
 
 
 def is_stale(result: StepResult) -> bool:

@@ -56,7 +56,7 @@ def make_request(
     if cron and deployment.cache:
         raise ConfigError("--cron with deployment.cache: every run would take the first one's data from the cache")
     if engine == "kubeflow":
-        if urlsplit(deployment.host).scheme not in ("http", "https"):
+        if not _is_address(deployment.host):
             where = f"--host {deployment.host}" if deployment.host else "--host is missing"
             raise ConfigError(f"{where}: expected the address of Kubeflow Pipelines, such as http://localhost:8080")
         return Request(
@@ -90,6 +90,15 @@ def make_request(
     )
 
 
+def _is_address(host: str) -> bool:
+    """Whether a text is the URL of a web server."""
+    try:
+        parts = urlsplit(host)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # A port over 65535, or half an IPv6 address.
+        return False
+
+
 def check_connection(request: Request) -> None:
     """Make sure that the cluster can be reached, and for Vertex that there are credentials.
 
@@ -118,6 +127,7 @@ def send(request: Request) -> str:
 
     Raises:
         SubmissionError: the cluster refused, and why.
+        ConfigError: what answers at the address is not Kubeflow Pipelines.
     """
     return (_send_to_kubeflow if request.engine == "kubeflow" else _send_to_vertex)(request)
 
@@ -134,14 +144,18 @@ def _send_to_kubeflow(request: Request) -> str:
         run = client.create_run_from_pipeline_package(**request.send)
     except kfp_server_api.ApiException as error:
         raise SubmissionError(f"{request.connect['host']} answers {error.status} {error.reason}") from None
+    except (ValueError, TypeError, AttributeError):  # The client takes any answer for the one it expects.
+        raise _not_kubeflow(request) from None
     except (TimeoutError, OSError, urllib3.exceptions.HTTPError, RuntimeError) as error:
         raise SubmissionError(f"{request.connect['host']}: {_first_line(error)}") from None
-    return f"{request.connect['host'].rstrip('/')}/#/runs/details/{run.run_id}"
+    return _page(request, "runs", run.run_id)
 
 
 def _schedule_on_kubeflow(client: Any, request: Request) -> str:
     sent = request.send
     experiment = client.create_experiment(sent["experiment_name"], namespace=sent["namespace"])
+    if not experiment.experiment_id:
+        raise _not_kubeflow(request)
     schedule = client.create_recurring_run(
         experiment_id=experiment.experiment_id,
         job_name=sent["run_name"],
@@ -152,7 +166,25 @@ def _schedule_on_kubeflow(client: Any, request: Request) -> str:
         pipeline_root=sent["pipeline_root"],
         service_account=sent["service_account"],
     )
-    return f"{request.connect['host'].rstrip('/')}/#/recurringrun/details/{schedule.recurring_run_id}"
+    return _page(request, "recurringrun", schedule.recurring_run_id)
+
+
+def _page(request: Request, kind: str, number: Any) -> str:
+    """Address of the page of a run or schedule.
+
+    Raises:
+        ConfigError: there is no id: what answered is not Kubeflow Pipelines.
+    """
+    if not isinstance(number, str) or not number:
+        raise _not_kubeflow(request)
+    return f"{request.connect['host'].rstrip('/')}/#/{kind}/details/{number}"
+
+
+def _not_kubeflow(request: Request) -> ConfigError:
+    return ConfigError(
+        f"--host {request.connect['host']}: answers, but not as Kubeflow Pipelines does, and nothing was started; is "
+        "it a login page, or another service? `kubectl port-forward` reaches Kubeflow's own"
+    )
 
 
 def _send_to_vertex(request: Request) -> str:

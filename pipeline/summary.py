@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ from components.example_validator.results import read_drift
 from components.hyperparameters import in_words
 from components.pusher.store import VersionStore
 from components.tuner.results import read_results
+from on_device.artifact import open_artifact
 from pipeline import steps
-from pipeline.console import duration
+from pipeline.console import duration, show_line
 from pipeline.local_execution import Interrupted, StepFailed, StepResult
 
 TITLES = {
@@ -35,6 +39,8 @@ TITLES = {
 RANKED = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes of their metrics
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
+TITLE_WIDTH = 10  # columns before the text of a line
+PROJECT = Path(__file__).parent.parent
 
 
 def summarise(
@@ -108,47 +114,48 @@ def summarise(
 
 def show(summary: dict[str, Any], console: Console, log_file: Path | None, report: Path | None) -> None:
     """Print a summary; `report` is a page that tells more."""
+    line = functools.partial(show_line, console, style="bold", width=TITLE_WIDTH)
     console.print()
     if data := summary.get("data"):
-        console.print(
-            f"[bold]Data[/bold]      {data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, "
-            f"{data['items']:,} items{_leavings(data)}"
+        line(
+            "Data",
+            f"{data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, {data['items']:,} items"
+            f"{_leavings(data)}",
         )
     if (drift := summary.get("drift")) and drift["compared_with"]:
-        console.print(f"[bold]Drift[/bold]     {_drift(drift)}", soft_wrap=True)
+        line("Drift", _drift(drift))
     if tuner := summary.get("tuner"):
-        console.print(
-            f"[bold]Tuned[/bold]     {in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
+        line(
+            "Tuned",
+            f"{in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
             f"eval Recall@10 {tuner['recall_at_10']:.4f}",
-            soft_wrap=True,
         )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]
-        console.print(f"[bold]Quality[/bold]   {examples:,} targets of the test split, ranked among all unseen items")
+        line("Quality", f"{examples:,} targets of the test split, ranked among all unseen items")
         console.print(_metrics_table(summary))
     if gate := summary.get("gate"):
-        verdict = "[green]blessed[/green]" if gate["blessed"] else "[red]not blessed[/red]"
-        console.print(f"[bold]Gate[/bold]      {verdict}: {'; '.join(gate['reasons'])}", soft_wrap=True)
+        line("Gate", f"{'blessed' if gate['blessed'] else 'not blessed'}: {'; '.join(gate['reasons'])}")
     if artifact := summary.get("artifact"):
         model = Path(artifact["path"]) / "model.tflite"
-        console.print(
-            f"[bold]Artifact[/bold]  {model}  version {artifact['version']}, {artifact['size_bytes'] / 1e6:.2f} MB "
+        line(
+            "Artifact",
+            f"{model}  version {artifact['version']}, {artifact['size_bytes'] / 1e6:.2f} MB "
             f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer, "
             f"{artifact['agreement_at_10']:.2%} of the SavedModel's top 10",
-            soft_wrap=True,
         )
         if summary["served"] != artifact["version"]:
-            console.print(
-                f"[bold]Served[/bold]    version {summary['served']}, as `python -m components.pusher list` tells; "
+            line(
+                "Served",
+                f"version {summary['served']}, as `python -m components.pusher list` tells; "
                 f"`rollback --to {artifact['version']}` serves this one",
-                soft_wrap=True,
             )
-    console.print(f"[bold]Time[/bold]      {duration(summary['seconds'])}")
+    line("Time", duration(summary["seconds"]))
     if report is not None:
-        console.print(f"[bold]Report[/bold]    {report}", soft_wrap=True)
+        line("Report", str(report))
     if log_file is not None:
-        console.print(f"[bold]Log[/bold]       {log_file}", soft_wrap=True)
-    console.print(f"[bold]Next[/bold]      {_next_step(summary)}", soft_wrap=True)
+        line("Log", str(log_file))
+    line("Next", _next_step(summary))
 
 
 def _uri(outputs: dict[str, Any], step: str, name: str) -> str:
@@ -175,7 +182,7 @@ def _leavings(data: dict[str, Any]) -> str:
 def _drift(drift: dict[str, Any]) -> str:
     warnings = [one["words"] for one in drift["measures"] if one["level"] != "ok"]
     if warnings:
-        return f"[yellow]since the last run's data: {'; '.join(warnings)}[/yellow]"
+        return f"since the last run's data: {'; '.join(warnings)}"
     return f"within all limits, compared with the last run's data ({drift['compared_with']['fingerprint'][:12]})"
 
 
@@ -204,8 +211,18 @@ def _with_error(metrics: dict[str, Any], whose: str, name: str) -> str:
 
 def _next_step(summary: dict[str, Any]) -> str:
     if summary["outcome"] == PUSHED:
-        folder = Path(summary["artifact"]["path"]).parent
-        return f'.venv/bin/python -m on_device recommend --model {folder} "TITLE" ["TITLE" ...]'
+        return _command(Path(summary["artifact"]["path"]))
     if summary["outcome"] == NOT_BLESSED:
         return "earlier pushes stay as they are; train longer (--max-minutes), or see `gate` in the configuration"
     return "run again without --to-node to push a model"
+
+
+def _command(version: Path) -> str:
+    """The command that asks a pushed version for recommendations, as a shell takes it."""
+    title = open_artifact(version).items[0].title
+    program, here = sys.executable, Path.cwd()
+    if Path(program).is_relative_to(here):
+        program = os.path.relpath(program)
+    command = [program, "-m", "on_device", "recommend", "--model", str(version.parent), "--", title]
+    there = "" if here == PROJECT else f"cd {shlex.quote(str(PROJECT))} && "
+    return there + shlex.join(command)

@@ -25,6 +25,8 @@ import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from google.protobuf import text_format
 
+from on_device.command_line import command_line
+
 ROOT = Path(__file__).parent.parent
 THREADS = 8
 GRACE = 5.0  # seconds
@@ -85,6 +87,7 @@ def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
     return server, pool, found
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

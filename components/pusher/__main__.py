@@ -19,10 +19,12 @@ from typing import Any
 
 from components.pusher.rollback import AnyStore, open_store, rollback, rolled_back
 from components.pusher.store import COMPLETE, LATEST, StoreError
+from on_device.command_line import command_line, path_or_url
 
 EXIT_FAILED = 1
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked for; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -103,7 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in (("list", "the versions and the history"), ("rollback", "serve an older version")):
         command = commands.add_parser(name, help=words, description=words)
         command.add_argument(
-            "--serving-dir", default="serving_models", metavar="FOLDER|URI", help="default: serving_models"
+            "--serving-dir",
+            type=path_or_url,
+            default="serving_models",
+            metavar="FOLDER|URI",
+            help="default: serving_models",
         )
         command.add_argument("--name", help="of the pipeline (default: the only one that has pushed)")
         if name == "rollback":

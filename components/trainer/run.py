@@ -25,7 +25,7 @@ from components.trainer.item_tower import feature_shares
 from components.trainer.markov import count_transitions
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
-from components.trainer.settings import TrainerSettings
+from components.trainer.settings import TrainerSettings, top_k_complaint
 
 FACTS_FILE = "model_facts.json"
 MOST_SHARES = 50_000_000  # of values among items; 200 MB
@@ -137,10 +137,8 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
             "more than fit in memory; choose sampled_softmax, as configs/large.yaml does, or a smaller "
             "trainer.batch_positions"
         )
-    if settings.top_k > items:
-        raise StepError(
-            f"trainer.top_k {settings.top_k:,} is over the catalogue of {items:,} items; choose {items:,} or less"
-        )
+    if complaint := top_k_complaint(settings.top_k, items):
+        raise StepError(complaint)
     if not (np.diff(data.train.starts) > 1).any():
         raise StepError("no user of the train split has two items, so that there is no next item to learn from")
 

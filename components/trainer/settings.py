@@ -141,3 +141,10 @@ class TrainerSettings(Settings):
             else:
                 sizes.append(1)
         return sizes
+
+
+def top_k_complaint(top_k: int, items: int) -> str:
+    """Why a model cannot return that many items of a catalogue, one line; empty where it can."""
+    if top_k <= items:
+        return ""
+    return f"trainer.top_k {top_k:,} is over the catalogue of {items:,} items; choose {items:,} or less"

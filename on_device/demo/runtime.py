@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
+from on_device.command_line import default_cache_dir
 from on_device.errors import ArtifactError
 
 LOCK = Path(__file__).parent / "runtime_lock.json"
@@ -82,7 +83,7 @@ def find_runtime(
         if missing:
             raise ArtifactError(f"{folder / missing[0]}: missing; {_by_hand(pinned)}")
         return folder
-    cached = _cache(environment) / f"litert-js-{_fingerprint(pinned)}"
+    cached = default_cache_dir(environment) / f"litert-js-{_fingerprint(pinned)}"
     if not cached.is_dir() or _missing(cached, pinned):
         _fill(cached, pinned, _registry(environment))
     return cached
@@ -99,13 +100,6 @@ def _by_hand(pinned: tuple[Package, ...]) -> str:
 
 def _fingerprint(pinned: tuple[Package, ...]) -> str:
     return hashlib.sha256(repr(pinned).encode()).hexdigest()[:12]
-
-
-def _cache(environment: Mapping[str, str]) -> Path:
-    base = environment.get("XDG_CACHE_HOME", "")
-    # The specification says that a relative path is to be ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "on-device-recommender"
 
 
 def _registry(environment: Mapping[str, str]) -> str:

@@ -121,7 +121,7 @@ def fake_pip(monkeypatch, shapes) -> list[list[str]]:
     commands: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        commands.append([*command, Path(command[command.index("--requirement") + 1]).read_text()])
+        commands.append([*command, Path(command[command.index("--requirement") + 1]).read_text(encoding="utf-8")])
         wheel = Path(command[command.index("--dest") + 1]) / "recbole-1.2.1-py3-none-any.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr("recbole/__init__.py", "raise SystemExit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import ConfigError, read_assignments
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 3.0  # seconds
 
 
-def run(program: str, folder: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], float]:
+def run(program: str, folder: Path, *options: str | bytes) -> tuple[subprocess.CompletedProcess[str], float]:
     started = time.monotonic()
     command = [sys.executable, str(ROOT / program), *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
@@ -45,11 +48,21 @@ LOCAL = [
     (["--output", "/proc/none"], "cannot be written to"),
     (["--serving-dir", "/proc/none"], "cannot be written to"),
     (["--json", "/proc/none/summary.json"], "cannot be written to"),
+    (["--set", "trainer.members=["], "--set 'trainer.members=[': the value is not YAML: expected the node content"),
+    (["--set", 'name="shop'], "the value is not YAML: found unexpected end of stream"),
+    (["--set", "name=@shop"], "not '@shop'"),
+    (["--set", "name=*shop"], "not '*shop'"),
+    (["--output", "my [old] run"], "Beam and TensorFlow take [ in a folder of artifacts for a pattern; choose another"),
+    (["--data", "/dev/null"], "/dev/null: a pipe or a device, which can be read only once; save it to a file"),
+    (["--data", "a" * 5000], "File name too long"),
+    (["--data", b"ratings-\xff.csv"], "set PYTHONUTF8=1"),
+    (["--output", "two\nlines"], "control character"),
+    (["--serving-dir", ""], "argument --serving-dir: the path is empty"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), LOCAL, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+    ("options", "message"), LOCAL, ids=lambda value: ascii(value)[:60] if isinstance(value, list) else ""
 )
 def test_local_runner_says_what_is_wrong(tmp_path, options, message):
     data = ["--data", str(ROOT / "data" / "sample")] if "--data" not in options else []
@@ -116,6 +129,12 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*KUBEFLOW, "--set", "deployment.secret_env={KEY: minio}"], "deployment.secret_env.KEY: "),
         ([*KUBEFLOW, "--set", "deployment.secret_env={KEY: {secret: minio}}"], "secret_env.KEY.key: field required"),
         ([*KUBEFLOW, "--data", "ml-1m.zip"], "--data ml-1m.zip: expected a URI"),
+        *(
+            ([*KUBEFLOW, "--submit", "--host", host], f"--host {host}: expected the address of Kubeflow Pipelines")
+            for host in ("http://kfp:99999", "http://[::1", "http://", "kfp:8080")
+        ),
+        ([*VERTEX, "--dry-run", "--name", "2shop"], "name 2shop: Vertex AI's jobs begin with a letter"),
+        ([*VERTEX, "--pipeline-root", "gs://bucket/[a]"], "the steps take *, ?, [ and \\ for patterns"),
         ([*KUBEFLOW, "--name", "my_shop"], "a cluster's pipeline takes '-' in place of '_'"),
         (
             [*KUBEFLOW, "--set", "deployment.resources.Evaluator.gpu=1"],
@@ -184,3 +203,79 @@ def test_help_comes_at_once(tmp_path, program):
     done, seconds = run(program, tmp_path, "--help")
     assert done.returncode == 0 and "--config" in done.stdout
     assert seconds < LIMIT
+
+
+NO_HOME = """
+import pwd, runpy, sys
+
+def missing(number):
+    raise KeyError(number)
+
+pwd.getpwuid = missing
+sys.path.insert(0, sys.argv.pop(1))
+module = sys.argv[1]
+sys.argv[:] = sys.argv[1:]
+runpy.run_path(module, run_name="__main__") if module.endswith(".py") else runpy.run_module(module, run_name="__main__")
+"""
+COMMAND_LINES = [
+    *(str(ROOT / "local_runner.py"), str(ROOT / "kubeflow_runner.py")),
+    *("on_device", "lineage", "components.pusher", "data", "pipeline.flink_jar"),
+]
+
+
+@pytest.mark.parametrize("module", COMMAND_LINES)
+def test_help_needs_no_home_folder(tmp_path, module):
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    for columns in ("80", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", NO_HOME, str(ROOT), module, "--help"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**environment, "COLUMNS": columns},
+        )
+        assert done.returncode == 0 and done.stdout.startswith("usage:"), done.stderr
+
+
+def test_a_home_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/none")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    done, _ = run("local_runner.py", tmp_path, "--data", "ml-1m")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: /proc/none/.cache/on-device-recommender: the cache folder cannot be written")
+
+
+def test_data_from_a_pipe_is_refused_at_once(tmp_path):
+    """`--data <(zcat log.csv.gz)` names a pipe, of which the first look would take the start away."""
+    command = f"{sys.executable} {ROOT / 'local_runner.py'} --data <(cat {ROOT / 'data' / 'sample' / 'ratings.dat'})"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=30)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "a pipe or a device" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, text) for text in ("@shop", "%x", "*x", "&x", "!x", "`x`", "#shop", "a #b", "a: b: c", "a\tb", "> x")),
+        *((text, text) for text in ("2024-13-45", "2024-01-01", "10:30", "http://localhost:8080")),
+        *(("0.1", 0.1), ("[a, 1]", ["a", 1]), ("{a: 1}", {"a": 1}), ("'@x'", "@x"), ("true", True), ("~", None)),
+    ],
+)
+def test_a_value_that_yaml_has_other_plans_for_is_taken_as_text(text, value):
+    assert read_assignments([f"deployment.experiment={text}"]) == {"deployment.experiment": value}
+
+
+@pytest.mark.parametrize("text", ["[", "{a", "'a", '"a', "[" * 3000, "a\x07", "a\udcff", "{[a]: b}"])
+def test_a_value_that_can_be_read_neither_way_is_refused(text):
+    with pytest.raises(ConfigError, match="the value is not YAML") as caught:
+        read_assignments([f"deployment.experiment={text}"])
+    assert "\n" not in str(caught.value)
+
+
+def test_compilation_leaves_a_file_of_the_same_name_alone(tmp_path):
+    (tmp_path / "shop.log").write_text("mine", encoding="utf-8")
+    done, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--name", "shop")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "shop.log").read_text(encoding="utf-8") == "mine"

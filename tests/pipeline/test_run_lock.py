@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import signal
@@ -54,4 +56,30 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path):
 
 def test_other_pipelines_run_beside_it(tmp_path):
     with run_lock(tmp_path / "a"), run_lock(tmp_path / "b"):
+        pass
+
+
+def without_flock(file, operation):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_a_file_system_without_flock_is_locked_as_posix_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", without_flock)
+    program = HOLD.replace("from pathlib", "import fcntl; fcntl.flock = fcntl.lockf\nfrom pathlib")
+    holder = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunLocked, match=f"in use by another run .process {holder.pid} on"), run_lock(tmp_path):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    with run_lock(tmp_path):
+        pass
+
+
+def test_a_file_system_without_any_lock_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", without_flock)
+    monkeypatch.setattr(fcntl, "lockf", without_flock)
+    with pytest.raises(RunLocked, match=r"this file system has no locks .No locks available"), run_lock(tmp_path):
         pass

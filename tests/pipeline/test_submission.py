@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.submission import SubmissionError, make_request, send
 
 SPEC = """
@@ -150,3 +150,32 @@ def test_vertex_is_asked_for_a_run_or_a_schedule(file, monkeypatch, cron):
         assert called["schedule"] == (cron, "shop", {"service_account": "runner"})
     else:
         assert told.startswith("https://") and called["submit"] == {"service_account": "runner"}
+
+
+class LoginPage(Kubeflow):
+    """Answers everything with a page to log in, as a proxy does that guards Kubeflow."""
+
+    def _answer(self, content: dict[str, Any]) -> None:
+        body = b"<!doctype html><title>Log in</title>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("cron", ["", "0 3 * * *"])
+def test_a_login_page_is_not_taken_for_a_started_run(host, file, monkeypatch, cron):
+    monkeypatch.setattr(Kubeflow, "_answer", LoginPage._answer)
+    with pytest.raises(ConfigError) as caught:
+        send(make_request(config(host=host), "kubeflow", file, {}, cron))
+    assert str(caught.value).startswith(f"--host {host}: answers, but not as Kubeflow Pipelines does, and nothing was")
+
+
+@pytest.mark.parametrize("cron", ["", "0 3 * * *"])
+def test_an_answer_without_an_id_is_not_taken_for_a_started_run(host, file, monkeypatch, cron):
+    answer = Kubeflow._answer
+    only_experiment = {"experiment_id": "e1", "experiments": []}
+    monkeypatch.setattr(Kubeflow, "_answer", lambda self, content: answer(self, only_experiment))
+    with pytest.raises(ConfigError, match="nothing was started"):
+        send(make_request(config(host=host), "kubeflow", file, {}, cron))

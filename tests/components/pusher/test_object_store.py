@@ -141,14 +141,16 @@ def test_data_is_brought_here_anew_each_time(root, tmp_path):
         with fileio.open(f"{root}/log/{name}", "w") as stream:
             stream.write(text)
     here = Path(bring_here(f"{root}/log/", str(tmp_path)))
-    assert {path.name: path.read_text() for path in here.iterdir()} == {
+    assert {path.name: path.read_text(encoding="utf-8") for path in here.iterdir()} == {
         "ratings.csv": "user,item\n",
         "items.csv": "item\n",
     }
     with fileio.open(f"{root}/log/ratings.csv", "w") as stream:
         stream.write("user,item\nann,1\n")
-    assert (Path(bring_here(f"{root}/log", str(tmp_path))) / "ratings.csv").read_text().endswith("ann,1\n")
-    assert Path(bring_here(f"{root}/log/items.csv", str(tmp_path))).read_text() == "item\n"
+    assert (
+        (Path(bring_here(f"{root}/log", str(tmp_path))) / "ratings.csv").read_text(encoding="utf-8").endswith("ann,1\n")
+    )
+    assert Path(bring_here(f"{root}/log/items.csv", str(tmp_path))).read_text(encoding="utf-8") == "item\n"
     assert bring_here("/data/log.csv", str(tmp_path)) == "/data/log.csv"
     with pytest.raises(StepError, match=f"{root}/nothing: no such file or folder"):
         bring_here(f"{root}/nothing", str(tmp_path))
