@@ -39,8 +39,8 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
     """Measure and print.
 
     Returns:
-        For the reference, its ranking alone and each artifact, by name: `size_bytes`, `median_us`, `p90_us`, `ratio`
-        (to the reference's median), and of an artifact `start_seconds` and, with `browser`, `browser_ms`; medians.
+        For the reference, its ranking alone and each artifact, by name: `size_bytes`, `median_us`, `p90_us`, `plain_us`
+        (without XNNPACK), `ratio` (to the reference's median), and of an artifact `start_seconds` and, with `browser`, `browser_ms`; medians.
 
     Raises:
         StepError: there is no browser to measure in.
@@ -60,7 +60,8 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
                 found[name]["browser_ms"] = _browser_milliseconds(page, artifact)
     console.print(_table(found))
     console.print(
-        f"one thread, with XNNPACK unless it says otherwise, medians of {runs:,} random full histories; start: import, load and the first answer"
+        f"one thread, medians of {runs:,} random full histories, with XNNPACK unless it says otherwise; start: import, "
+        "load and the first answer"
     )
     return found
 

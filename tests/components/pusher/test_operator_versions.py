@@ -1,4 +1,4 @@
-"""A file must not declare older operators than its kernels need: old runtimes would compute nonsense without an error."""
+"""A file must not declare older operators than its kernels need: old runtimes would compute nonsense silently."""
 
 from __future__ import annotations
 
