@@ -39,8 +39,9 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
     """Measure and print.
 
     Returns:
-        For the reference, its ranking alone and each artifact, by name: `size_bytes`, `median_us`, `p90_us`, `plain_us`
-        (without XNNPACK), `ratio` (to the reference's median), and of an artifact `start_seconds` and, with `browser`, `browser_ms`; medians.
+        By name, for the reference, its ranking alone and each artifact: `size_bytes`; `median_us`, `p90_us` and, without
+        XNNPACK, `plain_us`; `ratio`, to the reference's median; of an artifact also `start_seconds` and, with
+        `browser`, `browser_ms`, medians.
 
     Raises:
         StepError: there is no browser to measure in.
