@@ -39,7 +39,7 @@ def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console
     """Measure and print.
 
     Returns:
-        By name, for the reference, its ranking alone and each artifact: `size_bytes`; `median_us`, `p90_us` and, without
+        By name, for the reference, its ranking and each artifact: `size_bytes`, `median_us`, `p90_us` and, without
         XNNPACK, `plain_us`; `ratio`, to the reference's median; of an artifact also `start_seconds` and, with
         `browser`, `browser_ms`, medians.
 

@@ -22,8 +22,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.registry import default_cache_dir
 from on_device.artifact import FIRST_INDEX
+from on_device.command_line import default_cache_dir
 
 NEWEST = "ai-edge-litert"
 # What each runtime needs, as uv takes it. The oldest were built for NumPy 1.

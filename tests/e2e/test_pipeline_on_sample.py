@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import runtime_matrix
 from components.features import history_bucket
-from data.registry import default_cache_dir
+from on_device.command_line import default_cache_dir
 from on_device.recommender import Recommender
 
 ROOT = Path(__file__).parents[2]
