@@ -32,6 +32,9 @@ ML_100K_GENRES = [
     *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 ]
 NUMBER = re.compile("[0-9]+")
+# Words that exports write where there is no user or item, in lower case. As ids they would all be one user.
+MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "none", "null", "(null)", "-"})
+MAX_ID_BYTES = 1000  # NumPy holds all ids of a range as wide as the longest.
 NO_GENRES = {"(no genres listed)", "unknown", ""}
 
 
@@ -181,10 +184,12 @@ def _read_columns(dataset: Dataset, start: int, content: bytes) -> RatingsChunk 
         )
     except pa.ArrowInvalid:
         return None
+    if columns.num_rows != content.rstrip(b"\r\n").count(b"\n") + 1:
+        return None  # Empty lines, or a quote that is not closed, after which PyArrow reads many lines as one.
     encoded = {name: pc.dictionary_encode(columns[used[name]]).combine_chunks() for name in (USER, ITEM)}
     ids = {name: encoded[name].dictionary.to_pylist() for name in (USER, ITEM)}
     for id_ in itertools.chain(*ids.values()):
-        if not id_ or id_ != id_.strip() or (dataset.movielens and not NUMBER.fullmatch(id_)):
+        if _id_trouble(id_, dataset.movielens) or id_ != id_.strip():
             return None
     timestamp = columns[used[TIMESTAMP]].to_numpy()
     rating = columns[used[RATING]].to_numpy() if RATING in used else np.full(len(timestamp), DEFAULT_RATING, np.float32)
@@ -238,7 +243,11 @@ def _parse(dataset: Dataset, line: str) -> tuple[bytes, bytes, float, int]:
     if "\r" in line:
         raise ValueError("a carriage return inside the line")
     try:
-        fields = next(csv.reader([line], delimiter=table.separator)) if table.quoted else line.split(table.separator)
+        fields = (
+            next(csv.reader([line], delimiter=table.separator, strict=True))
+            if table.quoted
+            else line.split(table.separator)
+        )
     except csv.Error as error:
         raise ValueError(str(error)) from None
     if len(fields) != table.width:
@@ -247,14 +256,23 @@ def _parse(dataset: Dataset, line: str) -> tuple[bytes, bytes, float, int]:
         raise ValueError(f"expected {table.width} fields with {table.separator!r} between, found {len(fields)}{hint}")
     user, item = (fields[table.columns[name]].strip() for name in (USER, ITEM))
     for name, id_ in ((USER, user), (ITEM, item)):
-        if dataset.movielens and not NUMBER.fullmatch(id_):
-            raise ValueError(f"{name} id {id_!r} is not a number")
-        if not id_:
-            raise ValueError(f"no {name} id")
+        if trouble := _id_trouble(id_, dataset.movielens):
+            raise ValueError(f"{name} id {id_[:80]!r} {trouble}" if id_ else f"no {name} id")
     rating = DEFAULT_RATING
     if RATING in table.columns:
         rating = _parse_rating(fields[table.columns[RATING]], dataset.movielens)
     return user.encode(), item.encode(), rating, _parse_timestamp(fields[table.columns[TIMESTAMP]])
+
+
+def _id_trouble(id_: str, movielens: bool) -> str:
+    """Returns why a text is no id of a user or an item; empty where it is one."""
+    if id_.lower() in MISSING:
+        return "stands for a missing value"
+    if movielens and not NUMBER.fullmatch(id_):
+        return "is not a number"
+    if len(id_) * 4 > MAX_ID_BYTES and len(id_.encode()) > MAX_ID_BYTES:
+        return f"is longer than {MAX_ID_BYTES:,} bytes"
+    return ""
 
 
 def _parse_rating(text: str, movielens: bool) -> float:

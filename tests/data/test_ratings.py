@@ -170,3 +170,38 @@ def test_an_unquoted_table_reads_quotes_as_they_are(write, tmp_path) -> None:
     folder = write({"shop.inter": 'user_id:token\titem_id:token\ttimestamp:float\n"a"\tb"\t5\n'})
     chunk = read(open_dataset(folder, tmp_path))
     assert (chunk.user.tolist(), chunk.item.tolist()) == ([b'"a"'], [b'b"'])
+
+
+def rows_of(count: int) -> list[str]:
+    return [f"u{row},i{row},3,{978300000 + row}" for row in range(count)]
+
+
+def test_unbalanced_quotes_are_bad_rows_and_lose_no_row_between_them(own) -> None:
+    rows = rows_of(1510)
+    rows[1000], rows[1040] = 'u1000,"i1000,3,978301000', 'u1040,"i1040,3,978301040'
+    chunk = read(own(OWN_HEADER + "\n".join(rows) + "\n"))
+    assert len(chunk.user) == 1508
+    assert [bad.line for bad in chunk.bad_rows] == [1002, 1042]
+
+
+def test_an_id_holds_no_line_break(own) -> None:
+    chunk = read(own(OWN_HEADER + "\n".join([*rows_of(30), 'a,"two\nlines",3,978300760']) + "\n"))
+    assert len(chunk.user) == 30
+    assert [bad.line for bad in chunk.bad_rows] == [32, 33]
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "None", "NULL", "(null)", "-", "n/a"])
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_words_for_a_missing_value_are_no_ids(word: str, column: str, own) -> None:
+    bad = f"{word},i,3,978300760" if column == "user" else f"u,{word},3,978300760"
+    chunk = read(own(OWN_HEADER + "\n".join([*rows_of(3), bad]) + "\n"))
+    assert len(chunk.user) == 3
+    (row,) = chunk.bad_rows
+    assert (row.line, row.reason) == (5, f"{column} id {word!r} stands for a missing value")
+
+
+def test_an_id_of_any_length_takes_no_memory_from_the_others(own) -> None:
+    chunk = read(own(OWN_HEADER + "\n".join([*rows_of(3), "x" * 100_000 + ",i,3,978300760"]) + "\n"))
+    (row,) = chunk.bad_rows
+    assert row.line == 5 and row.reason.endswith("is longer than 1,000 bytes") and len(row.reason) < 200
+    assert chunk.user.nbytes < 100

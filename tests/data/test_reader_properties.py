@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.formats import Dataset, open_dataset
-from data.readers import RatingsChunk, ratings_ranges, read_ratings
+from data.readers import MISSING, RatingsChunk, ratings_ranges, read_ratings
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1).filter(
-    lambda text: text == text.strip()
+    lambda text: text == text.strip() and text.lower() not in MISSING
 )
 TIMES = st.integers(0, 10**11 - 1)
 OWN_ROWS = st.lists(
