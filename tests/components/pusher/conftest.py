@@ -106,6 +106,7 @@ class RingModel(tf.Module):
             "": tf.gather(self.table, last) + self.real_items,
             "popularity_": tf.tile(self.popularity[None, :], [len(TEST_ROWS), 1]),
         }
+        scores["markov_"] = scores["popularity_"]
         for prefix, unfiltered in scores.items():
             unseen = tf.where(seen > 0, FORBIDDEN, unfiltered[: tf.shape(last)[0]])
             own = tf.gather(unseen, encoded["target"], batch_dims=1)
