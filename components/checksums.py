@@ -32,19 +32,20 @@ def record(folder: Path) -> None:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with an artifact's folder, one line; empty where nothing is, or where there are no checksums."""
+    """Returns why a folder is not as the step left it, one line; empty where it is, or where there are no checksums.
+
+    Files that the step did not write, such as a desktop's `.DS_Store`, are no damage.
+    """
     path = checksum_file(folder)
     if not path.is_file():
         return ""
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     recorded = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    found = _digests(folder) if folder.is_dir() else {}
-    for name in sorted({*recorded, *found}):
-        if name not in found:
+    digests = _digests(folder) if folder.is_dir() else {}
+    for name, digest in sorted(recorded.items()):
+        if name not in digests:
             return f"{folder.parent / name} is missing"
-        if name not in recorded:
-            return f"{folder.parent / name} was not written by the step"
-        if found[name] != recorded[name]:
+        if digests[name] != digest:
             return f"{folder.parent / name} is not what the step wrote"
     return ""
 

@@ -2,29 +2,73 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
+import importlib.metadata
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
-def step_version(step: str) -> str:
-    """Fingerprint of the code of one step.
+def step_version(step: str, root: Path = ROOT) -> str:
+    """Returns the fingerprint of the code that decides the result of a step.
 
-    It is part of the step's parameters, so that a result cached by ML Metadata is not taken for the work of new code.
+    It is part of the step's parameters, so that a result cached by ML Metadata is not taken for the work of other code.
 
     Args:
         step: name of the step's folder in `components/`.
+        root: folder of the checkout.
 
     Returns:
-        The first 16 hexadecimal digits of a SHA-256 over the step's sources and over what all steps share.
+        The first 16 hexadecimal digits of a SHA-256 over the step's modules, all modules of the project that these
+        import, directly or not, and the installed versions of the libraries that they import.
     """
-    components = ROOT / "components"
     digest = hashlib.sha256()
-    for source in [*sorted(components.glob("*.py")), *sorted((components / step).rglob("*.py"))]:
-        digest.update(source.relative_to(ROOT).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+    libraries: set[str] = set()
+    for source in _sources(step, root, libraries):
+        digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+    for library in sorted(libraries):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # A module of the standard library.
+            digest.update(f"{library} {importlib.metadata.version(library)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def _sources(step: str, root: Path, libraries: set[str]) -> list[Path]:
+    """Returns the modules that a step imports, sorted; adds the distributions of other modules to `libraries`."""
+    to_read = sorted((root / "components" / step).rglob("*.py"))
+    sources: set[Path] = set()
+    while to_read:
+        source = to_read.pop()
+        if source in sources:
+            continue
+        sources.add(source)
+        for name in _imported(source):
+            modules = _modules(name, root)
+            to_read += modules
+            if not modules and not (root / name.partition(".")[0]).is_dir():
+                libraries.add(name.partition(".")[0].replace("_", "-"))
+    return sorted(sources)
+
+
+def _imported(source: Path) -> set[str]:
+    """Returns the dotted names that a module imports, inside functions too; `from a import b` counts as `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _modules(name: str, root: Path) -> list[Path]:
+    """Returns the project's files that an import of a dotted name runs: the module's and those of its packages."""
+    parts = name.split(".")
+    paths = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+    files = [candidate for path in paths for candidate in (path / "__init__.py", path.with_suffix(".py"))]
+    return [file for file in files if file.is_file()]
 
 
 def code_version() -> str:

@@ -19,6 +19,7 @@ from tfx.types.standard_component_specs import (
 )
 
 from components.addresses import address
+from components.code_version import step_version
 from components.evaluation import read_metrics
 from components.evaluator.baseline import CHANGE
 from components.evaluator.blessed import Blessed, holds_model
@@ -81,4 +82,4 @@ class GatingEvaluator(Evaluator):
     def __init__(self, *, parameters: Mapping[str, Any], **arguments: Any):
         super().__init__(**arguments)
         # The stock component builds its own specification, which has no place for them.
-        self.spec.exec_properties.update(parameters)
+        self.spec.exec_properties.update({**parameters, "code": step_version("evaluator")})

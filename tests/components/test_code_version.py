@@ -1,0 +1,76 @@
+"""A step is taken from the cache only if the code and the libraries that decide its result are unchanged."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.code_version import ROOT, step_version
+
+STEPS = ("example_gen", "example_validator", "transform", "tuner", "trainer", "evaluator", "pusher")
+PACKAGES = ("components", "data", "on_device", "pipeline", "lineage", "report")
+MATTERS = {
+    ("example_gen", "data/readers.py"),
+    ("example_gen", "data/formats.py"),
+    ("example_gen", "components/example_gen/timelines.py"),
+    ("example_validator", "components/example_validator/drift.py"),
+    ("transform", "components/transform/preprocessing.py"),
+    ("tuner", "components/trainer/model.py"),
+    ("trainer", "components/trainer/fit.py"),
+    ("evaluator", "components/evaluator/metrics.py"),
+    ("evaluator", "components/evaluation.py"),
+    ("pusher", "on_device/tflite_model.py"),
+    ("pusher", "components/pusher/quantize.py"),
+}
+DOES_NOT = [
+    *((step, "report/page.py") for step in STEPS),
+    *((step, "lineage/text.py") for step in STEPS),
+    ("example_gen", "components/trainer/fit.py"),
+    ("trainer", "data/readers.py"),
+    ("trainer", "components/pusher/quantize.py"),
+    ("evaluator", "components/trainer/fit.py"),
+    ("pusher", "data/readers.py"),
+]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's packages, to be changed."""
+    root = tmp_path_factory.mktemp("tree")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def version_with_a_change(step: str, file: str, tree: Path) -> str:
+    before = (tree / file).read_bytes()
+    (tree / file).write_bytes(before + b"CHANGED = True\n")
+    try:
+        return step_version(step, tree)
+    finally:
+        (tree / file).write_bytes(before)
+
+
+@pytest.mark.parametrize(("step", "file"), sorted(MATTERS))
+def test_what_matters_changes_the_version(step: str, file: str, tree: Path) -> None:
+    assert version_with_a_change(step, file, tree) != step_version(step, tree) == step_version(step)
+
+
+@pytest.mark.parametrize(("step", "file"), DOES_NOT)
+def test_what_does_not_matter_leaves_the_version(step: str, file: str, tree: Path) -> None:
+    assert version_with_a_change(step, file, tree) == step_version(step, tree)
+
+
+@pytest.mark.parametrize(
+    ("step", "library"),
+    [("example_gen", "pyarrow"), ("trainer", "keras"), ("evaluator", "tensorflow-model-analysis"), ("pusher", "numpy")],
+)
+def test_another_version_of_a_library_changes_the_version(
+    step: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, version = step_version(step), importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "99" if name == library else version(name))
+    assert step_version(step) != before
