@@ -71,6 +71,11 @@ def _modules(name: str, root: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+def file_version(name: str, root: Path = ROOT) -> str:
+    """Returns the first 16 hexadecimal digits of the SHA-256 of a file of the checkout, for a step that reads it."""
+    return hashlib.sha256((root / name).read_bytes()).hexdigest()[:16]
+
+
 def code_version() -> str:
     """The checkout's git commit, with `+changes` where files differ from it; `unknown` outside a checkout."""
     try:

@@ -19,7 +19,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components import features
-from components.code_version import code_version, step_version
+from components.code_version import code_version, file_version, step_version
 from components.evaluator.baseline import BLESSING, CANDIDATE, MODEL, BestOtherBlessedModel
 from components.evaluator.component import FLOOR, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
@@ -102,6 +102,8 @@ def create_pipeline(
 
     # What they must look like, as a person wrote it down.
     schema_gen = ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
+    # The stock component is cached by the path of the file; its content decides the result.
+    schema_gen.spec.exec_properties["content"] = file_version("data/schema.pbtxt")
 
     # Compares the two, and the data with that of the last run; an anomaly, or too much drift, stops the run.
     example_validator = StrictExampleValidator(

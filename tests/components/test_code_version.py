@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.code_version import ROOT, step_version
+from components.code_version import ROOT, file_version, step_version
 
 STEPS = ("example_gen", "example_validator", "transform", "tuner", "trainer", "evaluator", "pusher")
 PACKAGES = ("components", "data", "on_device", "pipeline", "lineage", "report")
@@ -74,3 +74,10 @@ def test_another_version_of_a_library_changes_the_version(
     before, version = step_version(step), importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "99" if name == library else version(name))
     assert step_version(step) != before
+
+
+def test_schema_is_known_by_its_content(tree: Path) -> None:
+    schema, before = tree / "data" / "schema.pbtxt", file_version("data/schema.pbtxt")
+    assert file_version("data/schema.pbtxt", tree) == before
+    schema.write_text(schema.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    assert file_version("data/schema.pbtxt", tree) != before
