@@ -2,7 +2,7 @@
 
 A runtime that knows an operator at version 5 runs every file that declares version 5 or lower. When a kernel needs a
 newer version than the file declares, an old runtime accepts the file and computes nonsense. The converter sets the
-versions, but tools that rewrite the file afterwards, such as the AI Edge Quantizer, do not.
+versions, but the AI Edge Quantizer, which rewrites the file afterwards, does not: `declare_versions` sets them.
 
 The rules and the tables are those of the converter, TensorFlow's `tensorflow/compiler/mlir/lite/tools/versioning/`,
 `op_version.cc` and `runtime_version.cc`, for the operators, types and shapes that this pipeline's models use. Any other
@@ -11,6 +11,7 @@ operator, type or shape is refused until somebody adds its rule here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -108,32 +109,50 @@ def check_operators(content: bytes) -> str:
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     oldest = "1.5.0"
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            name = OPERATORS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "an operator without a name")
-            try:
-                needed = _needed_version(name, operator, [_tensor(graph, number) for number in operator.inputs])
-                if not 1 <= code.version <= len(RUNTIMES[name]):
-                    raise _Unknown(f"version {code.version} of it has no rule")
-            except _Unknown as reason:
-                raise PushError(
-                    f"the file has {name}, and whether old runtimes compute it rightly is not known: {reason}; nothing "
-                    "is pushed; add its rule to components/pusher/operator_versions.py"
-                ) from None
-            if needed > code.version:
-                raise PushError(
-                    f"the file declares version {code.version} of {name}, but its types and quantization need version "
-                    f"{needed}: runtimes before TensorFlow Lite {RUNTIMES[name][needed - 1]} would compute it wrongly; "
-                    "nothing is pushed; choose another pusher.precision"
-                )
-            oldest = max(oldest, RUNTIMES[name][code.version - 1], key=_parts)
+    for code, name, needed in _operators(model):
+        if isinstance(needed, _Unknown):
+            raise PushError(
+                f"the file has {name}, and whether old runtimes compute it rightly is not known: {needed}; nothing is "
+                "pushed; add its rule to components/pusher/operator_versions.py"
+            )
+        if needed > code.version:
+            raise PushError(
+                f"the file declares version {code.version} of {name}, but its types and quantization need version "
+                f"{needed}: runtimes before TensorFlow Lite {RUNTIMES[name][needed - 1]} would compute it wrongly; "
+                "nothing is pushed; choose another pusher.precision"
+            )
+        oldest = max(oldest, RUNTIMES[name][code.version - 1], key=_parts)
     if _parts(oldest) > _parts(NEWEST):
         raise PushError(
             f"the file needs TensorFlow Lite {oldest}, newer than {NEWEST}, which every LiteRT contains; nothing is "
             "pushed; choose another pusher.precision"
         )
     return oldest
+
+
+def declare_versions(content: bytes) -> bytes:
+    """Returns the content of a file that declares the versions that its operators need; lower ones are raised."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for code, _, needed in _operators(model):
+        if not isinstance(needed, _Unknown):
+            code.version = max(code.version, needed)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _operators(model: Any) -> Iterator[tuple[Any, str, int | _Unknown]]:
+    """Yields each operator's code, its name, and the version that it needs, or why no rule covers it."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            name = OPERATORS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "an operator without a name")
+            needed: int | _Unknown
+            try:
+                needed = _needed_version(name, operator, [_tensor(graph, number) for number in operator.inputs])
+                if not 1 <= code.version <= len(RUNTIMES[name]):
+                    raise _Unknown(f"version {code.version} of it has no rule")
+            except _Unknown as reason:
+                needed = reason
+            yield code, name, needed
 
 
 def _needed_version(name: str, operator: Any, inputs: list[Any]) -> int:

@@ -18,6 +18,8 @@ from ai_edge_quantizer import recipe
 from ai_edge_quantizer.qtyping import QuantGranularity
 from ai_edge_quantizer.quantizer import Quantizer
 
+from components.pusher.operator_versions import declare_versions
+
 GATHER = schema.BuiltinOperator.GATHER
 EMBEDDING_LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
@@ -41,7 +43,7 @@ def quantize(content: bytes, tables_only: bool) -> bytes:
     quantizer.load_quantization_recipe([_one_scale(pattern) for pattern in patterns])
     with contextlib.redirect_stderr(io.StringIO()):  # It has a progress bar that no option switches off.
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
-    return bytes(result.quantized_model)
+    return declare_versions(bytes(result.quantized_model))
 
 
 def _one_scale(pattern: str) -> dict[str, Any]:

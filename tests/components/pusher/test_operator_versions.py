@@ -16,7 +16,7 @@ from tfx.types import Artifact
 
 from components.pusher.convert import convert
 from components.pusher.errors import PushError
-from components.pusher.operator_versions import RUNTIMES, check_operators
+from components.pusher.operator_versions import RUNTIMES, check_operators, declare_versions
 from components.pusher.settings import Precision
 from tests.components.trainer.test_serving import MODELS, build
 
@@ -25,6 +25,17 @@ from tests.components.trainer.test_serving import MODELS, build
 def test_every_model_in_every_precision_runs_from_2_5_on(name: str, tmp_path: Path) -> None:
     loaded = build(tmp_path, **MODELS[name]).loaded
     assert {check_operators(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
+
+
+def test_versions_are_raised_to_what_the_operators_need(content: bytes) -> None:
+    def understate(model: Any) -> None:
+        for code in model.operatorCodes:
+            code.version = 1
+
+    understated = changed(content, understate)
+    with pytest.raises(PushError, match="declares version 1 of"):
+        check_operators(understated)
+    assert check_operators(declare_versions(understated)) == "2.5.0"
 
 
 def test_kernels_with_a_scale_for_each_channel_are_refused(tmp_path: Path) -> None:

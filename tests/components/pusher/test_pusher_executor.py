@@ -243,7 +243,9 @@ def test_after_the_evaluator(
         {"examples": inputs["examples"], "model": inputs["model"]},
         {"evaluation": [evaluation], "blessing": [blessing]},
         {
-            "eval_config": proto_utils.proto_to_json(make_eval_config(GateSettings(min_lift_over_popularity=0.5))),
+            "eval_config": proto_utils.proto_to_json(
+                make_eval_config(GateSettings(min_targets=0, min_lift_over_popularity=0.5, min_lift_over_markov=0))
+            ),
             "example_splits": json.dumps([features.TEST]),
         },
     )
