@@ -6,6 +6,7 @@ import argparse
 import functools
 import gc
 import json
+import os
 import sys
 import time
 import traceback
@@ -16,8 +17,10 @@ from typing import Any
 from rich.console import Console
 
 from components.pusher.store import StoreError, check_writable
+from data.dataset import fingerprint
 from data.errors import DataError
-from data.formats import fingerprint, open_dataset
+from data.files import is_uri
+from data.formats import open_dataset
 from data.quick_check import quick_check
 from data.registry import DATASETS, fetch
 from on_device.command_line import EXIT_INTERRUPTED, EXIT_USAGE, command_line, default_cache_dir, path, path_or_url
@@ -69,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json:
             check_writable(options.json.parent)
         data = _find_data(options, config)
-        data_fingerprint = fingerprint(open_dataset(data, options.cache_dir))
+        data_fingerprint = fingerprint(open_dataset(data, options.cache_dir, config.data))
     except (ConfigError, DataError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -96,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         type=path_or_url,
         default=DEFAULT_DATASET,
         metavar="PATH|NAME",
-        help=f"folder, zip or CSV file with ratings, or one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET})",
+        help="path, pattern or URI of a log of interactions in CSV, JSON Lines or Parquet, or of a zip or folder; or "
+        f"one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET})",
     )
     parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
     overrides = parser.add_argument_group("overrides of the configuration")
@@ -139,19 +143,17 @@ def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
         raise ConfigError(f"--from-node {options.from_node} comes after --to-node {options.to_node}")
 
 
-def _find_data(options: argparse.Namespace, config: PipelineConfig) -> Path:
-    """The checked path of the data, downloaded where a dataset is named."""
-    if "://" in options.data:
-        raise DataError(f"{options.data}: not a path of this machine; copy the data here and name the copy")
-    data = Path(options.data)
-    if options.data in DATASETS and not data.exists():
-        data = fetch(options.data, options.cache_dir, say=lambda line: print(line, flush=True)).path
-    quick_check(data, config.example_gen.max_bad_rows)
-    return data.resolve()
+def _find_data(options: argparse.Namespace, config: PipelineConfig) -> str:
+    """Returns the checked path or URI of the data, downloaded where a dataset is named."""
+    data = str(options.data)
+    if data in DATASETS and not Path(data).exists():
+        data = str(fetch(data, options.cache_dir, say=lambda line: print(line, flush=True)).path)
+    quick_check(data, config.example_gen.max_bad_rows, config.data)
+    return data if is_uri(data) else os.path.abspath(data)
 
 
 def _run(
-    options: argparse.Namespace, config: PipelineConfig, data: Path, data_fingerprint: str, serving_root: Path
+    options: argparse.Namespace, config: PipelineConfig, data: str, data_fingerprint: str, serving_root: Path
 ) -> int:
     started = time.monotonic()
     output = options.output.resolve() / config.name

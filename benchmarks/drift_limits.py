@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import inputs, program
+from data.clock import SECOND
 
 WEEK = 7 * 24 * 3600  # seconds
 
@@ -46,13 +48,14 @@ def report(data: Path, cache_dir: Path, console: Console) -> list[dict[str, Any]
     from components.example_validator.profile import SHARES, Profile
     from components.example_validator.settings import ValidationSettings
     from data.formats import open_dataset
-    from data.readers import read_items
+    from data.items import read_items
 
     dataset = open_dataset(data, cache_dir)
     genres = {item.id: item.genres for item in read_items(dataset)}
 
     def profile(ratings: Ratings) -> Profile:
-        items = collections.Counter(item.decode() for item in ratings.item.tolist())
+        counts = np.bincount(ratings.item, minlength=len(ratings.items)).tolist()
+        items = {item: count for item, count in zip(ratings.items.to_pylist(), counts, strict=True) if count}
         by_genre: collections.Counter[str] = collections.Counter()
         for item, count in items.items():
             by_genre.update(dict.fromkeys(genres.get(item, ()), count))
@@ -78,7 +81,7 @@ def report(data: Path, cache_dir: Path, console: Console) -> list[dict[str, Any]
 
 def cases(ratings: Any) -> Iterator[tuple[str, Any, Any]]:
     """Name, ratings of the last run, ratings of this one."""
-    times, whole = ratings.timestamp, np.arange(len(ratings))
+    times, whole = ratings.timestamp // SECOND, np.arange(len(ratings))
     ordered, chance = np.sort(times), np.random.default_rng(1)
 
     def between(first: float, last: float) -> Any:
@@ -99,11 +102,12 @@ def cases(ratings: Any) -> Iterator[tuple[str, Any, Any]]:
     yield "half of the rows lost", ratings, ratings.take(np.flatnonzero(chance.random(len(ratings)) < 0.5))
     yield "file cut in half", ratings, ratings.take(whole[: len(whole) // 2])
     yield "half of the users lost", ratings, ratings.take(np.flatnonzero(_every_second(ratings.user)))
-    others, place = np.unique(ratings.item, return_inverse=True)
-    yield "items shifted by one", ratings, dataclasses.replace(ratings, item=np.roll(others, 1)[place])
-    renamed = np.char.add(b"x", ratings.item.astype("S"))
-    yield "items renamed", ratings, dataclasses.replace(ratings, item=renamed)
-    yield "users and items swapped", ratings, dataclasses.replace(ratings, user=ratings.item, item=ratings.user)
+    shifted = pa.array(np.roll(ratings.items.to_pylist(), 1))
+    yield "items shifted by one", ratings, dataclasses.replace(ratings, items=shifted)
+    renamed = pa.array([f"x{item}" for item in ratings.items.to_pylist()])
+    yield "items renamed", ratings, dataclasses.replace(ratings, items=renamed)
+    swapped = {"user": ratings.item, "users": ratings.items, "item": ratings.user, "items": ratings.users}
+    yield "users and items swapped", ratings, dataclasses.replace(ratings, **swapped)
     yield "one rating for all", ratings, dataclasses.replace(ratings, rating=np.full(len(ratings), 5.0, np.float32))
     low, high = ratings.rating.min(), ratings.rating.max()
     yield "ratings upside down", ratings, dataclasses.replace(ratings, rating=low + high - ratings.rating)

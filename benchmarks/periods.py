@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from components import features
 from components.example_gen.records import ExampleWriter, ItemLookup
-from components.example_gen.timelines import Ratings, Row, Rows, Timelines, by_split, group
+from components.example_gen.timelines import SCHEMA, Ratings, Row, Rows, Timelines, by_split, group
+from data.clock import SECOND
+from data.dataset import Dataset
 from data.errors import DataError
-from data.formats import Dataset
-from data.readers import ByteRange, read_ratings
+from data.files import read_bytes
+from data.readers import read_unit, units_of
 
 WEEK = 7 * 24 * 3600  # seconds
 
@@ -36,6 +39,11 @@ class Log:
     lines: np.ndarray
     ratings: Ratings
 
+    @property
+    def seconds(self) -> np.ndarray:
+        """Returns the time of each line, int64 [R], seconds since 1970-01-01 UTC."""
+        return self.ratings.timestamp // SECOND
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -55,19 +63,27 @@ class Targets:
 
 
 def read_log(dataset: Dataset) -> Log:
-    """Read a dataset whole.
+    """Reads a log of one text file into memory.
 
     Raises:
-        DataError: it has a row that cannot be read.
+        DataError: it has several files, or a row that cannot be read.
     """
-    content = dataset.ratings.path.read_bytes()
-    start = content.index(b"\n") + 1 if dataset.ratings.header else 0
+    if len(dataset.log.files) > 1 or dataset.log.kind != "text":
+        raise DataError(f"{dataset.name}: this takes a log of one text file")
+    content = read_bytes(dataset.log.files[0].path)
+    start = content.index(b"\n") + 1 if dataset.log.header else 0
     lines = [line for line in content[start:].split(b"\n") if line.strip()]
-    read = read_ratings(dataset, ByteRange(start, len(content)))
-    if read.bad_rows:
-        raise DataError(read.bad_rows[0].describe(dataset.ratings))
-    ratings = Ratings(read.user, read.item, read.rating, read.timestamp, read.position)
-    return Log(dataset, content[:start], np.array(lines, object), ratings)
+    chunks = [chunk for unit in units_of(dataset.log, 0) for chunk in read_unit(dataset.log, unit)]
+    if bad := [bad for chunk in chunks for bad in chunk.bad_rows]:
+        raise DataError(bad[0].describe())
+    tables = [
+        pa.table(
+            [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating, chunk.timestamp, chunk.position],
+            SCHEMA,
+        )
+        for chunk in chunks
+    ]
+    return Log(dataset, content[:start], np.array(lines, object), Ratings.from_table(pa.concat_tables(tables)))
 
 
 def cuts(times: np.ndarray, first: float, periods: int | None, weeks: int | None) -> list[int]:
@@ -96,9 +112,9 @@ def write_prefix(log: Log, before: int, target: Path) -> Path:
     folder = target / dataset.name
     folder.mkdir(parents=True, exist_ok=True)
     if dataset.items is not None:
-        shutil.copy(dataset.items.path, folder / dataset.items.path.name)
-    kept = log.lines[log.ratings.timestamp < before]
-    (folder / dataset.ratings.path.name).write_bytes(log.head + b"\n".join(kept.tolist()) + b"\n")
+        shutil.copy(dataset.items.file.path, folder / dataset.items.file.name)
+    kept = log.lines[log.seconds < before]
+    (folder / dataset.log.files[0].name).write_bytes(log.head + b"\n".join(kept.tolist()) + b"\n")
     return folder
 
 
@@ -112,14 +128,14 @@ def targets_of(log: Log, start: int, stop: int, first_alone: bool) -> Targets:
         first_alone: whether the first of each user is taken, or all.
     """
     timelines = group(log.ratings)
-    rows = _rows(timelines, start, stop, first_alone)
-    write = ExampleWriter(ItemLookup(np.empty(0, "S1"), np.empty(0, np.int64), 0))
+    rows = _rows(timelines, start * SECOND, stop * SECOND, first_alone)
+    write = ExampleWriter(ItemLookup(pa.array([], pa.string()), np.empty(0, np.int64), 0))
     ratings = timelines.ratings
     return Targets(
         [example for some in write(ratings, rows) for example in some],
-        ratings.user[rows.target],
-        ratings.item[rows.target],
-        ratings.timestamp[rows.start] >= start,
+        np.array(ratings.users.cast(pa.binary()).to_pylist())[ratings.user[rows.target]],
+        np.array(ratings.items.cast(pa.binary()).to_pylist())[ratings.item[rows.target]],
+        ratings.timestamp[rows.start] >= start * SECOND,
     )
 
 

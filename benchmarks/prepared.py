@@ -14,7 +14,8 @@ import tensorflow_transform as tft
 
 from components import features
 from components.trainer.input_pipeline import Timelines, read_timelines
-from data.formats import fingerprint, open_dataset
+from data.dataset import fingerprint
+from data.formats import open_dataset
 from pipeline import local_execution, steps
 from pipeline.config import PipelineConfig
 from pipeline.local_execution import Observer, StepResult

@@ -85,7 +85,7 @@ def report(
     if (output / config.name).exists():
         raise StepError(f"{output}: holds runs that were later than the first of this replay; give another --output")
     log = read_log(open_dataset(data, cache_dir))
-    moments = cuts(log.ratings.timestamp, first, periods, weeks)
+    moments = cuts(log.seconds, first, periods, weeks)
     if len(moments) < 2 or len(set(moments)) < len(moments):
         raise StepError(f"{data}: the log is too short for these periods; take fewer, or a smaller --first")
     found, oldest = [], None
@@ -98,7 +98,7 @@ def report(
             {
                 "start": start,
                 "stop": stop,
-                "ratings": int((log.ratings.timestamp < start).sum()),
+                "ratings": int((log.seconds < start).sum()),
                 **compare(oldest, model, targets),
                 "drift": model.drift,
                 "blessed": model.blessed,

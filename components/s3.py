@@ -1,4 +1,4 @@
-"""`s3://` for TFX's file layer, by PyArrow: TensorFlow, which TFX would ask, knows `gs://` alone.
+"""`s3://` for TFX's file layer, by PyArrow: TensorFlow, which TFX would ask, knows only `gs://`.
 
 Importing this module registers it, and `minio://`, as Kubeflow calls the store of its own, which speaks the same. It
 serves the steps that read and write objects themselves: data, records, checkpoints and pushed models. What TensorFlow
@@ -8,15 +8,15 @@ other than Amazon's come from where AWS's own tools look, such as `AWS_ENDPOINT_
 
 from __future__ import annotations
 
-import functools
 import io
-import os
 from typing import IO, Any
 
-from pyarrow.fs import FileInfo, FileSelector, FileType, S3FileSystem
+from pyarrow.fs import FileInfo, FileSelector, FileType
 from tfx.dsl.io.fileio import NotFoundError
 from tfx.dsl.io.filesystem import Filesystem
 from tfx.dsl.io.filesystem_registry import DEFAULT_FILESYSTEM_REGISTRY
+
+from data.files import s3_client
 
 SCHEMES = ("s3://", "minio://")
 
@@ -30,10 +30,10 @@ class S3(Filesystem):
     def open(name: Any, mode: str = "r") -> IO[Any]:
         """A stream; text is UTF-8."""
         if mode[0] == "w":
-            stream = _client().open_output_stream(_path(name))
+            stream = s3_client().open_output_stream(_path(name))
         else:
             try:
-                stream = _client().open_input_stream(_path(name))
+                stream = s3_client().open_input_stream(_path(name))
             except FileNotFoundError as error:
                 raise NotFoundError(str(error)) from error
         return stream if "b" in mode else io.TextIOWrapper(stream, encoding="utf-8")
@@ -43,7 +43,7 @@ class S3(Filesystem):
         """Copies within the store."""
         if not overwrite and S3.exists(dst):
             raise OSError(f"{dst}: is there already")
-        _client().copy_file(_path(src), _path(dst))
+        s3_client().copy_file(_path(src), _path(dst))
 
     @staticmethod
     def exists(path: Any) -> bool:
@@ -59,19 +59,19 @@ class S3(Filesystem):
     def listdir(path: Any) -> list[str]:
         """Names."""
         try:
-            return [found.base_name for found in _client().get_file_info(FileSelector(_path(path)))]
+            return [found.base_name for found in s3_client().get_file_info(FileSelector(_path(path)))]
         except FileNotFoundError as error:
             raise NotFoundError(str(error)) from error
 
     @staticmethod
     def makedirs(path: Any) -> None:
         """An empty object stands for a folder; a bucket is not made."""
-        _client().create_dir(_path(path))
+        s3_client().create_dir(_path(path))
 
     @staticmethod
     def remove(path: Any) -> None:
         """Of one object."""
-        _client().delete_file(_path(path))
+        s3_client().delete_file(_path(path))
 
     @staticmethod
     def rename(src: Any, dst: Any, overwrite: bool = False) -> None:
@@ -82,18 +82,11 @@ class S3(Filesystem):
     @staticmethod
     def rmtree(path: Any) -> None:
         """Of all objects below a path."""
-        _client().delete_dir(_path(path))
-
-
-@functools.cache
-def _client() -> S3FileSystem:
-    # Named, so that buckets are addressed by path: PyArrow would make the bucket a part of the host's name.
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return S3FileSystem(endpoint_override=endpoint)
+        s3_client().delete_dir(_path(path))
 
 
 def _info(path: Any) -> FileInfo:
-    return _client().get_file_info(_path(path))
+    return s3_client().get_file_info(_path(path))
 
 
 def _path(uri: Any) -> str:

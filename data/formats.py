@@ -1,268 +1,330 @@
-"""Recognises data from the files found: every shape in which MovieLens is published, and tables of one's own."""
+"""Recognises a log of interactions: every shape in which MovieLens is published, and logs of one's own."""
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
+import json
 import os
-import shutil
-import stat
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data.arrays import as_text
+from data.clock import choose_clock
+from data.dataset import EVENT, GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER, YEAR, Dataset, Log, Table
 from data.errors import DataError
+from data.files import (
+    COMPRESSIONS,
+    DataFile,
+    find_file,
+    fixed_part,
+    folder_of,
+    is_uri,
+    list_files,
+    local_copy,
+    open_file,
+    read_bytes,
+    unpack,
+)
+from data.readers import MAX_RATING, MIN_RATING, SEPARATORS, decode, raw_head, split_header
+from data.settings import DataSettings
 
-USER, ITEM, RATING, TIMESTAMP = "user", "item", "rating", "timestamp"
-TITLE, GENRES, YEAR = "title", "genres", "year"
-
-# Names under which one's own tables may have the columns.
+# Names that columns have without a declaration, in lower case, the more telling ones first.
 ALIASES = {
-    USER: ("user", "user_id", "userid", "user_id:token"),
-    ITEM: ("item", "item_id", "itemid", "movie_id", "movieid", "movie", "item_id:token"),
-    RATING: ("rating", "score", "rating:float"),
-    TIMESTAMP: ("timestamp", "time", "ts", "timestamp:float"),
+    USER: (
+        *("user", "user_id", "userid", "user_id:token", "visitor_id", "visitorid", "customer_id", "customerid"),
+        *("reviewer_id", "reviewerid", "member_id", "account_id", "client_id", "session", "session_id", "sessionid"),
+        "session_id:token",
+    ),
+    ITEM: (
+        *("item", "item_id", "itemid", "movie_id", "movieid", "movie", "item_id:token", "product", "product_id"),
+        *("productid", "article_id", "track_id", "song_id", "book_id", "parent_asin", "asin", "sku"),
+    ),
+    RATING: ("rating", "score", "rating:float", "overall", "stars"),
+    TIMESTAMP: (
+        *("timestamp", "time", "ts", "timestamp:float", "event_time", "eventtime", "unixreviewtime", "datetime"),
+        *("created_at", "occurred_at", "date"),
+    ),
+    EVENT: ("event", "event_type", "eventtype", "behavior", "behavior_type", "action"),
     TITLE: ("title", "name", "movie_title", "movie_title:token_seq"),
     GENRES: ("genres", "genre", "class", "class:token_seq"),
     YEAR: ("year", "release_year", "release_year:token"),
 }
+TEXT, JSON, PARQUET = (".csv", ".tsv", ".txt", ".dat", ".inter"), (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
+ITEM_NAMES = ("movies", "items", "products")
+# Of a folder with more files, the first ones stand for all; a file that lacks a column stops the run when it is read.
+MAX_HEADERS = 20
 KNOWN_SHAPES = (
     "ratings.dat + movies.dat (ml-1m), u.data + u.item (ml-100k), ratings.csv + movies.csv (ml-latest-small, ml-20m, "
-    "ml-25m, ml-32m), *.inter + *.item (RecBole), or a CSV file with a header that names user, item and timestamp"
+    "ml-25m, ml-32m), *.inter + *.item (RecBole), or CSV, JSON Lines or Parquet files with columns for user, item and "
+    "timestamp"
 )
+MOVIELENS_HEADER = ["userid", "movieid", "rating", "timestamp"]
+MIN_OUTSIDE, OUTSIDE_SHARE = 3, 0.05  # ratings of the first rows that show another scale than MovieLens's
 
 
-@dataclass(frozen=True)
-class Table:
-    """A file of rows.
-
-    Attributes:
-        path: the file.
-        separator: between fields.
-        encoding: of its text.
-        columns: position of each column, by name.
-        width: number of fields in a row.
-        header: whether the first row names the columns.
-        quoted: whether fields may stand in double quotes.
-        genre_separator: between the genres of an item, and the values of other columns.
-        more: position of each column that has no name of ours, by its own.
-    """
-
-    path: Path
-    separator: str
-    encoding: str
-    columns: dict[str, int]
-    width: int
-    header: bool = False
-    quoted: bool = False
-    genre_separator: str = "|"
-    more: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Ratings and what is known of their items.
-
-    Attributes:
-        name: of the dataset.
-        ratings: the ratings table.
-        items: the items table; None where there is none.
-        movielens: whether ids are numbers and ratings run from 0.5 to 5, as in every published MovieLens.
-    """
-
-    name: str
-    ratings: Table
-    items: Table | None
-    movielens: bool
-
-
-def open_dataset(path: str | Path, cache_dir: str | Path) -> Dataset:
-    """Recognise the data at a path.
+def open_dataset(path: str | Path, cache_dir: str | Path, settings: DataSettings | None = None) -> Dataset:
+    """Recognises the data at a path.
 
     Args:
-        path: a folder, a zip as published, or a CSV file.
+        path: path or URI of a folder, a pattern, a zip or a file.
         cache_dir: where a zip is unpacked, once.
+        settings: what is declared; the rest is recognised.
 
     Raises:
-        DataError: nothing is there, or it has no known shape.
+        DataError: nothing is there, it has no known shape, or a declared column is missing.
     """
-    path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; --data takes a folder, a zip or a CSV file with ratings")
-    if path.is_dir():
-        return _recognise_folder(path, path.resolve().name)
-    if zipfile.is_zipfile(path):
-        return _recognise_folder(unpack(path, Path(cache_dir)), path.stem)
-    if path.suffix.lower() == ".zip":
-        raise DataError(f"{path}: not a zip file, or a truncated one; download it again")
-    return Dataset(path.stem, _headed_table(path, (USER, ITEM, TIMESTAMP)), _find_items(path.parent, path), False)
+    path, settings = str(path), settings or DataSettings()
+    if not is_uri(path):
+        path = os.path.abspath(path)
+    name = _name_of(path)
+    if path.lower().endswith(".zip"):
+        archive = local_copy(path, Path(cache_dir)) if is_uri(path) else Path(path)
+        if not archive.exists():
+            list_files(path)  # It raises.
+        if not zipfile.is_zipfile(archive):
+            raise DataError(f"{path}: not a zip file, or a truncated one; download it again")
+        path = str(unpack(archive, Path(cache_dir)))
+    elif not is_uri(path) and os.path.isfile(path) and zipfile.is_zipfile(path):
+        path = str(unpack(Path(path), Path(cache_dir)))
+    files = list_files(path)
+    if [file.path for file in files] == [path.rstrip("/")]:
+        log = _log_of(files, settings)
+        beside = folder_of(path)
+    else:
+        name, log, beside = _recognise(path, files, name, settings)
+    return _finish(name, log, beside, settings)
 
 
-def unpack(archive: Path, cache_dir: Path) -> Path:
-    """Unpack a zip into the cache, whole or not at all.
-
-    Returns:
-        The folder; one of the same content is used again.
-
-    Raises:
-        DataError: the zip is corrupt, or a member would land outside the folder.
-    """
-    with archive.open("rb") as stream:
-        digest = _digest(stream)
-    folder = cache_dir / f"{archive.stem}-{digest[:12]}"
-    if folder.is_dir():
-        return folder
-    make_cache_dir(cache_dir)
-    staging = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache_dir))
-    try:
-        with opened_zip(archive) as source:
-            for member in source.infolist():
-                source.extract(member, staging)
-        try:
-            os.rename(staging, folder)
-        except OSError:
-            if not folder.is_dir():  # Another run was faster.
-                raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return folder
+def _name_of(path: str) -> str:
+    """Returns the name of a dataset: that of the file without its suffixes, or of the folder of a pattern."""
+    parts = [part for part in path.rstrip("/").split("/") if not any(mark in part for mark in "*?")]
+    name = parts[-1] if parts else "data"
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in COMPRESSIONS:
+        stem, suffix = os.path.splitext(stem)
+    return stem if suffix.lower() in (*TEXT, *JSON, *PARQUET, ".zip") else name
 
 
-def make_cache_dir(cache_dir: Path) -> None:
-    """Make the cache folder.
-
-    Raises:
-        DataError: it cannot be made or written.
-    """
-    reason = "no permission"
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        if os.access(cache_dir, os.W_OK | os.X_OK):
-            return
-    except OSError as error:
-        reason = error.strerror or str(error)
-    raise DataError(f"{cache_dir}: the cache folder cannot be written ({reason}); choose another with --cache-dir")
+def _kind_of(file: DataFile) -> str | None:
+    """Returns the kind of a file by its suffix; None where it is no log."""
+    stem, suffix = os.path.splitext(file.name.lower())
+    if suffix in COMPRESSIONS:
+        suffix = os.path.splitext(stem)[1]
+    return next(
+        (kind for kind, names in (("text", TEXT), ("json", JSON), ("parquet", PARQUET)) if suffix in names), None
+    )
 
 
-@contextmanager
-def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip whose members all stay inside the folder they are unpacked to; its faults become one line."""
-    try:
-        with zipfile.ZipFile(archive) as source:
-            for member in source.infolist():
-                name = member.filename.replace("\\", "/")
-                if name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
-                    raise DataError(f"{archive}: refused: {member.filename!r} would be unpacked outside its folder")
-                if stat.S_ISLNK(member.external_attr >> 16):
-                    raise DataError(f"{archive}: refused: {member.filename!r} is a link")
-            yield source
-    except OSError as error:
-        raise DataError(f"{archive}: cannot be unpacked ({error})") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DataError(f"{archive}: a corrupt zip ({error}); download it again") from None
-    except Exception as error:
-        # zlib.error has no public base class.
-        if type(error).__name__ != "error":
-            raise
-        raise DataError(f"{archive}: a corrupt zip ({error}); download it again") from None
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 of the content of the ratings and items files, hexadecimal; the same for a zip and its folder."""
-    digest = hashlib.sha256()
-    for table in (dataset.ratings, dataset.items):
-        if table is not None:
-            with table.path.open("rb") as stream:
-                digest.update(_digest(stream).encode())
-    return digest.hexdigest()
-
-
-def _digest(stream: object) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):  # type: ignore[attr-defined]
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _recognise_folder(folder: Path, name: str) -> Dataset:
-    """The dataset in a folder, or in the only folder in it that has one."""
-    candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
-    for candidate in candidates:
-        found = _recognise_files(candidate, name)
-        if found is not None:
-            return found
-    if not any(folder.iterdir()):
-        raise DataError(f"{folder}: an empty folder; it should hold {KNOWN_SHAPES}")
-    names = ", ".join(sorted(child.name for child in folder.iterdir())[:5])
-    raise DataError(f"{folder}: no ratings found among {names}; it should hold {KNOWN_SHAPES}")
-
-
-def _recognise_files(folder: Path, name: str) -> Dataset | None:
-    if (ratings := folder / "ratings.dat").is_file():
-        columns = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
-        # UTF-8 in ml-10m; the Latin-1 titles of ml-1m are no UTF-8, and then decoded as what they are.
-        movies = Table(folder / "movies.dat", "::", "utf-8", {ITEM: 0, TITLE: 1, GENRES: 2}, 3)
-        return Dataset(name, Table(ratings, "::", "utf-8", columns, 4), _if_there(movies), True)
-    if (ratings := folder / "u.data").is_file():
-        columns = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
-        movies = Table(folder / "u.item", "|", "latin-1", {ITEM: 0, TITLE: 1, YEAR: 2, GENRES: 5}, 24)
-        return Dataset(name, Table(ratings, "\t", "utf-8", columns, 4), _if_there(movies), True)
-    # Names with a dot in front are left out: macOS puts a shadow ._NAME beside each file on other systems' disks.
-    if interactions := sorted(folder.glob("[!.]*.inter")):
-        items = interactions[0].with_suffix(".item")
-        table = _headed_table(interactions[0], (USER, ITEM, TIMESTAMP))
-        found = _headed_table(items, (ITEM, TITLE), genre_separator=" ") if items.is_file() else None
-        return Dataset(interactions[0].stem, table, found, interactions[0].stem.startswith("ml-"))
-    if (ratings := folder / "ratings.csv").is_file():
-        table = _headed_table(ratings, (USER, ITEM, TIMESTAMP))
-        movielens = _header(ratings) == ["userid", "movieid", "rating", "timestamp"]
-        return Dataset(name, table, _find_items(folder, ratings), movielens)
-    tables = [path for path in sorted(folder.glob("[!.]*.csv")) if path.name not in ("items.csv", "movies.csv")]
-    if len(tables) == 1:
-        return Dataset(name, _headed_table(tables[0], (USER, ITEM, TIMESTAMP)), _find_items(folder, tables[0]), False)
-    return None
-
-
-def _if_there(table: Table) -> Table | None:
-    return table if table.path.is_file() else None
-
-
-def _find_items(folder: Path, ratings: Path) -> Table | None:
-    for name in ("movies.csv", "items.csv"):
-        path = folder / name
-        if path.is_file() and path != ratings:
-            return _headed_table(path, (ITEM, TITLE))
-    return None
-
-
-def _header(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        first = stream.readline(1 << 16).decode("utf-8-sig", "replace").strip("\r\n")
-    separator = max(("\t", ",", ";"), key=first.count)
-    return [field.strip().strip('"').lower() for field in first.split(separator)]
-
-
-def _headed_table(path: Path, required: tuple[str, ...], genre_separator: str = "|") -> Table:
-    """A table whose header names its columns."""
-    with path.open("rb") as stream:
-        first = stream.readline(1 << 16).decode("utf-8-sig", "replace")
-    if not first.strip():
-        raise DataError(f"{path}: an empty file; its first line should name the columns {', '.join(required)}")
-    separator = max(("\t", ",", ";"), key=first.count)
-    names = _header(path)
-    columns = {}
-    for column, aliases in ALIASES.items():
-        position = next((names.index(alias) for alias in aliases if alias in names), None)
-        if position is not None:
-            columns[column] = position
-    missing = [column for column in required if column not in columns]
-    if missing:
+def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettings) -> tuple[str, Log, str]:
+    """Returns the name, the log and the folder of the items of the data below a path."""
+    if not files:
+        raise DataError(f"{path}: an empty folder; it should hold {KNOWN_SHAPES}")
+    by_depth = sorted(files, key=lambda file: (file.path.count("/"), file.path))
+    for file in by_depth:
+        if file.name in ("ratings.dat", "u.data", "ratings.csv"):
+            return name, _log_of([file], settings), folder_of(file.path)
+        if file.name.endswith(".inter"):
+            return file.name.removesuffix(".inter"), _log_of([file], settings), folder_of(file.path)
+    logs = [file for file in files if _kind_of(file) and not _is_items(file)]
+    by_kind: dict[str, list[DataFile]] = {}
+    for number, file in enumerate(logs):
+        if number >= MAX_HEADERS or _has_columns(file, settings):
+            by_kind.setdefault(str(_kind_of(file)), []).append(file)
+    if len(by_kind) == 1:
+        (parts,) = by_kind.values()
+        return name, _log_of(parts, settings), fixed_part(path) if len(parts) > 1 else folder_of(parts[0].path)
+    if len(logs) == 1 and not logs[0].name.endswith((".txt", ".dat")):
+        _log_of(logs, settings)  # It raises, and names the column that is missing.
+    names = ", ".join(sorted({file.path[len(fixed_part(path)) :].strip("/").partition("/")[0] for file in files})[:5])
+    if by_kind:
         raise DataError(
-            f"{path}, line 1: no column for {', '.join(missing)} in the header {first.strip()[:80]!r}; it should name "
-            f"{', '.join(required)}, with ',', ';' or a tab between"
+            f"{path}: logs of several kinds among {names}; name those of one, as in --data '{path}/*.parquet'"
         )
-    ours = {alias for aliases in ALIASES.values() for alias in aliases}
-    more = {name.partition(":")[0]: position for position, name in enumerate(names) if name and name not in ours}
-    return Table(path, separator, "utf-8", columns, len(names), True, separator != "\t", genre_separator, more)
+    raise DataError(
+        f"{path}: no interactions found among {names}; it should hold {KNOWN_SHAPES}; other columns are declared as in "
+        "--set data.columns.user=NAME"
+    )
+
+
+def _is_items(file: DataFile) -> bool:
+    return file.name.partition(".")[0].lower() in ITEM_NAMES
+
+
+def _has_columns(file: DataFile, settings: DataSettings) -> bool:
+    try:
+        _log_of([file], settings)
+    except DataError:
+        return False
+    return True
+
+
+def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
+    """Returns the log in files of one kind, judged by the first of them."""
+    first = files[0]
+    missing = settings.missing_words
+    if first.name in ("ratings.dat", "u.data") and settings.columns == type(settings.columns)():
+        separator = settings.separator or ("::" if first.name == "ratings.dat" else "\t")
+        columns = {USER: "0", ITEM: "1", RATING: "2", TIMESTAMP: "3"}
+        return Log(tuple(files), "text", columns, separator=separator, header=False, quoted=False, width=4,
+                   movielens=True, missing=missing)  # fmt: skip
+    kind = _kind_of(first) or "text"
+    if kind == "parquet":
+        try:
+            with open_file(first.path) as source:
+                names = pq.ParquetFile(source).schema_arrow.names
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{first.path}: no Parquet file, or a damaged one ({error})") from None
+        return Log(tuple(files), "parquet", _columns(first.path, names, settings), missing=missing)
+    head = read_bytes(first.path, 1 << 16)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{first.path}: text in UTF-16; save it as UTF-8")
+    if not head.strip():
+        raise DataError(f"{first.path}: an empty file; its first line should name the columns user, item, timestamp")
+    if kind == "json":
+        return Log(tuple(files), "json", _columns(first.path, _json_names(first, head), settings), missing=missing)
+    line = decode(head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]).rstrip("\r")
+    separator = settings.separator or max(SEPARATORS[1:], key=line.count)
+    names = split_header(line, separator)
+    quoted = separator not in ("\t", "::")
+    if not settings.header:
+        columns = {name: str(int(at) - 1) for name, at in _columns(first.path, _numbers(len(names)), settings).items()}
+        return Log(tuple(files), "text", columns, separator=separator, header=False, quoted=quoted, width=len(names),
+                   missing=missing)  # fmt: skip
+    movielens = first.name.startswith("ml-") and first.name.endswith(".inter")
+    movielens |= first.name == "ratings.csv" and [name.lower() for name in names] == MOVIELENS_HEADER
+    return Log(tuple(files), "text", _columns(f"{first.path}, line 1", names, settings), separator=separator,
+               quoted=quoted, movielens=movielens, missing=missing)  # fmt: skip
+
+
+def _numbers(width: int) -> list[str]:
+    return [str(number + 1) for number in range(width)]
+
+
+def _json_names(file: DataFile, head: bytes) -> list[str]:
+    names: dict[str, None] = {}
+    for line in head.split(b"\n")[:100]:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        names.update(dict.fromkeys(found) if isinstance(found, dict) else {})
+    if not names:
+        raise DataError(f"{file.path}, line 1: not a JSON object; JSON Lines have one on each line")
+    return list(names)
+
+
+def _columns(where: str, names: list[str], settings: DataSettings) -> dict[str, str]:
+    """Returns the name in the file of each column that is declared or recognised."""
+    declared = settings.columns.model_dump(exclude_none=True)
+    lower = {name.lower(): name for name in reversed(names)}
+    columns: dict[str, str] = {}
+    for column in (USER, ITEM, RATING, TIMESTAMP, EVENT):
+        if column in declared:
+            name = declared[column] if declared[column] in names else lower.get(declared[column].strip().lower())
+            if name is None:
+                raise DataError(
+                    f"{where}: no column {declared[column]!r}, which data.columns.{column} names; there are "
+                    f"{', '.join(names)[:200]}"
+                )
+            columns[column] = name
+        elif name := next((lower[alias] for alias in ALIASES[column] if alias in lower), None):
+            columns[column] = name
+    if settings.timestamp.unit == "rows":
+        columns.pop(TIMESTAMP, None)
+    required = (USER, ITEM) if settings.timestamp.unit == "rows" else (USER, ITEM, TIMESTAMP)
+    if absent := [column for column in required if column not in columns]:
+        order = "; --set data.timestamp.unit=rows takes the order of the rows" if absent == [TIMESTAMP] else ""
+        raise DataError(
+            f"{where}: no column for {', '.join(absent)} in the header {','.join(names)[:80]!r}; name "
+            f"{'it' if len(absent) == 1 else 'them'}, as in --set data.columns.{absent[0]}=NAME{order}"
+        )
+    return columns
+
+
+def _finish(name: str, log: Log, beside: str, settings: DataSettings) -> Dataset:
+    """Decides by the first rows how timestamps are written and which scale ratings have, and finds the items."""
+    notes: list[str] = []
+    head = raw_head(log)
+    if log.movielens and RATING in head and _has_other_scale(head[RATING]):
+        log = dataclasses.replace(log, movielens=False)
+        notes.append(f"{log.files[0].name} has other ratings than MovieLens, 0.5 to 5: it is read as a log of its own")
+    if not log.movielens or settings.timestamp.unit or settings.timestamp.format:
+        try:
+            clock, clock_notes = choose_clock(head.get(TIMESTAMP), settings.timestamp)
+        except DataError as error:
+            raise DataError(f"{log.files[0].path}: {error}") from None
+        log = dataclasses.replace(log, clock=clock)
+        notes += clock_notes
+    return Dataset(name, log, _find_items(log, beside, settings), tuple(notes))
+
+
+def _has_other_scale(ratings: pa.Array) -> bool:
+    texts = pc.utf8_trim_whitespace(as_text(ratings))
+    numbers = texts.filter(pc.match_substring_regex(texts, r"^-?\d+(\.\d*)?$")).cast(pa.float64()).to_numpy()
+    outside = int(np.sum((numbers < MIN_RATING) | (numbers > MAX_RATING)))
+    return outside >= MIN_OUTSIDE and outside > OUTSIDE_SHARE * len(texts)
+
+
+def _find_items(log: Log, beside: str, settings: DataSettings) -> Table | None:
+    """Returns the items file: the declared one, or one of a known name beside the log."""
+    first = log.files[0]
+    if settings.items.path:
+        path = settings.items.path
+        path = path if is_uri(path) or os.path.isabs(path) else f"{beside}/{path}"
+        return _items_table(list_files(path)[0], settings)
+    names = [f"{name}{suffix}" for name in ITEM_NAMES for suffix in (".csv", ".tsv")]
+    if first.name == "ratings.dat":
+        names = ["movies.dat"]
+    elif first.name == "u.data":
+        names = ["u.item"]
+    elif first.name.endswith(".inter"):
+        names = [first.name.removesuffix(".inter") + ".item"]
+    for name in names:
+        file = find_file(f"{beside}/{name}")
+        if file is None or file.path == first.path:
+            continue
+        if name == "movies.dat":
+            # UTF-8 in ml-10m; the Latin-1 titles of ml-1m are no UTF-8, and then decoded as what they are.
+            return Table(file, "::", "utf-8", {ITEM: 0, TITLE: 1, GENRES: 2}, 3)
+        if name == "u.item":
+            return Table(file, "|", "latin-1", {ITEM: 0, TITLE: 1, YEAR: 2, GENRES: 5}, 24)
+        return _items_table(file, settings)
+    return None
+
+
+def _items_table(file: DataFile, settings: DataSettings) -> Table:
+    """Returns an items file whose header names its columns."""
+    line = decode(read_bytes(file.path, 1 << 16).removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]).rstrip("\r")
+    if not line.strip():
+        raise DataError(f"{file.path}: an empty file; its first line should name the columns, such as item, title")
+    separator = max(SEPARATORS[1:], key=line.count)
+    names = [name.lower() for name in split_header(line, separator)]
+    declared = settings.items.columns.model_dump(exclude_none=True)
+    columns: dict[str, int] = {}
+    for column in (ITEM, TITLE, GENRES, YEAR):
+        if column in declared:
+            if declared[column].strip().lower() not in names:
+                raise DataError(
+                    f"{file.path}, line 1: no column {declared[column]!r}, which data.items.columns.{column} names; "
+                    f"there are {', '.join(names)[:200]}"
+                )
+            columns[column] = names.index(declared[column].strip().lower())
+        elif alias := next((alias for alias in ALIASES[column] if alias in names), None):
+            columns[column] = names.index(alias)
+    if ITEM not in columns:
+        raise DataError(
+            f"{file.path}, line 1: no column for item in the header {line[:80]!r}; name it, as in --set "
+            "data.items.columns.item=NAME"
+        )
+    known = {alias for column in (ITEM, TITLE, GENRES, YEAR) for alias in ALIASES[column]}
+    known.update(names[at] for at in columns.values())
+    more = {name.partition(":")[0]: at for at, name in enumerate(names) if name and name not in known}
+    genre_separator = " " if file.name.endswith(".item") else "|"
+    return Table(
+        file, separator, "utf-8", columns, len(names), True, separator not in ("\t", "::"), genre_separator, more
+    )

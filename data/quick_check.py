@@ -1,77 +1,82 @@
-"""A look at data before anything slow starts: is it there, is it whole, and can its first rows be read."""
+"""A look at data before anything slow starts: is it there, is it complete, and can its first rows be read."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from data.dataset import Dataset
 from data.errors import DataError
-from data.formats import Dataset, open_dataset, opened_zip
-from data.readers import read_head
+from data.files import is_uri, opened_zip
+from data.formats import open_dataset
+from data.readers import HEAD_BYTES, read_head
+from data.settings import DataSettings
 
-HEAD_BYTES = 1 << 14
 MAX_COPIED = 64  # members of a zip that are looked at
 
 
-def quick_check(path: Path, max_bad_rows: int = 0) -> str:
-    """Check data in well under a second.
+def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings | None = None) -> Dataset | None:
+    """Checks data in well under a second.
 
     Args:
-        path: a folder, zip or CSV file.
+        path: path or URI of a folder, a pattern, a zip or a file.
         max_bad_rows: how many bad rows the run allows; the first rows are judged only where it allows none.
+        settings: what is declared of it.
 
     Returns:
-        The dataset's name.
+        The dataset; None for a zip in an object store, which is looked at when it is here.
 
     Raises:
         DataError: it cannot be used.
     """
+    path = str(path)
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if is_uri(path) and path.lower().endswith(".zip"):
+            return None
+        if not is_uri(path) and os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
             raise DataError(f"{path}: a pipe or a device, which can be read only once; save it to a file and name that")
-        if path.is_file() and zipfile.is_zipfile(path):
-            return _check_zip(path, max_bad_rows)
-        dataset = open_dataset(path, "")
+        if not is_uri(path) and os.path.isfile(path) and zipfile.is_zipfile(path):
+            return _check_zip(Path(path), max_bad_rows, settings)
+        dataset = open_dataset(path, "", settings)
         _check_head(dataset, max_bad_rows)
-        return dataset.name
+        return dataset
     except OSError as error:
-        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
 
 
-def _check_zip(archive: Path, max_bad_rows: int) -> str:
+def _check_zip(archive: Path, max_bad_rows: int, settings: DataSettings | None) -> Dataset:
     with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / archive.stem
         try:
-            dataset = open_dataset(_copy_heads(archive, Path(scratch)), scratch)
+            _copy_heads(archive, folder)
+            dataset = open_dataset(folder, scratch, settings)
+            _check_head(dataset, max_bad_rows)
         except DataError as error:
-            raise DataError(str(error).replace(scratch, str(archive))) from None  # A person knows the zip alone.
-        _check_head(dataset, max_bad_rows)
-    return archive.stem
+            # A person knows only the zip.
+            raise DataError(str(error).replace(str(folder), str(archive))) from None
+        return dataset
 
 
-def _copy_heads(archive: Path, scratch: Path) -> Path:
-    """A folder like the zip's content, with the first bytes of every file."""
+def _copy_heads(archive: Path, folder: Path) -> None:
+    """Makes a folder like the zip's content, with the first bytes of every file; Parquet is of use only in full."""
+    folder.mkdir()
     with opened_zip(archive) as source:
         for member in source.infolist()[:MAX_COPIED]:
-            target = scratch / PurePosixPath(member.filename)
+            target = folder / PurePosixPath(member.filename)
             if member.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(member) as stream:
-                target.write_bytes(stream.read(HEAD_BYTES))
-    return scratch
+                target.write_bytes(stream.read(-1 if target.suffix.lower() in (".parquet", ".pq") else HEAD_BYTES))
 
 
 def _check_head(dataset: Dataset, max_bad_rows: int) -> None:
-    with dataset.ratings.path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-    whole = len(head) == dataset.ratings.path.stat().st_size and len(head) < HEAD_BYTES
-    chunk = read_head(dataset, head if whole else head[: head.rfind(b"\n") + 1])
-    if not len(chunk.user) and not chunk.bad_rows:
-        raise DataError(f"{dataset.ratings.path.name}: no ratings in it")
+    chunk = read_head(dataset.log)
+    if not len(chunk) and not chunk.bad_rows:
+        raise DataError(f"{dataset.log.files[0].name}: no interactions in it")
     if chunk.bad_rows and not max_bad_rows:
         more = f" ({len(chunk.bad_rows):,} bad rows at its start)" if len(chunk.bad_rows) > 1 else ""
-        raise DataError(
-            f"{chunk.bad_rows[0].describe(dataset.ratings)}{more}; mend it, or skip up to N with --max-bad-rows N"
-        )
+        raise DataError(f"{chunk.bad_rows[0].describe()}{more}; mend it, or skip up to N with --max-bad-rows N")

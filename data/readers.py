@@ -1,400 +1,539 @@
-"""Reads ratings by byte ranges into columns, and items into a list.
+"""Reads the interactions of a log, a bounded number of rows at a time.
 
-A range is read columnar with PyArrow; only where that finds trouble is it read again line by line, to say which lines
-are bad and why.
+PyArrow reads columns. Only where it finds trouble are lines read one by one, to report which are bad and why.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+from pyarrow import csv as pa_csv
 
+from data.arrays import as_text, convert_each
+from data.dataset import EVENT, ITEM, RATING, TIMESTAMP, USER, Log
 from data.errors import DataError
-from data.formats import GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER, YEAR, Dataset, Table
+from data.files import DataFile, open_file, open_stream, read_bytes
 
 MIN_RATING, MAX_RATING = 0.5, 5.0  # of every published MovieLens
-MAX_FLOAT32 = float(np.finfo(np.float32).max)
-DEFAULT_RATING = 1.0  # where one's own data has no ratings
-MILLISECONDS_FROM = 10**11  # later than the year 5138 in seconds, 1973 in milliseconds
-MAX_TIMESTAMP = 10**14  # the same moment in milliseconds; microseconds are larger from 1973 on
-# PyArrow splits at one byte; this one stands for the two colons of the .dat files.
+DEFAULT_RATING = 1.0  # where a log has no ratings
+BLOCK_BYTES = 8 << 20
+BATCH_ROWS = 1 << 18
+HEAD_BYTES, HEAD_ROWS = 1 << 14, 2000
+MAX_ID_BYTES = 1000
+# PyArrow splits at one byte; this one stands for separators of two.
 ONE_BYTE = b"\x01"
-ML_100K_GENRES = [
-    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
-    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
-]
-NUMBER = re.compile("[0-9]+")
-# Words that exports write where there is no user or item, in lower case. As ids they would all be one user.
-MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "none", "null", "(null)", "-"})
-MAX_ID_BYTES = 1000  # NumPy holds all ids of a range as wide as the longest.
-NO_GENRES = {"(no genres listed)", "unknown", ""}
+SEPARATORS = ("::", "\t", ",", ";", "|")
+_NUMBER = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True)
-class ByteRange:
-    """The lines of a file that start in [start, stop)."""
+class Unit:
+    """A piece of a file that one worker reads.
 
+    Attributes:
+        file: the file.
+        number: of the file among those of the log.
+        start: first byte of text, or first row group of Parquet.
+        stop: where the next unit starts; None for a compressed file, which is read to its end.
+        first_row: rows of the file before a row group.
+        names: the columns of the file, in its order.
+    """
+
+    file: DataFile
+    number: int
     start: int
-    stop: int
+    stop: int | None
+    first_row: int = 0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A line that cannot be read.
+    """A row that cannot be read.
 
     Attributes:
-        line: its number in the file, from 1.
-        text: what stands there.
-        reason: what is wrong with it.
+        file: name of the file.
+        row: its line in a text file, from 1; its row in a Parquet file, from 1.
+        text: its text.
+        reason: why it cannot be read.
+        is_line: whether `row` counts lines.
     """
 
-    line: int
+    file: str
+    row: int
     text: str
     reason: str
+    is_line: bool = True
 
-    def describe(self, table: Table) -> str:
-        """The bad row in words."""
-        return f"{table.path.name}, line {self.line}: {self.reason}: {self.text[:80]!r}"
+    def describe(self) -> str:
+        """Returns the bad row in words."""
+        return f"{self.file}, {'line' if self.is_line else 'row'} {self.row}: {self.reason}: {self.text[:80]!r}"
 
 
 @dataclass(frozen=True)
-class RatingsChunk:
-    """Columns of `R` ratings in the order of the file.
+class Interactions:
+    """Columns of `R` interactions in the order of the log.
 
     Attributes:
-        user: bytes (NumPy `S`) [R].
-        item: bytes (NumPy `S`) [R].
+        user: dictionary of `pa.string()` [R].
+        item: dictionary of `pa.string()` [R].
         rating: float32 [R].
-        timestamp: int64 [R], seconds since 1970-01-01 UTC.
-        position: int64 [R], rises through the file, also from one range to the next.
-        bad_rows: lines that were left out.
+        timestamp: int64 [R], nanoseconds since 1970-01-01 UTC.
+        position: int64 [R], rises through the log, also from one chunk to the next.
+        bad_rows: rows that were left out.
+        event: `pa.string()` [R]; None where the log has no such column.
     """
 
-    user: np.ndarray
-    item: np.ndarray
+    user: pa.DictionaryArray
+    item: pa.DictionaryArray
     rating: np.ndarray
     timestamp: np.ndarray
     position: np.ndarray
     bad_rows: tuple[BadRow, ...] = ()
+    event: pa.Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
 
 
 @dataclass(frozen=True)
-class Item:
-    """What is known of an item.
+class _Raw:
+    """Columns as they stand in a block; `lines` are their places in it, and `bad` those that have no columns."""
 
-    Attributes:
-        id: what the ratings call it.
-        title: for people.
-        genres: of it.
-        year: of its release; None where unknown.
-        more: values of other columns of one's own items file, by column.
-    """
-
-    id: str
-    title: str
-    genres: tuple[str, ...] = ()
-    year: int | None = None
-    more: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def features(self) -> dict[str, tuple[str, ...]]:
-        """All that a model can learn from, each as words."""
-        year = () if self.year is None else (str(self.year),)
-        return {"genres": self.genres, "year": year, **self.more}
+    columns: dict[str, pa.Array]
+    lines: np.ndarray
+    bad: list[tuple[int, str]]
 
 
-def ratings_ranges(dataset: Dataset, target_bytes: int = 8 << 20) -> list[ByteRange]:
-    """Cut the ratings file into ranges of about `target_bytes`; together they hold every line but the header once."""
-    table = dataset.ratings
-    size, start = table.path.stat().st_size, 0
-    if table.header:
-        with table.path.open("rb") as stream:
-            start = len(stream.readline())
-    edges = [*range(start, size, target_bytes), size] if size > start else []
-    return [ByteRange(first, last) for first, last in itertools.pairwise(edges)]
+def units_of(log: Log, number: int, block_bytes: int = BLOCK_BYTES) -> list[Unit]:
+    """Cuts a file of a log into units; together they hold every row once.
 
-
-def read_ratings(dataset: Dataset, byte_range: ByteRange) -> RatingsChunk:
-    """Read the ratings in a byte range."""
-    start, content = _lines(dataset.ratings.path, byte_range)
-    chunk = _read_columns(dataset, start, content)
-    return chunk if chunk is not None else _read_lines(dataset, start, content)
-
-
-def read_head(dataset: Dataset, content: bytes) -> RatingsChunk:
-    """Read the ratings in the first lines of a file."""
-    header = dataset.ratings.header
-    body = content.partition(b"\n")[2] if header else content
-    return _read_lines(dataset, len(content) - len(body), body, lines_before=int(header))
-
-
-def _lines(path: Path, byte_range: ByteRange) -> tuple[int, bytes]:
-    """The whole lines that start in a range, and where the first of them starts."""
-    with path.open("rb") as stream:
-        start = byte_range.start
-        if start:
-            stream.seek(start - 1)
-            start = start - 1 + len(stream.readline())  # The line before may end inside the range.
-        if start >= byte_range.stop:
-            return start, b""
-        stream.seek(start)
-        content = stream.read(byte_range.stop - start)
-        if not content.endswith(b"\n"):
-            content += stream.readline()
-    return start, content
-
-
-def _read_columns(dataset: Dataset, start: int, content: bytes) -> RatingsChunk | None:
-    """Read lines at once; None where a line needs a closer look."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import csv as pa_csv
-
-    table = dataset.ratings
-    if len(table.separator) > 1:
-        if ONE_BYTE in content or content.count(table.separator.encode()) < content.count(b"\n"):
-            return None
-        content = content.replace(table.separator.encode(), ONE_BYTE)
-    if not content.strip():
-        return _empty_chunk()
-    if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):
-        return None  # PyArrow would end a line at a lone carriage return.
-    names = [str(number) for number in range(table.width)]
-    used = {name: names[position] for name, position in table.columns.items()}
-    types = {used[USER]: pa.string(), used[ITEM]: pa.string(), used[TIMESTAMP]: pa.int64()}
-    if RATING in used:
-        types[used[RATING]] = pa.float32()
-    try:
-        columns = pa_csv.read_csv(
-            io.BytesIO(content),
-            read_options=pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=ONE_BYTE.decode() if len(table.separator) > 1 else table.separator,
-                quote_char='"' if table.quoted else False,
-            ),
-            convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
-        )
-    except pa.ArrowInvalid:
-        return None
-    if columns.num_rows != content.rstrip(b"\r\n").count(b"\n") + 1:
-        return None  # Empty lines, or a quote that is not closed, after which PyArrow reads many lines as one.
-    encoded = {name: pc.dictionary_encode(columns[used[name]]).combine_chunks() for name in (USER, ITEM)}
-    ids = {name: encoded[name].dictionary.to_pylist() for name in (USER, ITEM)}
-    for id_ in itertools.chain(*ids.values()):
-        if _id_trouble(id_, dataset.movielens) or id_ != id_.strip():
-            return None
-    timestamp = columns[used[TIMESTAMP]].to_numpy()
-    rating = columns[used[RATING]].to_numpy() if RATING in used else np.full(len(timestamp), DEFAULT_RATING, np.float32)
-    if (timestamp < 0).any() or (timestamp >= MILLISECONDS_FROM).any() or not np.isfinite(rating).all():
-        return None
-    if dataset.movielens and ((rating < MIN_RATING) | (rating > MAX_RATING)).any():
-        return None
-    user, item = (
-        np.array([id_.encode() for id_ in ids[name]], "S")[encoded[name].indices.to_numpy()] for name in (USER, ITEM)
-    )
-    return RatingsChunk(user, item, rating, timestamp, start + np.arange(len(user), dtype=np.int64))
-
-
-def _empty_chunk() -> RatingsChunk:
-    ids, ints = np.empty(0, "S1"), np.empty(0, np.int64)
-    return RatingsChunk(ids, ids, np.empty(0, np.float32), ints, ints)
-
-
-def _read_lines(dataset: Dataset, start: int, content: bytes, lines_before: int | None = None) -> RatingsChunk:
-    """Read line by line; bad lines are left out and described."""
-    rows: list[tuple[bytes, bytes, float, int, int]] = []
-    bad: list[tuple[int, str, str]] = []
-    for number, line in enumerate(content.split(b"\n")):
-        text = _decode(line, "utf-8").rstrip("\r").removeprefix("\ufeff")
-        if not text.strip():
-            continue
-        try:
-            rows.append((*_parse(dataset, text), start + number))
-        except ValueError as error:
-            bad.append((number, text, str(error)))
-    if bad and lines_before is None:
-        lines_before = _count_lines(dataset.ratings.path, start)
-    bad_rows = tuple(BadRow((lines_before or 0) + number + 1, text, reason) for number, text, reason in bad)
-    if not rows:
-        empty = _empty_chunk()
-        return RatingsChunk(empty.user, empty.item, empty.rating, empty.timestamp, empty.position, bad_rows)
-    user, item, rating, timestamp, position = zip(*rows, strict=True)
-    return RatingsChunk(
-        np.array(user, "S"),
-        np.array(item, "S"),
-        np.array(rating, np.float32),
-        np.array(timestamp, np.int64),
-        np.array(position, np.int64),
-        bad_rows,
-    )
-
-
-def _parse(dataset: Dataset, line: str) -> tuple[bytes, bytes, float, int]:
-    """One line's user, item, rating and timestamp; ValueError says what is wrong with it."""
-    table = dataset.ratings
-    if "\r" in line:
-        raise ValueError("a carriage return inside the line")
-    try:
-        fields = (
-            next(csv.reader([line], delimiter=table.separator, strict=True))
-            if table.quoted
-            else line.split(table.separator)
-        )
-    except csv.Error as error:
-        raise ValueError(str(error)) from None
-    if len(fields) != table.width:
-        others = [other for other in ("::", "\t", ",", ";") if other != table.separator and other in line]
-        hint = f", found {others[0]!r}" if len(fields) == 1 and others else ""
-        raise ValueError(f"expected {table.width} fields with {table.separator!r} between, found {len(fields)}{hint}")
-    user, item = (fields[table.columns[name]].strip() for name in (USER, ITEM))
-    for name, id_ in ((USER, user), (ITEM, item)):
-        if trouble := _id_trouble(id_, dataset.movielens):
-            raise ValueError(f"{name} id {id_[:80]!r} {trouble}" if id_ else f"no {name} id")
-    rating = DEFAULT_RATING
-    if RATING in table.columns:
-        rating = _parse_rating(fields[table.columns[RATING]], dataset.movielens)
-    return user.encode(), item.encode(), rating, _parse_timestamp(fields[table.columns[TIMESTAMP]])
-
-
-def _id_trouble(id_: str, movielens: bool) -> str:
-    """Returns why a text is no id of a user or an item; empty where it is one."""
-    if id_.lower() in MISSING:
-        return "stands for a missing value"
-    if movielens and not NUMBER.fullmatch(id_):
-        return "is not a number"
-    if len(id_) * 4 > MAX_ID_BYTES and len(id_.encode()) > MAX_ID_BYTES:
-        return f"is longer than {MAX_ID_BYTES:,} bytes"
-    return ""
-
-
-def _parse_rating(text: str, movielens: bool) -> float:
-    try:
-        rating = float(text)
-    except ValueError:
-        raise ValueError(f"rating {text!r} is not a number") from None
-    if not abs(rating) <= MAX_FLOAT32:
-        raise ValueError(f"rating {text!r} is not a finite number")
-    if movielens and not MIN_RATING <= rating <= MAX_RATING:
-        raise ValueError(f"rating {text!r} is outside {MIN_RATING:g} to {MAX_RATING:g}")
-    return rating
-
-
-def _parse_timestamp(text: str) -> int:
-    """Seconds since 1970, from seconds, milliseconds or an ISO 8601 time (UTC where it names no zone)."""
-    text = text.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        try:
-            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except ValueError:
-            raise ValueError(f"timestamp {text!r} is neither a number nor an ISO 8601 time") from None
-        number = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    if not number < MAX_TIMESTAMP:
-        raise ValueError(f"timestamp {text!r} is out of range for seconds or milliseconds")
-    if number < 0:
-        raise ValueError(f"timestamp {text!r} is negative")
-    return int(number // 1000) if number >= MILLISECONDS_FROM else int(number)
-
-
-def _count_lines(path: Path, stop: int) -> int:
-    with path.open("rb") as stream:
-        return sum(stream.read(min(1 << 20, stop - at)).count(b"\n") for at in range(0, stop, 1 << 20))
-
-
-def read_items(dataset: Dataset) -> list[Item]:
-    """Read the items file; of an item that stands there twice the first row counts.
+    Args:
+        log: the log.
+        number: of the file among those of the log.
+        block_bytes: of text, about.
 
     Raises:
-        DataError: a row has too few fields or no id; file and line are named.
+        DataError: the file lacks a column.
     """
-    table = dataset.items
-    if table is None:
-        return []
-    items: dict[str, Item] = {}
-    for line, fields in _item_rows(table):
-        if not "".join(fields).strip():
-            continue
-        if len(fields) < table.width:
-            raise DataError(
-                f"{table.path}, line {line}: expected {table.width} fields with {table.separator!r} between, found "
-                f"{len(fields)}"
-            )
-        item = _make_item(table, fields)
-        if not item.id:
-            raise DataError(f"{table.path}, line {line}: no item id")
-        items.setdefault(item.id, item)
-    return list(items.values())
+    file = log.files[number]
+    names, start = _names_of(log, file)
+    if log.kind == "parquet":
+        with open_file(file.path) as source:
+            metadata = pq.ParquetFile(source).metadata
+            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        before = list(itertools.accumulate([0, *rows]))
+        return [Unit(file, number, group, group + 1, before[group], names) for group in range(len(rows)) if rows[group]]
+    if file.compression:
+        return [Unit(file, number, start, None, 0, names)]
+    edges = [*range(start, file.size, block_bytes), file.size] if file.size > start else []
+    return [Unit(file, number, first, last, 0, names) for first, last in itertools.pairwise(edges)]
 
 
-def _item_rows(table: Table) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row of an items file."""
-    content = table.path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    lines = (_decode(line, table.encoding) for line in content.split(b"\n"))
-    if table.quoted:
-        rows = _quoted_rows(table, lines)
-    else:
-        texts = enumerate((line.rstrip("\r") for line in lines), start=1)
-        rows = ((number, text.split(table.separator) if text.strip() else []) for number, text in texts)
-    if table.header:
-        next(rows, None)
-    return rows
+def read_unit(log: Log, unit: Unit) -> Iterator[Interactions]:
+    """Reads the interactions of a unit, in chunks of a bounded size.
 
-
-def _quoted_rows(table: Table, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line + "\n" for line in lines), delimiter=table.separator)
+    Raises:
+        DataError: the file cannot be read.
+    """
     try:
-        for fields in reader:
-            yield reader.line_num, fields
-    except csv.Error as error:
-        raise DataError(f"{table.path}, line {reader.line_num}: {error}; look for a quote that is not closed") from None
+        if log.kind == "parquet":
+            yield from _read_row_group(log, unit)
+            return
+        lines_before: int | None = 0 if unit.stop is None else None
+        if unit.stop is None and log.header and log.kind == "text":
+            lines_before = 1
+        for start, content in _blocks(unit):
+            raw = _text_columns(log, unit.names, content) if log.kind == "text" else _json_columns(log, content)
+            count = functools.partial(_lines_before, unit, start) if lines_before is None else lines_before
+            yield _convert(log, raw, unit, start, content, count)
+            if lines_before is not None:
+                lines_before += content.count(b"\n")
+    except (OSError, EOFError) as error:
+        raise DataError(f"{unit.file.path}: cannot be read ({next(iter(str(error).splitlines()), error)})") from None
 
 
-def _decode(line: bytes, encoding: str) -> str:
-    """Decode a line; one that is not UTF-8 is taken as Windows-1252, as old exports are."""
+def read_head(log: Log, number: int = 0) -> Interactions:
+    """Reads the first rows of a file of a log.
+
+    Raises:
+        DataError: the file lacks a column, or cannot be read.
+    """
+    file = log.files[number]
+    if log.kind == "parquet":
+        unit = Unit(file, number, 0, 1, 0, _names_of(log, file)[0])
+        return next(_read_row_group(log, unit, HEAD_ROWS), _convert_nothing(log))
+    head = read_bytes(file.path, HEAD_BYTES)
+    complete = len(head) < HEAD_BYTES and not file.compression and len(head) == file.size
+    names, start = _header_of(log, file, head)
+    body = head[start:] if complete else head[start : head.rfind(b"\n") + 1]
+    raw = _text_columns(log, names, body) if log.kind == "text" else _json_columns(log, body)
+    return _convert(log, raw, Unit(file, number, 0, None), start, body, int(log.kind == "text" and log.header))
+
+
+def raw_head(log: Log) -> dict[str, pa.Array]:
+    """Returns the columns of the first rows of a log as they stand there, by our names for them.
+
+    Raises:
+        DataError: the file lacks a column, or cannot be read.
+    """
+    file = log.files[0]
+    if log.kind == "parquet":
+        with open_file(file.path) as source:
+            for batch in pq.ParquetFile(source).iter_batches(HEAD_ROWS, columns=list(log.columns.values())):
+                return {ours: batch.column(name) for ours, name in log.columns.items()}
+        return {}
+    head = read_bytes(file.path, HEAD_BYTES)
+    names, start = _header_of(log, file, head)
+    body = head[start:] if len(head) < HEAD_BYTES else head[start : head.rfind(b"\n") + 1]
+    raw = _text_columns(log, names, body) if log.kind == "text" else _json_columns(log, body)
+    return raw.columns
+
+
+def split_header(line: str, separator: str) -> list[str]:
+    """Returns the names in the first line of a text file."""
+    try:
+        fields = line.split(separator) if len(separator) > 1 else next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        fields = line.split(separator)
+    return [field.strip() for field in fields]
+
+
+def decode(line: bytes, encoding: str = "utf-8") -> str:
+    """Decodes a line; one that is not UTF-8 is taken as Windows-1252, as old exports are."""
     try:
         return line.decode(encoding)
     except UnicodeDecodeError:
         return line.decode("cp1252", "replace")
 
 
-def _make_item(table: Table, fields: list[str]) -> Item:
-    title = fields[table.columns[TITLE]].strip()
-    year = _year(fields[table.columns[YEAR]]) if YEAR in table.columns else None
-    if year is None:
-        year = _year(match.group(1)) if (match := re.search(r"\((\d{4})\)\s*$", title)) else None
-    elif not re.search(r"\(\d{4}\)$", title):  # A title may name another year than that of its release on file.
-        title = f"{title} ({year})"
-    genres: list[str] = []
-    if GENRES in table.columns:
-        at = table.columns[GENRES]
-        if table.width - at == len(ML_100K_GENRES):  # One flag for each genre.
-            genres = [
-                genre
-                for genre, flag in zip(ML_100K_GENRES, fields[at : table.width], strict=True)
-                if flag.strip() == "1"
-            ]
+def _names_of(log: Log, file: DataFile) -> tuple[tuple[str, ...], int]:
+    """Returns the columns of a file, and the byte after its header."""
+    if log.kind == "parquet":
+        with open_file(file.path) as source:
+            names = tuple(pq.ParquetFile(source).schema_arrow.names)
+        _check_names(log, file, names)
+        return names, 0
+    if log.kind == "json":
+        return (), 0
+    return _header_of(log, file, read_bytes(file.path, 1 << 16) if log.header else b"")
+
+
+def _header_of(log: Log, file: DataFile, head: bytes) -> tuple[tuple[str, ...], int]:
+    if log.kind == "json":
+        return (), 0
+    if not log.header:
+        return tuple(map(str, range(log.width))), 0
+    first, newline, _ = head.partition(b"\n")
+    names = tuple(split_header(first.decode("utf-8-sig", "replace").rstrip("\r"), log.separator))
+    if first.strip():
+        _check_names(log, file, names)
+    return names, len(first) + len(newline)
+
+
+def _check_names(log: Log, file: DataFile, names: tuple[str, ...]) -> None:
+    missing = [name for name in log.columns.values() if name not in names]
+    if missing:
+        raise DataError(
+            f"{file.path}: no column {', '.join(map(repr, missing))}, which {log.files[0].name} has; there are "
+            f"{', '.join(names)[:200]}"
+        )
+
+
+def _blocks(unit: Unit) -> Iterator[tuple[int, bytes]]:
+    """Yields complete lines, and the byte where the first of them starts."""
+    if unit.stop is not None:
+        yield _lines(unit)
+        return
+    with open_stream(unit.file.path) as stream:
+        start = len(stream.read(unit.start))
+        rest = b""
+        while block := stream.read(BLOCK_BYTES):
+            content = rest + block
+            cut = content.rfind(b"\n") + 1
+            if cut:
+                yield start, content[:cut]
+                start += cut
+            rest = content[cut:]
+        if rest:
+            yield start, rest
+
+
+def _lines(unit: Unit) -> tuple[int, bytes]:
+    """Returns where the first line starts that begins in a range, and all lines that do."""
+    assert unit.stop is not None
+    with open_file(unit.file.path) as file:
+        start = unit.start
+        if start:
+            file.seek(start - 1)
+            start += len(_line(file)) - 1  # The line before may end inside the range.
+        if start >= unit.stop:
+            return start, b""
+        file.seek(start)
+        content = bytes(file.read(unit.stop - start))
+        if not content.endswith(b"\n"):
+            content += _line(file)
+    return start, content
+
+
+def _line(file: pa.NativeFile) -> bytes:
+    """Returns the rest of a line; PyArrow has no `readline`."""
+    line = b""
+    while block := file.read(1 << 12):
+        head, newline, _ = bytes(block).partition(b"\n")
+        line += head + newline
+        if newline:
+            break
+    return line
+
+
+def _lines_before(unit: Unit, start: int) -> int:
+    with open_file(unit.file.path) as file:
+        return sum(bytes(file.read(min(1 << 20, start - at))).count(b"\n") for at in range(0, start, 1 << 20))
+
+
+def _text_columns(log: Log, names: tuple[str, ...], content: bytes) -> _Raw:
+    positions = {ours: names.index(name) for ours, name in log.columns.items()}
+    columns = _read_csv(log, names, positions, content)
+    if columns is None:
+        return _read_lines(log, len(names), positions, content)
+    return _Raw(columns, np.arange(len(next(iter(columns.values())))), [])
+
+
+def _read_csv(
+    log: Log, names: tuple[str, ...], positions: dict[str, int], content: bytes
+) -> dict[str, pa.Array] | None:
+    """Reads lines at once; returns None where a line needs a closer look."""
+    separator = log.separator
+    if not content.strip():
+        return {ours: pa.array([], pa.string()) for ours in positions}
+    if len(separator) > 1:
+        if ONE_BYTE in content or content.count(separator.encode()) < content.count(b"\n"):
+            return None
+        content, separator = content.replace(separator.encode(), ONE_BYTE), ONE_BYTE.decode()
+    if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):
+        return None  # PyArrow would end a line at a lone carriage return.
+    numbers = [str(number) for number in range(len(names))]
+    types = {numbers[position]: pa.string() for position in positions.values()}
+    try:
+        table = pa_csv.read_csv(
+            io.BytesIO(content),
+            read_options=pa_csv.ReadOptions(column_names=numbers, use_threads=False, block_size=len(content) + 1),
+            parse_options=pa_csv.ParseOptions(delimiter=separator, quote_char='"' if log.quoted else False),
+            convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if table.num_rows != content.rstrip(b"\r\n").count(b"\n") + 1:
+        return None  # Empty lines, or a quote that is not closed, after which PyArrow reads many lines as one.
+    return {ours: table[numbers[position]].combine_chunks() for ours, position in positions.items()}
+
+
+def _read_lines(log: Log, width: int, positions: dict[str, int], content: bytes) -> _Raw:
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    bad: list[tuple[int, str]] = []
+    for number, line in enumerate(content.split(b"\n")):
+        text = _text_of(line)
+        if not text.strip():
+            continue
+        try:
+            fields = _fields(log, width, text)
+        except ValueError as error:
+            bad.append((number, str(error)))
+            continue
+        rows.append([fields[position] for position in positions.values()])
+        lines.append(number)
+    columns = list(zip(*rows, strict=True)) or [()] * len(positions)
+    arrays = {ours: pa.array(column, pa.string()) for ours, column in zip(positions, columns, strict=True)}
+    return _Raw(arrays, np.array(lines, np.int64), bad)
+
+
+def _text_of(line: bytes) -> str:
+    return decode(line).rstrip("\r").removeprefix("\ufeff")
+
+
+def _fields(log: Log, width: int, line: str) -> list[str]:
+    """Returns the fields of a line; ValueError gives the reason where there are none."""
+    if "\r" in line:
+        raise ValueError("a carriage return inside the line")
+    try:
+        fields = (
+            next(csv.reader([line], delimiter=log.separator, strict=True)) if log.quoted else line.split(log.separator)
+        )
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    if len(fields) != width:
+        others = [other for other in SEPARATORS if other != log.separator and other in line]
+        hint = f", found {others[0]!r}" if len(fields) == 1 and others else ""
+        raise ValueError(f"expected {width} fields with {log.separator!r} between, found {len(fields)}{hint}")
+    return fields
+
+
+def _json_columns(log: Log, content: bytes) -> _Raw:
+    names = log.columns
+    try:
+        table = pa_json.read_json(
+            io.BytesIO(content), pa_json.ReadOptions(use_threads=False, block_size=len(content) + 1)
+        )
+        if table.num_rows == content.rstrip(b"\r\n").count(b"\n") + 1 and set(names.values()) <= set(
+            table.column_names
+        ):
+            columns = {ours: table[name].combine_chunks() for ours, name in names.items()}
+            if not any(pa.types.is_nested(column.type) for column in columns.values()):
+                return _Raw(columns, np.arange(table.num_rows), [])
+    except pa.ArrowInvalid:
+        pass
+    rows: list[list[str | None]] = []
+    lines: list[int] = []
+    bad: list[tuple[int, str]] = []
+    for number, line in enumerate(content.split(b"\n")):
+        text = _text_of(line)
+        if not text.strip():
+            continue
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            bad.append((number, f"not JSON: {error}"))
+            continue
+        if not isinstance(found, dict):
+            bad.append((number, "not a JSON object"))
+            continue
+        rows.append([_json_text(found.get(name)) for name in names.values()])
+        lines.append(number)
+    columns_ = list(zip(*rows, strict=True)) or [()] * len(names)
+    arrays = {ours: pa.array(column, pa.string()) for ours, column in zip(names, columns_, strict=True)}
+    return _Raw(arrays, np.array(lines, np.int64), bad)
+
+
+def _json_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _read_row_group(log: Log, unit: Unit, batch_rows: int = BATCH_ROWS) -> Iterator[Interactions]:
+    columns = list(dict.fromkeys(log.columns.values()))
+    row = unit.first_row
+    try:
+        with open_file(unit.file.path) as source:
+            file = pq.ParquetFile(source)
+            if not file.num_row_groups:
+                return
+            for batch in file.iter_batches(batch_rows, row_groups=[unit.start], columns=columns, use_threads=False):
+                raw = _Raw(
+                    {ours: batch.column(name) for ours, name in log.columns.items()}, np.arange(batch.num_rows), []
+                )
+                yield _convert(log, raw, unit, row, b"", row)
+                row += batch.num_rows
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{unit.file.path}: no Parquet file, or a damaged one ({error})") from None
+
+
+def _convert(log: Log, raw: _Raw, unit: Unit, start: int, content: bytes, rows_before: Any) -> Interactions:
+    """Turns raw columns into interactions, and describes the rows that are none.
+
+    `rows_before` is the number of lines or rows of the file before the block, or a function that counts them.
+    """
+    rows = len(raw.lines)
+    reasons: dict[int, str] = {}
+    user, item = (_ids(log, raw.columns[name], name, reasons) for name in (USER, ITEM))
+    rating = np.full(rows, DEFAULT_RATING, np.float32)
+    if RATING in raw.columns:
+        rating = _ratings(log, raw.columns[RATING], reasons)
+    timestamp = np.zeros(rows, np.int64)
+    if TIMESTAMP in raw.columns:
+        timestamp, late = log.clock.read(raw.columns[TIMESTAMP])
+        reasons = {**late, **reasons}
+    event = pc.utf8_trim_whitespace(as_text(raw.columns[EVENT])) if EVENT in raw.columns else None
+    position = (np.int64(unit.number) << np.int64(40)) + start + raw.lines
+    bad = [*raw.bad, *((int(raw.lines[row]), reason) for row, reason in reasons.items())]
+    described: list[BadRow] = []
+    if bad:
+        before = rows_before() if callable(rows_before) else rows_before
+        lines = content.split(b"\n") if log.kind != "parquet" else []
+        for line, reason in sorted(bad):
+            text = _text_of(lines[line]) if lines else ",".join(str(raw.columns[name][line]) for name in raw.columns)
+            described.append(BadRow(unit.file.name, before + line + 1, text, reason, log.kind != "parquet"))
+    if reasons:
+        kept = np.ones(rows, bool)
+        kept[list(reasons)] = False
+        mask = pa.array(kept)
+        user, item = user.filter(mask), item.filter(mask)
+        rating, timestamp, position = rating[kept], timestamp[kept], position[kept]
+        event = event.filter(mask) if event is not None else None
+    return Interactions(user, item, rating, timestamp, position, tuple(described), event)
+
+
+def _convert_nothing(log: Log) -> Interactions:
+    nothing = _Raw({ours: pa.array([], pa.string()) for ours in log.columns}, np.arange(0), [])
+    return _convert(log, nothing, Unit(log.files[0], 0, 0, None), 0, b"", 0)
+
+
+def _ids(log: Log, column: pa.Array, name: str, reasons: dict[int, str]) -> pa.DictionaryArray:
+    encoded = as_text(column).dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    ids = [text.strip() for text in texts]
+    troubles = {code: trouble for code, id_ in enumerate(ids) if (trouble := _id_trouble(log, id_))}
+    if troubles:
+        codes = encoded.indices.to_numpy()
+        for row in np.flatnonzero(np.isin(codes, list(troubles))).tolist():
+            id_ = ids[codes[row]]
+            reasons.setdefault(row, f"{name} id {id_[:80]!r} {troubles[codes[row]]}" if id_ else f"no {name} id")
+    if ids != texts:
+        encoded = pa.array(ids, pa.string()).take(encoded.indices).dictionary_encode()
+    return encoded
+
+
+def _id_trouble(log: Log, id_: str) -> str:
+    """Returns why a text is no id of a user or an item; empty where it is one."""
+    if id_.lower() in log.missing:
+        return "stands for a missing value"
+    if log.movielens and not _NUMBER.fullmatch(id_):
+        return "is not a number"
+    if len(id_) * 4 > MAX_ID_BYTES and len(id_.encode()) > MAX_ID_BYTES:
+        return f"is longer than {MAX_ID_BYTES:,} bytes"
+    if "\n" in id_ or "\r" in id_:
+        return "has a line break"
+    return ""
+
+
+def _ratings(log: Log, column: pa.Array, reasons: dict[int, str]) -> np.ndarray:
+    bad: list[int] = []
+    texts = as_text(column) if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_string(texts.type):
+        texts = pc.utf8_trim_whitespace(texts)
+    values = convert_each(texts, _as_floats, np.float64, bad) if len(texts) else np.empty(0, np.float64)
+    with np.errstate(over="ignore"):
+        ratings = values.astype(np.float32)
+    outside = ~np.isfinite(ratings)
+    if log.movielens:
+        outside |= (ratings < MIN_RATING) | (ratings > MAX_RATING)
+    for row in sorted({*bad, *np.flatnonzero(outside).tolist()}):
+        text = repr(str(texts[row].as_py() if texts[row].is_valid else ""))
+        if row in bad:
+            reason = f"rating {text} is not a number"
+        elif not np.isfinite(ratings[row]):
+            reason = f"rating {text} is not a finite number"
         else:
-            genres = fields[at].split(table.genre_separator)
-    kept = tuple(genre.strip() for genre in genres if genre.strip() not in NO_GENRES)
-    more = {name: _words(fields[at], table.genre_separator) for name, at in table.more.items()}
-    return Item(fields[table.columns[ITEM]].strip(), title, kept, year, more)
+            reason = f"rating {text} is outside {MIN_RATING:g} to {MAX_RATING:g}"
+        reasons.setdefault(row, reason)
+    return ratings
 
 
-def _words(text: str, separator: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(separator) if word.strip())
-
-
-def _year(text: str) -> int | None:
-    """The year in '1995' or '01-Jan-1995'; None where there is none."""
-    match = re.search(r"(\d{4})\s*$", text)
-    year = int(match.group(1)) if match else 0
-    return year if 1800 <= year <= 2100 else None
+def _as_floats(column: pa.Array) -> np.ndarray:
+    if column.null_count:
+        raise pa.ArrowInvalid("a missing value")
+    values: np.ndarray = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values

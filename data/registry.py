@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from data.errors import DataError
-from data.formats import make_cache_dir, opened_zip
+from data.files import make_cache_dir, opened_zip
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 TIMEOUT = 8.0  # seconds without an answer

@@ -25,6 +25,7 @@ from components.settings import Settings
 from components.trainer.settings import TrainerSettings
 from components.transform.settings import TransformSettings
 from components.tuner.settings import TunerSettings
+from data.settings import DataSettings
 from pipeline.beam_runners import BeamSettings
 from pipeline.deployment import DeploymentSettings
 
@@ -38,7 +39,8 @@ class PipelineConfig(Settings):
 
     Attributes:
         name: of the pipeline; names its folder among the serving models and its runs in ML Metadata.
-        example_gen: how ratings become timelines and splits.
+        data: how the log is to be read, as far as it is not recognised.
+        example_gen: how interactions become timelines and splits.
         validation: how far the data may drift from the last run's.
         transform: vocabularies and histories.
         tuner: the search for the Trainer's settings, an optional step.
@@ -50,6 +52,7 @@ class PipelineConfig(Settings):
     """
 
     name: str = "movielens"
+    data: DataSettings = DataSettings()
     example_gen: ExampleGenSettings = ExampleGenSettings()
     validation: ValidationSettings = ValidationSettings()
     transform: TransformSettings = TransformSettings()

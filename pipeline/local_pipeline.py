@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 
 from components.example_validator.record import is_last
 from components.trainer.settings import top_k_complaint
+from data.files import is_uri
 from on_device.artifact import open_artifact
 from on_device.errors import ArtifactError
 from pipeline import steps
@@ -23,7 +24,7 @@ from pipeline.pipeline import Places, create_pipeline
 
 def create_local_pipeline(
     config: PipelineConfig,
-    data: Path,
+    data: str | Path,
     data_fingerprint: str,
     output: Path,
     serving_root: Path,
@@ -35,8 +36,8 @@ def create_local_pipeline(
 
     Args:
         config: what to compute.
-        data: a folder, zip or CSV file with ratings.
-        data_fingerprint: SHA-256 of its content.
+        data: path or URI of a folder, a pattern, a zip or a file with interactions.
+        data_fingerprint: its fingerprint, see `data.files.fingerprint_of`.
         output: folder of this pipeline's ML Metadata store `metadata.db`, and of its artifacts unless Beam runs where
             this machine's disk is not seen.
         serving_root: folder where models are pushed to.
@@ -64,7 +65,12 @@ def create_local_pipeline(
         beam_pipeline_args=beam_arguments(config.beam),
     )
     for component in pipeline.components:
-        if remote and component.id == steps.EXAMPLE_GEN and isinstance(component, BaseBeamComponent):
+        if (
+            remote
+            and not is_uri(str(data))
+            and component.id == steps.EXAMPLE_GEN
+            and isinstance(component, BaseBeamComponent)
+        ):
             # It reads from this machine's disk; the later one of two arguments counts.
             component.with_beam_pipeline_args(LOCAL_ARGUMENTS)
     return pipeline

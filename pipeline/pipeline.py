@@ -40,7 +40,7 @@ class Places:
     """Where a run reads and writes.
 
     Attributes:
-        data: a folder, zip or CSV file with ratings; or a runtime parameter that names it.
+        data: path or URI of a folder, a pattern, a zip or a file with interactions; or a runtime parameter for it.
         data_fingerprint: SHA-256 of its content; empty where it is not known yet.
         cache_dir: folder for unpacked archives.
         pipeline_root: folder of the artifacts of every run.
@@ -88,6 +88,7 @@ def create_pipeline(
         data=places.data,
         data_fingerprint=places.data_fingerprint,
         cache_dir=places.cache_dir,
+        reading=config.data,
         settings=config.example_gen,
     ).with_id(steps.EXAMPLE_GEN)
 

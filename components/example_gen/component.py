@@ -9,6 +9,7 @@ from components.artifacts import ItemCatalog
 from components.code_version import step_version
 from components.example_gen.executor import Executor
 from components.example_gen.settings import ExampleGenSettings
+from data.settings import DataSettings
 
 
 class RatingsExampleGenSpec(component_spec.ComponentSpec):
@@ -18,6 +19,7 @@ class RatingsExampleGenSpec(component_spec.ComponentSpec):
         "data": component_spec.ExecutionParameter(type=str),
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
         "cache_dir": component_spec.ExecutionParameter(type=str),
+        "reading": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
@@ -29,13 +31,14 @@ class RatingsExampleGenSpec(component_spec.ComponentSpec):
 
 
 class RatingsExampleGen(base_beam_component.BaseBeamComponent):
-    """Reads ratings in any shape that `data/` knows, and writes timelines split by time.
+    """Reads interactions in any shape that `data/` knows, and writes timelines split by time.
 
     Args:
-        data: a folder, zip or CSV file with ratings.
+        data: path or URI of a folder, a pattern, a zip or a file with interactions.
         data_fingerprint: SHA-256 of its content where it is known: the results are cached under it, so that data
             which changed under the same path is read again. Empty where it is not known.
         cache_dir: folder for unpacked archives.
+        reading: how the data is to be read, as far as it is declared.
         settings: which split.
 
     Outputs:
@@ -46,12 +49,15 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = RatingsExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, data: str, data_fingerprint: str, cache_dir: str, settings: ExampleGenSettings):
+    def __init__(
+        self, data: str, data_fingerprint: str, cache_dir: str, reading: DataSettings, settings: ExampleGenSettings
+    ):
         super().__init__(
             spec=RatingsExampleGenSpec(
                 data=data,
                 data_fingerprint=data_fingerprint,
                 cache_dir=cache_dir,
+                reading=reading.model_dump_json(),
                 settings=settings.model_dump_json(),
                 code=step_version("example_gen"),
                 examples=channel_utils.as_channel([standard_artifacts.Examples()]),

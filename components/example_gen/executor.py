@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import collections
 import json
+import logging
 import os
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import Artifact, artifact_utils
@@ -22,20 +26,29 @@ from tfx.types import Artifact, artifact_utils
 from components import features
 from components.errors import StepError
 from components.example_gen import timelines
+from components.example_gen.blocks import Block, Blocks
 from components.example_gen.records import ExampleWriter, ItemLookup, item_records
-from components.example_gen.remote import bring_here
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import WriteExamples
 from components.example_gen.timelines import Ratings
-from data.formats import Dataset, fingerprint, open_dataset
-from data.readers import ByteRange, Item, ratings_ranges, read_items, read_ratings
+from data.dataset import Dataset, Log
+from data.files import find_file, fingerprint_of
+from data.formats import open_dataset
+from data.items import Item, read_items
+from data.readers import Unit, read_unit, units_of
+from data.settings import DataSettings
 
 # Bytes of ratings that are grouped together: small enough for a worker's memory, large enough for columnar work.
 PARTITION_BYTES = 16 << 20
+COMPRESSED = 4  # times that compressed files are larger in memory, about
 BAD_ROWS_SHOWN = 5
+
+progress = logging.getLogger("recommender.progress")
 
 # Names of the pieces of information that are counted while ratings travel.
 RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
+
+Counts = tuple[pa.Array, np.ndarray]  # ids, `pa.string()` [I] sorted, and how often each occurs, int64 [I]
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -54,16 +67,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             StepError: a split is empty, or the data changed while it was read.
         """
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
-        cache_dir = exec_properties["cache_dir"]
-        dataset = open_dataset(bring_here(exec_properties["data"], cache_dir), cache_dir)
-        before = _stamp(dataset)
+        reading = DataSettings.model_validate_json(exec_properties["reading"])
+        dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"], reading)
+        for note in dataset.notes:
+            progress.warning("%s", note)
         items = read_items(dataset)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         catalog = artifact_utils.get_single_instance(output_dict["catalog"])
         fileio.makedirs(catalog.uri)
 
-        with self._make_beam_pipeline() as pipeline:
-            splits, item_counts, train_counts, facts = pipeline | BuildTimelines(dataset, settings)
+        with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
+            blocks = Blocks(folder if _runs_here(self._beam_pipeline_args or []) else "")
+            splits, item_counts, train_counts, facts = pipeline | BuildTimelines(dataset, settings, blocks)
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
                 catalog_records, items, beam.pvalue.AsSingleton(train_counts)
             )
@@ -73,102 +88,129 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
         facts = json.loads(_read(os.path.join(catalog.uri, "facts.json")))
-        data_fingerprint = check_unchanged(dataset, exec_properties["data_fingerprint"], before)
-        summary = summarise(dataset, data_fingerprint, facts, catalog.uri)
+        expected = exec_properties["data_fingerprint"]
+        data_fingerprint, fingerprint_of_what = check_unchanged(dataset, expected)
+        summary = summarise(dataset, data_fingerprint, fingerprint_of_what, facts, catalog.uri)
         check(summary, settings)
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
 
         examples.split_names = artifact_utils.encode_split_names([*features.SPLITS, features.CATALOG])
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
+        examples.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
         catalog.data_name, catalog.data_fingerprint = summary["name"], summary["fingerprint"]
         catalog.ratings, catalog.users, catalog.items = (summary[key] for key in ("ratings", "users", "items"))
 
 
+def _runs_here(beam_arguments: list[str]) -> bool:
+    """Returns whether Beam runs in this process, where it keeps elements in memory."""
+    runners = [argument.partition("=")[2] for argument in beam_arguments if argument.startswith("--runner=")]
+    return not runners or runners[-1] in ("FnApiRunner", "DirectRunner")
+
+
 class BuildTimelines(beam.PTransform):
-    """Ratings -> lists of serialized examples by split, counts by item, and facts about the data.
+    """Interactions -> lists of serialized examples by split, counts by item, and facts about the data.
 
     Args:
-        dataset: where the ratings are.
+        dataset: where the interactions are.
         settings: which split.
+        blocks: keeps interactions between the stages.
     """
 
-    def __init__(self, dataset: Dataset, settings: ExampleGenSettings):
+    def __init__(self, dataset: Dataset, settings: ExampleGenSettings, blocks: Blocks):
         super().__init__()
         self._dataset = dataset
         self._settings = settings
+        self._blocks = blocks
 
     def expand(
         self, pipeline: beam.Pipeline
     ) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection, beam.PCollection]:
         """Returns (records by split, one (ids, counts) of all ratings, one of the train split, one dict of facts)."""
-        ranges = ratings_ranges(self._dataset)
-        size = sum(part.stop - part.start for part in ranges)
+        log, settings, blocks = self._dataset.log, self._settings, self._blocks
         read = (
             pipeline
-            | "Ranges" >> beam.Create(ranges, reshuffle=True)
+            | "Files" >> beam.Create(range(len(log.files)), reshuffle=True)
+            | "Units" >> beam.FlatMap(lambda number: units_of(log, number))
+            | "Spread" >> beam.Reshuffle()
             | "Read"
-            >> beam.ParDo(
-                ReadRatings(self._dataset, self._settings.max_bad_rows, 1 + size // PARTITION_BYTES)
-            ).with_outputs("times", "bad_rows", main="ratings")
+            >> beam.ParDo(ReadInteractions(log, settings.max_bad_rows, _partitions(log), blocks)).with_outputs(
+                "times", "bad_rows", main="interactions"
+            )
         )
-        cuts = read.times | "Times" >> beam.combiners.ToList() | "Cuts" >> beam.Map(_cuts, self._settings)
+        cuts = read.times | "Times" >> beam.combiners.ToList() | "Cuts" >> beam.Map(_cuts, settings)
         grouped = (
-            read.ratings
+            read.interactions
             | "GroupByPartition" >> beam.GroupByKey()
             | "Timelines"
-            >> beam.ParDo(SplitTimelines(self._settings), beam.pvalue.AsSingleton(cuts)).with_outputs(
+            >> beam.ParDo(SplitTimelines(settings, blocks), beam.pvalue.AsSingleton(cuts)).with_outputs(
                 "train_counts", "all_counts", "facts", main="rows"
             )
         )
         train_counts = grouped.train_counts | "TrainCounts" >> beam.combiners.ToList() | "Sum" >> beam.Map(sum_counts)
         records = grouped.rows | "Serialize" >> beam.ParDo(
-            Serialize(), beam.pvalue.AsSingleton(train_counts)
+            Serialize(blocks), beam.pvalue.AsSingleton(train_counts)
         ).with_outputs(*features.SPLITS)
         counts = grouped.all_counts | "AllCounts" >> beam.combiners.ToList() | "SumAll" >> beam.Map(sum_counts)
         bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
         facts = (
             grouped.facts
             | "Facts" >> beam.combiners.ToList()
-            | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), self._settings.max_bad_rows)
+            | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), settings.max_bad_rows)
         )
         return {split: records[split] for split in features.SPLITS}, counts, train_counts, facts
 
 
-class ReadRatings(beam.DoFn):
-    """A byte range -> (partition, ratings), every user's ratings in one partition."""
+def _partitions(log: Log) -> int:
+    """Returns how many groups of users are made: each small enough for a worker, large enough for columnar work."""
+    size = sum(file.size * (COMPRESSED if file.compression or log.kind == "parquet" else 1) for file in log.files)
+    return int(1 + size // PARTITION_BYTES)
 
-    def __init__(self, dataset: Dataset, max_bad_rows: int, partitions: int):
-        self._dataset = dataset
+
+class ReadInteractions(beam.DoFn):
+    """A unit of a file -> (partition, block of interactions), every user's in one partition."""
+
+    def __init__(self, log: Log, max_bad_rows: int, partitions: int, blocks: Blocks):
+        self._log = log
         self._max_bad_rows = max_bad_rows
         self._partitions = partitions
+        self._blocks = blocks
 
-    def process(self, byte_range: ByteRange) -> Iterator[Any]:
-        """Reads one range; `times` and `bad_rows` are side outputs."""
-        chunk = read_ratings(self._dataset, byte_range)
-        described = [bad.describe(self._dataset.ratings) for bad in chunk.bad_rows]
-        if len(described) > self._max_bad_rows:
-            raise bad_rows_error(described, self._max_bad_rows)
-        yield from (beam.pvalue.TaggedOutput("bad_rows", line) for line in described)
-        ratings = Ratings(chunk.user, chunk.item, chunk.rating, chunk.timestamp, chunk.position)
-        if not len(ratings):
-            return
-        yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(ratings.timestamp))
-        users, user = np.unique(ratings.user, return_inverse=True)
-        partition = np.array([zlib.crc32(name) % self._partitions for name in users.tolist()])[user]
-        for number in np.unique(partition).tolist():
-            yield number, ratings.take(np.flatnonzero(partition == number))
+    def process(self, unit: Unit) -> Iterator[Any]:
+        """Reads one unit; `times` and `bad_rows` are side outputs."""
+        bad_rows = 0
+        for chunk in read_unit(self._log, unit):
+            bad_rows += len(chunk.bad_rows)
+            if bad_rows > self._max_bad_rows:
+                raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], self._max_bad_rows)
+            yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
+            if not len(chunk):
+                continue
+            timestamp = chunk.position if self._log.clock.kind == "rows" else chunk.timestamp
+            yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(timestamp))
+            columns = [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating, timestamp]
+            table = pa.table([*columns, chunk.position], timelines.SCHEMA)
+            hashes = [zlib.crc32(user.encode()) % self._partitions for user in chunk.user.dictionary.to_pylist()]
+            partition = np.array(hashes, np.int64)[chunk.user.indices.to_numpy()]
+            order = np.argsort(partition, kind="stable")
+            numbers, starts = np.unique(partition[order], return_index=True)
+            table = table.take(pa.array(order))
+            sizes = np.diff(np.append(starts, len(order)))
+            tables = [table.slice(start, size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
+            yield from zip(numbers.tolist(), self._blocks.put(tables), strict=True)
 
 
 class SplitTimelines(beam.DoFn):
-    """The ratings of a partition -> the rows of its users."""
+    """The interactions of a partition -> the rows of its users."""
 
-    def __init__(self, settings: ExampleGenSettings):
+    def __init__(self, settings: ExampleGenSettings, blocks: Blocks):
         self._settings = settings
+        self._blocks = blocks
 
-    def process(self, element: tuple[int, Iterable[Ratings]], cuts: tuple[int, int] | None) -> Iterator[Any]:
-        """Emits (ratings, rows); counts and facts are side outputs."""
-        grouped = timelines.group(Ratings.concatenate(list(element[1])))
+    def process(self, element: tuple[int, Iterable[bytes | Block]], cuts: tuple[int, int] | None) -> Iterator[Any]:
+        """Emits (block, rows); counts and facts are side outputs."""
+        table = pa.concat_tables([self._blocks.get(block) for block in element[1]])
+        grouped = timelines.group(Ratings.from_table(table))
         rows = timelines.by_split(timelines.split_rows(grouped, self._settings, cuts))
         ratings = grouped.ratings
         trained = np.zeros(len(ratings), bool)
@@ -176,9 +218,9 @@ class SplitTimelines(beam.DoFn):
             train = rows[features.TRAIN]
             for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
                 trained[start:stop] = True
-        yield ratings, rows
-        yield beam.pvalue.TaggedOutput("train_counts", np.unique(ratings.item[trained], return_counts=True))
-        yield beam.pvalue.TaggedOutput("all_counts", np.unique(ratings.item, return_counts=True))
+        yield self._blocks.put([ratings.to_table()])[0], rows
+        yield beam.pvalue.TaggedOutput("train_counts", _counts(ratings.items, ratings.item[trained]))
+        yield beam.pvalue.TaggedOutput("all_counts", _counts(ratings.items, ratings.item))
         lengths = np.diff(grouped.starts)
         facts = {
             RATINGS: len(ratings),
@@ -193,25 +235,33 @@ class SplitTimelines(beam.DoFn):
 class Serialize(beam.DoFn):
     """Rows -> lists of serialized examples, one output a split."""
 
-    def process(
-        self, element: tuple[Ratings, dict[str, timelines.Rows]], train_counts: tuple[np.ndarray, np.ndarray]
-    ) -> Iterator[Any]:
+    def __init__(self, blocks: Blocks):
+        self._blocks = blocks
+
+    def process(self, element: tuple[bytes | Block, dict[str, timelines.Rows]], train_counts: Counts) -> Iterator[Any]:
         """Serializes the rows of one partition."""
-        ratings, rows = element
+        block, rows = element
         ids, counts = train_counts
+        ratings = Ratings.from_table(self._blocks.get(block))
         cold = features.POPULARITY_BUCKETS.index("cold")
         write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold))
         for split, of_split in rows.items():
-            yield from (beam.pvalue.TaggedOutput(split, block) for block in write(ratings, of_split))
+            yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, of_split))
 
 
-def sum_counts(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Sum (ids, counts) of several partitions: ids bytes [I] sorted, counts int64 [I]."""
+def _counts(ids: pa.Array, numbers: np.ndarray) -> Counts:
+    counts = np.bincount(numbers, minlength=len(ids))
+    return ids.filter(pa.array(counts > 0)), counts[counts > 0]
+
+
+def sum_counts(parts: list[Counts]) -> Counts:
+    """Returns the sum of the counts of several partitions: ids `pa.string()` [I] sorted, counts int64 [I]."""
     if not parts:
-        return np.empty(0, "S1"), np.empty(0, np.int64)
-    ids, position = np.unique(np.concatenate([ids for ids, _ in parts]), return_inverse=True)
-    counts = np.bincount(position, np.concatenate([counts for _, counts in parts]), len(ids))
-    return ids, counts.astype(np.int64)
+        return pa.array([], pa.string()), np.empty(0, np.int64)
+    encoded = pa.concat_arrays([ids for ids, _ in parts]).dictionary_encode()
+    counts = np.bincount(encoded.indices.to_numpy(), np.concatenate([counts for _, counts in parts]))
+    order = pc.sort_indices(encoded.dictionary)
+    return encoded.dictionary.take(order), counts.astype(np.int64)[order.to_numpy()]
 
 
 def bad_rows_error(described: list[str], limit: int) -> StepError:
@@ -222,29 +272,26 @@ def bad_rows_error(described: list[str], limit: int) -> StepError:
     return StepError(f"{shown}{more} ({found}, {limit:,} allowed; --max-bad-rows N skips up to N)")
 
 
-def all_items(counts: tuple[np.ndarray, np.ndarray], items: list[Item]) -> list[Item]:
-    """The known items, then those that were rated but are not known."""
+def all_items(counts: Counts, items: list[Item]) -> list[Item]:
+    """Returns the known items, then those that were rated but are not known."""
     known = {item.id for item in items}
-    rated = [id_.decode() for id_ in counts[0].tolist()]
-    return items + [Item(id_, f"Item {id_}") for id_ in rated if id_ not in known]
+    return items + [Item(id_, f"Item {id_}") for id_ in counts[0].to_pylist() if id_ not in known]
 
 
-def catalog_records(
-    counts: tuple[np.ndarray, np.ndarray], items: list[Item], train_counts: tuple[np.ndarray, np.ndarray]
-) -> list[bytes]:
-    """The raw examples of all items; `counts` are of all ratings."""
+def catalog_records(counts: Counts, items: list[Item], train_counts: Counts) -> list[bytes]:
+    """Returns the raw examples of all items; `counts` are of all interactions."""
     everything = all_items(counts, items)
-    events = ItemLookup(*train_counts, 0)(np.array([item.id.encode() for item in everything], "S"))
+    events = ItemLookup(*train_counts, 0)(pa.array([item.id for item in everything], pa.string()))
     return item_records(
         [(item.id, item.features, count) for item, count in zip(everything, events.tolist(), strict=True)]
     )
 
 
-def write_catalog(counts: tuple[np.ndarray, np.ndarray], items: list[Item], uri: str) -> None:
-    """Write `items.jsonl`, one line an item, and how many were rated."""
+def write_catalog(counts: Counts, items: list[Item], uri: str) -> None:
+    """Writes `items.jsonl`, one line an item, and how many were rated."""
     everything = all_items(counts, items)
     ids, numbers = counts
-    rated = dict(zip((id_.decode() for id_ in ids.tolist()), numbers.tolist(), strict=True))
+    rated = dict(zip(ids.to_pylist(), numbers.tolist(), strict=True))
     lines = [
         {
             "id": item.id,
@@ -261,14 +308,19 @@ def write_catalog(counts: tuple[np.ndarray, np.ndarray], items: list[Item], uri:
     )
 
 
-def summarise(dataset: Dataset, data_fingerprint: str, facts: dict[str, Any], uri: str) -> dict[str, Any]:
-    """What `dataset.json` says of the data."""
+def summarise(
+    dataset: Dataset, data_fingerprint: str, fingerprint_of_what: str, facts: dict[str, Any], uri: str
+) -> dict[str, Any]:
+    """Returns the content of `dataset.json`."""
     counts_path = os.path.join(uri, "counts.json")
     counts = json.loads(_read(counts_path))
     fileio.remove(counts_path)
     return {
         "name": dataset.name,
         "fingerprint": data_fingerprint,
+        "fingerprint_of": fingerprint_of_what,
+        "files": len(dataset.log.files),
+        "notes": list(dataset.notes),
         "ratings": facts[RATINGS],
         "users": facts[USERS],
         **counts,
@@ -294,30 +346,25 @@ def check(summary: dict[str, Any], settings: ExampleGenSettings) -> None:
             )
 
 
-def check_unchanged(dataset: Dataset, expected: str, before: list[tuple[int, int]]) -> str:
-    """The fingerprint of the data that was read: what is cached and told under it must be made of it.
+def check_unchanged(dataset: Dataset, expected: str) -> tuple[str, str]:
+    """Returns the fingerprint of the data that was read, and of what it is made: results are cached under it.
 
     Args:
-        dataset: that was read.
+        dataset: the data, as it was listed before it was read.
         expected: its fingerprint as the run started; empty where it was not known.
-        before: its stamp before it was read.
 
     Raises:
         StepError: the data changed in the meantime.
     """
-    found = fingerprint(dataset)
-    if _stamp(dataset) != before or found != (expected or found):
+    now = [find_file(file.path) for file in dataset.files]
+    changed = [file.path for file, after in zip(dataset.files, now, strict=True) if file != after]
+    fingerprint, of_what = ("", "") if changed else fingerprint_of(dataset.files)
+    if changed or fingerprint != (expected or fingerprint):
         raise StepError(
-            f"{dataset.ratings.path}: this file, or the items beside it, changed while the run read it; run again when "
-            "nobody writes there, or on a copy"
+            f"{changed[0] if changed else dataset.log.files[0].path}: this file, or one beside it, changed while the "
+            "run read it; run again when nobody writes there, or on a copy"
         )
-    return found
-
-
-def _stamp(dataset: Dataset) -> list[tuple[int, int]]:
-    """Size and time of the last change of the files of a dataset."""
-    found = [table.path.stat() for table in (dataset.ratings, dataset.items) if table is not None]
-    return [(one.st_size, one.st_mtime_ns) for one in found]
+    return fingerprint, of_what
 
 
 def write_json(value: Any, path: str) -> None:

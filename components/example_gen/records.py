@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components import features
 from components.example_gen.timelines import Ratings, Rows
+from data.clock import SECOND
 
 # Ratings that are serialized at once, and so travel in one element: 16 bytes each, about.
 BATCH_RATINGS = 1 << 18
@@ -18,24 +20,22 @@ BATCH_RATINGS = 1 << 18
 
 @dataclass(frozen=True)
 class ItemLookup:
-    """A number for each of some items, found by id.
+    """A number for each of some items, by id.
 
     Attributes:
-        ids: bytes [I], sorted.
+        ids: `pa.string()` [I].
         values: int64 [I].
         missing: the value of an id that is not among them.
     """
 
-    ids: np.ndarray
+    ids: pa.Array
     values: np.ndarray
     missing: int
 
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """The values of `ids`, bytes [T]."""
-        if not len(self.ids):
-            return np.full(len(ids), self.missing, np.int64)
-        at = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[at] == ids, self.values[at], self.missing)
+    def __call__(self, ids: pa.Array) -> np.ndarray:
+        """Returns the values of `ids`, `pa.string()` [T]."""
+        at = pc.fill_null(pc.index_in(ids, self.ids), -1).to_numpy()
+        return np.append(self.values, self.missing)[at]
 
 
 class ExampleWriter:
@@ -61,20 +61,22 @@ class ExampleWriter:
         at = np.arange(bounds[-1]) + np.repeat(rows.start - bounds[:-1], lengths)
         targeted = rows.target >= 0
         # A user without a history still has a target.
+        user = ratings.user[np.where(targeted, rows.target, rows.start)]
         columns = {
-            features.USER_ID: _singles(ratings.user[np.where(targeted, rows.target, rows.start)]),
-            features.ITEM_ID: _lists(ratings.item[at], bounds),
+            features.USER_ID: _singles(_ids(ratings.users, user)),
+            features.ITEM_ID: _lists(_ids(ratings.items, ratings.item[at]), bounds),
             features.RATING: _lists(ratings.rating[at], bounds),
-            features.TIMESTAMP: _lists(ratings.timestamp[at], bounds),
+            features.TIMESTAMP: _lists(ratings.timestamp[at] // SECOND, bounds),
         }
         if targeted.any():
             target = ratings.item[rows.target]
+            popularity = self._popularity(ratings.items)[target]
             columns |= {
-                features.TARGET_ID: _singles(target),
+                features.TARGET_ID: _singles(_ids(ratings.items, target)),
                 features.TARGET_RATING: _singles(ratings.rating[rows.target]),
-                features.TARGET_TIMESTAMP: _singles(ratings.timestamp[rows.target]),
+                features.TARGET_TIMESTAMP: _singles(ratings.timestamp[rows.target] // SECOND),
                 features.HISTORY_BUCKET: _singles(_HISTORY_BUCKETS[_history_buckets(lengths)]),
-                features.POPULARITY_BUCKET: _singles(_POPULARITY_BUCKETS[self._popularity(target)]),
+                features.POPULARITY_BUCKET: _singles(_POPULARITY_BUCKETS[popularity]),
             }
         return pa.RecordBatch.from_pydict(columns)
 
@@ -95,7 +97,7 @@ def item_records(items: list[tuple[str, dict[str, tuple[str, ...]], int]]) -> li
         for _, known, _ in items
     ]
     columns = {
-        features.CATALOG_ITEM_ID: _singles(np.array([id_.encode() for id_, _, _ in items], "S")),
+        features.CATALOG_ITEM_ID: _singles(pa.array([id_.encode() for id_, _, _ in items], pa.binary())),
         features.CATALOG_TOKENS: pa.array(tokens, pa.large_list(pa.binary())),
         features.CATALOG_TRAIN_EVENTS: _singles(np.array([events for _, _, events in items], np.int64)),
     }
@@ -103,11 +105,16 @@ def item_records(items: list[tuple[str, dict[str, tuple[str, ...]], int]]) -> li
     return records
 
 
-def _singles(values: np.ndarray) -> pa.Array:
-    """A list of one value for each example."""
+def _ids(ids: pa.Array, numbers: np.ndarray) -> pa.Array:
+    return ids.cast(pa.binary()).take(pa.array(numbers))
+
+
+def _singles(values: np.ndarray | pa.Array) -> pa.Array:
+    """Returns a list of one value for each example."""
     return _lists(values, np.arange(len(values) + 1))
 
 
-def _lists(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
-    """A list for each example; that of example `n` has the values from `bounds[n]` to before `bounds[n + 1]`."""
-    return pa.LargeListArray.from_arrays(pa.array(bounds, pa.int64()), pa.array(values))
+def _lists(values: np.ndarray | pa.Array, bounds: np.ndarray) -> pa.Array:
+    """Returns a list for each example; that of example `n` has the values from `bounds[n]` to `bounds[n + 1]`."""
+    values = values if isinstance(values, pa.Array) else pa.array(values)
+    return pa.LargeListArray.from_arrays(pa.array(bounds, pa.int64()), values)

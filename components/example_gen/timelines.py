@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
 from components.features import EVAL, TEST, TRAIN
@@ -13,18 +15,22 @@ from components.features import EVAL, TEST, TRAIN
 
 @dataclass(frozen=True)
 class Ratings:
-    """Columns of `R` ratings, in any order.
+    """Columns of `R` interactions, in any order.
 
     Attributes:
-        user: bytes [R], NumPy `S` or object.
-        item: bytes [R].
+        user: numbers of users in `users` [R].
+        users: `pa.string()` [U], ids.
+        item: numbers of items in `items` [R].
+        items: `pa.string()` [I], ids.
         rating: float32 [R].
-        timestamp: int64 [R], seconds since 1970-01-01 UTC.
-        position: int64 [R], order in the file.
+        timestamp: int64 [R], nanoseconds since 1970-01-01 UTC.
+        position: int64 [R], order in the log.
     """
 
     user: np.ndarray
+    users: pa.Array
     item: np.ndarray
+    items: pa.Array
     rating: np.ndarray
     timestamp: np.ndarray
     position: np.ndarray
@@ -33,19 +39,45 @@ class Ratings:
         return len(self.user)
 
     def take(self, rows: np.ndarray) -> Ratings:
-        """The ratings of some rows, in that order."""
-        return Ratings(self.user[rows], self.item[rows], self.rating[rows], self.timestamp[rows], self.position[rows])
+        """Returns the interactions of some rows, in that order."""
+        columns = (self.user[rows], self.users, self.item[rows], self.items)
+        return Ratings(*columns, self.rating[rows], self.timestamp[rows], self.position[rows])
+
+    def to_table(self) -> pa.Table:
+        """Returns the columns of `SCHEMA`."""
+        user, item = self.users.take(pa.array(self.user)), self.items.take(pa.array(self.item))
+        return pa.table([user, item, self.rating, self.timestamp, self.position], SCHEMA)
 
     @staticmethod
-    def concatenate(parts: list[Ratings]) -> Ratings:
-        """The ratings of all parts, one after another."""
-        return Ratings(
-            np.concatenate([part.user for part in parts]),
-            np.concatenate([part.item for part in parts]),
-            np.concatenate([part.rating for part in parts]),
-            np.concatenate([part.timestamp for part in parts]),
-            np.concatenate([part.position for part in parts]),
-        )
+    def from_table(table: pa.Table) -> Ratings:
+        """Returns the interactions of a table of `SCHEMA`; users and items are numbered in order of their ids."""
+        user, users = _numbered(table["user"])
+        item, items = _numbered(table["item"])
+        rating, timestamp, position = (table[name].to_numpy() for name in ("rating", "timestamp", "position"))
+        return Ratings(user, users, item, items, rating, timestamp, position)
+
+
+# Interactions as they travel: the ids are of any length.
+SCHEMA = pa.schema(
+    [
+        ("user", pa.string()),
+        ("item", pa.string()),
+        ("rating", pa.float32()),
+        ("timestamp", pa.int64()),
+        ("position", pa.int64()),
+    ]
+)
+
+
+def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Returns numbers [R], and the distinct ids in order that they are numbers of."""
+    encoded = ids.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks() if encoded.num_chunks else pa.array([], pa.string()).dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return rank[encoded.indices.to_numpy()], encoded.dictionary.take(pa.array(order))
 
 
 @dataclass(frozen=True)
@@ -123,8 +155,7 @@ def group(ratings: Ratings) -> Timelines:
 
     Exact repeats (same user, item, rating and timestamp) are dropped, the first of them stays.
     """
-    _, user = np.unique(ratings.user, return_inverse=True)
-    _, item = np.unique(ratings.item, return_inverse=True)
+    user, item = ratings.user, ratings.item
     order = np.lexsort((ratings.position, ratings.rating, item, ratings.timestamp, user))
     keys = (user[order], item[order], ratings.rating[order], ratings.timestamp[order])
     repeated = np.zeros(len(order), bool)

@@ -17,6 +17,7 @@ from components import features
 from components.artifacts import ItemCatalog
 from components.example_gen.executor import Executor
 from components.example_gen.settings import ExampleGenSettings
+from data.settings import DataSettings
 
 ARGUMENTS = ["--runner=FnApiRunner", "--sdk_container_image=none"]
 
@@ -34,6 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     properties = {"data": str(data), "data_fingerprint": "", "cache_dir": ""}
     properties["settings"] = ExampleGenSettings().model_dump_json()
+    properties["reading"] = DataSettings().model_dump_json()
     Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
     plain_beam.ingest(data, folder / "ratings", ARGUMENTS)
     with beam.Pipeline(options=PipelineOptions(ARGUMENTS)) as pipeline:

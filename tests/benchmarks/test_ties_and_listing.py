@@ -43,7 +43,7 @@ def test_a_copy_differs_in_the_order_inside_ties_alone(name, tmp_path):
     assert sorted(found) == sorted(lines) and found != lines
     of = dict(zip(lines, rows, strict=True))
     assert [of[line][::2] for line in found] == [row[::2] for row in rows], "user and time stay in their places"
-    assert open_dataset(copies[0], tmp_path).ratings.columns == dataset.ratings.columns
+    assert open_dataset(copies[0], tmp_path).log.columns == dataset.log.columns
 
 
 def test_an_order_without_ties_stays(tmp_path):

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from data import make_sample, registry
+from data.dataset import fingerprint
 from data.errors import DataError
-from data.formats import fingerprint, open_dataset
+from data.formats import open_dataset
 from data.quick_check import quick_check
 from data.registry import DATASETS, SAMPLE, Published, Unreachable, download, fetch
 
@@ -34,11 +35,11 @@ def test_zip_and_folder_are_the_same_data(archive, tmp_path):
     cache = tmp_path / "cache"
     dataset = open_dataset(archive, cache)
     assert dataset.name == "ml-1m" and dataset.movielens
-    assert dataset.ratings.path.read_text() == RATINGS
+    assert Path(dataset.log.files[0].path).read_text() == RATINGS
     assert open_dataset(archive, cache) == dataset
-    assert fingerprint(open_dataset(dataset.ratings.path.parent, "")) == fingerprint(dataset)
+    assert fingerprint(open_dataset(Path(dataset.log.files[0].path).parent, "")) == fingerprint(dataset)
     assert len(list(cache.iterdir())) == 1
-    assert quick_check(archive) == "ml-1m"
+    assert quick_check(archive).name == "ml-1m"
 
 
 def test_missing_empty_and_foreign_paths(tmp_path):
@@ -47,7 +48,7 @@ def test_missing_empty_and_foreign_paths(tmp_path):
     with pytest.raises(DataError, match="an empty folder"):
         quick_check(tmp_path)
     (tmp_path / "photo.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"no ratings found among photo\.jpg"):
+    with pytest.raises(DataError, match=r"no interactions found among photo\.jpg"):
         quick_check(tmp_path)
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="no column for user, item, timestamp"):

@@ -13,22 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from data.dataset import fingerprint
 from data.errors import DataError
-from data.formats import fingerprint, make_cache_dir, open_dataset, unpack
-from data.readers import ratings_ranges, read_items, read_ratings
+from data.files import make_cache_dir, unpack
+from data.formats import open_dataset
+from data.items import read_items
+from tests.data.reading import read_all, rows_of
 
 
-def rows(dataset) -> list[tuple[bytes, bytes, int]]:
-    chunks = [read_ratings(dataset, part) for part in ratings_ranges(dataset)]
+def rows(dataset) -> list[tuple[str, str, int]]:
+    chunks = read_all(dataset)
     assert not any(chunk.bad_rows for chunk in chunks)
-    return [
-        row
-        for chunk in chunks
-        for row in zip(chunk.user.tolist(), chunk.item.tolist(), chunk.timestamp.tolist(), strict=True)
-    ]
+    return [(user, item, time // 10**9) for user, item, _, time in rows_of(chunks)]
 
 
-EXPECTED = [(b"1", b"10", 978300760), (b"1", b"20", 978300761), (b"2", b"10", 978300762)]
+EXPECTED = [("1", "10", 978300760), ("1", "20", 978300761), ("2", "10", 978300762)]
 
 
 def test_every_shape_gives_the_same_ratings_and_items(shape, shapes, write, tmp_path) -> None:
@@ -70,7 +69,7 @@ def test_datasets_and_errors_survive_pickling(shapes, write, tmp_path) -> None:
 def test_column_names_of_own_tables(header: str, tmp_path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(header + "\n")
-    assert set(open_dataset(path, tmp_path).ratings.columns) == {"user", "item", "timestamp"}
+    assert set(open_dataset(path, tmp_path).log.columns) == {"user", "item", "timestamp"}
 
 
 def test_a_file_with_a_movielens_header_in_a_folder_is_movielens_and_others_are_not(shapes, write, tmp_path) -> None:
@@ -84,8 +83,11 @@ def test_a_file_with_a_movielens_header_in_a_folder_is_movielens_and_others_are_
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"notes.txt": "x"}, "no ratings found among notes.txt; it should hold ratings.dat"),
-        ({"a.csv": "user,item,ts\n", "b.csv": "user,item,ts\n"}, "no ratings found among a.csv, b.csv"),
+        ({"notes.txt": "x"}, "no interactions found among notes.txt; it should hold ratings.dat"),
+        (
+            {"a.csv": "user,item,ts\n", "b.jsonl": '{"user":1,"item":2,"ts":3}\n'},
+            "logs of several kinds among a.csv, b.jsonl",
+        ),
         ({"log.csv": "user,thing,ts\n"}, "log.csv, line 1: no column for item in the header 'user,thing,ts'"),
         ({"log.csv": ""}, "log.csv: an empty file; its first line should name the columns user, item, timestamp"),
     ],
@@ -187,7 +189,9 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path) -> None:
         make_cache_dir(tmp_path / "file" / "cache")
 
 
-def test_recognition_loads_neither_pyarrow_nor_tensorflow() -> None:
-    command = "import data.quick_check, sys; print([m for m in ('pyarrow', 'tensorflow', 'tfx') if m in sys.modules])"
+def test_recognition_loads_neither_tensorflow_nor_tfx() -> None:
+    command = (
+        "import data.quick_check, sys; print([m for m in ('tensorflow', 'tfx', 'apache_beam') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

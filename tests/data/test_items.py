@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import DataError
 from data.formats import open_dataset
-from data.readers import Item, read_items
+from data.items import Item, read_items
 
 FLAGS = ["0"] * 19
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.formats import Dataset, open_dataset
-from data.readers import MISSING, RatingsChunk, ratings_ranges, read_ratings
+from data.dataset import Dataset
+from data.formats import open_dataset
+from data.settings import DataSettings
+from tests.data.reading import read_all, rows_of
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1).filter(
-    lambda text: text == text.strip() and text.lower() not in MISSING
+    lambda text: text == text.strip() and text.lower() not in DataSettings().missing_words
 )
-TIMES = st.integers(0, 10**11 - 1)
+TIMES = st.integers(3_000, 9 * 10**9)
 OWN_ROWS = st.lists(
     st.tuples(TEXTS, TEXTS, st.floats(width=32, allow_nan=False, allow_infinity=False), TIMES), max_size=30
 )
@@ -28,20 +30,6 @@ def open_file(name: str, content: bytes, folder: str) -> Dataset:
     return open_dataset(folder, folder)
 
 
-def read_all(dataset: Dataset, target_bytes: int) -> list[RatingsChunk]:
-    return [read_ratings(dataset, part) for part in ratings_ranges(dataset, target_bytes)]
-
-
-def rows_of(chunks: list[RatingsChunk]) -> list[Row]:
-    return [
-        (user.decode(), item.decode(), rating, time)
-        for chunk in chunks
-        for user, item, rating, time in zip(
-            chunk.user.tolist(), chunk.item.tolist(), chunk.rating.tolist(), chunk.timestamp.tolist(), strict=True
-        )
-    ]
-
-
 @settings(max_examples=60, deadline=None)
 @given(OWN_ROWS, st.integers(1, 500), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_own_rows_come_back_whatever_the_ids_and_the_cut(rows: list[Row], target: int, quoting: int) -> None:
@@ -50,7 +38,7 @@ def test_own_rows_come_back_whatever_the_ids_and_the_cut(rows: list[Row], target
     writer.writerows([("user", "item", "rating", "timestamp"), *rows])
     with tempfile.TemporaryDirectory() as folder:
         chunks = read_all(open_file("log.csv", text.getvalue().encode(), folder), target)
-    assert rows_of(chunks) == rows
+    assert rows_of(chunks) == [(user, item, rating, time * 10**9) for user, item, rating, time in rows]
     assert not any(chunk.bad_rows for chunk in chunks)
 
 
@@ -71,5 +59,5 @@ def test_any_lines_give_the_same_rows_and_bad_rows_whatever_the_cut(lines: list[
     assert rows_of(cut) == rows_of(whole)
     assert [bad for chunk in cut for bad in chunk.bad_rows] == [bad for chunk in whole for bad in chunk.bad_rows]
     assert all(
-        lines[bad.line - 1].rstrip("\r").removeprefix("\ufeff") == bad.text for chunk in whole for bad in chunk.bad_rows
+        lines[bad.row - 1].rstrip("\r").removeprefix("\ufeff") == bad.text for chunk in whole for bad in chunk.bad_rows
     )

@@ -8,33 +8,31 @@ import itertools
 import pytest
 
 from data.formats import open_dataset
+from data.items import read_items
 from data.quick_check import quick_check
-from data.readers import ratings_ranges, read_items, read_ratings
 from data.registry import SAMPLE
+from tests.data.reading import read_all, rows_of
 
 
 @pytest.fixture(scope="module")
-def timelines() -> list[list[bytes]]:
+def timelines() -> list[list[str]]:
     """The items of each user, oldest first."""
     dataset = open_dataset(SAMPLE, "")
-    (part,) = ratings_ranges(dataset)
-    chunk = read_ratings(dataset, part)
+    (chunk,) = read_all(dataset)
     assert not chunk.bad_rows
-    found: dict[bytes, list[tuple[int, int, bytes]]] = collections.defaultdict(list)
-    for user, time, position, item in zip(
-        chunk.user.tolist(), chunk.timestamp.tolist(), chunk.position.tolist(), chunk.item.tolist(), strict=True
-    ):
-        found[user].append((time, position, item))
-    return [[item for _, _, item in sorted(rows)] for rows in found.values()]
+    by_user: dict[str, list[tuple[int, int, str]]] = collections.defaultdict(list)
+    for position, (user, item, _, time) in enumerate(rows_of([chunk])):
+        by_user[user].append((time, position, item))
+    return [[item for _, _, item in sorted(rows)] for rows in by_user.values()]
 
 
 def test_it_is_small_and_whole(timelines) -> None:
-    assert quick_check(SAMPLE) == "sample"
+    assert quick_check(SAMPLE).name == "sample"
     assert sum(path.stat().st_size for path in SAMPLE.iterdir()) < 200_000
     items = read_items(open_dataset(SAMPLE, ""))
     assert len({item.title for item in items}) == len(items)
     assert all(item.genres and item.year for item in items)
-    assert {item for timeline in timelines for item in timeline} <= {item.id.encode() for item in items}
+    assert {item for timeline in timelines for item in timeline} <= {item.id for item in items}
     assert all(len(set(timeline)) == len(timeline) for timeline in timelines)
 
 

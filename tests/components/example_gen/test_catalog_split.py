@@ -16,6 +16,7 @@ from components.artifacts import ItemCatalog
 from components.example_gen.executor import Executor
 from components.example_gen.records import item_records
 from components.example_gen.settings import ExampleGenSettings
+from data.settings import DataSettings
 
 # Ann and Bob rate four items each; `gum` is in no items file, and nobody has rated `ink`.
 LOG = (
@@ -60,6 +61,7 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[di
             "data": str(folder / "data"),
             "data_fingerprint": "",
             "cache_dir": str(folder / "cache"),
+            "reading": DataSettings().model_dump_json(),
             "settings": ExampleGenSettings(**settings).model_dump_json(),
         }
         Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)

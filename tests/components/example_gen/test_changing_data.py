@@ -13,7 +13,9 @@ from components.artifacts import ItemCatalog
 from components.errors import StepError
 from components.example_gen import executor
 from components.example_gen.settings import ExampleGenSettings
-from data.formats import fingerprint, open_dataset
+from data.dataset import fingerprint
+from data.formats import open_dataset
+from data.settings import DataSettings
 
 LOG = "user,item,timestamp\n" + "".join(f"u{user},i{item},{item}\n" for user in range(3) for item in range(4))
 LATER = "u9,i1,1\nu9,i2,2\nu9,i3,3\n"
@@ -39,6 +41,7 @@ def generate(log: Path, tmp_path: Path):
         properties = {
             **{"data": str(log), "data_fingerprint": data_fingerprint, "cache_dir": str(tmp_path / "cache")},
             "settings": ExampleGenSettings().model_dump_json(),
+            "reading": DataSettings().model_dump_json(),
         }
         executor.Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
         return SimpleNamespace(fingerprint=catalog.data_fingerprint, ratings=catalog.ratings)
@@ -68,7 +71,7 @@ def test_a_file_that_grows_while_it_is_read(generate, log, monkeypatch, known):
         return real(dataset)
 
     monkeypatch.setattr(executor, "read_items", read_items)
-    with pytest.raises(StepError, match=r"log.csv: this file, or the items beside it, changed while the run read it"):
+    with pytest.raises(StepError, match=r"log.csv: this file, or one beside it, changed while the run read it"):
         generate(fingerprint(open_dataset(log, "")) if known else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,18 +14,15 @@ from components.example_gen.timelines import Ratings, Row
 
 
 def make(rows: list[tuple[str, str, float, int]]) -> Ratings:
-    """Ratings of (user, item, rating, timestamp), in file order."""
-    return Ratings(
-        np.array([user.encode() for user, *_ in rows], object),
-        np.array([item.encode() for _, item, *_ in rows], object),
-        np.array([rating for *_, rating, _ in rows], np.float32),
-        np.array([timestamp for *_, timestamp in rows], np.int64),
-        np.arange(len(rows), dtype=np.int64) * 10,
-    )
+    """Returns ratings of (user, item, rating, timestamp), in the order of the log."""
+    users, items, ratings, timestamps = zip(*rows, strict=True) if rows else ((), (), (), ())
+    positions = np.arange(len(rows)) * 10
+    return Ratings.from_table(pa.table([users, items, ratings, timestamps, positions], timelines.SCHEMA))
 
 
 def items(grouped: timelines.Timelines) -> list[list[str]]:
-    return [[item.decode() for item in grouped.ratings.item[start:stop]] for start, stop in grouped.users()]
+    ids = grouped.ratings.items.to_pylist()
+    return [[ids[item] for item in grouped.ratings.item[start:stop]] for start, stop in grouped.users()]
 
 
 def test_orders_by_time_then_by_file_position():

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from components.example_gen.remote import bring_here
 from tfx.dsl.io import fileio
 
 from components.errors import StepError
 from components.evaluator import last_blessed
 from components.evaluator.blessed import Blessed, holds_model
-from components.example_gen.remote import bring_here
 from components.pusher import object_store
 from components.pusher.executor import _publish
 from components.pusher.object_store import ObjectVersionStore
