@@ -213,8 +213,12 @@ def fingerprint_of(files: list[DataFile]) -> tuple[str, str]:
 def _etag(file: DataFile) -> str:
     system, inner = file_system(file.path)
     metadata = system.open_input_stream(inner).metadata() or {}
-    etags = {bytes(key).lower(): value for key, value in metadata.items()}
-    return etags[b"etag"].decode() if b"etag" in etags else str(file.changed)
+    etags = [value for key, value in metadata.items() if _text(key).lower() == "etag"]
+    return _text(etags[0]) if etags else str(file.changed)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _digest(stream: Any) -> str:

@@ -78,26 +78,33 @@ def open_dataset(path: str | Path, cache_dir: str | Path, settings: DataSettings
     Raises:
         DataError: nothing is there, it has no known shape, or a declared column is missing.
     """
-    path, settings = str(path), settings or DataSettings()
-    if not is_uri(path):
-        path = os.path.abspath(path)
+    given, settings = str(path), settings or DataSettings()
+    path = given if is_uri(given) else os.path.abspath(given)
     name = _name_of(path)
     if path.lower().endswith(".zip"):
         archive = local_copy(path, Path(cache_dir)) if is_uri(path) else Path(path)
         if not archive.exists():
-            list_files(path)  # It raises.
+            _list(path, given)  # It raises.
         if not zipfile.is_zipfile(archive):
             raise DataError(f"{path}: not a zip file, or a truncated one; download it again")
         path = str(unpack(archive, Path(cache_dir)))
     elif not is_uri(path) and os.path.isfile(path) and zipfile.is_zipfile(path):
         path = str(unpack(Path(path), Path(cache_dir)))
-    files = list_files(path)
+    files = _list(path, given)
     if [file.path for file in files] == [path.rstrip("/")]:
         log = _log_of(files, settings)
         beside = folder_of(path)
     else:
         name, log, beside = _recognise(path, files, name, settings)
     return _finish(name, log, beside, settings)
+
+
+def _list(path: str, given: str) -> list[DataFile]:
+    """Returns the files below a path; an error names it as it was given."""
+    try:
+        return list_files(path)
+    except DataError as error:
+        raise DataError(str(error).replace(path, given)) from None
 
 
 def _name_of(path: str) -> str:

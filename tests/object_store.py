@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from pyarrow.fs import S3FileSystem
 
-from components import s3
+from data.files import s3_client
 
 BUCKET = "bucket"
 
@@ -33,7 +33,7 @@ def played_s3() -> Iterator[dict[str, str]]:
             patch.setenv(name, value)
         store = S3FileSystem(endpoint_override=environment["AWS_ENDPOINT_URL"], allow_bucket_creation=True)
         store.create_dir(BUCKET)
-        s3._client.cache_clear()
+        s3_client.cache_clear()
         yield environment
-        s3._client.cache_clear()
+        s3_client.cache_clear()
     server.stop()

@@ -18,7 +18,7 @@ from tests.data.reading import read_all, rows_of
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1).filter(
     lambda text: text == text.strip() and text.lower() not in DataSettings().missing_words
 )
-TIMES = st.integers(3_000, 9 * 10**9)
+TIMES = st.integers(10**9, 9 * 10**9)
 OWN_ROWS = st.lists(
     st.tuples(TEXTS, TEXTS, st.floats(width=32, allow_nan=False, allow_infinity=False), TIMES), max_size=30
 )

@@ -24,7 +24,10 @@ SHAPES = {
 }
 ROWS = st.lists(
     st.tuples(
-        st.integers(1, 10**6), st.integers(1, 2**63), st.sampled_from([0.5, 1.0, 3.5, 5.0]), st.integers(0, 4 * 10**9)
+        st.integers(1, 10**6),
+        st.integers(1, 2**63),
+        st.sampled_from([0.5, 1.0, 3.5, 5.0]),
+        st.integers(10**9, 4 * 10**9),
     ),
     max_size=40,
 )

@@ -33,7 +33,7 @@ LOCAL = [
     (["--set", "dropout"], "expected KEY=VALUE"),
     (["--config", "none.yaml"], "none.yaml: no such configuration file"),
     (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
-    (["--data", "s3://bucket/log.csv"], "s3://bucket/log.csv: not a path of this machine; copy the data here"),
+    (["--data", "ftp://host/log.csv"], "ftp://host/log.csv: cannot be reached"),
     (["--serving-dir", "gs://bucket/models"], "gs://bucket/models: not a folder of this machine; mount the remote one"),
     (["--from-node", "Trainr"], "--from-node Trainr: no such step"),
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),

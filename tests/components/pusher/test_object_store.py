@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from components.example_gen.remote import bring_here
 from tfx.dsl.io import fileio
 
-from components.errors import StepError
 from components.evaluator import last_blessed
 from components.evaluator.blessed import Blessed, holds_model
 from components.pusher import object_store
@@ -133,27 +131,6 @@ def test_store_that_cannot_be_written_to():
 def test_bucket_that_is_not_there(s3_bucket):
     with pytest.raises(StoreError, match=r"^s3://elsewhere/rings: cannot be written to \(Bucket 'elsewhere' not found"):
         ObjectVersionStore("s3://elsewhere", "rings")
-
-
-def test_data_is_brought_here_anew_each_time(root, tmp_path):
-    fileio.makedirs(f"{root}/log")
-    for name, text in (("ratings.csv", "user,item\n"), ("items.csv", "item\n")):
-        with fileio.open(f"{root}/log/{name}", "w") as stream:
-            stream.write(text)
-    here = Path(bring_here(f"{root}/log/", str(tmp_path)))
-    assert {path.name: path.read_text(encoding="utf-8") for path in here.iterdir()} == {
-        "ratings.csv": "user,item\n",
-        "items.csv": "item\n",
-    }
-    with fileio.open(f"{root}/log/ratings.csv", "w") as stream:
-        stream.write("user,item\nann,1\n")
-    assert (
-        (Path(bring_here(f"{root}/log", str(tmp_path))) / "ratings.csv").read_text(encoding="utf-8").endswith("ann,1\n")
-    )
-    assert Path(bring_here(f"{root}/log/items.csv", str(tmp_path))).read_text(encoding="utf-8") == "item\n"
-    assert bring_here("/data/log.csv", str(tmp_path)) == "/data/log.csv"
-    with pytest.raises(StepError, match=f"{root}/nothing: no such file or folder"):
-        bring_here(f"{root}/nothing", str(tmp_path))
 
 
 def test_minio_is_s3_by_another_name(s3_bucket):

@@ -1,0 +1,133 @@
+"""Timestamps: every way in which logs write them, one decision for a column, at full precision."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from data.clock import SECOND, Clock, choose_clock
+from data.errors import DataError
+from data.formats import open_dataset
+from data.settings import DataSettings, Timestamps
+from tests.data.reading import read_all
+
+NOON = 1_709_294_400 * SECOND  # 2024-03-01T12:00:00Z
+FIRST_OF_MARCH = 1_709_251_200 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "time"),
+    [
+        ("1709294400", "s", NOON),
+        ("1709294400.123456789", "s", NOON + 123_456_789),
+        ("1.7092944e9", "s", NOON),
+        ("1709294400123", "ms", NOON + 123_000_000),
+        ("1709294400123.5", "ms", NOON + 123_500_000),
+        ("1709294400123456", "us", NOON + 123_456_000),
+        ("1709294400123456789", "ns", NOON + 123_456_789),
+        ("20240301", "format", FIRST_OF_MARCH),
+        ("202403", "format", FIRST_OF_MARCH),
+        ("202403011200", "format", NOON),
+        ("20240301120000", "format", NOON),
+        ("45352.5", "excel", NOON),
+        ("2024-03-01", "iso", FIRST_OF_MARCH),
+        ("2024/03/01 12:00:00", "iso", NOON),
+        ("2024-03-01T12:00:00Z", "iso", NOON),
+        ("2024-03-01T13:00:00+0100", "iso", NOON),
+        ("2024-03-01 13:00:00+01:00", "iso", NOON),
+        ("2024-03-01 12:00:00 UTC", "iso", NOON),
+        ("2024-03-01T12:00:00.1234567", "iso", NOON + 123_456_700),
+        ("2024-03-01T12:00:00,123Z", "iso", NOON + 123_000_000),
+        (" 2024-03-01T12:00 ", "iso", NOON),
+    ],
+)
+def test_ways_of_writing_a_time(text: str, kind: str, time: int) -> None:
+    clock, _ = choose_clock(pa.array([text]), Timestamps())
+    values, bad = clock.read(pa.array([text]))
+    assert (clock.kind, values.tolist(), bad) == (kind, [time], {})
+
+
+@pytest.mark.parametrize(
+    ("column", "time"),
+    [
+        (pa.array([NOON // 10**6], pa.timestamp("ms")), NOON),
+        (pa.array([NOON + 7], pa.timestamp("ns", "UTC")), NOON + 7),
+        (pa.array([NOON // 10**3], pa.timestamp("us", "Europe/Berlin")), NOON),
+        (pa.array([19_783], pa.date32()), FIRST_OF_MARCH),
+        (pa.array([1_709_294_400]), NOON),
+        (pa.array([1_709_294_400.5]), NOON + SECOND // 2),
+        (pa.array([20_240_301]), FIRST_OF_MARCH),
+        (pa.array(["2024-03-01"]).dictionary_encode(), FIRST_OF_MARCH),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)
+def test_typed_columns(column: pa.Array, time: int) -> None:
+    assert choose_clock(column, Timestamps())[0].read(column)[0].tolist() == [time]
+
+
+def test_one_decision_holds_for_a_column() -> None:
+    clock, _ = choose_clock(pa.array(["1709294400", "1709294401"]), Timestamps())
+    values, bad = clock.read(pa.array(["1709294400", "1709294400123", "2024-03-01", "-1", ""]))
+    assert values.tolist() == [NOON, 0, 0, 0, 0]
+    assert bad == {
+        1: "timestamp '1709294400123' is out of range for seconds",
+        2: "timestamp '2024-03-01' is not a number",
+        3: "timestamp '-1' is negative, or before 1970",
+        4: "timestamp '' is not a number",
+    }
+    iso = Clock("iso").read(pa.array(["2024-02-30", "1969-12-31", "2024-03-01"]))
+    assert iso[0].tolist() == [0, 0, FIRST_OF_MARCH] and list(iso[1]) == [0, 1]
+
+
+def test_years_are_no_times() -> None:
+    with pytest.raises(DataError, match="timestamps 1998 to 2003 look like years"):
+        choose_clock(pa.array(["1998", "2003"]), Timestamps())
+
+
+def test_a_log_within_one_day_of_1970_is_in_order_and_a_person_reads_it() -> None:
+    clock, (note,) = choose_clock(pa.array(["1", "2", "204"]), Timestamps())
+    assert clock.kind == "order" and "within one day of 1970" in note
+    assert clock.read(pa.array(["3", "100000"]))[0].tolist() == [3 * SECOND, 100_000 * SECOND]
+
+
+def test_text_in_another_order_of_day_and_month_is_declared() -> None:
+    column = pa.array(["01/03/2024 13:00", "1/3/2024 13:00", "30/02/2024 13:00"])
+    with pytest.raises(DataError, match=r"such as '01/03/2024 13:00' are neither.*data\.timestamp\.format="):
+        choose_clock(column, Timestamps())
+    clock, _ = choose_clock(column, Timestamps(format="%d/%m/%Y %H:%M", zone="Europe/Berlin"))
+    values, bad = clock.read(column)
+    assert values.tolist() == [NOON, NOON, 0]
+    assert bad == {2: "timestamp '30/02/2024 13:00' does not have the format '%d/%m/%Y %H:%M'"}
+
+
+def test_a_zone_holds_for_times_that_name_none() -> None:
+    clock, _ = choose_clock(pa.array(["2024-03-01"]), Timestamps(zone="Europe/Berlin"))
+    values, _ = clock.read(pa.array(["2024-03-01T13:00", "2024-03-01T13:00Z"]))
+    assert values.tolist() == [NOON, NOON + 3600 * SECOND]
+
+
+def test_mistakes_in_the_declaration() -> None:
+    with pytest.raises(ValueError, match="'Mars/Olympus' is no time zone"):
+        Timestamps(zone="Mars/Olympus")
+    with pytest.raises(ValueError, match="a unit of numbers or a format of text, not both"):
+        Timestamps(unit="s", format="%Y")
+
+
+@pytest.mark.parametrize("times", [("1709294400.2", "1709294400.1"), ("1709294400002", "1709294400001")])
+def test_the_order_within_a_second_is_kept(times: tuple[str, str], tmp_path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "user,item,time\n" + "".join(f"ann,{item},{time}\n" for item, time in zip("ba", times, strict=True))
+    )
+    (chunk,) = read_all(open_dataset(path, ""))
+    assert chunk.timestamp[0] > chunk.timestamp[1]
+
+
+def test_rows_in_order_need_no_timestamps(tmp_path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("user,item\nann,tea\nann,jam\n")
+    with pytest.raises(DataError, match=r"no column for timestamp.*data\.timestamp\.unit=rows takes the order"):
+        open_dataset(path, "")
+    dataset = open_dataset(path, "", DataSettings(timestamp=Timestamps(unit="rows")))
+    (chunk,) = read_all(dataset)
+    assert chunk.item.to_pylist() == ["tea", "jam"] and chunk.position.tolist() == sorted(chunk.position.tolist())
