@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.synthetic import Block, World, blocks, make_world
-from data.items import ML_100K_GENRES
+from data.formats import ML_100K_GENRES
 
 GENRES = ML_100K_GENRES[1:]  # without "unknown"
 KIND = 50  # neighbours on the ring that share their first genre

@@ -54,6 +54,8 @@ class Table:
         header: whether the first row names the columns.
         quoted: whether fields may stand in double quotes.
         genre_separator: between the genres of an item, and the values of other columns.
+        genre_flags: names of genres that have a column each from that of `genres` on, which holds 1 or 0.
+        year_in_title: whether titles end with the year, as in MovieLens.
         more: position of each column that has no name of ours, by its own.
     """
 
@@ -65,6 +67,8 @@ class Table:
     header: bool = False
     quoted: bool = False
     genre_separator: str = "|"
+    genre_flags: tuple[str, ...] = ()
+    year_in_title: bool = False
     more: dict[str, int] = field(default_factory=dict)
 
 

@@ -58,6 +58,10 @@ TEXT, JSON, PARQUET = (".csv", ".tsv", ".txt", ".dat", ".inter"), (".jsonl", ".n
 ITEM_NAMES = ("movies", "items", "products")
 # Of a folder with more files, the first ones stand for all; a file that lacks a column stops the run when it is read.
 MAX_HEADERS = 20
+ML_100K_GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
 KNOWN_SHAPES = (
     "ratings.dat + movies.dat (ml-1m), u.data + u.item (ml-100k), ratings.csv + movies.csv (ml-latest-small, ml-20m, "
     "ml-25m, ml-32m), *.inter + *.item (RecBole), or CSV, JSON Lines or Parquet files with columns for user, item and "
@@ -297,10 +301,11 @@ def _find_items(log: Log, beside: str, settings: DataSettings) -> Table | None:
             continue
         if name == "movies.dat":
             # UTF-8 in ml-10m; the Latin-1 titles of ml-1m are no UTF-8, and then decoded as what they are.
-            return Table(file, "::", "utf-8", {ITEM: 0, TITLE: 1, GENRES: 2}, 3)
+            return Table(file, "::", "utf-8", {ITEM: 0, TITLE: 1, GENRES: 2}, 3, year_in_title=True)
         if name == "u.item":
-            return Table(file, "|", "latin-1", {ITEM: 0, TITLE: 1, YEAR: 2, GENRES: 5}, 24)
-        return _items_table(file, settings)
+            columns = {ITEM: 0, TITLE: 1, YEAR: 2, GENRES: 5}
+            return Table(file, "|", "latin-1", columns, 24, genre_flags=ML_100K_GENRES, year_in_title=True)
+        return dataclasses.replace(_items_table(file, settings), year_in_title=log.movielens)
     return None
 
 
@@ -331,7 +336,14 @@ def _items_table(file: DataFile, settings: DataSettings) -> Table:
     known = {alias for column in (ITEM, TITLE, GENRES, YEAR) for alias in ALIASES[column]}
     known.update(names[at] for at in columns.values())
     more = {name.partition(":")[0]: at for at, name in enumerate(names) if name and name not in known}
-    genre_separator = " " if file.name.endswith(".item") else "|"
     return Table(
-        file, separator, "utf-8", columns, len(names), True, separator not in ("\t", "::"), genre_separator, more
+        file,
+        separator,
+        "utf-8",
+        columns,
+        len(names),
+        header=True,
+        quoted=separator not in ("\t", "::"),
+        genre_separator=" " if file.name.endswith(".item") else "|",
+        more=more,
     )

@@ -12,10 +12,6 @@ from data.errors import DataError
 from data.files import read_bytes
 from data.readers import decode
 
-ML_100K_GENRES = [
-    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
-    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
-]
 NO_GENRES = {"(no genres listed)", "unknown", ""}
 
 
@@ -24,9 +20,9 @@ class Item:
     """What is known of an item.
 
     Attributes:
-        id: what the ratings call it.
+        id: as the log has it.
         title: for people.
-        genres: of it.
+        genres: words that describe it.
         year: of its release; None where unknown.
         more: values of other columns of one's own items file, by column.
     """
@@ -45,10 +41,10 @@ class Item:
 
 
 def read_items(dataset: Dataset) -> list[Item]:
-    """Read the items file; of an item that stands there twice the first row counts.
+    """Reads the items file; of an item that stands there twice the first row counts.
 
     Raises:
-        DataError: a row has too few fields or no id; file and line are named.
+        DataError: a row has too few or too many fields, or no id; file and line are named.
     """
     table = dataset.items
     if table is None:
@@ -57,10 +53,11 @@ def read_items(dataset: Dataset) -> list[Item]:
     for line, fields in _item_rows(table):
         if not "".join(fields).strip():
             continue
-        if len(fields) < table.width:
+        if len(fields) != table.width:
+            quote = "; a field with the separator in it stands in double quotes" if table.quoted else ""
             raise DataError(
                 f"{table.file.path}, line {line}: expected {table.width} fields with {table.separator!r} between, "
-                f"found {len(fields)}"
+                f"found {len(fields)}{quote}"
             )
         item = _make_item(table, fields)
         if not item.id:
@@ -70,9 +67,9 @@ def read_items(dataset: Dataset) -> list[Item]:
 
 
 def _item_rows(table: Table) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row of an items file."""
+    """Yields the line number and the fields of each row of an items file."""
     content = read_bytes(table.file.path).removeprefix(b"\xef\xbb\xbf")
-    lines = (decode(line, table.encoding) for line in content.split(b"\n"))
+    lines = [decode(line, table.encoding) for line in content.split(b"\n")]
     if table.quoted:
         rows = _quoted_rows(table, lines)
     else:
@@ -83,38 +80,43 @@ def _item_rows(table: Table) -> Iterator[tuple[int, list[str]]]:
     return rows
 
 
-def _quoted_rows(table: Table, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line + "\n" for line in lines), delimiter=table.separator)
+def _quoted_rows(table: Table, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader((line + "\n" for line in lines), delimiter=table.separator, strict=True)
+    first = 1
     try:
         for fields in reader:
-            yield reader.line_num, fields
+            # A field may hold line ends. Where a line inside it is a row too, the quote is one that nobody closed.
+            if any(line.count(table.separator) == table.width - 1 for line in lines[first : reader.line_num - 1]):
+                raise csv.Error("a quote that opens here holds the rows after it")
+            yield first, fields
+            first = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{table.file.path}, line {reader.line_num}: {error}; look for a quote that is not closed"
+            f"{table.file.path}, line {first}: {error}; look for a quote that is not closed, or double those inside a "
+            "quoted field"
         ) from None
 
 
 def _make_item(table: Table, fields: list[str]) -> Item:
-    title = fields[table.columns[TITLE]].strip()
+    id_ = fields[table.columns[ITEM]].strip()
+    title = fields[table.columns[TITLE]].strip() if TITLE in table.columns else ""
     year = _year(fields[table.columns[YEAR]]) if YEAR in table.columns else None
-    if year is None:
-        year = _year(match.group(1)) if (match := re.search(r"\((\d{4})\)\s*$", title)) else None
-    elif not re.search(r"\(\d{4}\)$", title):  # A title may name another year than that of its release on file.
-        title = f"{title} ({year})"
+    if table.year_in_title:
+        if year is None:
+            year = _year(match.group(1)) if (match := re.search(r"\((\d{4})\)\s*$", title)) else None
+        elif title and not re.search(r"\(\d{4}\)$", title):  # A title may name another year than that of its release.
+            title = f"{title} ({year})"
     genres: list[str] = []
     if GENRES in table.columns:
         at = table.columns[GENRES]
-        if table.width - at == len(ML_100K_GENRES):  # One flag for each genre.
-            genres = [
-                genre
-                for genre, flag in zip(ML_100K_GENRES, fields[at : table.width], strict=True)
-                if flag.strip() == "1"
-            ]
+        if table.genre_flags:
+            flags = fields[at : at + len(table.genre_flags)]
+            genres = [genre for genre, flag in zip(table.genre_flags, flags, strict=True) if flag.strip() == "1"]
         else:
             genres = fields[at].split(table.genre_separator)
     kept = tuple(genre.strip() for genre in genres if genre.strip() not in NO_GENRES)
     more = {name: _words(fields[at], table.genre_separator) for name, at in table.more.items()}
-    return Item(fields[table.columns[ITEM]].strip(), title, kept, year, more)
+    return Item(id_, title or f"Item {id_}", kept, year, more)
 
 
 def _words(text: str, separator: str) -> tuple[str, ...]:
@@ -122,7 +124,6 @@ def _words(text: str, separator: str) -> tuple[str, ...]:
 
 
 def _year(text: str) -> int | None:
-    """The year in '1995' or '01-Jan-1995'; None where there is none."""
-    match = re.search(r"(\d{4})\s*$", text)
-    year = int(match.group(1)) if match else 0
-    return year if 1800 <= year <= 2100 else None
+    """Returns the first year in `1995`, `2008.0`, `01-Jan-1995`, `2019-05-01` or `1998-2003`; None without one."""
+    match = re.search(r"(?<!\d)(1[89]\d\d|20\d\d|2100)(?!\d)", text)
+    return int(match.group(1)) if match else None

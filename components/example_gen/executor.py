@@ -10,6 +10,7 @@ import collections
 import json
 import logging
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -303,9 +304,22 @@ def write_catalog(counts: Counts, items: list[Item], uri: str) -> None:
         for item in everything
     ]
     _write(os.path.join(uri, "items.jsonl"), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    write_json(
-        {"items": len(counts[0]), "unknown_items": len(everything) - len(items)}, os.path.join(uri, "counts.json")
+    unknown = {id_ for id_ in rated if id_ not in {item.id for item in items}}
+    facts = {"items": len(counts[0]), "unknown_items": len(unknown), "joins": _joins(unknown, items)}
+    write_json(facts, os.path.join(uri, "counts.json"))
+
+
+def _joins(unknown: set[str], items: list[Item]) -> str:
+    """Returns an example of an unknown item that is another one written in another way; empty where there is none."""
+    known = {_plain(item.id): item.id for item in items}
+    return next(
+        (f"{id_!r} in the log and {known[_plain(id_)]!r}" for id_ in sorted(unknown) if _plain(id_) in known), ""
     )
+
+
+def _plain(id_: str) -> str:
+    """Returns an id without what exports add to numbers: `0042`, `42.0` and ` 42` are the same."""
+    return re.sub(r"\.0+$", "", id_.strip().lower()).lstrip("0")
 
 
 def summarise(
@@ -315,12 +329,19 @@ def summarise(
     counts_path = os.path.join(uri, "counts.json")
     counts = json.loads(_read(counts_path))
     fileio.remove(counts_path)
+    notes, joins = list(dataset.notes), counts.pop("joins")
+    if dataset.items and 2 * counts["unknown_items"] > counts["items"]:
+        notes.append(
+            f"{counts['unknown_items']:,} of the {counts['items']:,} items of the log have no row in "
+            f"{dataset.items.file.name}" + (f": compare {joins} in the items file" if joins else "")
+        )
+        progress.warning("%s", notes[-1])
     return {
         "name": dataset.name,
         "fingerprint": data_fingerprint,
         "fingerprint_of": fingerprint_of_what,
         "files": len(dataset.log.files),
-        "notes": list(dataset.notes),
+        "notes": notes,
         "ratings": facts[RATINGS],
         "users": facts[USERS],
         **counts,

@@ -45,7 +45,7 @@ def test_a_missing_release_date_leaves_the_year_of_the_title(items_of) -> None:
 
 
 def test_every_genre_flag_has_its_name(items_of) -> None:
-    row = "|".join(["1", "unknown", "", "", "", *FLAGS[:-2], "1", "1", "a field too many"])
+    row = "|".join(["1", "unknown", "", "", "", *FLAGS[:-2], "1", "1"])
     assert items_of("u.item", row + "\n") == [Item("1", "unknown", ("War", "Western"), None)]
 
 
@@ -84,8 +84,15 @@ def test_lines_of_spaces_are_no_items(items_of) -> None:
     [
         ("item,title,genres\nx,A,Drama\ny,B\n", "items.csv, line 3: expected 3 fields with ',' between, found 2"),
         ("item,title\n ,A\n", "items.csv, line 2: no item id"),
-        ('item,title\nx,"A\n' + "y,B\n" * 50_000, "look for a quote that is not closed"),
+        ('item,title\nw,Z\nx,"A\n' + "y,B\n" * 50_000, "items.csv, line 3: field larger than field limit"),
+        ('item,title\nx,"A\ny,B\nz,C"\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
+        ('item,title\nx,"A" b\ny,B\n', "items.csv, line 2: ',' expected after"),
+        ('item,title\nw,Z\nx,"A\n', "items.csv, line 3: unexpected end of data; look for a quote that is not closed"),
         ("item,title\nx,A\rB\n", "items.csv, line 2: new-line character seen in unquoted field"),
+        (
+            "item,title\nx,Tea, green\n",
+            "line 2: expected 2 fields with ',' between, found 3; a field with the separator",
+        ),
     ],
 )
 def test_bad_items_are_named_by_file_and_line(content: str, message: str, items_of) -> None:
@@ -102,14 +109,14 @@ def test_other_columns_of_ones_own_items_are_kept_under_their_names(items_of) ->
         "y,,B,Drama|War,,,\n"
     )
     assert items_of("items.csv", content) == [
-        Item("x", "A (1990)", ("Drama",), 1990, {"brand": ("Alp",), "colour": ("red", "dark blue")}),
+        Item("x", "A", ("Drama",), 1990, {"brand": ("Alp",), "colour": ("red", "dark blue")}),
         Item("y", "B", ("Drama", "War"), None, {"brand": (), "colour": ()}),
     ]
 
 
 def test_a_second_column_of_a_known_kind_is_no_column_of_ones_own(items_of) -> None:
     (item,) = items_of("items.csv", "item_id,title,name,year,release_year,genres\nx,A,B,1990,1991,Drama\n")
-    assert item == Item("x", "A (1990)", ("Drama",), 1990)
+    assert item == Item("x", "A", ("Drama",), 1990)
 
 
 def test_recbole_columns_are_kept_without_their_types(items_of) -> None:
@@ -132,3 +139,31 @@ def test_features_of_an_item_are_words(name: str, content: str, items_of) -> Non
 def test_features_of_an_item_of_which_little_is_known() -> None:
     assert Item("1", "A").features == {"genres": (), "year": ()}
     assert Item("1", "A", more={"brand": ("Alp",)}).features == {"genres": (), "year": (), "brand": ("Alp",)}
+
+
+def test_a_title_is_shipped_as_it_stands(items_of) -> None:
+    items = items_of("items.csv", "item,title,year\nx,Moka pot,2019\ny, ,\n")
+    assert items == [Item("x", "Moka pot", (), 2019), Item("y", "Item y")]
+    assert items_of("items.csv", "item,genres\nx,Drink\n") == [Item("x", "Item x", ("Drink",))]
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [
+        ("2008", 2008),
+        ("2008.0", 2008),
+        ("2019-05-01", 2019),
+        ("1998-2003", 1998),
+        ("01/02/1999", 1999),
+        ("12345", None),
+    ],
+)
+def test_years_of_own_items(text: str, year: int | None, items_of) -> None:
+    assert items_of("items.csv", f"item,title,year\nx,A,{text}\n")[0].year == year
+
+
+def test_only_the_published_layout_has_flags_for_genres(items_of) -> None:
+    others = [f"column{number}" for number in range(18)]
+    content = ",".join(["item", "title", "genres", *others]) + "\n" + ",".join(["x", "A", "Drink", *["1"] * 18]) + "\n"
+    (item,) = items_of("items.csv", content)
+    assert item.genres == ("Drink",) and item.more["column0"] == ("1",)

@@ -125,7 +125,7 @@ def test_pushed_catalogue_names_the_same_items(shop):
     _, folder = shop
     lines = [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").split("\n") if line]
     assert [line["id"] for line in lines] == ["tea", "jam", "oil", "ink", "gum"]
-    tea = {"id": "tea", "title": "Tea, green (1994)", "genres": ["Drink", "Hot"], "year": 1994, "ratings": 2}
+    tea = {"id": "tea", "title": "Tea, green", "genres": ["Drink", "Hot"], "year": 1994, "ratings": 2}
     assert lines[0] == tea and lines[-1] == {"id": "gum", "title": "Item gum", "genres": [], "year": None, "ratings": 2}
     assert [line["ratings"] for line in lines] == [2, 2, 2, 0, 2]
     summary = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
@@ -167,3 +167,14 @@ def test_a_user_of_a_hundred_thousand_ratings_and_an_item_of_every_user(generate
 def test_a_token_names_its_feature_whatever_its_value(value):
     assert features.token("genres", value) == f"genres={value}"
     assert features.feature_of(features.token("genres", value)) == "genres"
+
+
+def test_ids_written_in_another_way_are_named(generate, caplog) -> None:
+    log = "user,item,timestamp\n" + "".join(f"ann,{item}.0,{item}\n" for item in range(10, 20))
+    with caplog.at_level("WARNING", "recommender.progress"):
+        _, catalog = generate({"log.csv": log, "items.csv": "item,title\n10,Tea\n0011,Jam\n"})
+    note = (
+        "10 of the 10 items of the log have no row in items.csv: compare '10.0' in the log and '10' in the items file"
+    )
+    assert note in caplog.text
+    assert note in json.loads((catalog / "dataset.json").read_text())["notes"]
