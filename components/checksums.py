@@ -12,16 +12,23 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tfx.dsl.io import fileio
+
+from components import s3  # noqa: F401 - registers s3://
+
 THREADS = 2  # hashing leaves Python's lock
 
 
 def checksum_file(folder: Path) -> Path:
-    """Where the checksums of an artifact's folder lie."""
+    """Returns where the checksums of an artifact's folder lie."""
     return folder.parent / f"{folder.name}.sha256"
 
 
-def record(folder: Path) -> None:
-    """Write the checksums of an artifact's folder, unless there are some already."""
+def record(uri: str) -> None:
+    """Writes the checksums of an artifact's folder, unless there are some already; object stores have their own."""
+    if "://" in uri:
+        return
+    folder = Path(uri)
     path = checksum_file(folder)
     if path.exists() or not folder.is_dir():
         return
@@ -31,11 +38,15 @@ def record(folder: Path) -> None:
     os.replace(staged, path)
 
 
-def damage(folder: Path) -> str:
+def damage(uri: str) -> str:
     """Returns why a folder is not as the step left it, one line; empty where it is, or where there are no checksums.
 
-    Files that the step did not write, such as a desktop's `.DS_Store`, are no damage.
+    Files that the step did not write, such as a desktop's `.DS_Store`, are no damage. Of a folder in an object store,
+    which checks what it holds, only its absence is damage.
     """
+    if "://" in uri:
+        return "" if fileio.exists(uri) else f"{uri} is missing"
+    folder = Path(uri)
     path = checksum_file(folder)
     if not path.is_file():
         return ""

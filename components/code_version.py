@@ -71,13 +71,18 @@ def _modules(name: str, root: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+def library_version(*names: str) -> str:
+    """Returns the installed versions of libraries, for a stock step whose result they decide."""
+    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
 def file_version(name: str, root: Path = ROOT) -> str:
     """Returns the first 16 hexadecimal digits of the SHA-256 of a file of the checkout, for a step that reads it."""
     return hashlib.sha256((root / name).read_bytes()).hexdigest()[:16]
 
 
 def code_version() -> str:
-    """The checkout's git commit, with `+changes` where files differ from it; `unknown` outside a checkout."""
+    """Returns the checkout's git commit, with `+changes` where files differ; `unknown` outside a checkout."""
     try:
         commit = _git("rev-parse", "HEAD")
         return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")

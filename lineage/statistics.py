@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +24,37 @@ def summarise(uri: str) -> dict[str, Any]:
         By split: `examples`, and `features` with `name`, `type`, `values` (how many there are), `missing` (examples
         without any), `lengths` (least, median and most values of an example that has any), and for numbers `min`,
         `mean`, `max`, `zeros` and `histogram` (`[low, high, count]` each), for text `unique` and `top`
-        (`[value, count]` each). Empty where the files are not on this machine.
+        (`[value, count]` each). Empty where the files cannot be read from this machine.
     """
-    found = {}
-    for path in sorted(Path(uri).glob(f"Split-*/{FILE}")):
+    summaries = {}
+    for split, content in _contents(uri):
         try:
-            datasets = pb.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets
-        except (OSError, DecodeError):
+            datasets = pb.DatasetFeatureStatisticsList.FromString(content).datasets
+        except DecodeError:
             continue
         for dataset in datasets[:1]:
-            found[path.parent.name.removeprefix("Split-")] = {
+            summaries[split] = {
                 "examples": dataset.num_examples,
                 "features": [_feature(feature) for feature in dataset.features],
             }
-    return found
+    return summaries
+
+
+def _contents(uri: str) -> Iterator[tuple[str, bytes]]:
+    """Yields each split and the content of its file."""
+    if "://" not in uri:
+        for path in sorted(Path(uri).glob(f"Split-*/{FILE}")):
+            with contextlib.suppress(OSError):
+                yield path.parent.name.removeprefix("Split-"), path.read_bytes()
+        return
+    from tfx.dsl.io import fileio  # Only here: it takes seconds.
+
+    if not fileio.exists(uri):
+        return
+    for name in sorted(fileio.listdir(uri)):
+        if name.startswith("Split-") and fileio.exists(f"{uri}/{name.rstrip('/')}/{FILE}"):
+            with fileio.open(f"{uri}/{name.rstrip('/')}/{FILE}", "rb") as stream:
+                yield name.rstrip("/").removeprefix("Split-"), stream.read()
 
 
 def _feature(feature: pb.FeatureNameStatistics) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 import ml_metadata as mlmd
@@ -198,8 +197,8 @@ def _run(
                 observer.started(name)
             result = _launch(ir, step, deployment, connection, started)
             stale = result.cached and (_is_damaged(result) or is_stale(result))
-            for folder in _folders(result):
-                checksums.record(folder)
+            for uri in _uris(result):
+                checksums.record(uri)
             if not stale and name not in ended:
                 ended.add(name)
                 observer.finished(result)
@@ -272,14 +271,14 @@ def _reused(ir: pipeline_pb2.Pipeline, first: str, connection: metadata_store_pb
     return found
 
 
-def _folders(result: StepResult) -> list[Path]:
-    """Where the outputs of a step lie."""
-    return [Path(artifact.uri) for artifacts in result.outputs.values() for artifact in artifacts]
+def _uris(result: StepResult) -> list[str]:
+    """Returns where the outputs of a step lie."""
+    return [artifact.uri for artifacts in result.outputs.values() for artifact in artifacts]
 
 
 def _is_damaged(result: StepResult) -> bool:
     """Whether a file of a cached result is not the one that its step wrote, which is told."""
-    for wrong in filter(None, map(checksums.damage, _folders(result))):
+    for wrong in filter(None, map(checksums.damage, _uris(result))):
         progress.info("%s: the step is run again", wrong)
         return True
     return False

@@ -19,7 +19,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components import features
-from components.code_version import code_version, file_version, step_version
+from components.code_version import code_version, file_version, library_version, step_version
 from components.evaluator.baseline import BLESSING, CANDIDATE, MODEL, BestOtherBlessedModel
 from components.evaluator.component import FLOOR, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
@@ -100,6 +100,8 @@ def create_pipeline(
         # exact up to 65,536 of them.
         stats_options=StatsOptions(use_sketch_based_topk_uniques=True),
     )
+    # The stock component's cache knows its inputs and options, but not the libraries that count.
+    statistics_gen.spec.exec_properties["code"] = library_version("tfx", "tensorflow-data-validation")
 
     # What they must look like, as a person wrote it down.
     schema_gen = ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)

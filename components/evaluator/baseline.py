@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import ml_metadata as mlmd
 from tfx import types
 from tfx.components.evaluator import constants
@@ -83,5 +81,5 @@ def _read(model: str, blessing: types.Artifact) -> Blessed:
 
 def _damage(model: types.Artifact) -> str:
     """What is wrong with a model's files, one line; empty where nothing is. Only files on this machine are read."""
-    wrong = "" if "://" in model.uri else checksums.damage(Path(model.uri))
+    wrong = checksums.damage(model.uri)
     return wrong or ("" if holds_model(model.uri) else f"{model.uri} is missing")

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tfx.dsl.io import fileio
 
 from components import checksums
 
@@ -17,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "part").mkdir(parents=True)
     (folder / "graph.pb").write_bytes(bytes(range(256)) * 5000)
     (folder / "part" / "a b").write_bytes(b"")
-    checksums.record(folder)
+    checksums.record(str(folder))
     return folder
 
 
@@ -30,34 +31,34 @@ def flip(path: Path) -> None:
 
 
 def test_whole_folder(folder):
-    assert checksums.damage(folder) == ""
+    assert checksums.damage(str(folder)) == ""
     check = subprocess.run(["sha256sum", "--check", "--strict", "7.sha256"], cwd=folder.parent, capture_output=True)
     assert check.returncode == 0
 
 
 def test_every_damage_is_named(folder):
     flip(folder / "graph.pb")
-    assert checksums.damage(folder) == f"{folder}/graph.pb is not what the step wrote"
+    assert checksums.damage(str(folder)) == f"{folder}/graph.pb is not what the step wrote"
     (folder / "graph.pb").unlink()
-    assert checksums.damage(folder) == f"{folder}/graph.pb is missing"
+    assert checksums.damage(str(folder)) == f"{folder}/graph.pb is missing"
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", ".nfs0000000000a1", "part/desktop.ini"])
 def test_a_stray_file_is_no_damage(folder, name):
     (folder / name).write_bytes(b"of a file manager")
-    assert checksums.damage(folder) == ""
+    assert checksums.damage(str(folder)) == ""
 
 
 def test_checksums_are_of_what_the_step_wrote_for_good(folder):
     flip(folder / "graph.pb")
-    checksums.record(folder)
-    assert checksums.damage(folder)
+    checksums.record(str(folder))
+    assert checksums.damage(str(folder))
 
 
 def test_results_from_before_there_were_checksums_are_taken(folder):
     checksums.checksum_file(folder).unlink()
     flip(folder / "graph.pb")
-    assert checksums.damage(folder) == "" and checksums.damage(folder.parent / "8") == ""
+    assert checksums.damage(str(folder)) == "" and checksums.damage(str(folder.parent / "8")) == ""
 
 
 def test_a_run_makes_a_damaged_result_again(tmp_path, caplog):
@@ -93,3 +94,12 @@ def test_a_run_makes_a_damaged_result_again(tmp_path, caplog):
     assert (third / "schema.pbtxt").read_bytes() == pipeline.SCHEMA.read_bytes()
     assert f"{first}/schema.pbtxt is not what the step wrote" in caplog.text
     assert run() == (True, third)
+
+
+def test_in_an_object_store_only_absence_is_damage():
+    uri = "ram://checksums/Trainer/model/7"
+    checksums.record(uri)
+    assert checksums.damage(uri) == f"{uri} is missing"
+    with fileio.open(f"{uri}/graph.pb", "w") as stream:
+        stream.write("graph")
+    assert checksums.damage(uri) == ""

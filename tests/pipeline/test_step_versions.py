@@ -1,0 +1,72 @@
+"""Every step's cache key holds a version of all that decides its result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+
+import pytest
+from google.protobuf import json_format
+from tfx.dsl.components.common.resolver import Resolver
+
+from components import code_version
+from components.evaluator import component as evaluator
+from components.example_gen import component as example_gen
+from components.example_validator import component as example_validator
+from components.pusher import component as pusher
+from pipeline import pipeline, steps
+from pipeline.config import PipelineConfig
+from pipeline.pipeline import Places, create_pipeline
+
+PLACES = Places(
+    data="log.csv",
+    data_fingerprint="1",
+    cache_dir="cache",
+    pipeline_root="root",
+    serving_root="serving",
+    statistics_record="record",
+)
+
+
+def keys() -> dict[str, str]:
+    """Returns the parameters of every step, which its cache key is made of with its inputs."""
+    config = PipelineConfig.model_validate({"tuner": {"enabled": True}})
+    return {
+        component.id: json.dumps(
+            {
+                name: json_format.MessageToJson(value) if hasattr(value, "DESCRIPTOR") else str(value)
+                for name, value in component.spec.exec_properties.items()
+            }
+        )
+        for component in create_pipeline(config, PLACES).components
+        if not isinstance(component, Resolver)
+    }
+
+
+@pytest.fixture
+def before() -> dict[str, str]:
+    return keys()
+
+
+def changed(before: dict[str, str]) -> set[str]:
+    return {name for name, parameters in keys().items() if parameters != before[name]}
+
+
+def test_the_same_code_gives_the_same_keys(before):
+    assert changed(before) == set()
+
+
+def test_every_step_of_the_project_has_the_version_of_its_code(before, monkeypatch):
+    for module in (pipeline, example_gen, example_validator, evaluator, pusher):
+        monkeypatch.setattr(module, "step_version", lambda step: "other")
+    assert changed(before) == set(before) - {steps.STATISTICS_GEN, steps.SCHEMA_GEN}
+
+
+def test_the_stock_steps_have_versions_of_their_file_and_libraries(before, monkeypatch):
+    monkeypatch.setattr(pipeline, "file_version", lambda name: "other")
+    assert changed(before) == {steps.SCHEMA_GEN}
+    monkeypatch.undo()
+    installed = importlib.metadata.version
+    other = lambda name: "0" if name == "tensorflow-data-validation" else installed(name)  # noqa: E731
+    monkeypatch.setattr(code_version.importlib.metadata, "version", other)
+    assert steps.STATISTICS_GEN in changed(before)
