@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks import synthetic
 from benchmarks.generate import FORMATS, main
-from data.formats import Dataset, open_dataset
-from data.readers import RatingsChunk, ratings_ranges, read_items, read_ratings
+from data.formats import open_dataset
+from data.items import read_items
+from tests.data.reading import read_all
 
 RATINGS, USERS, ITEMS = 20_000, 200, 400
 
@@ -21,21 +22,16 @@ def write(folder: Path, layout: str, seed: int = 1) -> Path:
     return folder
 
 
-def read(dataset: Dataset) -> RatingsChunk:
-    (part,) = ratings_ranges(dataset)
-    return read_ratings(dataset, part)
-
-
 @pytest.mark.parametrize("layout", FORMATS)
 def test_readers_find_every_format_whole(layout: str, tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, layout), "")
     assert dataset.movielens == (layout != "csv")
-    chunk, items = read(dataset), read_items(dataset)
+    (chunk,), items = read_all(dataset), read_items(dataset)
     assert not chunk.bad_rows
-    assert len(chunk.user) == RATINGS
-    assert len(np.unique(chunk.user)) == USERS
+    assert len(chunk) == RATINGS
+    assert len(set(chunk.user.to_pylist())) == USERS
     assert len({item.id for item in items}) == ITEMS
-    assert {id_.decode() for id_ in chunk.item.tolist()} <= {item.id for item in items}
+    assert set(chunk.item.to_pylist()) <= {item.id for item in items}
     assert all(item.genres and item.year for item in items)
     steps = 1 if layout in ("ml-1m", "ml-100k") else 2
     assert set((chunk.rating * steps).tolist()) == set(range(1, 5 * steps + 1))

@@ -251,8 +251,8 @@ def test_history_buckets():
 
 
 def test_anomaly_stops_the_run_and_is_named(folder, summary, tmp_path):
-    year_2286 = 9_980_000_000
-    data = broken_copy(tmp_path / "future", "".join(f"1::{film}::3::{year_2286}\n" for film in range(1, 151)))
+    year_2200 = 7_258_118_400
+    data = broken_copy(tmp_path / "future", "".join(f"1::{film}::3::{year_2200}\n" for film in range(1, 151)))
     done = run(folder, "--data", str(data))
     assert done.returncode == 1
     assert "✗ ExampleValidator" in done.stdout and "Transform" not in done.stdout

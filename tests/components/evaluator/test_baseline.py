@@ -32,7 +32,7 @@ def model(tmp_path: Path) -> MakeModel:
         artifact = standard_artifacts.Model()
         artifact.id, artifact.uri = number, str(tmp_path / str(number))
         write_model(Path(artifact.uri))
-        checksums.record(Path(artifact.uri))
+        checksums.record(artifact.uri)
         return artifact
 
     return make
