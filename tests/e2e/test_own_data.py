@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from on_device.recommender import Recommender
+from tests.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
@@ -46,10 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "shop" / "items.csv", ["item", "title", "genres", "brand"], items)
     places = ["--data", str(folder / "shop"), "--output", str(folder / "output")]
     places += ["--serving-dir", str(folder / "serving"), "--json", str(folder / "summary.json")]
-    command = [sys.executable, str(ROOT / "local_runner.py"), *places]
-    for setting in ("name=shop", *SETTINGS):
-        command += ["--set", setting]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    settings = [f"--set={setting}" for setting in ("name=shop", *SETTINGS)]
+    done = run_forked("local_runner", [*places, *settings], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no item has a 'absent': trainer.item_features goes without it" in done.stdout
     return folder

@@ -18,16 +18,20 @@ from benchmarks import runtime_matrix
 from components.features import history_bucket
 from on_device.command_line import default_cache_dir
 from on_device.recommender import Recommender
+from tests.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def arguments(folder: Path, *options: str) -> list[str]:
     places = ["--output", str(folder / "output"), "--serving-dir", str(folder / "serving")]
-    command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(SAMPLE), *places]
-    command += ["--config", str(ROOT / "configs" / "sample.yaml"), "--json", str(folder / "summary.json"), *options]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    config = ["--config", str(ROOT / "configs" / "sample.yaml"), "--json", str(folder / "summary.json")]
+    return ["--data", str(SAMPLE), *places, *config, *options]
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return run_forked("local_runner", arguments(folder, *options), folder)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(folder: Path) -> subprocess.CompletedProcess[str]:
-    done = run(folder)
+    command = [sys.executable, str(ROOT / "local_runner.py"), *arguments(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

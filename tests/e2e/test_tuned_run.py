@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
+
+from tests.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 SPACE = "{dropout: [0.15, 0.25], item_features: [[genres], []]}"  # none of these is the configuration's own
@@ -26,10 +27,9 @@ QUICK = {
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(ROOT / "data" / "sample")]
-    command += ["--config", str(ROOT / "configs" / "sample.yaml"), "--json", "summary.json"]
-    command += [f"--set={key}={value}" for key, value in QUICK.items()]
-    return subprocess.run([*command, *options], capture_output=True, text=True, cwd=folder)
+    arguments = ["--data", str(ROOT / "data" / "sample"), "--config", str(ROOT / "configs" / "sample.yaml")]
+    arguments += ["--json", "summary.json", *(f"--set={key}={value}" for key, value in QUICK.items())]
+    return run_forked("local_runner", [*arguments, *options], folder)
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from pyarrow.fs import FileSelector, S3FileSystem
 
+from tests.forked import run_forked
+
 EXECUTOR_INPUT = "{{$}}"
 S3 = "s3://"
 LOG = "executor-logs"  # that the launcher adds where PUBLISH_LOGS is "true", as in Kubeflow's own manifests
@@ -60,9 +62,19 @@ class Engine:
         folder: for buckets, working directories and logs.
         project: the checkout that the image holds.
         environment: of every container, besides what an image has.
+        forked: whether the containers' processes begin with the libraries imported, which saves some ten seconds each.
     """
 
-    def __init__(self, text: str, folder: Path, project: Path, environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        text: str,
+        folder: Path,
+        project: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        forked: bool = False,
+    ):
+        self._forked = forked
         self.folder = folder
         self._project = project
         self._environment = dict(environment or {})
@@ -231,8 +243,16 @@ class Engine:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
         environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder), **self._environment}
         log = self.folder / f"{name}.log"
-        with log.open("w") as stream:
-            done = subprocess.run(command, cwd=self.folder, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        if self._forked:
+            python, option, module, *arguments = command
+            assert (python, option) == ("python", "-m")
+            done = run_forked(module, arguments, self.folder, environment)
+            log.write_text(done.stdout + done.stderr)
+        else:
+            with log.open("w") as stream:
+                done = subprocess.run(
+                    command, cwd=self.folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, text=True
+                )
         if done.returncode:
             raise EngineError(f"{name} ended with {done.returncode}:\n{log.read_text()[-3000:]}")
         return command

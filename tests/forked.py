@@ -1,0 +1,95 @@
+"""Programs of the project that need not import TensorFlow and TFX: children of a process that has.
+
+A child starts as a new process stands after some ten seconds of imports, with a folder, an environment and streams of
+its own. Each worker of pytest has one such parent. What a person sees of a fresh process is tested with real ones.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_forked(
+    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a module as `python -m MODULE` does, and returns its exit code and all that it printed.
+
+    Args:
+        module: such as `local_runner`.
+        arguments: of its command line.
+        folder: where it runs.
+        environment: of the process; by default this one's.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        streams = [str(Path(scratch) / name) for name in ("stdout", "stderr")]
+        request = [module, list(arguments), str(folder), dict(environment or os.environ), *streams]
+        parent = _parent()
+        assert parent.stdin is not None and parent.stdout is not None
+        parent.stdin.write(json.dumps(request) + "\n")
+        parent.stdin.flush()
+        code = int(parent.stdout.readline())
+        out, err = (Path(stream).read_text(encoding="utf-8", errors="replace") for stream in streams)
+    return subprocess.CompletedProcess([module, *arguments], code, out, err)
+
+
+@functools.cache
+def _parent() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.forked"]
+    parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(parent.kill)
+    return parent
+
+
+def _serve() -> None:
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: F401
+
+    from benchmarks.forked_runs import import_all
+
+    answers = os.fdopen(os.dup(1), "w")  # Children print to other files.
+    import_all()
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            _be(*json.loads(line))
+        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+        answers.flush()
+
+
+def _be(module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
+    """Becomes a program; never returns."""
+    code = 1
+    try:
+        for path, stream in ((out, 1), (err, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = [module, *arguments]
+        sys.path[0] = str(ROOT)
+        runpy.run_module(module, run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()
