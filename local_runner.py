@@ -18,6 +18,7 @@ from rich.console import Console
 
 from components.pusher.store import StoreError, check_writable
 from data.dataset import fingerprint
+from data.describe import describe
 from data.errors import DataError
 from data.files import is_uri
 from data.formats import open_dataset
@@ -64,6 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_config(options.config, _overrides(options))
         _check_nodes(options, config)
+        if options.describe:
+            data = _find_data(options, config)
+            print(describe(open_dataset(data, options.cache_dir, config.data)))
+            return 0
         if found := complaints(config.beam):
             raise ConfigError("; ".join(found))
         check_writable(options.serving_dir)
@@ -103,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         f"one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET})",
     )
     parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
+    parser.add_argument(
+        "--describe",
+        action="store_true",
+        help="show how the data is read, and the section that declares it; run nothing",
+    )
     overrides = parser.add_argument_group("overrides of the configuration")
     for name, (key, kind, words) in OVERRIDES.items():
         overrides.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=f"{words} ({key})")

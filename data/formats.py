@@ -67,6 +67,7 @@ KNOWN_SHAPES = (
     "ml-25m, ml-32m), *.inter + *.item (RecBole), or CSV, JSON Lines or Parquet files with columns for user, item and "
     "timestamp"
 )
+HEADLESS = ("ratings.dat", "u.data")  # published without a header
 MOVIELENS_HEADER = ["userid", "movieid", "rating", "timestamp"]
 MIN_OUTSIDE, OUTSIDE_SHARE = 3, 0.05  # ratings of the first rows that show another scale than MovieLens's
 
@@ -137,7 +138,7 @@ def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettin
         raise DataError(f"{path}: an empty folder; it should hold {KNOWN_SHAPES}")
     by_depth = sorted(files, key=lambda file: (file.path.count("/"), file.path))
     for file in by_depth:
-        if file.name in ("ratings.dat", "u.data", "ratings.csv"):
+        if file.name in (*HEADLESS, "ratings.csv"):
             return name, _log_of([file], settings), folder_of(file.path)
         if file.name.endswith(".inter"):
             return file.name.removesuffix(".inter"), _log_of([file], settings), folder_of(file.path)
@@ -178,7 +179,7 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
     """Returns the log in files of one kind, judged by the first of them."""
     first = files[0]
     missing = settings.missing_words
-    if first.name in ("ratings.dat", "u.data") and settings.columns == type(settings.columns)():
+    if first.name in HEADLESS and settings.columns == type(settings.columns)():
         separator = settings.separator or ("::" if first.name == "ratings.dat" else "\t")
         columns = {USER: "0", ITEM: "1", RATING: "2", TIMESTAMP: "3"}
         return Log(tuple(files), "text", columns, separator=separator, header=False, quoted=False, width=4,

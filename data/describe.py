@@ -1,0 +1,170 @@
+"""Describes a log as the pipeline reads it, and writes the section of the configuration that declares it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from data.clock import SECOND, UNITS
+from data.dataset import Dataset
+from data.formats import HEADLESS
+from data.items import read_items
+from data.readers import Interactions, raw_head, read_unit, units_of
+
+WITHIN = 10.0  # seconds
+FIRST_ROWS = 3
+MAX_EVENTS = 8
+
+
+def describe(dataset: Dataset, within: float = WITHIN) -> str:
+    """Returns lines for a person: what was recognised, counts, and the YAML section to paste.
+
+    Args:
+        dataset: as it was recognised.
+        within: seconds of reading, after which the counts are of the rows so far.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    lines = [(label, text) for label, text in (*_recognised(dataset), *_counted(dataset, within))]
+    width = max(len(label) for label, _ in lines) + 2
+    declared = section(dataset)
+    paste = yaml.safe_dump({"data": declared}, sort_keys=False).rstrip()
+    last = paste if declared else "The layout is a published one: nothing has to be declared."
+    return "\n".join([*(f"{label:{width}}{text}" for label, text in lines), "", last])
+
+
+def section(dataset: Dataset) -> dict[str, Any]:
+    """Returns the `data` section that declares what was recognised; empty for a published layout."""
+    log = dataset.log
+    if log.movielens or log.files[0].name in HEADLESS:
+        return {}
+    columns: dict[str, Any] = dict(log.columns)
+    if log.kind == "text" and not log.header:
+        columns = {ours: int(number) + 1 for ours, number in log.columns.items()}
+    declared: dict[str, Any] = {"columns": columns}
+    if log.kind == "text":
+        declared["separator"] = log.separator
+        if not log.header:
+            declared["header"] = False
+    clock = log.clock
+    if clock.kind in ("s", "ms", "us", "ns", "order", "rows"):
+        declared["timestamp"] = {"unit": clock.kind}
+    elif clock.kind == "format":
+        declared["timestamp"] = {"format": clock.format, "zone": clock.zone}
+    elif clock.kind == "iso" and clock.zone != "UTC":
+        declared["timestamp"] = {"zone": clock.zone}
+    if dataset.items:
+        declared["items"] = {"path": dataset.items.file.name}
+    return declared
+
+
+def _recognised(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    log = dataset.log
+    size = sum(file.size for file in log.files)
+    kind = {"text": f"text with {log.separator!r} between", "json": "JSON Lines", "parquet": "Parquet"}[log.kind]
+    more = f" to {log.files[-1].name}" if len(log.files) > 1 else ""
+    files = f"{len(log.files):,} files" if len(log.files) > 1 else "1 file"
+    yield "log", f"{dataset.name}: {files}, {log.files[0].name}{more}, {size / 1e6:,.1f} MB, {kind}"
+    yield "columns", ", ".join(f"{ours}: {name}" for ours, name in log.columns.items())
+    kinds = {
+        **UNITS,
+        "iso": "ISO 8601",
+        "format": log.clock.format,
+        "excel": "Excel's days",
+        "rows": "order of the rows",
+    }
+    zone = f", {log.clock.zone} where they name no zone" if log.clock.kind in ("iso", "format") else ""
+    yield "timestamps", kinds[log.clock.kind] + zone
+    head = raw_head(log)
+    for row in range(min(FIRST_ROWS, len(next(iter(head.values()), [])))):
+        yield "first rows" if not row else "", ", ".join(str(column[row]) for column in head.values())
+    for note in dataset.notes:
+        yield "note", note
+
+
+def _counted(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
+    chunks, share = _read(dataset, within)
+    bad = [bad for chunk in chunks for bad in chunk.bad_rows]
+    rows = sum(map(len, chunks))
+    yield (
+        "rows",
+        f"{rows:,}" + ("" if share >= 1 else f", of the first {share:.0%} of the bytes; so are all counts here"),
+    )
+    if bad:
+        yield "bad rows", f"{len(bad):,}, such as {bad[0].describe()}"
+    if not rows:
+        return
+    user, item = (_codes(chunks, name) for name in ("user", "item"))
+    moment = np.concatenate([chunk.timestamp for chunk in chunks])
+    if dataset.log.clock.kind not in ("order", "rows"):
+        yield "time", f"{_when(int(moment.min()))} to {_when(int(moment.max()))} UTC"
+    per_user = np.bincount(user)
+    quantiles = ", ".join(f"{np.quantile(per_user, at):,.0f}" for at in (0.1, 0.5, 0.9))
+    yield (
+        "users",
+        f"{len(per_user):,}; interactions of each: {quantiles} at 10, 50 and 90 %, {per_user.max():,} at most",
+    )
+    single = (per_user < 3).mean()
+    if single:
+        yield "", f"{single:.1%} of the users have fewer than three interactions, which leave_one_out needs"
+    per_item = np.sort(np.bincount(item))[::-1]
+    tenth = per_item[: max(1, len(per_item) // 10)].sum() / rows
+    yield "items", f"{len(per_item):,}; the most popular tenth has {tenth:.0%} of the interactions"
+    if dataset.items:
+        known = {each.id for each in read_items(dataset)}
+        ids = set().union(*(chunk.item.dictionary.to_pylist() for chunk in chunks))
+        yield "", f"{len(ids & known):,} of them have a row in {dataset.items.file.name}, which has {len(known):,}"
+    rating = np.concatenate([chunk.rating for chunk in chunks])
+    if rating.min() != rating.max():
+        yield "ratings", f"{rating.min():g} to {rating.max():g}, {rating.mean():.2f} on average"
+    if chunks[0].event is not None:
+        counts = pc.value_counts(pa.concat_arrays([chunk.event for chunk in chunks]))
+        pairs = sorted(((each["counts"].as_py(), str(each["values"])) for each in counts), reverse=True)[:MAX_EVENTS]
+        yield "events", ", ".join(f"{name} {count / rows:.1%}" for count, name in pairs)
+    position = np.concatenate([chunk.position for chunk in chunks])
+    order = np.lexsort((position, position if dataset.log.clock.kind == "rows" else moment, user))
+    same_user = user[order][1:] == user[order][:-1]
+    ties = same_user & (moment[order][1:] == moment[order][:-1])
+    if dataset.log.clock.kind != "rows":
+        yield "ties", f"{ties.sum() / rows:.1%} of the interactions have the time of the user's one before"
+    _, first = np.unique(np.stack([user, item]), axis=1, return_index=True)
+    again = same_user & (item[order][1:] == item[order][:-1])
+    seen = 1 - len(first) / rows
+    yield (
+        "repeats",
+        f"{seen:.1%} of the interactions are with an item that the user had, {again.sum() / rows:.1%} at once",
+    )
+
+
+def _read(dataset: Dataset, within: float) -> tuple[list[Interactions], float]:
+    """Returns chunks of the log, and which share of its bytes they are."""
+    log, stop = dataset.log, time.monotonic() + within
+    chunks: list[Interactions] = []
+    total, done = sum(file.size for file in log.files), 0.0
+    for number, file in enumerate(log.files):
+        units = units_of(log, number)
+        for unit in units:
+            for chunk in read_unit(log, unit):
+                chunks.append(chunk)
+                if time.monotonic() > stop:
+                    return chunks, min(done / max(total, 1), 0.99)
+            done += file.size / len(units)
+    return chunks, 1.0
+
+
+def _codes(chunks: list[Interactions], name: str) -> np.ndarray:
+    texts = pa.chunked_array([getattr(chunk, name).cast(pa.string()) for chunk in chunks]).combine_chunks()
+    codes: np.ndarray = texts.dictionary_encode().indices.to_numpy()
+    return codes
+
+
+def _when(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment // SECOND, timezone.utc):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,78 @@
+"""What a person reads of a log, and the section to paste, which reads the same log in the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data.describe import describe, section
+from data.formats import open_dataset
+from data.settings import DataSettings
+from tests.data.reading import read_all, rows_of
+from tests.data.test_any_log import FORMS, one_csv
+
+LOG = """when;who;what;event;stars
+2024-03-01 10:00;ann;tea;view;3
+2024-03-01 10:00;ann;jam;view;4
+2024-03-01 10:02;ann;jam;purchase;5
+2024-03-02 09:00;bob;tea;view;1
+2024-03-02 soon;bob;tea;view;1
+2024-03-02 09:01;bob;gum;view;2
+2024-03-03 09:01;bob;tea;view;2
+"""
+
+
+def test_everything_that_a_person_wants_to_know(tmp_path: Path) -> None:
+    (tmp_path / "shop.csv").write_text(LOG)
+    (tmp_path / "items.csv").write_text("item,title\ntea,Tea\nink,Ink\n")
+    settings = DataSettings.model_validate({"columns": {"user": "who", "item": "what", "timestamp": "when"}})
+    text = describe(open_dataset(tmp_path / "shop.csv", "", settings))
+    head, _, paste = text.partition("\n\n")
+    assert head.splitlines() == [
+        "log         shop: 1 file, shop.csv, 0.0 MB, text with ';' between",
+        "columns     user: who, item: what, rating: stars, timestamp: when, event: event",
+        "timestamps  ISO 8601, UTC where they name no zone",
+        "first rows  ann, tea, 3, 2024-03-01 10:00, view",
+        "            ann, jam, 4, 2024-03-01 10:00, view",
+        "            ann, jam, 5, 2024-03-01 10:02, purchase",
+        "rows        6",
+        "bad rows    1, such as shop.csv, line 6: timestamp '2024-03-02 soon' is no ISO 8601 time: "
+        "'2024-03-02 soon;bob;tea;view;1'",
+        "time        2024-03-01 10:00:00 to 2024-03-03 09:01:00 UTC",
+        "users       2; interactions of each: 3, 3, 3 at 10, 50 and 90 %, 3 at most",
+        "items       3; the most popular tenth has 50% of the interactions",
+        "            1 of them have a row in items.csv, which has 2",
+        "ratings     1 to 5, 2.83 on average",
+        "events      view 83.3%, purchase 16.7%",
+        "ties        16.7% of the interactions have the time of the user's one before",
+        "repeats     33.3% of the interactions are with an item that the user had, 16.7% at once",
+    ]
+    assert yaml.safe_load(paste) == {
+        "data": {
+            "columns": {"user": "who", "item": "what", "rating": "stars", "timestamp": "when", "event": "event"},
+            "separator": ";",
+            "items": {"path": "items.csv"},
+        }
+    }
+
+
+@pytest.mark.parametrize("write_log", FORMS)
+def test_the_section_reads_the_same_log(write_log, tmp_path: Path) -> None:
+    dataset = open_dataset(write_log(tmp_path), "")
+    settings = DataSettings.model_validate(section(dataset))
+    files = dataset.log.files
+    again = open_dataset(files[0].path if len(files) == 1 else tmp_path / "log", "", settings)
+    assert rows_of(read_all(again)) == rows_of(read_all(dataset))
+
+
+def test_a_published_layout_has_nothing_to_declare(shapes, write) -> None:
+    text = describe(open_dataset(write(shapes["ml-1m"]), ""))
+    assert text.endswith("The layout is a published one: nothing has to be declared.")
+
+
+def test_a_long_log_is_described_by_its_beginning(tmp_path: Path) -> None:
+    assert "rows        600, of the first 0% of the bytes; so are all counts here" in describe(
+        open_dataset(one_csv(tmp_path), ""), within=0
+    )
