@@ -165,7 +165,7 @@ def _find_data(options: argparse.Namespace, config: PipelineConfig) -> str:
 def _run(
     options: argparse.Namespace, config: PipelineConfig, data: str, data_fingerprint: str, serving_root: Path
 ) -> int:
-    started = time.monotonic()
+    started, code = time.monotonic(), None
     output = options.output.resolve() / config.name
     log_file = None if options.verbose else output / "logs" / f"{datetime.now():%Y%m%d-%H%M%S}.log"
     with quiet(log_file) as console:
@@ -194,6 +194,8 @@ def _run(
                 complaint=functools.partial(catalogue_complaint, config),
             )
         except (local_execution.StepFailed, local_execution.Interrupted) as stopped:
+            if isinstance(stopped, local_execution.StepFailed) and stopped.is_usage:
+                code = EXIT_USAGE
             told = summary.summarise(stopped.results, time.monotonic() - started, stopped)
             page = _write_report(output, config, told, console)
             if isinstance(stopped, local_execution.StepFailed):
@@ -211,7 +213,7 @@ def _run(
     gc.collect()  # Models that TensorFlow loaded complain if they are still there when Python ends.
     if options.json:
         options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return EXIT_CODES[told["outcome"]]
+    return EXIT_CODES[told["outcome"]] if code is None else code
 
 
 def _write_report(output: Path, config: PipelineConfig, told: dict[str, Any], console: Console) -> Path | None:

@@ -22,7 +22,7 @@ from components import features
 from components.errors import StepError
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Activities, Timelines, without_unknown
-from components.trainer.item_tower import feature_shares
+from components.trainer.item_tower import feature_values
 from components.trainer.model import Recommender
 from components.trainer.run import TrainingData, build_model, check
 from pipeline.config import PipelineConfig
@@ -155,7 +155,11 @@ def measure(
     """
     labels = model.tables().labels.numpy()
     genres = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == "genres"]
-    shares = feature_shares(data.pairs, np.array(genres, np.int32) + features.FIRST_INDEX, len(labels))
+    known = feature_values(data.pairs, np.array(genres, np.int32) + features.FIRST_INDEX, len(labels))
+    lengths = np.diff(known.splits)
+    rows = np.repeat(np.arange(len(labels)), lengths)
+    shares = np.zeros((len(labels), known.size), np.float32)
+    np.add.at(shares, (rows, known.values), 1 / lengths[rows])
     items = Items(labels, shares, int(np.flatnonzero(data.counts).max()) + 1)
     ranks = {key: np.empty(len(rows), np.int64) for key in ((recipe, step) for recipe in RECIPES for step in STEPS)}
     before = np.empty(len(rows), np.int64)

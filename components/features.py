@@ -37,6 +37,7 @@ POPULARITY_BUCKET = "popularity_bucket"  # bytes [1], one of POPULARITY_BUCKETS
 # Raw features of the catalog split.
 CATALOG_ITEM_ID = "catalog_item_id"  # bytes [1]
 CATALOG_TOKENS = "catalog_tokens"  # bytes [F], what is known of the item, as `token` writes it
+CATALOG_VECTOR = "catalog_vector"  # float32 [D], such as a text embedding; empty where the items have none
 CATALOG_TRAIN_EVENTS = "catalog_train_events"  # int64 [1], how often the item stands in the train split
 
 # How many items a user's timeline has before the target: label -> least length, in order.
@@ -54,6 +55,7 @@ HISTORY_RATING = "history_rating"  # float32 [history_length]
 HISTORY_TIME = "history_time"  # int64 [history_length]
 TARGET = "target"  # int64 [1], item index; PADDING in the train split
 ITEM = "item"  # int64 [1], item index; PADDING where there is none
+ITEM_VECTOR = "item_vector"  # float32 [D]
 ITEM_TOKENS = "item_tokens"  # int64 [F], indices of the item's tokens
 
 # Names of the vocabularies inside the Transform graph.
@@ -69,6 +71,11 @@ def history_bucket(length: int) -> str:
 def token(feature: str, value: str) -> str:
     """A value of an item's feature as one word of the token vocabulary, such as `genres=Comedy`."""
     return f"{feature}={value}"
+
+
+def vector_word(size: int) -> str:
+    """Returns the value of a feature that is a vector, which `CATALOG_VECTOR` holds."""
+    return f"vector of {size} numbers"
 
 
 def feature_of(token: str) -> str:

@@ -55,10 +55,12 @@ class StepFailed(Exception):
         step: its name.
         message: what went wrong, one line.
         results: of the steps before it.
+        is_usage: whether the configuration does not suit the data, so that no step can mend it.
     """
 
-    def __init__(self, step: str, message: str, results: Sequence[StepResult] = ()):
+    def __init__(self, step: str, message: str, results: Sequence[StepResult] = (), *, is_usage: bool = False):
         super().__init__(f"{step}: {message}")
+        self.is_usage = is_usage
         self.step = step
         self.message = message
         self.results = list(results)
@@ -213,7 +215,7 @@ def _run(
             raise _Stale(name)
         results.append(result)
         if message := complaint(result):
-            raise StepFailed(name, message, results)
+            raise StepFailed(name, message, results, is_usage=True)
     return results
 
 

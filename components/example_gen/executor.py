@@ -7,6 +7,7 @@ many timelines.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ from components import features
 from components.errors import StepError
 from components.example_gen import timelines
 from components.example_gen.blocks import Block, Blocks
+from components.example_gen.item_features import learnable
 from components.example_gen.records import ExampleWriter, ItemLookup, item_records
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import WriteExamples
@@ -70,9 +72,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
         reading = DataSettings.model_validate_json(exec_properties["reading"])
         dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"], reading)
-        for note in dataset.notes:
+        items, vectors, notes = learnable(read_items(dataset))
+        for note in (*dataset.notes, *notes):
             progress.warning("%s", note)
-        items = read_items(dataset)
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *notes))
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         catalog = artifact_utils.get_single_instance(output_dict["catalog"])
         fileio.makedirs(catalog.uri)
@@ -81,7 +84,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             blocks = Blocks(folder if _runs_here(self._beam_pipeline_args or []) else "")
             splits, item_counts, train_counts, facts = pipeline | BuildTimelines(dataset, settings, blocks)
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
-                catalog_records, items, beam.pvalue.AsSingleton(train_counts)
+                catalog_records, items, vectors, beam.pvalue.AsSingleton(train_counts)
             )
             for split, records in splits.items():
                 _ = records | f"Write[{split}]" >> WriteExamples(os.path.join(examples.uri, f"Split-{split}"))
@@ -279,12 +282,15 @@ def all_items(counts: Counts, items: list[Item]) -> list[Item]:
     return items + [Item(id_, f"Item {id_}") for id_ in counts[0].to_pylist() if id_ not in known]
 
 
-def catalog_records(counts: Counts, items: list[Item], train_counts: Counts) -> list[bytes]:
-    """Returns the raw examples of all items; `counts` are of all interactions."""
+def catalog_records(counts: Counts, items: list[Item], vectors: np.ndarray, train_counts: Counts) -> list[bytes]:
+    """Returns the raw examples of all items; `counts` are of all interactions, `vectors` of the known items."""
     everything = all_items(counts, items)
+    all_vectors = np.zeros((len(everything), vectors.shape[1]), np.float32)
+    all_vectors[: len(items)] = vectors
     events = ItemLookup(*train_counts, 0)(pa.array([item.id for item in everything], pa.string()))
     return item_records(
-        [(item.id, item.features, count) for item, count in zip(everything, events.tolist(), strict=True)]
+        [(item.id, item.features, count) for item, count in zip(everything, events.tolist(), strict=True)],
+        all_vectors,
     )
 
 

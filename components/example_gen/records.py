@@ -90,8 +90,15 @@ def _history_buckets(lengths: np.ndarray) -> np.ndarray:
     return np.searchsorted(list(features.HISTORY_BUCKETS.values()), lengths, side="right") - 1
 
 
-def item_records(items: list[tuple[str, dict[str, tuple[str, ...]], int]]) -> list[bytes]:
-    """The serialized `tf.train.Example`s of items: the id, values of features and number of train events of each."""
+def item_records(
+    items: list[tuple[str, dict[str, tuple[str, ...]], int]], vectors: np.ndarray | None = None
+) -> list[bytes]:
+    """Returns the serialized `tf.train.Example`s of items.
+
+    Args:
+        items: the id, values of features and number of train events of each.
+        vectors: float32 [len(items), D]; None where there are none.
+    """
     tokens = [
         [features.token(name, value).encode() for name, values in sorted(known.items()) for value in values]
         for _, known, _ in items
@@ -99,10 +106,16 @@ def item_records(items: list[tuple[str, dict[str, tuple[str, ...]], int]]) -> li
     columns = {
         features.CATALOG_ITEM_ID: _singles(pa.array([id_.encode() for id_, _, _ in items], pa.binary())),
         features.CATALOG_TOKENS: pa.array(tokens, pa.large_list(pa.binary())),
+        features.CATALOG_VECTOR: _vectors(vectors, len(items)),
         features.CATALOG_TRAIN_EVENTS: _singles(np.array([events for _, _, events in items], np.int64)),
     }
     records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
     return records
+
+
+def _vectors(vectors: np.ndarray | None, count: int) -> pa.Array:
+    vectors = np.empty((count, 0), np.float32) if vectors is None else vectors
+    return _lists(vectors.reshape(-1), np.arange(count + 1) * vectors.shape[1])
 
 
 def _ids(ids: pa.Array, numbers: np.ndarray) -> pa.Array:

@@ -98,16 +98,28 @@ def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) ->
     )
 
 
-def read_catalog(files: list[str], transform_output: tft.TFTransformOutput) -> np.ndarray:
-    """Read the transformed examples of the catalog split.
+def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the transformed examples of the catalog split.
+
+    Args:
+        files: patterns of file names.
+        transform_output: of Transform.
+        size: number of item indices V.
 
     Returns:
-        int32 [F, 2], an item index and the index of one of its tokens; nothing of items without an index.
+        int32 [F, 2], an item index and the index of one of its tokens, without items that have no index; and float32
+        [V, D], the vectors of items, with D 0 where they have none.
     """
     columns, lengths = _read(files, transform_output)
     items = np.repeat(columns[features.ITEM].reshape(-1), lengths[features.ITEM_TOKENS])
     pairs = np.stack([items, columns[features.ITEM_TOKENS]], axis=1).astype(np.int32)
-    return pairs[(pairs >= features.FIRST_INDEX).all(axis=1)]
+    indices = columns[features.ITEM].reshape(-1)
+    of_items = columns[features.ITEM_VECTOR].astype(np.float32).reshape(len(indices), -1) if len(indices) else None
+    vectors = np.zeros((size, 0 if of_items is None else of_items.shape[1]), np.float32)
+    if of_items is not None:
+        vectors[indices] = of_items
+        vectors[: features.FIRST_INDEX] = 0
+    return pairs[(pairs >= features.FIRST_INDEX).all(axis=1)], vectors
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import keras
@@ -50,11 +51,11 @@ class Tables(NamedTuple):
 class ItemTower(keras.layers.Layer):
     """The tables of item embeddings.
 
-    An item's embedding is the sum of its own and, for each feature, of the mean of those of its values. An item without
-    train events has none of its own: it is what its features say. Histories and labels share it (tied, as in SASRec:
-    Kang and McAuley, ICDM 2018). With `settings.transition`, a history's items have one more of their own, for what
-    tends to follow an item is not what is like it (after the factorised transitions of FPMC: Rendle, Freudenthaler and
-    Schmidt-Thieme, WWW 2010).
+    An item's embedding is the sum of its own and, for each feature, of the mean of those of its values, or of the
+    projection of its vector. An item without train events has none of its own: it is what its features say. Histories
+    and labels share it (tied, as in SASRec: Kang and McAuley, ICDM 2018). With `settings.transition`, a history's items
+    have one more of their own, since what follows an item is not what is like it (after the factorised transitions of
+    FPMC: Rendle, Freudenthaler and Schmidt-Thieme, WWW 2010).
 
     Attributes:
         has_transition: whether the two embeddings of an item differ by more than `scale`.
@@ -63,16 +64,30 @@ class ItemTower(keras.layers.Layer):
     Args:
         settings: of the Trainer.
         counts: int64 [V], train events of each item index.
-        item_features: by name, float32 [V, W], how much each of the W values of a feature is an item's; rows sum to 1,
-            or to 0 where nothing is known.
+        item_features: by name, the values of a feature of every item, or a vector of each, float32 [V, D], which is
+            projected.
     """
 
-    def __init__(self, settings: TrainerSettings, counts: np.ndarray, item_features: dict[str, np.ndarray]):
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        counts: np.ndarray,
+        item_features: dict[str, FeatureValues | np.ndarray],
+    ):
         super().__init__()
         self._dimension = settings.table_dimension
         # Tensors, which the graphs of all steps share; arrays would be copied into each.
         self._rated = tf.constant(counts[:, None] > 0, tf.float32)
-        self._item_features = {name: tf.constant(shares) for name, shares in item_features.items()}
+        self._sizes: dict[str, int] = {}
+        self._values: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+        self._vectors: dict[str, tf.Tensor] = {}
+        for name, known in item_features.items():
+            if isinstance(known, FeatureValues):
+                self._sizes[name] = known.size
+                self._values[name] = (tf.constant(known.values), tf.constant(known.splits))
+            else:
+                self._sizes[name] = known.shape[1]
+                self._vectors[name] = tf.constant(known)
         self._dropout = settings.item_dropout
         self.has_transition = settings.transition
         self.scale = math.sqrt(settings.table_dimension)
@@ -83,8 +98,8 @@ class ItemTower(keras.layers.Layer):
         initial = keras.initializers.RandomNormal(stddev=INITIAL)
         self._item = self.add_weight(shape=(len(self._rated), self._dimension), initializer=initial, name="item")
         self._of_feature = {
-            name: self.add_weight(shape=(shares.shape[1], self._dimension), initializer=initial, name=name)
-            for name, shares in self._item_features.items()
+            name: self.add_weight(shape=(size, self._dimension), initializer=initial, name=name)
+            for name, size in self._sizes.items()
         }
         if self.has_transition:
             initial = keras.initializers.RandomNormal(stddev=INITIAL_TRANSITION)
@@ -107,26 +122,50 @@ class ItemTower(keras.layers.Layer):
             size = table.shape[0] if rows is None else tf.shape(rows)[0]
             draws = keras.random.uniform([size, 1], seed=self._seed)
             table *= tf.cast(draws >= self._dropout, tf.float32)
-        for name, shares in self._item_features.items():
-            table += tf.matmul(of(shares), self._of_feature[name])
+        for name in self._values:
+            table += self._mean_of(name, rows)
+        for name, vectors in self._vectors.items():
+            table += tf.matmul(of(vectors), self._of_feature[name])
         inputs = table + of(self._transition) if self.has_transition else table
         return Tables(inputs * self.scale, table)
 
+    def _mean_of(self, name: str, rows: tf.Tensor | None) -> tf.Tensor:
+        """Returns the mean embedding of each item's values of a feature, of all items or those of some rows."""
+        values, splits = self._values[name]
+        known = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+        size = len(splits) - 1 if rows is None else tf.shape(rows)[0]
+        if rows is not None:
+            known = tf.gather(known, rows)
+        embedded = tf.gather(self._of_feature[name].value, known.values)
+        return tf.math.unsorted_segment_mean(embedded, known.value_rowids(), size)
 
-def feature_shares(pairs: np.ndarray, of_feature: np.ndarray, size: int) -> np.ndarray:
-    """How much each value of one feature is an item's.
+
+@dataclass(frozen=True)
+class FeatureValues:
+    """The values of one feature of every item: sparse, since a catalogue may have thousands of brands.
+
+    Attributes:
+        values: int32 [N], numbers of values, item by item.
+        splits: int64 [V + 1]; item `i` has the values from `splits[i]` to before `splits[i + 1]`.
+        size: number of different values W.
+    """
+
+    values: np.ndarray
+    splits: np.ndarray
+    size: int
+
+
+def feature_values(pairs: np.ndarray, of_feature: np.ndarray, size: int) -> FeatureValues:
+    """Returns the values of one feature.
 
     Args:
         pairs: int32 [F, 2], an item index and the index of one of its tokens, of all features.
         of_feature: int32 [W], the tokens of this feature.
         size: number of item indices V.
-
-    Returns:
-        float32 [V, W]: an item with n values has 1 / n for each.
     """
-    shares = np.zeros((size, len(of_feature)), np.float32)
     chosen = pairs[np.isin(pairs[:, 1], of_feature)]
+    chosen = chosen[np.argsort(chosen[:, 0], kind="stable")]
     order = np.argsort(of_feature)
-    columns = order[np.searchsorted(of_feature, chosen[:, 1], sorter=order)]
-    np.add.at(shares, (chosen[:, 0], columns), 1.0)
-    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)
+    values = order[np.searchsorted(of_feature, chosen[:, 1], sorter=order)].astype(np.int32)
+    splits = np.concatenate([[0], np.cumsum(np.bincount(chosen[:, 0], minlength=size))]).astype(np.int64)
+    return FeatureValues(values, splits, len(of_feature))

@@ -15,7 +15,7 @@ from components.trainer import losses
 from components.trainer.activity import TIME_GAP, ActivityTower
 from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS, Activities
-from components.trainer.item_tower import ItemEmbeddings, ItemTower, Tables
+from components.trainer.item_tower import FeatureValues, ItemEmbeddings, ItemTower, Tables
 from components.trainer.seen import Seen
 from components.trainer.settings import TrainerSettings
 
@@ -40,7 +40,7 @@ class Member(keras.layers.Layer):
         settings: TrainerSettings,
         history_length: int,
         counts: np.ndarray,
-        item_features: dict[str, np.ndarray],
+        item_features: dict[str, FeatureValues | np.ndarray],
         rating_edges: np.ndarray,
     ):
         super().__init__()
@@ -116,7 +116,7 @@ class Recommender(keras.Model):
         settings: TrainerSettings,
         history_length: int,
         counts: np.ndarray,
-        item_features: dict[str, np.ndarray] | None = None,
+        item_features: dict[str, FeatureValues | np.ndarray] | None = None,
         rating_edges: np.ndarray = NO_EDGES,
     ):
         super().__init__()

@@ -21,14 +21,13 @@ from components.trainer.activity import rating_edges
 from components.trainer.checkpoint import Checkpoint, identity_of
 from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
-from components.trainer.item_tower import feature_shares
+from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.markov import count_transitions
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings, top_k_complaint
 
 FACTS_FILE = "model_facts.json"
-MOST_SHARES = 50_000_000  # of values among items; 200 MB
 MOST_LOGITS = 500_000_000  # of a step; 2 GB, and several such arrays at a time
 
 progress = logging.getLogger("recommender.progress")
@@ -45,6 +44,7 @@ class TrainingData:
         counts: int64 [V], train events of each item index.
         pairs: int32 [F, 2], an item index and the index of one of its tokens.
         tokens: all tokens, in the order of their indices.
+        vectors: float32 [V, D], the vectors of items; D is 0 where they have none.
     """
 
     train: Timelines
@@ -53,6 +53,7 @@ class TrainingData:
     counts: np.ndarray
     pairs: np.ndarray
     tokens: list[str]
+    vectors: np.ndarray
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -91,35 +92,34 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
         [word.decode() for word in transform_output.vocabulary_by_name(name)]
         for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY)
     )
+    size = len(ids) + features.FIRST_INDEX
+    pairs, vectors = read_catalog(of_catalog, transform_output, size)
     return TrainingData(
         train=train,
         holdout=read_timelines(fn_args.eval_files, transform_output),
         ids=ids,
-        counts=np.bincount(train.items, minlength=len(ids) + features.FIRST_INDEX),
-        pairs=read_catalog(of_catalog, transform_output),
+        counts=np.bincount(train.items, minlength=size),
+        pairs=pairs,
         tokens=tokens,
+        vectors=vectors,
     )
 
 
 def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
-    """A fresh model for some data.
-
-    Raises:
-        StepError: an item feature has too many values.
-    """
-    item_features = {}
+    """A fresh model for some data."""
+    item_features: dict[str, FeatureValues | np.ndarray] = {}
     for name in settings.item_features:
-        found = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
-        of_feature = np.array(found, np.int32) + features.FIRST_INDEX
-        if len(found) * len(data.counts) > MOST_SHARES:
-            raise StepError(
-                f"trainer.item_features: {name!r} has {len(found):,} values for {len(data.ids):,} items, too many to "
-                "learn from; leave it out or make its values coarser"
-            )
-        if found:
-            item_features[name] = feature_shares(data.pairs, of_feature, len(data.counts))
-        else:
+        numbers = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
+        words = [data.tokens[number] for number in numbers]
+        if not numbers:
             progress.info("no item has a %r: trainer.item_features goes without it", name)
+        elif [data.tokens[number] for number in numbers] == [
+            features.token(name, features.vector_word(data.vectors.shape[1]))
+        ]:
+            item_features[name] = data.vectors
+        else:
+            of_feature = np.array(numbers, np.int32) + features.FIRST_INDEX
+            item_features[name] = feature_values(data.pairs, of_feature, len(data.counts))
     edges = rating_edges(data.train.activities.ratings)
     return Recommender(settings, data.holdout.histories.items.shape[1], data.counts, item_features, edges)
 
@@ -149,7 +149,7 @@ def _identity(settings: TrainerSettings, data: TrainingData) -> str:
     arrays = [column for one in timelines for column in (one.items, one.ratings, one.times)]
     return identity_of(
         *(settings.model_dump_json(), step_version("trainer"), "\n".join([*data.ids, *data.tokens])),
-        *(*arrays, data.train.starts, data.holdout.targets, data.pairs),
+        *(*arrays, data.train.starts, data.holdout.targets, data.pairs, data.vectors),
     )
 
 

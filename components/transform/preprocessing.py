@@ -44,6 +44,7 @@ def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -
         features.HISTORY_TIME: _last(times, history_length),
         features.TARGET: _single(inputs[features.TARGET_ID], items),
         features.ITEM: _single(inputs[features.CATALOG_ITEM_ID], items),
+        features.ITEM_VECTOR: inputs[features.CATALOG_VECTOR],
         features.ITEM_TOKENS: _indices_of(inputs[features.CATALOG_TOKENS], tokens),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 UNRATED = ("new-1", "new-2", "new-3")
 SETTINGS = (
-    *("transform.history_length=20", "transform.catalog=all", "trainer.item_features=[genres,brand,absent]"),
+    *("transform.history_length=20", "transform.catalog=all", "trainer.item_features=[genres,brand,price,text,absent]"),
     *("trainer.activity_features=[rating,time_gap]", "trainer.min_target_rating=2", "trainer.item_dropout=0.2"),
     *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
     *("trainer.learning_rate=0.01", "trainer.batch_positions=1280"),
@@ -42,13 +43,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp"], rows("ratings.dat"))
     items = [[*row, f"brand {number % 5}"] for number, row in enumerate(rows("movies.dat"))]
     items += [[id_, f"Film {id_}", "Comedy", "brand 1"] for id_ in UNRATED]
-    write(folder / "shop" / "items.csv", ["item", "title", "genres", "brand"], items)
+    for number, row in enumerate(items):
+        vector = " ".join(f"{math.sin(number * place):.3f}" for place in range(1, 9))
+        row += [f"{number * 1.5}", f"All that is to say of film number {number}", vector]
+    write(folder / "shop" / "items.csv", ["item", "title", "genres", "brand", "price", "about", "text"], items)
     places = ["--data", str(folder / "shop"), "--output", str(folder / "output")]
     places += ["--serving-dir", str(folder / "serving"), "--json", str(folder / "summary.json")]
     settings = [f"--set={setting}" for setting in ("name=shop", *SETTINGS)]
     done = run_forked("local_runner", [*places, *settings], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no item has a 'absent': trainer.item_features goes without it" in done.stdout
+    assert "the items' column 'about' is free text, which is not learned from" in done.stdout
     return folder
 
 

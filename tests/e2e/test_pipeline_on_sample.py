@@ -265,12 +265,6 @@ def test_anomaly_stops_the_run_and_is_named(folder, summary, tmp_path):
     assert "data/schema.pbtxt" in error and "'timestamp'" in error and "test split" in error
 
 
-def test_top_k_over_the_catalogue(folder, summary):
-    done = run(folder, "--top-k", "5000")
-    assert done.returncode == 1
-    assert "error: trainer.top_k 5,000 is over the catalogue of 150 items; choose 150 or less" in done.stdout
-
-
 def test_partial_run_ends_where_it_is_told(folder, summary):
     done = run(folder, "--to-node", "Transform", "--no-cache")
     assert done.returncode == 4

@@ -67,6 +67,6 @@ def test_the_next_command_can_be_pasted(done, tmp_path):
 
 def test_a_top_k_over_the_catalogue_is_refused_once_the_catalogue_is_known(folder, done):
     refused = run(folder, "--data", "shop [*]", "--serving-dir", "models [/b]", "--set", "trainer.top_k=5000")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "error: trainer.top_k 5,000 is over the catalogue of 150 items; choose 150 or less" in refused.stdout
     assert "ExampleGen" in refused.stdout and "StatisticsGen" not in refused.stdout

@@ -89,8 +89,8 @@ def test_catalogue_has_every_item_once_with_all_that_is_known_of_it(shop):
     }
     assert found == TOKENS
     assert len(splits[features.CATALOG]) == len(TOKENS)
-    wanted = {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS, features.CATALOG_TRAIN_EVENTS}
-    assert all(set(row) == wanted for row in splits[features.CATALOG])
+    names = {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS, features.CATALOG_VECTOR, features.CATALOG_TRAIN_EVENTS}
+    assert all(set(row) == names for row in splits[features.CATALOG])
 
 
 def test_catalogue_has_the_train_events_of_each_item(shop):
@@ -145,6 +145,7 @@ def test_an_item_s_tokens_are_in_order_of_their_features():
     assert columns_of(record) == {
         features.CATALOG_ITEM_ID: ["Ö 1".encode()],
         features.CATALOG_TOKENS: [b"genres=War", b"genres=Drama", b"year=1994"],
+        features.CATALOG_VECTOR: [],
         features.CATALOG_TRAIN_EVENTS: [7],
     }
 

@@ -7,16 +7,24 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from components.trainer.item_tower import ItemTower, feature_shares
+from components.trainer.item_tower import FeatureValues, ItemTower, feature_values
 from components.trainer.settings import TrainerSettings
 
 COUNTS = np.array([0, 0, 3, 1, 0, 0])  # items 4 and 5 have no train events
-GENRES = np.array([[0, 0, 0], [0, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], np.float32)
-YEARS = np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 1], [0, 0]], np.float32)
 
 
-def make(item_features: dict[str, np.ndarray], **settings: object) -> tuple[ItemTower, dict[str, np.ndarray]]:
+def values_of(of_items: list[list[int]], size: int) -> FeatureValues:
+    splits = np.cumsum([0, *map(len, of_items)])
+    return FeatureValues(np.array([value for of_item in of_items for value in of_item], np.int32), splits, size)
+
+
+GENRES = values_of([[], [], [0, 1], [0], [1, 2], []], 3)
+YEARS = values_of([[], [], [1], [0], [1], []], 2)
+
+
+def make(item_features: dict[str, FeatureValues], **settings: object) -> tuple[ItemTower, dict[str, np.ndarray]]:
     keras.utils.set_random_seed(1)
     tower = ItemTower(TrainerSettings(dimension=4, **settings), COUNTS, item_features)
     tower.build()
@@ -53,8 +61,8 @@ def test_an_item_without_train_events_is_what_its_features_say():
 
 def test_item_dropout_leaves_features_and_transitions_and_is_for_training_alone():
     counts = np.concatenate([[0, 0], np.ones(2000, np.int64)])
-    shares = np.ones((2002, 1), np.float32)
-    tower = ItemTower(TrainerSettings(dimension=4, item_dropout=0.3), counts, {"genres": shares})
+    genres = values_of([[0]] * 2002, 1)
+    tower = ItemTower(TrainerSettings(dimension=4, item_dropout=0.3), counts, {"genres": genres})
     tower.build()
     whole, again, dropped, anew = (np.asarray(tower.tables(training=t).labels) for t in (False, False, True, True))
     np.testing.assert_array_equal(whole, again)
@@ -75,26 +83,48 @@ def test_item_dropout_drops_an_item_from_both_tables_but_not_its_transition():
             assert not labels[item].any() or np.allclose(labels[item], weights["item"][item])
 
 
-def test_feature_shares_by_hand():
+def test_some_rows_are_those_of_all():
+    tower, _ = make({"genres": GENRES, "year": YEARS})
+    rows = np.array([4, 0, 2], np.int32)
+    for some, every in zip(tower.tables(rows=rows), tower.tables(), strict=True):
+        np.testing.assert_allclose(some, np.asarray(every)[rows], atol=1e-6)
+
+
+def listed(known: FeatureValues) -> list[list[int]]:
+    return [part.tolist() for part in np.split(known.values, known.splits[1:-1])]
+
+
+def test_feature_values_by_hand():
     # Tokens 2 and 7 are of the feature, 3 and 5 of another; item 4 has one of each, item 3 only the other.
     pairs = np.array([[2, 7], [2, 3], [2, 2], [4, 7], [4, 5], [3, 5]], np.int32)
-    shares = feature_shares(pairs, np.array([7, 2], np.int32), 6)
-    assert shares.dtype == np.float32
-    assert shares.tolist() == [[0, 0], [0, 0], [0.5, 0.5], [0, 0], [1, 0], [0, 0]]
+    known = feature_values(pairs, np.array([7, 2], np.int32), 6)
+    assert (listed(known), known.size) == ([[], [], [0, 1], [], [0], []], 2)
 
 
 @pytest.mark.parametrize("pairs", [np.zeros((0, 2), np.int32), np.array([[2, 3]], np.int32)])
-def test_feature_shares_where_nothing_is_known(pairs):
-    assert feature_shares(pairs, np.array([2], np.int32), 4).tolist() == [[0]] * 4
+def test_feature_values_where_nothing_is_known(pairs):
+    assert listed(feature_values(pairs, np.array([2], np.int32), 4)) == [[]] * 4
 
 
-def test_feature_shares_agree_with_counting():
+def test_feature_values_agree_with_counting():
     random = np.random.default_rng(4)
     known = {item: random.choice(20, random.integers(0, 5), replace=False) + 2 for item in range(2, 30)}
     pairs = np.array([(item, token) for item, tokens in known.items() for token in tokens], np.int32)
     of_feature = random.permutation(20)[:9].astype(np.int32) + 2
-    shares = feature_shares(random.permutation(pairs), of_feature, 30)
+    values = listed(feature_values(random.permutation(pairs), of_feature, 30))
     for item, tokens in known.items():
-        chosen = [token for token in tokens if token in of_feature]
-        expected = [(token in chosen) / max(len(chosen), 1) for token in of_feature]
-        np.testing.assert_allclose(shares[item], expected, rtol=1e-6)
+        assert sorted(of_feature[values[item]]) == sorted(set(tokens) & set(of_feature))
+
+
+def test_many_values_of_many_items_take_memory_for_those_that_there_are():
+    """A matrix of 90,000 items by 5,000 brands would be of 1.8 GB."""
+    items, brands = 90_000, 5_000
+    pairs = np.stack([np.arange(items) + 2, np.arange(items) % brands + 2], axis=1).astype(np.int32)
+    brand = feature_values(pairs, np.arange(brands, dtype=np.int32) + 2, items + 2)
+    assert brand.values.nbytes + brand.splits.nbytes < 2_000_000
+    tower = ItemTower(TrainerSettings(dimension=4), np.ones(items + 2, np.int64), {"brand": brand})
+    tower.build()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tower.tables(rows=tf.constant([2, 2 + brands, 7])).labels)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, tower._of_feature["brand"].value))
+    assert np.asarray(gradient)[[0, 5, 6], 0].tolist() == [2, 1, 0], "items 2 and 5,002 share a brand"

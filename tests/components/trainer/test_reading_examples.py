@@ -25,7 +25,7 @@ class FakeTransformOutput:
             **{name: tf.io.FixedLenFeature([length], tf.int64) for name, length in FIXED.items()},
             features.HISTORY_RATING: tf.io.FixedLenFeature([HISTORY], tf.float32),
             **{name: tf.io.VarLenFeature(tf.int64) for name in INTEGERS},
-            features.TIMELINE_RATING: tf.io.VarLenFeature(tf.float32),
+            **{name: tf.io.VarLenFeature(tf.float32) for name in (features.TIMELINE_RATING, features.ITEM_VECTOR)},
         }
 
 
@@ -34,7 +34,7 @@ def write(path: Path, rows: list[dict[str, list[int] | list[float]]]) -> None:
         for row in rows:
             feature = {
                 name: tf.train.Feature(float_list=tf.train.FloatList(value=values))
-                if name in (features.TIMELINE_RATING, features.HISTORY_RATING)
+                if name in (features.TIMELINE_RATING, features.HISTORY_RATING, features.ITEM_VECTOR)
                 else tf.train.Feature(int64_list=tf.train.Int64List(value=values))
                 for name, values in row.items()
             }
@@ -56,9 +56,9 @@ def row(items: list[int], target: int = 0, first_time: int = 100) -> dict[str, l
     }
 
 
-def item(index: int, tokens: list[int]) -> dict[str, list]:
+def item(index: int, tokens: list[int], vector: list[float] | None = None) -> dict[str, list]:
     """An item of the catalogue."""
-    return {**row([]), features.ITEM: [index], features.ITEM_TOKENS: tokens}
+    return {**row([]), features.ITEM: [index], features.ITEM_TOKENS: tokens, features.ITEM_VECTOR: vector or []}
 
 
 @pytest.fixture(params=[1, 2, 256], autouse=True)
@@ -108,11 +108,20 @@ def test_catalogue_leaves_out_what_has_no_index(tmp_path):
     rows = [item(2, [3, 4]), item(features.UNKNOWN, [3]), item(5, []), item(3, [4, features.UNKNOWN])]
     write(tmp_path / "a.gz", rows)
     write(tmp_path / "b.gz", [item(4, [2])])
-    pairs = read_catalog([str(tmp_path / "*.gz")], FakeTransformOutput())
+    pairs, vectors = read_catalog([str(tmp_path / "*.gz")], FakeTransformOutput(), 6)
+    assert vectors.shape == (6, 0)
     assert pairs.tolist() == [[2, 3], [2, 4], [3, 4], [4, 2]]
     assert pairs.dtype == np.int32
 
 
 def test_a_catalogue_of_which_nothing_is_known(tmp_path):
     write(tmp_path / "a.gz", [item(2, []), item(3, [])])
-    assert read_catalog([str(tmp_path / "a.gz")], FakeTransformOutput()).shape == (0, 2)
+    assert read_catalog([str(tmp_path / "a.gz")], FakeTransformOutput(), 4)[0].shape == (0, 2)
+
+
+def test_vectors_of_items(tmp_path):
+    rows = [item(3, [], [1.0, 2.0]), item(features.UNKNOWN, [], [5.0, 6.0]), item(2, [], [3.0, 4.0])]
+    write(tmp_path / "a.gz", rows)
+    _, vectors = read_catalog([str(tmp_path / "a.gz")], FakeTransformOutput(), 5)
+    assert vectors.dtype == np.float32
+    assert vectors.tolist() == [[0, 0], [0, 0], [3, 4], [1, 2], [0, 0]]

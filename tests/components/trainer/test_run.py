@@ -43,6 +43,7 @@ def data(timelines_of: Callable, circle: Callable) -> TrainingData:
         counts=np.bincount(train.items, minlength=8),
         pairs=np.array([[2, 2], [2, 4], [3, 2], [3, 3], [7, 3]], np.int32),
         tokens=TOKENS,
+        vectors=np.zeros((8, 0), np.float32),
     )
 
 
@@ -86,18 +87,21 @@ def test_item_features_are_those_that_the_settings_name(data):
     }
 
 
+def test_a_vector_of_each_item_is_projected(data):
+    vectors = np.arange(32, dtype=np.float32).reshape(8, 4)
+    known = dataclasses.replace(data, tokens=[*TOKENS, "text=vector of 4 numbers"], vectors=vectors)
+    model = build_model(SETTINGS.model_copy(update={"item_features": ("text",)}), known)
+    weights = {weight.name: weight for weight in model.weights}
+    weights["item"].assign(np.zeros(weights["item"].shape))
+    projection = np.asarray(weights["text"])
+    np.testing.assert_allclose(model.tables().labels, vectors @ projection, rtol=1e-5)
+
+
 def test_a_feature_that_the_data_lacks_is_left_out_and_named(data, caplog):
     caplog.set_level("INFO", "recommender.progress")
     build_model(SETTINGS.model_copy(update={"item_features": ("genres", "brand")}), data)
     assert "no item has a 'brand': trainer.item_features goes without it" in caplog.text
     assert "'genres'" not in caplog.text
-
-
-def test_a_feature_with_too_many_values(data, monkeypatch):
-    monkeypatch.setattr(run, "MOST_SHARES", 15)
-    with pytest.raises(StepError, match="'genres' has 2 values for 6 items, too many") as error:
-        build_model(SETTINGS, data)
-    assert "\n" not in str(error.value)
 
 
 def arguments(folder: Path, settings: TrainerSettings, hyperparameters: dict | None = None) -> SimpleNamespace:

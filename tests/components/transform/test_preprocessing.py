@@ -41,6 +41,7 @@ CATALOG = [
     {
         features.CATALOG_ITEM_ID: [item],
         features.CATALOG_TOKENS: tokens,
+        features.CATALOG_VECTOR: [0.5, 1.5] if item == "a" else [],
         features.CATALOG_TRAIN_EVENTS: [EVENTS.get(item, 0)],
     }
     for item, tokens in {
@@ -55,7 +56,7 @@ def serialize(columns: dict[str, list]) -> bytes:
     for name, values in columns.items():
         if values and isinstance(values[0], str):
             feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
-        elif name == features.RATING:
+        elif name in (features.RATING, features.CATALOG_VECTOR):
             feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
         elif values:
             feature[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -172,7 +173,7 @@ def test_one_pass_over_all_splits_gives_the_same_as_one_over_each(rated):
 def test_features_are_those_that_are_promised(rated):
     integers = [features.TIMELINE, features.TIMELINE_TIME, features.ITEM_TOKENS]
     assert {name: type(spec) for name, spec in rated.spec.items() if isinstance(spec, tf.io.VarLenFeature)} == {
-        name: tf.io.VarLenFeature for name in [*integers, features.TIMELINE_RATING]
+        name: tf.io.VarLenFeature for name in [*integers, features.TIMELINE_RATING, features.ITEM_VECTOR]
     }
     assert {name: spec.shape for name, spec in rated.spec.items() if isinstance(spec, tf.io.FixedLenFeature)} == {
         **{name: [HISTORY] for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)},

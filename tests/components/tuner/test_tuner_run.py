@@ -40,6 +40,7 @@ def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
         counts=np.bincount(timelines.items, minlength=films + 2),
         pairs=np.zeros((0, 2), np.int32),
         tokens=[],
+        vectors=np.zeros((films + 2, 0), np.float32),
     )
 
 
