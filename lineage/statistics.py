@@ -49,9 +49,11 @@ def _contents(uri: str) -> Iterator[tuple[str, bytes]]:
         return
     from tfx.dsl.io import fileio  # Only here: it takes seconds.
 
-    if not fileio.exists(uri):
+    try:
+        names = sorted(fileio.listdir(uri)) if fileio.exists(uri) else []
+    except Exception:  # Every store has errors of its own.
         return
-    for name in sorted(fileio.listdir(uri)):
+    for name in names:
         if name.startswith("Split-") and fileio.exists(f"{uri}/{name.rstrip('/')}/{FILE}"):
             with fileio.open(f"{uri}/{name.rstrip('/')}/{FILE}", "rb") as stream:
                 yield name.rstrip("/").removeprefix("Split-"), stream.read()

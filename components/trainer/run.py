@@ -113,9 +113,7 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
         words = [data.tokens[number] for number in numbers]
         if not numbers:
             progress.info("no item has a %r: trainer.item_features goes without it", name)
-        elif [data.tokens[number] for number in numbers] == [
-            features.token(name, features.vector_word(data.vectors.shape[1]))
-        ]:
+        elif words == [features.token(name, features.vector_word(data.vectors.shape[1]))]:
             item_features[name] = data.vectors
         else:
             of_feature = np.array(numbers, np.int32) + features.FIRST_INDEX

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.trees import copy_tree
 from lineage import page as page_module
 from lineage import statistics
 from lineage.__main__ import main
@@ -98,6 +99,8 @@ def test_statistics_are_summarised_without_tfdv(tmp_path):
     (tmp_path / "Split-eval" / "FeatureStats.pb").write_bytes(b"\xff no message")
     told = statistics.summarise(str(tmp_path))
     assert list(told) == ["train"] and told["train"]["examples"] == 300
+    copy_tree(str(tmp_path), "ram://statistics/7")
+    assert statistics.summarise("ram://statistics/7") == told, "of an object store"
     first, second = told["train"]["features"]
     assert first == {
         "name": "rating",
