@@ -116,13 +116,13 @@ def measured(version: str, ratings: int, data: Path, folder: Path) -> Run | None
     return Run(version, ratings, told["seconds"], found.peak_bytes, Path(told["transformed"]))
 
 
-def make_data(ratings: int, folder: Path) -> Path:
-    """Data of a size, generated where it is not there yet."""
+def make_data(ratings: int, folder: Path, layout: str) -> Path:
+    """Returns a folder with data of a size, generated where it is not there yet."""
     if not folder.exists():
         items = max(round(ratings / RATINGS_OF_AN_ITEM), LEAST_ITEMS)
         world = make_world(ratings, ratings // RATINGS_OF_A_USER, items, seed=1)
         folder.mkdir(parents=True)
-        generate.generate(world, generate.FORMATS["ml-32m"], folder)
+        generate.generate(world, generate.FORMATS[layout], folder)
     return folder
 
 
@@ -147,7 +147,7 @@ def table_of(runs: list[Run]) -> Table:
 def _compare(scratch: Path, options: argparse.Namespace, console: Console) -> int:
     runs = []
     for ratings in options.ratings:
-        data = make_data(ratings, (options.data or scratch) / f"{ratings}")
+        data = make_data(ratings, (options.data or scratch) / f"{ratings}-{options.format}", options.format)
         versions = [OURS, PLAIN] if ratings <= options.plain_up_to else [OURS]
         for version in versions:
             console.print(f"{version}, {ratings:,} ratings", highlight=False)
@@ -175,6 +175,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ratings", nargs="+", default=[1_000_000], help="sizes (default: 1,000,000)", **sizes)
     parser.add_argument("--plain-up-to", default=1_000_000, help="largest size of the plain version", **sizes)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="keep the generated data there")
+    parser.add_argument(
+        "--format", choices=generate.FORMATS, default="ml-32m", help="of the data (default: %(default)s)"
+    )
     parser.add_argument("--check", action="store_true", help="compare the records of both versions")
     parser.add_argument("--run", nargs=3, metavar=("VERSION", "DATA", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -243,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         scratch = (options.scratch or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
         try:
             jar = make_jar()
-            data = options.data.resolve() if options.data else make_data(options.ratings, scratch / "data")
+            data = options.data.resolve() if options.data else make_data(options.ratings, scratch / "data", "ml-32m")
             cluster = running(jar, scratch / "cluster", options.task_managers, options.heap)
             return compare(data, scratch, stack.enter_context(cluster), console)
         except (ClusterError, JarError) as error:

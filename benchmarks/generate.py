@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from benchmarks.synthetic import Block, World, blocks, make_world
 from data.formats import ML_100K_GENRES
@@ -26,6 +27,7 @@ from data.formats import ML_100K_GENRES
 GENRES = ML_100K_GENRES[1:]  # without "unknown"
 KIND = 50  # neighbours on the ring that share their first genre
 FIRST_YEAR, YEARS = 1930, 90
+PARTS = "part-{:05}.parquet"
 
 
 @dataclass(frozen=True)
@@ -109,18 +111,30 @@ FORMATS = {
     "ml-100k": Format("u.data", "\t", "u.item", _u_item),
     **{name: _OF_MOVIES_CSV for name in ("ml-latest-small", "ml-20m", "ml-25m", "ml-32m")},
     "csv": Format("log.csv", ",", "items.csv", _ITEMS_CSV, "user,item,rating,timestamp", True, "user-", "item-"),
+    "parquet": Format(PARTS, "", "items.csv", _ITEMS_CSV, half_stars=True),
 }
 
 
 def generate(world: World, layout: Format, folder: Path) -> None:
-    """Write a dataset into a folder that exists; memory does not grow with it."""
+    """Writes a dataset into a folder that exists; memory does not grow with it."""
     with (folder / layout.items).open("wb") as stream:
         stream.writelines(layout.rows(_films(world, layout.item_prefix)))
+    if layout.ratings == PARTS:
+        for number, block in enumerate(blocks(world)):
+            pq.write_table(_table(block), folder / PARTS.format(number))
+        return
     with (folder / layout.ratings).open("wb") as stream:
         if layout.header:
             stream.write(f"{layout.header}\n".encode())
         for block in blocks(world):
             _write_lines(block, layout, stream)
+
+
+def _table(block: Block) -> pa.Table:
+    """Returns the rows of a block with integers for ids, and times of a zone."""
+    stars = (np.clip(np.rint(block.rating * 2), 1, 10) / 2).astype(np.float32)
+    time = pa.array(block.timestamp * 1000).cast(pa.timestamp("ms", "UTC"))
+    return pa.table({"user": block.user + 1, "item": block.item + 1, "rating": stars, "timestamp": time})
 
 
 def _films(world: World, prefix: str) -> Iterator[Film]:
