@@ -15,6 +15,7 @@ import tensorflow_transform as tft
 from components import features
 from components.trainer.input_pipeline import Timelines, read_timelines
 from data.dataset import fingerprint
+from data.files import is_uri
 from data.formats import open_dataset
 from pipeline import local_execution, steps
 from pipeline.config import PipelineConfig
@@ -70,12 +71,12 @@ def pairs_fingerprint(users: np.ndarray, targets: np.ndarray) -> str:
 
 
 def run_steps(
-    data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, last: str
+    data: Path | str, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, last: str
 ) -> dict[str, StepResult]:
-    """Run the local pipeline up to a step; what earlier runs left in the same folder is taken from TFX's cache.
+    """Runs the local pipeline up to a step; results of earlier runs in the same folder come from TFX's cache.
 
     Args:
-        data: ratings, a folder, zip or CSV file.
+        data: path or URI of a log of interactions.
         config: what to compute.
         output: folder of artifacts and metadata, as `local_runner.py --output` takes it.
         cache_dir: folder for unpacked archives.
@@ -86,13 +87,14 @@ def run_steps(
         DataError: the data cannot be read.
         StepFailed: a step raised an error.
     """
-    data, output = data.resolve(), output.resolve()
+    output = output.resolve()
+    data = data if is_uri(str(data)) else Path(data).absolute()
     # Other data in the same folder is another experiment, not next week.
     unstopped = config.validation.model_copy(update={"stop": False})
     pipeline = create_local_pipeline(
         config.model_copy(update={"validation": unstopped}),
         data,
-        fingerprint(open_dataset(data, cache_dir)),
+        fingerprint(open_dataset(data, cache_dir, config.data)),
         output / config.name,
         output / "serving_models",
         cache_dir,

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig
-from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
@@ -64,9 +63,6 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     for component in pipeline.components:
         if isinstance(component, BaseComponent) and (wanted := _resources(deployment.of_step(component.id))):
             component.with_platform_config(wanted)
-        if deployment.beam and component.id == steps.EXAMPLE_GEN and isinstance(component, BaseBeamComponent):
-            # It reads from its own disk; the later one of two arguments counts.
-            component.with_beam_pipeline_args(IN_CONTAINER)
     runner = KubeflowV2DagRunner(KubeflowV2DagRunnerConfig(default_image=deployment.image, use_pipeline_spec_2_1=True))
     job = runner.run(pipeline, parameter_values=given, write_out=False)
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)

@@ -35,7 +35,7 @@ from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import WriteExamples
 from components.example_gen.timelines import Ratings
 from data.dataset import Dataset, Log
-from data.files import find_file, fingerprint_of
+from data.files import find_file, fingerprint_of, is_uri
 from data.formats import open_dataset
 from data.items import Item, read_items
 from data.readers import Unit, read_unit, units_of
@@ -45,6 +45,8 @@ from data.settings import DataSettings
 PARTITION_BYTES = 16 << 20
 COMPRESSED = 4  # times that compressed files are larger in memory, about
 BAD_ROWS_SHOWN = 5
+
+HERE = "--runner=FnApiRunner"
 
 progress = logging.getLogger("recommender.progress")
 
@@ -72,6 +74,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
         reading = DataSettings.model_validate_json(exec_properties["reading"])
         dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"], reading)
+        if is_uri(exec_properties["data"]) and not is_uri(dataset.log.files[0].path):
+            # A zip is unpacked onto this disk, which workers elsewhere do not see. The last of two arguments counts.
+            self._beam_pipeline_args.append(HERE)
         items, vectors, notes = learnable(read_items(dataset))
         for note in (*dataset.notes, *notes):
             progress.warning("%s", note)

@@ -11,10 +11,12 @@ import pytest
 from benchmarks.prepared import run_steps
 from benchmarks.same_records import digests
 from components import features
+from components.trees import copy_tree
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.flink_jar import JarError, make_jar
 from pipeline.local_execution import Observer
+from tests.object_store import BUCKET, played_s3
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 JAR_WITHIN = 60.0  # seconds
@@ -35,18 +37,21 @@ def flink() -> Iterator[dict[str, object]]:
     stop_job_servers()
 
 
-def run(folder: Path, beam: dict[str, object]) -> dict[str, dict[str, tuple[int, str]]]:
-    """Run the data steps; digests by split of what ExampleGen and Transform wrote."""
+def run(data: Path | str, folder: Path, beam: dict[str, object]) -> dict[str, dict[str, tuple[int, str]]]:
+    """Runs the data steps; returns digests by split of the records of ExampleGen and Transform."""
     config = PipelineConfig.model_validate({"beam": beam})
-    results = run_steps(SAMPLE, config, folder, folder / "cache", Mock(spec=Observer), steps.TRANSFORM)
+    results = run_steps(data, config, folder, folder / "cache", Mock(spec=Observer), steps.TRANSFORM)
     outputs = {steps.EXAMPLE_GEN: "examples", steps.TRANSFORM: "transformed_examples"}
     return {step: digests(Path(results[step].outputs[name][0].uri)) for step, name in outputs.items()}
 
 
 # Beam's workers, threads of this process, complain of Flink closing their channels.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_flink_makes_the_same_records(flink, tmp_path):
-    there, here = run(tmp_path / "flink", flink), run(tmp_path / "here", {"runner": "local"})
+def test_flink_whose_workers_read_from_s3_makes_the_same_records(flink, tmp_path):
+    with played_s3():
+        copy_tree(str(SAMPLE), f"s3://{BUCKET}/sample")
+        there = run(f"s3://{BUCKET}/sample", tmp_path / "flink", flink)
+    here = run(SAMPLE, tmp_path / "here", {"runner": "local"})
     assert there == here
     assert {split: count for split, (count, _) in here[steps.EXAMPLE_GEN].items()} == {
         **dict.fromkeys(features.SPLITS, 300),

@@ -120,7 +120,7 @@ def test_resources_are_where_they_belong(spec, job):
 def test_beam_arguments_are_those_of_the_deployment(spec):
     for name in ("StatisticsGen", "Transform", "Evaluator"):
         assert containers(spec)[name]["args"][-4:-2] == ["--runner=DataflowRunner", "--project=p"]
-    assert containers(spec)["ExampleGen"]["args"][-1] == "--runner=FnApiRunner", "reads from its own disk"
+    assert containers(spec)["ExampleGen"]["args"][-1] == containers(spec)["Transform"]["args"][-1], "workers read files"
 
 
 def test_parameters_reach_their_steps(spec):
