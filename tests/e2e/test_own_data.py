@@ -43,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp"], rows("ratings.dat"))
     items = [[*row, f"brand {number % 5}"] for number, row in enumerate(rows("movies.dat"))]
     items += [[id_, f"Film {id_}", "Comedy", "brand 1"] for id_ in UNRATED]
-    for number, row in enumerate(items):
+    films = len(items) - len(UNRATED)
+    for number, row in ((min(place, films), row) for place, row in enumerate(items)):
         vector = " ".join(f"{math.sin(number * place):.3f}" for place in range(1, 9))
         row += [f"{number * 1.5}", f"All that is to say of film number {number}", vector]
     write(folder / "shop" / "items.csv", ["item", "title", "genres", "brand", "price", "about", "text"], items)
