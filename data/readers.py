@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,41 +166,38 @@ def read_unit(log: Log, unit: Unit) -> Iterator[Interactions]:
         raise DataError(f"{unit.file.path}: cannot be read ({next(iter(str(error).splitlines()), error)})") from None
 
 
-def read_head(log: Log, number: int = 0) -> Interactions:
-    """Reads the first rows of a file of a log.
+def read_head(log: Log) -> Interactions:
+    """Reads the first rows of a log.
 
     Raises:
-        DataError: the file lacks a column, or cannot be read.
+        DataError: the first file lacks a column, or cannot be read.
     """
-    file = log.files[number]
-    if log.kind == "parquet":
-        unit = Unit(file, number, 0, 1, 0, _names_of(log, file)[0])
-        return next(_read_row_group(log, unit, HEAD_ROWS), _convert_nothing(log))
-    head = read_bytes(file.path, HEAD_BYTES)
-    complete = len(head) < HEAD_BYTES and not file.compression and len(head) == file.size
-    names, start = _header_of(log, file, head)
-    body = head[start:] if complete else head[start : head.rfind(b"\n") + 1]
-    raw = _text_columns(log, names, body) if log.kind == "text" else _json_columns(log, body)
-    return _convert(log, raw, Unit(file, number, 0, None), start, body, int(log.kind == "text" and log.header))
+    raw, start, content = _head(log)
+    return _convert(log, raw, Unit(log.files[0], 0, 0, None), start, content, int(log.kind == "text" and log.header))
 
 
 def raw_head(log: Log) -> dict[str, pa.Array]:
     """Returns the columns of the first rows of a log as they stand there, by our names for them.
 
     Raises:
-        DataError: the file lacks a column, or cannot be read.
+        DataError: the first file lacks a column, or cannot be read.
     """
+    return _head(log)[0].columns
+
+
+def _head(log: Log) -> tuple[_Raw, int, bytes]:
+    """Returns the first rows, the byte where they start, and their text."""
     file = log.files[0]
     if log.kind == "parquet":
+        names, _ = _names_of(log, file)
         with open_file(file.path) as source:
-            for batch in pq.ParquetFile(source).iter_batches(HEAD_ROWS, columns=list(log.columns.values())):
-                return {ours: batch.column(name) for ours, name in log.columns.items()}
-        return {}
+            batches = pq.ParquetFile(source).iter_batches(HEAD_ROWS, columns=list(names))
+            batch = next(batches, pa.record_batch([pa.array([], pa.string())] * len(names), list(names)))
+        return _Raw({ours: batch.column(name) for ours, name in log.columns.items()}, np.arange(len(batch)), []), 0, b""
     head = read_bytes(file.path, HEAD_BYTES)
     names, start = _header_of(log, file, head)
-    body = head[start:] if len(head) < HEAD_BYTES else head[start : head.rfind(b"\n") + 1]
-    raw = _text_columns(log, names, body) if log.kind == "text" else _json_columns(log, body)
-    return raw.columns
+    content = head[start:] if len(head) < HEAD_BYTES else head[start : head.rfind(b"\n") + 1]
+    return _text_columns(log, names, content) if log.kind == "text" else _json_columns(log, content), start, content
 
 
 def split_header(line: str, separator: str) -> list[str]:
@@ -309,7 +306,7 @@ def _text_columns(log: Log, names: tuple[str, ...], content: bytes) -> _Raw:
     positions = {ours: names.index(name) for ours, name in log.columns.items()}
     columns = _read_csv(log, names, positions, content)
     if columns is None:
-        return _read_lines(log, len(names), positions, content)
+        return _by_line(positions, content, lambda line: _fields(log, len(names), positions, line))
     return _Raw(columns, np.arange(len(next(iter(columns.values())))), [])
 
 
@@ -342,8 +339,9 @@ def _read_csv(
     return {ours: table[numbers[position]].combine_chunks() for ours, position in positions.items()}
 
 
-def _read_lines(log: Log, width: int, positions: dict[str, int], content: bytes) -> _Raw:
-    rows: list[list[str]] = []
+def _by_line(names: Iterable[str], content: bytes, parse: Callable[[str], list[str | None]]) -> _Raw:
+    """Reads line by line; `parse` gives the values of a line, or a ValueError that says why there are none."""
+    rows: list[list[str | None]] = []
     lines: list[int] = []
     bad: list[tuple[int, str]] = []
     for number, line in enumerate(content.split(b"\n")):
@@ -351,14 +349,12 @@ def _read_lines(log: Log, width: int, positions: dict[str, int], content: bytes)
         if not text.strip():
             continue
         try:
-            fields = _fields(log, width, text)
+            rows.append(parse(text))
+            lines.append(number)
         except ValueError as error:
             bad.append((number, str(error)))
-            continue
-        rows.append([fields[position] for position in positions.values()])
-        lines.append(number)
-    columns = list(zip(*rows, strict=True)) or [()] * len(positions)
-    arrays = {ours: pa.array(column, pa.string()) for ours, column in zip(positions, columns, strict=True)}
+    columns = list(zip(*rows, strict=True)) or [()] * len(list(names))
+    arrays = {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
     return _Raw(arrays, np.array(lines, np.int64), bad)
 
 
@@ -366,8 +362,8 @@ def _text_of(line: bytes) -> str:
     return decode(line).rstrip("\r").removeprefix("\ufeff")
 
 
-def _fields(log: Log, width: int, line: str) -> list[str]:
-    """Returns the fields of a line; ValueError gives the reason where there are none."""
+def _fields(log: Log, width: int, positions: dict[str, int], line: str) -> list[str | None]:
+    """Returns the fields of a line that columns are made of; ValueError gives the reason where there are none."""
     if "\r" in line:
         raise ValueError("a carriage return inside the line")
     try:
@@ -380,7 +376,7 @@ def _fields(log: Log, width: int, line: str) -> list[str]:
         others = [other for other in SEPARATORS if other != log.separator and other in line]
         hint = f", found {others[0]!r}" if len(fields) == 1 and others else ""
         raise ValueError(f"expected {width} fields with {log.separator!r} between, found {len(fields)}{hint}")
-    return fields
+    return [fields[position] for position in positions.values()]
 
 
 def _json_columns(log: Log, content: bytes) -> _Raw:
@@ -397,26 +393,17 @@ def _json_columns(log: Log, content: bytes) -> _Raw:
                 return _Raw(columns, np.arange(table.num_rows), [])
     except pa.ArrowInvalid:
         pass
-    rows: list[list[str | None]] = []
-    lines: list[int] = []
-    bad: list[tuple[int, str]] = []
-    for number, line in enumerate(content.split(b"\n")):
-        text = _text_of(line)
-        if not text.strip():
-            continue
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            bad.append((number, f"not JSON: {error}"))
-            continue
-        if not isinstance(found, dict):
-            bad.append((number, "not a JSON object"))
-            continue
-        rows.append([_json_text(found.get(name)) for name in names.values()])
-        lines.append(number)
-    columns_ = list(zip(*rows, strict=True)) or [()] * len(names)
-    arrays = {ours: pa.array(column, pa.string()) for ours, column in zip(names, columns_, strict=True)}
-    return _Raw(arrays, np.array(lines, np.int64), bad)
+    return _by_line(names, content, lambda line: _json_fields(names, line))
+
+
+def _json_fields(names: dict[str, str], line: str) -> list[str | None]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    return [_json_text(row.get(name)) for name in names.values()]
 
 
 def _json_text(value: Any) -> str | None:
@@ -474,11 +461,6 @@ def _convert(log: Log, raw: _Raw, unit: Unit, start: int, content: bytes, rows_b
         rating, timestamp, position = rating[kept], timestamp[kept], position[kept]
         event = event.filter(mask) if event is not None else None
     return Interactions(user, item, rating, timestamp, position, tuple(described), event)
-
-
-def _convert_nothing(log: Log) -> Interactions:
-    nothing = _Raw({ours: pa.array([], pa.string()) for ours in log.columns}, np.arange(0), [])
-    return _convert(log, nothing, Unit(log.files[0], 0, 0, None), 0, b"", 0)
 
 
 def _ids(log: Log, column: pa.Array, name: str, reasons: dict[int, str]) -> pa.DictionaryArray:
