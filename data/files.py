@@ -76,6 +76,11 @@ def s3_client() -> fs.S3FileSystem:
     return fs.S3FileSystem(endpoint_override=endpoint)
 
 
+@functools.cache
+def _gcs_client() -> fs.GcsFileSystem:
+    return fs.GcsFileSystem()
+
+
 def file_system(path: str) -> tuple[fs.FileSystem, str]:
     """Returns the file system of a path or URI, and the path in it.
 
@@ -87,6 +92,8 @@ def file_system(path: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), path
     if scheme in ("s3", "minio"):
         return s3_client(), rest.rstrip("/")
+    if scheme == "gs":
+        return _gcs_client(), rest.rstrip("/")
     try:
         return fs.FileSystem.from_uri(path)
     except (pa.ArrowInvalid, OSError) as error:
