@@ -26,7 +26,7 @@ from data.quick_check import quick_check
 from data.registry import DATASETS, fetch
 from on_device.command_line import EXIT_INTERRUPTED, EXIT_USAGE, command_line, default_cache_dir, path, path_or_url
 from pipeline.beam_runners import complaints
-from pipeline.config import ConfigError, PipelineConfig, check_literal, load_config, read_assignments
+from pipeline.config import ConfigError, PipelineConfig, check_literal, folder_name, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet, show_line
 from pipeline.run_lock import RunLocked, run_lock
 from pipeline.steps import STEPS, TUNER, first_of
@@ -77,7 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json:
             check_writable(options.json.parent)
         data = _find_data(options, config)
-        data_fingerprint = fingerprint(open_dataset(data, options.cache_dir, config.data))
+        dataset = open_dataset(data, options.cache_dir, config.data)
+        data_fingerprint = fingerprint(dataset)
+        if "name" not in config.model_fields_set and not dataset.movielens:
+            config = config.model_copy(update={"name": folder_name(dataset.name)})
     except (ConfigError, DataError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -102,10 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         type=path_or_url,
-        default=DEFAULT_DATASET,
         metavar="PATH|NAME",
         help="path, pattern or URI of a log of interactions in CSV, JSON Lines or Parquet, or of a zip or folder; or "
-        f"one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET})",
+        f"one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET}, or other data where it cannot be had)",
     )
     parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
     parser.add_argument(
@@ -155,9 +157,10 @@ def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
 
 def _find_data(options: argparse.Namespace, config: PipelineConfig) -> str:
     """Returns the checked path or URI of the data, downloaded where a dataset is named."""
-    data = str(options.data)
+    data = DEFAULT_DATASET if options.data is None else str(options.data)
     if data in DATASETS and not Path(data).exists():
-        data = str(fetch(data, options.cache_dir, say=lambda line: print(line, flush=True)).path)
+        say = functools.partial(print, flush=True)
+        data = str(fetch(data, options.cache_dir, say, or_another=options.data is None).path)
     quick_check(data, config.example_gen.max_bad_rows, config.data)
     return data if is_uri(data) else os.path.abspath(data)
 

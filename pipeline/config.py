@@ -38,7 +38,8 @@ class PipelineConfig(Settings):
     """Everything that decides what a pipeline run computes, and where a cluster runs it.
 
     Attributes:
-        name: of the pipeline; names its folder among the serving models and its runs in ML Metadata.
+        name: of the pipeline; names its folder among the serving models and its runs in ML Metadata. A local run on
+            data other than MovieLens is named like the data where the name is not set.
         data: how the log is to be read, as far as it is not recognised.
         example_gen: how interactions become timelines and splits.
         validation: how far the data may drift from the last run's.
@@ -86,6 +87,11 @@ class PipelineConfig(Settings):
             if encoder == "transformer" and dimension % heads:
                 raise ValueError(f"tuner.search_space: dimension {dimension} cannot be shared by {heads} heads")
         return self
+
+
+def folder_name(text: str) -> str:
+    """Returns a pipeline's name made of the name of its data."""
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:63] or "recommender"
 
 
 def read_assignments(assignments: list[str]) -> dict[str, Any]:

