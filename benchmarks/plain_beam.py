@@ -154,6 +154,7 @@ def film(line: str) -> bytes:
     feature[features.CATALOG_ITEM_ID].bytes_list.value.append(item.encode())
     for name, value in [*(("genres", genre) for genre in genres.split("|")), ("year", title[-5:-1])]:
         feature[features.CATALOG_TOKENS].bytes_list.value.append(features.token(name, value).encode())
+    feature[features.CATALOG_VECTOR].float_list.SetInParent()
     return found.SerializeToString()
 
 
