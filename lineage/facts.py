@@ -120,7 +120,7 @@ class Story:
     Attributes:
         model_id: of the Model artifact.
         model_uri: its folder.
-        data: `name`, `fingerprint`, `ratings`, `users`, `items` and `path`, as far as they are known.
+        data: `name`, `fingerprint`, `fingerprint_of`, `ratings`, `users`, `items` and `path`, as far as they are known.
         code: fingerprint of the code of each step that took part, by step.
         settings: by key of the configuration.
         tuned: address of the hyperparameters that a Tuner found, and that win over the settings; empty without one.
@@ -216,7 +216,7 @@ def data_of(executions: list[Execution], artifacts: list[Artifact]) -> dict[str,
     data: dict[str, Any] = {}
     for artifact in artifacts:
         held = artifact.properties
-        named = {"name": "data_name", "fingerprint": "data_fingerprint"}
+        named = {"name": "data_name", "fingerprint": "data_fingerprint", "fingerprint_of": "data_fingerprint_of"}
         data |= {key: held[name] for key, name in named.items() if held.get(name)}
         if artifact.type == CATALOG:
             data |= {key: int(held[key]) for key in ("ratings", "users", "items") if key in held}
@@ -225,7 +225,7 @@ def data_of(executions: list[Execution], artifacts: list[Artifact]) -> dict[str,
         if "data_fingerprint" in given:
             data["path"] = given.get("data")
             data.setdefault("fingerprint", given["data_fingerprint"])
-    order = ("name", "fingerprint", "ratings", "users", "items", "path")
+    order = ("name", "fingerprint", "fingerprint_of", "ratings", "users", "items", "path")
     return {key: data[key] for key in order if data.get(key) not in (None, "")}
 
 

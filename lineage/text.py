@@ -176,7 +176,9 @@ def data_in_words(data: dict[str, Any]) -> str:
     """Facts about data, one line."""
     counts = [f"{data[key]:,} {key}" for key in ("ratings", "users", "items") if key in data]
     parts = [str(data.get("name", "")), *counts]
-    parts += [f"SHA-256 {data['fingerprint']}"] if data.get("fingerprint") else []
+    if data.get("fingerprint"):
+        of_what = data.get("fingerprint_of", "content")
+        parts.append(f"SHA-256 {data['fingerprint']}" + (f" of {of_what}" if of_what != "content" else ""))
     parts += [f"read from {data['path']}"] if data.get("path") else []
     return ", ".join(filter(None, parts)) or "not recorded"
 

@@ -210,7 +210,8 @@ def data(known: Known, folder: Path) -> Html | None:
         rows.append([split, f"{timelines:,}", f"{item['values']:,}" if item else "-", *lengths])
     listed = {"Name": told["name"], "Size": ", ".join(counts), "Left out": leavings or "nothing"}
     listed |= {"Read from": known.run.data["path"]} if known.run and known.run.data.get("path") else {}
-    listed |= {"SHA-256": tag("code", told["fingerprint"])}
+    of_what = told.get("fingerprint_of", "content")
+    listed |= {"SHA-256" if of_what == "content" else f"SHA-256 of {of_what}": tag("code", told["fingerprint"])}
     note = "Ratings are those of the histories, without the items that are to be found. Lengths are of histories."
     head = ["split", "timelines", "ratings", "shortest", "median", "longest"]
     return _section("Data", _facts(listed), _table(head, rows), tag("p", note, class_="note"))

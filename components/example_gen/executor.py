@@ -107,6 +107,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.split_names = artifact_utils.encode_split_names([*features.SPLITS, features.CATALOG])
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
         examples.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
+        catalog.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
         catalog.data_name, catalog.data_fingerprint = summary["name"], summary["fingerprint"]
         catalog.ratings, catalog.users, catalog.items = (summary[key] for key in ("ratings", "users", "items"))
 

@@ -15,6 +15,9 @@ from components.evaluation import METRICS, POPULARITY
 from components.pusher.errors import PushError
 from on_device.artifact import FORMAT, ITEMS, MODEL, Item
 
+# What `model_info.json` repeats of `dataset.json`.
+DATA = ("name", "fingerprint", "fingerprint_of", "ratings", "users", "items")
+
 
 def make_items(model_facts: dict[str, Any], catalog_uri: str, with_counts: bool = True) -> dict[str, Any]:
     """Returns the content of `items.json`.
@@ -50,7 +53,7 @@ def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict
     return {
         **{key: model_facts[key] for key in keys},
         "num_items": len(model_facts["item_ids"]),
-        "data": {key: dataset[key] for key in ("name", "fingerprint", "ratings", "users", "items")},
+        "data": {key: dataset[key] for key in DATA if key in dataset},
     }
 
 

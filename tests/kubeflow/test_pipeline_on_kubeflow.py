@@ -133,7 +133,8 @@ def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, tmp_path):
     done = run_forked("local_runner", ["--data", str(SAMPLE), *output, "--json", str(summary), *config], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     local = json.loads(summary.read_text(encoding="utf-8"))["artifact"]
-    # In an object store the fingerprint is of names, sizes and ETags, on a disk of the content.
+    assert pushed["data"].pop("fingerprint_of") == "names, sizes and ETags"
+    assert local["data"].pop("fingerprint_of") == "content"
     assert {**pushed["data"], "fingerprint": ""} == {**local["data"], "fingerprint": ""}
     assert pushed["settings"] == local["settings"]
     assert pushed["metrics"]["popularity"] == pytest.approx(local["metrics"]["popularity"])

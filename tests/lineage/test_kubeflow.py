@@ -17,6 +17,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from lineage.proof import prove
 from lineage.runs import list_runs
 from lineage.store import open_store
+from lineage.text import data_in_words
 
 TASKS: dict[str, tuple[list[str], dict[str, str], dict[str, Any]]] = {
     "ExampleGen": (
@@ -37,7 +38,12 @@ TASKS: dict[str, tuple[list[str], dict[str, str], dict[str, Any]]] = {
     ),
 }
 TOLD: dict[str, dict[str, Any]] = {
-    "catalog": {"data_name": "ml-1m", "data_fingerprint": "f00d", "ratings": 5.0},
+    "catalog": {
+        "data_name": "ml-1m",
+        "data_fingerprint": "f00d",
+        "data_fingerprint_of": "names, sizes and ETags",
+        "ratings": 5.0,
+    },
     "evaluation": {"recall_at_10": 0.31, "is_external": 0.0},
     "blessing": {"blessed": 1.0, "current_model_id": 4711.0},
     "pushed_model": {
@@ -100,7 +106,9 @@ def test_runs(where):
 def test_proof(where, tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"mine")
     proof = prove(open_store(where), tmp_path / "model.tflite")
-    assert proof.story.data == {"name": "ml-1m", "fingerprint": "f00d", "ratings": 5, "path": "gs://bucket/ml-1m.zip"}
+    told = {"name": "ml-1m", "fingerprint": "f00d", "fingerprint_of": "names, sizes and ETags", "ratings": 5}
+    assert proof.story.data == {**told, "path": "gs://bucket/ml-1m.zip"}
+    assert "SHA-256 f00d of names, sizes and ETags, read from" in data_in_words(proof.story.data)
     assert proof.story.settings == {"trainer.dropout": 0.2, "pusher.precision": "float16"}
     assert proof.story.evaluations[0].blessed and proof.story.evaluations[0].metrics == {"recall_at_10": 0.31}
     assert proof.push.code_version == "0123"
