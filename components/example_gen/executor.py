@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 import apache_beam as beam
@@ -316,12 +316,12 @@ def write_catalog(counts: Counts, items: list[Item], uri: str) -> None:
         for item in everything
     ]
     _write(os.path.join(uri, "items.jsonl"), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    unknown = {id_ for id_ in rated if id_ not in {item.id for item in items}}
+    unknown = rated.keys() - {item.id for item in items}
     facts = {"items": len(counts[0]), "unknown_items": len(unknown), "joins": _joins(unknown, items)}
     write_json(facts, os.path.join(uri, "counts.json"))
 
 
-def _joins(unknown: set[str], items: list[Item]) -> str:
+def _joins(unknown: Set[str], items: list[Item]) -> str:
     """Returns an example of an unknown item that is another one written in another way; empty where there is none."""
     known = {_plain(item.id): item.id for item in items}
     return next(
