@@ -49,8 +49,8 @@ def run(data: Path | str, folder: Path, beam: dict[str, object]) -> dict[str, di
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_flink_whose_workers_read_from_s3_makes_the_same_records(flink, tmp_path):
     with played_s3():
-        copy_tree(str(SAMPLE), f"s3://{BUCKET}/sample")
-        there = run(f"s3://{BUCKET}/sample", tmp_path / "flink", flink)
+        copy_tree(str(SAMPLE), f"s3://{BUCKET}/flink/sample")
+        there = run(f"s3://{BUCKET}/flink/sample", tmp_path / "flink", flink)
     here = run(SAMPLE, tmp_path / "here", {"runner": "local"})
     assert there == here
     assert {split: count for split, (count, _) in here[steps.EXAMPLE_GEN].items()} == {

@@ -20,7 +20,7 @@ SETTINGS = (
     *("trainer.activity_features=[rating,time_gap]", "trainer.min_target_rating=2", "trainer.item_dropout=0.2"),
     *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
     *("trainer.learning_rate=0.01", "trainer.batch_positions=1280"),
-    *("gate.min_targets=0", "gate.min_recall_at_10=0"),
+    *("pusher.precision=dynamic_int8", "gate.min_targets=0", "gate.min_recall_at_10=0"),
     *("gate.min_lift_over_popularity=0", "gate.min_lift_over_markov=0"),
 )
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = (
     *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=1", "trainer.members=[]"),
     *("transform.history_length=20", "gate.min_recall_at_10=0", "gate.min_lift_over_popularity=0"),
-    *("gate.min_lift_over_markov=0", "name=shop"),
+    *("gate.min_lift_over_markov=0", "pusher.precision=dynamic_int8", "name=shop"),
 )
 FOLDER = "my [old] [/b] :smile: run, " + "which has a long name " * 5
 

@@ -19,6 +19,7 @@ QUICK = {
     **{
         "trainer.encoder": "bow",
         "trainer.max_epochs": 1,
+        "pusher.precision": "dynamic_int8",
         "gate.min_recall_at_10": 0,
         "gate.min_lift_over_popularity": 0,
         "gate.min_lift_over_markov": 0,
