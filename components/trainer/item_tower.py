@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -136,8 +137,18 @@ class ItemTower(keras.layers.Layer):
         size = len(splits) - 1 if rows is None else tf.shape(rows)[0]
         if rows is not None:
             known = tf.gather(known, rows)
-        embedded = tf.gather(self._of_feature[name].value, known.values)
+        embedded = _look_up(tf.convert_to_tensor(self._of_feature[name]), known.values)
         return tf.math.unsorted_segment_mean(embedded, known.value_rowids(), size)
+
+
+@tf.custom_gradient
+def _look_up(table: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+    """Returns rows of a small table, float32 [N, d], with a dense gradient: many items share a row."""
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        return tf.math.unsorted_segment_sum(upstream, rows, table.shape[0]), None
+
+    return tf.gather(table, rows), gradient
 
 
 @dataclass(frozen=True)
