@@ -13,6 +13,7 @@ from data.files import read_bytes
 from data.readers import decode
 
 NO_GENRES = {"(no genres listed)", "unknown", ""}
+_MONTH_AND_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def read_items(dataset: Dataset) -> list[Item]:
     """Reads the items file; of an item that stands there twice the first row counts.
 
     Raises:
-        DataError: a row has too few or too many fields, or no id; file and line are named.
+        DataError: a row has too few or too many fields, no id or one with a line break in it, or a quote that is not
+            closed; file and line are named.
     """
     table = dataset.items
     if table is None:
@@ -62,6 +64,8 @@ def read_items(dataset: Dataset) -> list[Item]:
         item = _make_item(table, fields)
         if not item.id:
             raise DataError(f"{table.file.path}, line {line}: no item id")
+        if "\n" in item.id or "\r" in item.id:
+            raise DataError(f"{table.file.path}, line {line}: the item id {item.id!r} has a line break in it")
         items.setdefault(item.id, item)
     return list(items.values())
 
@@ -85,8 +89,9 @@ def _quoted_rows(table: Table, lines: list[str]) -> Iterator[tuple[int, list[str
     first = 1
     try:
         for fields in reader:
-            # A field may hold line ends. Where a line inside it is a row too, the quote is one that nobody closed.
-            if any(line.count(table.separator) == table.width - 1 for line in lines[first : reader.line_num - 1]):
+            if len(fields) == table.width and _holds_rows(
+                table, fields[table.columns[ITEM]], lines[first : reader.line_num]
+            ):
                 raise csv.Error("a quote that opens here holds the rows after it")
             yield first, fields
             first = reader.line_num + 1
@@ -95,6 +100,23 @@ def _quoted_rows(table: Table, lines: list[str]) -> Iterator[tuple[int, list[str
             f"{table.file.path}, line {first}: {error}; look for a quote that is not closed, or double those inside a "
             "quoted field"
         ) from None
+
+
+def _holds_rows(table: Table, id_: str, lines: list[str]) -> bool:
+    """Returns whether the lines that continue a quoted field look like rows of their own.
+
+    A description may have several lines, and a line of it as many commas as a row. So every line must also begin like
+    a row: with an id of the same kinds of characters as that of the item itself.
+    """
+    rows = list(csv.reader(lines, delimiter=table.separator))
+    return bool(rows) and all(
+        len(row) == table.width and _characters(row[table.columns[ITEM]]) == _characters(id_) for row in rows
+    )
+
+
+def _characters(id_: str) -> set[str]:
+    """Returns the kinds of characters of an id: letters, digits, and each other one as itself."""
+    return {"a" if char.isalpha() else "9" if char.isdigit() else char for char in id_.strip()}
 
 
 def _make_item(table: Table, fields: list[str]) -> Item:
@@ -124,6 +146,6 @@ def _words(text: str, separator: str) -> tuple[str, ...]:
 
 
 def _year(text: str) -> int | None:
-    """Returns the first year in `1995`, `2008.0`, `01-Jan-1995`, `2019-05-01` or `1998-2003`; None without one."""
-    match = re.search(r"(?<!\d)(1[89]\d\d|20\d\d|2100)(?!\d)", text)
+    """Returns the first year in `1995`, `2008.0`, `01-Jan-1995`, `20190501` or `1998-2003`; None without one."""
+    match = re.search(rf"(?<!\d)(1[89]\d\d|20\d\d|2100)({_MONTH_AND_DAY})?(?!\d)", text)
     return int(match.group(1)) if match else None

@@ -72,20 +72,26 @@ def _ranges(values: list[tuple[str, ...]]) -> list[tuple[str, ...]] | None:
 
 def _vectors(values: list[tuple[str, ...]]) -> np.ndarray | None:
     """Returns the vectors of a column, float32 [I, D]; None where it does not hold vectors."""
-    parts = [re.split(r"[\s,;]+", " ".join(value).strip("[]() ")) if value else [] for value in values]
-    sizes = {len(part) for part in parts if part}
-    if len(sizes) != 1 or max(sizes) < MIN_VECTOR:
-        return None
-    vectors = np.zeros((len(values), max(sizes)), np.float32)
-    known = [number for number, part in enumerate(parts) if part]
-    try:
-        vectors[known] = np.array([parts[number] for number in known], np.float32)
-    except ValueError:
-        return None
-    if not np.isfinite(vectors).all():
+    known = [number for number, value in enumerate(values) if value]
+    vectors: np.ndarray | None = None
+    for number in known:  # Each by itself: its numbers as text take twenty times the room.
+        parts = re.split(r"[\s,;]+", " ".join(values[number]).strip("[]() "))
+        if vectors is None:
+            if len(parts) < MIN_VECTOR:
+                return None
+            vectors = np.zeros((len(values), len(parts)), np.float32)
+        if len(parts) != vectors.shape[1]:
+            return None
+        try:
+            vectors[number] = parts
+        except ValueError:
+            return None
+    if vectors is None or not np.isfinite(vectors).all():
         return None
     length = np.linalg.norm(vectors[known], axis=1).mean()
-    return vectors / length if length else vectors
+    if length:
+        vectors /= length
+    return vectors
 
 
 def _is_free_text(values: list[tuple[str, ...]]) -> bool:

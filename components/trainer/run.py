@@ -112,8 +112,8 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
         numbers = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
         words = [data.tokens[number] for number in numbers]
         if not numbers:
-            progress.info("no item has a %r: trainer.item_features goes without it", name)
-        elif words == [features.token(name, features.vector_word(data.vectors.shape[1]))]:
+            continue  # One of the default names, as `check` sees to.
+        if words == [features.token(name, features.vector_word(data.vectors.shape[1]))]:
             item_features[name] = data.vectors
         else:
             of_feature = np.array(numbers, np.int32) + features.FIRST_INDEX
@@ -126,7 +126,8 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
     """Refuse data that is too small, or too large, for the settings.
 
     Raises:
-        StepError: fewer items than the model should return, more than a step can hold, or nothing to learn from.
+        StepError: fewer items than the model should return, more than a step can hold, an item feature that no item
+            has, or nothing to learn from.
     """
     items = len(data.ids)
     if settings.loss == "full_softmax" and items * settings.batch_positions > MOST_LOGITS:
@@ -134,6 +135,13 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
             f"trainer.loss full_softmax holds scores of all {items:,} items at {settings.batch_positions:,} positions, "
             "more than fit in memory; choose sampled_softmax, as configs/large.yaml does, or a smaller "
             "trainer.batch_positions"
+        )
+    known = sorted({features.feature_of(token) for token in data.tokens})
+    defaults = TrainerSettings.model_fields["item_features"].default
+    if unknown := [name for name in settings.item_features if name not in (*known, *defaults)]:
+        raise StepError(
+            f"trainer.item_features names {', '.join(map(repr, unknown))}, which no item has; to learn from there is "
+            f"{', '.join(map(repr, known)) or 'nothing: the data has no items file with further columns'}"
         )
     if complaint := top_k_complaint(settings.top_k, items):
         raise StepError(complaint)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import tracemalloc
+
 import numpy as np
 
 from components.example_gen.item_features import learnable
@@ -52,6 +55,17 @@ def test_a_vector_is_kept_and_scaled():
     assert not notes and vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, np.vstack([np.eye(8), np.zeros((1, 8))]))
     assert [item.more["text"] for item in items] == [("vector of 8 numbers",)] * 8 + [()]
+
+
+def test_reading_vectors_takes_little_more_memory_than_they():
+    items = items_with(
+        "text", [" ".join(f"{math.sin(number * place):.6f}" for place in range(64)) for number in range(2_000)]
+    )
+    tracemalloc.start()
+    _, vectors, _ = learnable(items)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert vectors.shape == (2_000, 64) and peak < 5 * vectors.nbytes
 
 
 def test_a_second_column_of_vectors_is_named():
