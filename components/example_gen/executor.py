@@ -50,6 +50,7 @@ HERE = "--runner=FnApiRunner"
 
 progress = logging.getLogger("recommender.progress")
 
+MOST_PARTS = 8  # counts that wait to be summed
 # Names of the pieces of information that are counted while ratings travel.
 RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
 
@@ -157,11 +158,11 @@ class BuildTimelines(beam.PTransform):
                 "train_counts", "all_counts", "facts", main="rows"
             )
         )
-        train_counts = grouped.train_counts | "TrainCounts" >> beam.combiners.ToList() | "Sum" >> beam.Map(sum_counts)
+        train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
         records = grouped.rows | "Serialize" >> beam.ParDo(
             Serialize(blocks), beam.pvalue.AsSingleton(train_counts)
         ).with_outputs(*features.SPLITS)
-        counts = grouped.all_counts | "AllCounts" >> beam.combiners.ToList() | "SumAll" >> beam.Map(sum_counts)
+        counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
         bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
         facts = (
             grouped.facts
@@ -272,6 +273,31 @@ def sum_counts(parts: list[Counts]) -> Counts:
     counts = np.bincount(encoded.indices.to_numpy(), np.concatenate([counts for _, counts in parts]))
     order = pc.sort_indices(encoded.dictionary)
     return encoded.dictionary.take(order), counts.astype(np.int64)[order.to_numpy()]
+
+
+class SumCounts(beam.CombineFn):
+    """Sums counts where they arise: every partition has nearly all items, so a list of all would not fit in memory."""
+
+    def create_accumulator(self) -> list[Counts]:
+        """Returns an accumulator: counts that are still to be summed."""
+        return []
+
+    def add_input(self, accumulator: list[Counts], element: Counts) -> list[Counts]:
+        """Adds the counts of a partition."""
+        return self.merge_accumulators([accumulator, [element]])
+
+    def merge_accumulators(self, accumulators: Iterable[list[Counts]]) -> list[Counts]:
+        """Puts accumulators together."""
+        parts = [counts for accumulator in accumulators for counts in accumulator]
+        return parts if len(parts) < MOST_PARTS else [sum_counts(parts)]
+
+    def extract_output(self, accumulator: list[Counts]) -> Counts:
+        """Returns the sum."""
+        return sum_counts(accumulator)
+
+    def compact(self, accumulator: list[Counts]) -> list[Counts]:
+        """Sums before the accumulator travels."""
+        return [sum_counts(accumulator)]
 
 
 def bad_rows_error(described: list[str], limit: int) -> StepError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from tfx.dsl.components.base import base_beam_executor
@@ -13,7 +14,7 @@ from tfx.types import standard_artifacts
 from benchmarks.same_records import digests
 from components.artifacts import ItemCatalog
 from components.example_gen.blocks import Block, Blocks
-from components.example_gen.executor import Executor, _runs_here
+from components.example_gen.executor import MOST_PARTS, Executor, SumCounts, _runs_here
 from components.example_gen.settings import ExampleGenSettings
 from data.settings import DataSettings
 from tests.data.test_any_log import daily_csv, gzip_csv, one_csv, parquet_parts
@@ -74,3 +75,15 @@ def test_blocks_come_back_wherever_they_are_kept(in_files: bool, tmp_path: Path)
 )
 def test_blocks_are_files_only_where_beam_keeps_elements_in_memory(arguments: list[str], here: bool) -> None:
     assert _runs_here(arguments) == here
+
+
+def test_counts_of_partitions_are_summed_as_they_come():
+    sums = SumCounts()
+    accumulator = sums.create_accumulator()
+    for number in range(100):
+        counts = pa.array(["a", f"b{number % 3}"], pa.string()), np.array([1, 2])
+        accumulator = sums.add_input(accumulator, counts)
+        assert len(accumulator) < MOST_PARTS
+    assert len(sums.compact(accumulator)) == 1
+    ids, counts = sums.extract_output(sums.merge_accumulators([accumulator, sums.create_accumulator()]))
+    assert dict(zip(ids.to_pylist(), counts.tolist(), strict=True)) == {"a": 100, "b0": 68, "b1": 66, "b2": 66}
