@@ -11,33 +11,34 @@ import dataclasses
 import json
 import logging
 import os
-import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import Artifact, artifact_utils
+from tfx.utils import io_utils
 
 from components import features
 from components.errors import StepError
 from components.example_gen import timelines
 from components.example_gen.blocks import Block, Blocks
+from components.example_gen.catalog import COUNTS_FILE, catalog_records, write_catalog
+from components.example_gen.item_counts import Counts, SumCounts, count_items
 from components.example_gen.item_features import learnable
-from components.example_gen.records import ExampleWriter, ItemLookup, item_records
+from components.example_gen.records import ExampleWriter, ItemLookup
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import WriteExamples
 from components.example_gen.timelines import Ratings
 from data.dataset import Dataset, Log
 from data.files import find_file, fingerprint_of, is_uri
 from data.formats import open_dataset
-from data.items import Item, read_items
+from data.items import read_items
 from data.readers import Unit, read_unit, units_of
 from data.settings import DataSettings
 
@@ -50,11 +51,8 @@ HERE = "--runner=FnApiRunner"
 
 progress = logging.getLogger("recommender.progress")
 
-MOST_PARTS = 8  # counts that wait to be summed
 # Names of the pieces of information that are counted while ratings travel.
 RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
-
-Counts = tuple[pa.Array, np.ndarray]  # ids, `pa.string()` [I] sorted, and how often each occurs, int64 [I]
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -97,7 +95,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
-        facts = json.loads(_read(os.path.join(catalog.uri, "facts.json")))
+        facts = json.loads(io_utils.read_string_file(os.path.join(catalog.uri, "facts.json")))
         expected = exec_properties["data_fingerprint"]
         data_fingerprint, fingerprint_of_what = check_unchanged(dataset, expected)
         summary = summarise(dataset, data_fingerprint, fingerprint_of_what, facts, catalog.uri)
@@ -230,8 +228,8 @@ class SplitTimelines(beam.DoFn):
             for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
                 trained[start:stop] = True
         yield self._blocks.put([ratings.to_table()])[0], rows
-        yield beam.pvalue.TaggedOutput("train_counts", _counts(ratings.items, ratings.item[trained]))
-        yield beam.pvalue.TaggedOutput("all_counts", _counts(ratings.items, ratings.item))
+        yield beam.pvalue.TaggedOutput("train_counts", count_items(ratings.items, ratings.item[trained]))
+        yield beam.pvalue.TaggedOutput("all_counts", count_items(ratings.items, ratings.item))
         lengths = np.diff(grouped.starts)
         facts = {
             RATINGS: len(ratings),
@@ -260,46 +258,6 @@ class Serialize(beam.DoFn):
             yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, of_split))
 
 
-def _counts(ids: pa.Array, numbers: np.ndarray) -> Counts:
-    counts = np.bincount(numbers, minlength=len(ids))
-    return ids.filter(pa.array(counts > 0)), counts[counts > 0]
-
-
-def sum_counts(parts: list[Counts]) -> Counts:
-    """Returns the sum of the counts of several partitions: ids `pa.string()` [I] sorted, counts int64 [I]."""
-    if not parts:
-        return pa.array([], pa.string()), np.empty(0, np.int64)
-    encoded = pa.concat_arrays([ids for ids, _ in parts]).dictionary_encode()
-    counts = np.bincount(encoded.indices.to_numpy(), np.concatenate([counts for _, counts in parts]))
-    order = pc.sort_indices(encoded.dictionary)
-    return encoded.dictionary.take(order), counts.astype(np.int64)[order.to_numpy()]
-
-
-class SumCounts(beam.CombineFn):
-    """Sums counts where they arise: every partition has nearly all items, so a list of all would not fit in memory."""
-
-    def create_accumulator(self) -> list[Counts]:
-        """Returns an accumulator: counts that are still to be summed."""
-        return []
-
-    def add_input(self, accumulator: list[Counts], element: Counts) -> list[Counts]:
-        """Adds the counts of a partition."""
-        return self.merge_accumulators([accumulator, [element]])
-
-    def merge_accumulators(self, accumulators: Iterable[list[Counts]]) -> list[Counts]:
-        """Puts accumulators together."""
-        parts = [counts for accumulator in accumulators for counts in accumulator]
-        return parts if len(parts) < MOST_PARTS else [sum_counts(parts)]
-
-    def extract_output(self, accumulator: list[Counts]) -> Counts:
-        """Returns the sum."""
-        return sum_counts(accumulator)
-
-    def compact(self, accumulator: list[Counts]) -> list[Counts]:
-        """Sums before the accumulator travels."""
-        return [sum_counts(accumulator)]
-
-
 def bad_rows_error(described: list[str], limit: int) -> StepError:
     """The error for more bad rows than are allowed."""
     shown = "; ".join(described[:BAD_ROWS_SHOWN])
@@ -308,64 +266,12 @@ def bad_rows_error(described: list[str], limit: int) -> StepError:
     return StepError(f"{shown}{more} ({found}, {limit:,} allowed; --max-bad-rows N skips up to N)")
 
 
-def all_items(counts: Counts, items: list[Item]) -> list[Item]:
-    """Returns the known items, then those that were rated but are not known."""
-    known = {item.id for item in items}
-    return items + [Item(id_, f"Item {id_}") for id_ in counts[0].to_pylist() if id_ not in known]
-
-
-def catalog_records(counts: Counts, items: list[Item], vectors: np.ndarray, train_counts: Counts) -> list[bytes]:
-    """Returns the raw examples of all items; `counts` are of all interactions, `vectors` of the known items."""
-    everything = all_items(counts, items)
-    all_vectors = np.zeros((len(everything), vectors.shape[1]), np.float32)
-    all_vectors[: len(items)] = vectors
-    events = ItemLookup(*train_counts, 0)(pa.array([item.id for item in everything], pa.string()))
-    return item_records(
-        [(item.id, item.features, count) for item, count in zip(everything, events.tolist(), strict=True)],
-        all_vectors,
-    )
-
-
-def write_catalog(counts: Counts, items: list[Item], uri: str) -> None:
-    """Writes `items.jsonl`, one line an item, and how many were rated."""
-    everything = all_items(counts, items)
-    ids, numbers = counts
-    rated = dict(zip(ids.to_pylist(), numbers.tolist(), strict=True))
-    lines = [
-        {
-            "id": item.id,
-            "title": item.title,
-            "genres": list(item.genres),
-            "year": item.year,
-            "ratings": rated.get(item.id, 0),
-        }
-        for item in everything
-    ]
-    _write(os.path.join(uri, "items.jsonl"), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    unknown = rated.keys() - {item.id for item in items}
-    facts = {"items": len(counts[0]), "unknown_items": len(unknown), "joins": _joins(unknown, items)}
-    write_json(facts, os.path.join(uri, "counts.json"))
-
-
-def _joins(unknown: Set[str], items: list[Item]) -> str:
-    """Returns an example of an unknown item that is another one written in another way; empty where there is none."""
-    known = {_plain(item.id): item.id for item in items}
-    return next(
-        (f"{id_!r} in the log and {known[_plain(id_)]!r}" for id_ in sorted(unknown) if _plain(id_) in known), ""
-    )
-
-
-def _plain(id_: str) -> str:
-    """Returns an id without what exports add to numbers: `0042`, `42.0` and ` 42` are the same."""
-    return re.sub(r"\.0+$", "", id_.strip().lower()).lstrip("0")
-
-
 def summarise(
     dataset: Dataset, data_fingerprint: str, fingerprint_of_what: str, facts: dict[str, Any], uri: str
 ) -> dict[str, Any]:
     """Returns the content of `dataset.json`."""
-    counts_path = os.path.join(uri, "counts.json")
-    counts = json.loads(_read(counts_path))
+    counts_path = os.path.join(uri, COUNTS_FILE)
+    counts = json.loads(io_utils.read_string_file(counts_path))
     fileio.remove(counts_path)
     notes, joins = list(dataset.notes), counts.pop("joins")
     if dataset.items and 2 * counts["unknown_items"] > counts["items"]:
@@ -428,7 +334,7 @@ def check_unchanged(dataset: Dataset, expected: str) -> tuple[str, str]:
 
 def write_json(value: Any, path: str) -> None:
     """Write a value as JSON."""
-    _write(path, json.dumps(value, indent=1))
+    io_utils.write_string_file(path, json.dumps(value, indent=1))
 
 
 def _cuts(parts: list[tuple[np.ndarray, np.ndarray]], settings: ExampleGenSettings) -> tuple[int, int] | None:
@@ -445,13 +351,3 @@ def _sum_facts(parts: list[dict[str, int]], bad_rows: list[str], max_bad_rows: i
     for part in parts:
         total.update(part)
     return {**{RATINGS: 0, DUPLICATES: 0, USERS: 0, SHORT_USERS: 0}, **total, "bad_rows": sorted(bad_rows)}
-
-
-def _read(path: str) -> str:
-    with fileio.open(path) as stream:
-        return stream.read()
-
-
-def _write(path: str, text: str) -> None:
-    with fileio.open(path, "w") as stream:
-        stream.write(text)

@@ -14,7 +14,8 @@ from tfx.types import standard_artifacts
 from benchmarks.same_records import digests
 from components.artifacts import ItemCatalog
 from components.example_gen.blocks import Block, Blocks
-from components.example_gen.executor import MOST_PARTS, Executor, SumCounts, _runs_here
+from components.example_gen.executor import Executor, _runs_here
+from components.example_gen.item_counts import MOST_PARTS, SumCounts
 from components.example_gen.settings import ExampleGenSettings
 from data.settings import DataSettings
 from tests.data.test_any_log import daily_csv, gzip_csv, one_csv, parquet_parts

@@ -1,0 +1,55 @@
+"""Counts interactions by item, and sums the counts of all partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MOST_PARTS = 8  # counts that wait to be summed
+
+Counts = tuple[pa.Array, np.ndarray]  # ids, `pa.string()` [I] sorted, and how often each occurs, int64 [I]
+
+
+def count_items(ids: pa.Array, numbers: np.ndarray) -> Counts:
+    """Returns how often each item occurs: `numbers` are the places of items in `ids`, which are sorted."""
+    counts = np.bincount(numbers, minlength=len(ids))
+    return ids.filter(pa.array(counts > 0)), counts[counts > 0]
+
+
+def sum_counts(parts: list[Counts]) -> Counts:
+    """Returns the sum of the counts of several partitions: ids `pa.string()` [I] sorted, counts int64 [I]."""
+    if not parts:
+        return pa.array([], pa.string()), np.empty(0, np.int64)
+    encoded = pa.concat_arrays([ids for ids, _ in parts]).dictionary_encode()
+    counts = np.bincount(encoded.indices.to_numpy(), np.concatenate([counts for _, counts in parts]))
+    order = pc.sort_indices(encoded.dictionary)
+    return encoded.dictionary.take(order), counts.astype(np.int64)[order.to_numpy()]
+
+
+class SumCounts(beam.CombineFn):
+    """Sums counts where they arise: every partition has nearly all items, so a list of all would not fit in memory."""
+
+    def create_accumulator(self) -> list[Counts]:
+        """Returns an accumulator: counts that are still to be summed."""
+        return []
+
+    def add_input(self, accumulator: list[Counts], element: Counts) -> list[Counts]:
+        """Adds the counts of a partition."""
+        return self.merge_accumulators([accumulator, [element]])
+
+    def merge_accumulators(self, accumulators: Iterable[list[Counts]]) -> list[Counts]:
+        """Puts accumulators together."""
+        parts = [counts for accumulator in accumulators for counts in accumulator]
+        return parts if len(parts) < MOST_PARTS else [sum_counts(parts)]
+
+    def extract_output(self, accumulator: list[Counts]) -> Counts:
+        """Returns the sum."""
+        return sum_counts(accumulator)
+
+    def compact(self, accumulator: list[Counts]) -> list[Counts]:
+        """Sums before the accumulator travels."""
+        return [sum_counts(accumulator)]
