@@ -105,10 +105,13 @@ def _quoted_rows(table: Table, lines: list[str]) -> Iterator[tuple[int, list[str
 def _holds_rows(table: Table, id_: str, lines: list[str]) -> bool:
     """Returns whether the lines that continue a quoted field look like rows of their own.
 
-    A description may have several lines, and a line of it as many commas as a row. So every line must also begin like
-    a row: with an id of the same kinds of characters as that of the item itself.
+    A description may have several lines, and each may hold as many separators as a row. Therefore every line, blank
+    ones aside, must also start with an id of the same kinds of characters as the item's own id.
     """
-    rows = list(csv.reader(lines, delimiter=table.separator))
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=table.separator) if "".join(row).strip()]
+    except csv.Error:  # Such as a carriage return in the middle of a line: no row of its own.
+        return False
     return bool(rows) and all(
         len(row) == table.width and _characters(row[table.columns[ITEM]]) == _characters(id_) for row in rows
     )

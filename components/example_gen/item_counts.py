@@ -31,10 +31,10 @@ def sum_counts(parts: list[Counts]) -> Counts:
 
 
 class SumCounts(beam.CombineFn):
-    """Sums counts where they arise: every partition has nearly all items, so a list of all would not fit in memory."""
+    """Sums the counts of partitions as they arrive, since each has nearly all items and a list of them fills memory."""
 
     def create_accumulator(self) -> list[Counts]:
-        """Returns an accumulator: counts that are still to be summed."""
+        """Returns an empty list of counts that wait to be summed."""
         return []
 
     def add_input(self, accumulator: list[Counts], element: Counts) -> list[Counts]:
@@ -42,7 +42,7 @@ class SumCounts(beam.CombineFn):
         return self.merge_accumulators([accumulator, [element]])
 
     def merge_accumulators(self, accumulators: Iterable[list[Counts]]) -> list[Counts]:
-        """Puts accumulators together."""
+        """Returns the counts of all accumulators, summed where they are many."""
         parts = [counts for accumulator in accumulators for counts in accumulator]
         return parts if len(parts) < MOST_PARTS else [sum_counts(parts)]
 
@@ -51,5 +51,5 @@ class SumCounts(beam.CombineFn):
         return sum_counts(accumulator)
 
     def compact(self, accumulator: list[Counts]) -> list[Counts]:
-        """Sums before the accumulator travels."""
+        """Returns the sum, the only one of the counts that travels on."""
         return [sum_counts(accumulator)]

@@ -112,7 +112,7 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
         numbers = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
         words = [data.tokens[number] for number in numbers]
         if not numbers:
-            continue  # One of the default names, as `check` sees to.
+            continue  # `check` lets no other than a default name come here.
         if words == [features.token(name, features.vector_word(data.vectors.shape[1]))]:
             item_features[name] = data.vectors
         else:
@@ -140,8 +140,8 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
     defaults = TrainerSettings.model_fields["item_features"].default
     if unknown := [name for name in settings.item_features if name not in (*known, *defaults)]:
         raise StepError(
-            f"trainer.item_features names {', '.join(map(repr, unknown))}, which no item has; to learn from there is "
-            f"{', '.join(map(repr, known)) or 'nothing: the data has no items file with further columns'}"
+            f"trainer.item_features names {', '.join(map(repr, unknown))}, which no item has; the items have "
+            f"{', '.join(map(repr, known)) or 'no features'}"
         )
     if complaint := top_k_complaint(settings.top_k, items):
         raise StepError(complaint)

@@ -53,7 +53,7 @@ class TrainerSettings(Settings):
             the first. The less, the faster the device answers.
         dropout: share of activations dropped in training (Srivastava et al., JMLR 2014).
         item_features: what is known of items, added to their embeddings: `genres`, `year`, and the other columns of an
-            items file of one's own. Those that the data lacks are left out.
+            items file of one's own. The data may lack `genres` and `year`; any other name that no item has is an error.
         item_dropout: share of items that are known by their features alone, anew in every step.
         transition: whether items have an embedding of their own in histories, added to the one that labels have too.
         activity_features: what is known of a user's activities, added to the embeddings of their items: `rating`, and

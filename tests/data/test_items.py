@@ -75,7 +75,7 @@ def test_titles_of_mixed_encodings_are_read_line_by_line(items_of) -> None:
     assert [item.title for item in items_of("items.csv", content)] == ["Café", "Café", "“Quoted”"]
 
 
-@pytest.mark.parametrize("end", ["", ', "green"'])
+@pytest.mark.parametrize("end", ["", ', "green"', "\r, grey", "\n"])
 def test_descriptions_of_several_lines_may_hold_as_many_commas_as_a_row(end: str, items_of) -> None:
     text = f"Soft, warm.\nBlack, white{end}\nMade in Oslo, 2019"
     (item, after) = items_of("items.csv", 'item,description\nB01,"' + text.replace('"', '""') + '"\nB02,C\n')
@@ -102,6 +102,7 @@ def test_lines_of_spaces_are_no_items(items_of) -> None:
         ('item,title\nx,"A\ny,B\nz,C"\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
         ('item,title\nx,"A\ny,B"\nz,C\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
         ('item,title,genres\nx,A,War\n17,"B,War\n18,C""",War\n', "items.csv, line 3: a quote that opens here"),
+        ('item,title\nx,"A\n\ny,B"\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
         ('item,title\nw,Z\n"x\ny",B\n', "items.csv, line 3: the item id 'x\\ny' has a line break in it"),
         ('item,title\nx,"A" b\ny,B\n', "items.csv, line 2: ',' expected after"),
         ('item,title\nw,Z\nx,"A\n', "items.csv, line 3: unexpected end of data; look for a quote that is not closed"),

@@ -61,9 +61,7 @@ def test_an_item_feature_that_no_item_has(data):
     check(TrainerSettings(top_k=1), without_year)  # The defaults are for data that has them.
     with pytest.raises(StepError) as error:
         check(TrainerSettings(top_k=1, item_features=("genres", "brend")), without_year)
-    assert str(error.value) == (
-        "trainer.item_features names 'brend', which no item has; to learn from there is 'genres'"
-    )
+    assert str(error.value) == ("trainer.item_features names 'brend', which no item has; the items have 'genres'")
 
 
 def test_more_scores_than_a_step_can_hold(data):
