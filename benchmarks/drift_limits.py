@@ -47,6 +47,7 @@ def report(data: Path, cache_dir: Path, console: Console) -> list[dict[str, Any]
     from components.example_validator.drift import WORDS, compare
     from components.example_validator.profile import SHARES, Profile
     from components.example_validator.settings import ValidationSettings
+    from data.dataset import GENRES
     from data.formats import open_dataset
     from data.items import read_items
 
@@ -62,7 +63,7 @@ def report(data: Path, cache_dir: Path, console: Console) -> list[dict[str, Any]
         lengths = np.unique(ratings.user, return_counts=True)[1]
         moments = (float(ratings.rating.mean()), float(ratings.rating.std()))
         quantiles = np.quantile(lengths, SHARES)
-        return Profile("", len(ratings), len(lengths), items, by_genre, moments, quantiles)
+        return Profile("", len(ratings), len(lengths), items, {GENRES: by_genre}, moments, quantiles)
 
     settings = ValidationSettings()
     table = Table(title="Drift (! warns, !! stops)", title_justify="left")

@@ -24,8 +24,8 @@ def _number(name: str) -> Any:
 
 
 class ItemCatalog(Artifact):
-    """The items: `items.jsonl`, one object a line (id, title, genres, year, and its ratings in all splits), and
-    `dataset.json` about the data.
+    """The items and the data: `items.jsonl`, one object a line (id, title, genres, year, features, and the number of
+    its interactions in all splits, `ratings`), and `dataset.json` about the data.
 
     TFX on Kubeflow Pipelines imports the class of a custom artifact by its type name, which it lets have one dot, and
     knows no properties of custom artifacts but custom ones.

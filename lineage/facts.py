@@ -48,6 +48,8 @@ _GATE = {
 # What Kubeflow notes of an execution beside its parameters.
 _BOOKKEEPING = {"task_name", "display_name", "image", "namespace", "pod_name", "pod_uid", "cache_fingerprint"}
 
+COUNTS = {"ratings": "interactions", "users": "users", "items": "items"}  # of data, in words
+
 METRICS = {
     "recall_at_10": "Recall@10",
     "recall_at_1": "Recall@1",

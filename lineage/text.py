@@ -174,7 +174,7 @@ def cached_in_words(run: Run) -> str:
 
 def data_in_words(data: dict[str, Any]) -> str:
     """Facts about data, one line."""
-    counts = [f"{data[key]:,} {key}" for key in ("ratings", "users", "items") if key in data]
+    counts = [f"{data[key]:,} {word}" for key, word in facts.COUNTS.items() if key in data]
     parts = [str(data.get("name", "")), *counts]
     if data.get("fingerprint"):
         of_what = data.get("fingerprint_of", "content")

@@ -119,7 +119,7 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
     if data := summary.get("data"):
         line(
             "Data",
-            f"{data['name']}: {data['ratings']:,} ratings, {data['users']:,} users, {data['items']:,} items"
+            f"{data['name']}: {data['ratings']:,} interactions, {data['users']:,} users, {data['items']:,} items"
             f"{_leavings(data)}",
         )
     if (drift := summary.get("drift")) and drift["compared_with"]:
@@ -173,8 +173,8 @@ def _leavings(data: dict[str, Any]) -> str:
     parts = {
         "duplicates dropped": data["duplicates"],
         "bad rows skipped": len(data["bad_rows"]),
-        "users with too few ratings left out": data["short_users"],
-        "rated items without a title": data["unknown_items"],
+        "users with too few interactions left out": data["short_users"],
+        "items without a title": data["unknown_items"],
     }
     return "".join(f"; {count:,} {what}" for what, count in parts.items() if count)
 

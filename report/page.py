@@ -69,7 +69,7 @@ def _cards(known: Known) -> Html | None:
         size = f"{artifact['size_bytes'] / 1e6:.2f} MB"
         cards.append(_card("The file", size, f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer"))
     if data := told.get("data"):
-        cards.append(_card("Data", data["name"], f"{data['ratings']:,} ratings of {data['items']:,} items"))
+        cards.append(_card("Data", data["name"], f"{data['ratings']:,} interactions of {data['items']:,} items"))
     return tag("section", cards, class_="cards", aria_label="In short") if cards else None
 
 

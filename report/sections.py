@@ -26,10 +26,10 @@ SLICES = {
 }
 KINDS = {features.HISTORY_BUCKET: "history", features.POPULARITY_BUCKET: "popularity"}
 DROPPED = {
-    "duplicates": "repeated ratings dropped",
+    "duplicates": "repeats dropped",
     "bad_rows": "rows that could not be read skipped",
-    "short_users": "users with too few ratings left out",
-    "unknown_items": "rated items without a title",
+    "short_users": "users with too few interactions left out",
+    "unknown_items": "items without a title",
 }
 OTHER_TOOLS = {
     facts.EVALUATION: "TFMA: tfma.load_eval_result(PATH)",
@@ -199,7 +199,7 @@ def data(known: Known, folder: Path) -> Html | None:
     told = known.summary.get("data")
     if not told:
         return None
-    counts = [f"{told[key]:,} {key}" for key in ("ratings", "users", "items")]
+    counts = [f"{told[key]:,} {word}" for key, word in facts.COUNTS.items()]
     dropped = {words: len(told[key]) if isinstance(told[key], list) else told[key] for key, words in DROPPED.items()}
     leavings = ", ".join(f"{count:,} {words}" for words, count in dropped.items() if count)
     rows = []
@@ -212,8 +212,8 @@ def data(known: Known, folder: Path) -> Html | None:
     listed |= {"Read from": known.run.data["path"]} if known.run and known.run.data.get("path") else {}
     of_what = told.get("fingerprint_of", "content")
     listed |= {"SHA-256" if of_what == "content" else f"SHA-256 of {of_what}": tag("code", told["fingerprint"])}
-    note = "Ratings are those of the histories, without the items that are to be found. Lengths are of histories."
-    head = ["split", "timelines", "ratings", "shortest", "median", "longest"]
+    note = "Interactions are those of the histories, without the items that are to be found. Lengths are of histories."
+    head = ["split", "timelines", "interactions", "shortest", "median", "longest"]
     return _section("Data", _facts(listed), _table(head, rows), tag("p", note, class_="note"))
 
 

@@ -36,8 +36,11 @@ def catalog_records(counts: Counts, items: list[Item], vectors: np.ndarray, trai
     )
 
 
-def write_catalog(counts: Counts, items: list[Item], uri: str) -> None:
-    """Writes `items.jsonl`, one line an item, and `COUNTS_FILE`, how many are rated and how many unknown."""
+def write_catalog(counts: Counts, items: list[Item], words: Set[str], uri: str) -> None:
+    """Writes `items.jsonl`, one line an item, and `COUNTS_FILE`, how many have interactions and how many are unknown.
+
+    The `features` of a line are those of the columns `words`.
+    """
     everything = _all_items(counts, items)
     ids, numbers = counts
     rated = dict(zip(ids.to_pylist(), numbers.tolist(), strict=True))
@@ -47,6 +50,7 @@ def write_catalog(counts: Counts, items: list[Item], uri: str) -> None:
             "title": item.title,
             "genres": list(item.genres),
             "year": item.year,
+            "features": {name: values for name, values in item.features.items() if name in words and values},
             "ratings": rated.get(item.id, 0),
         }
         for item in everything

@@ -76,7 +76,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if is_uri(exec_properties["data"]) and not is_uri(dataset.log.files[0].path):
             # A zip is unpacked onto this disk, which workers elsewhere do not see. The last of two arguments counts.
             self._beam_pipeline_args.append(HERE)
-        items, vectors, notes = learnable(read_items(dataset))
+        items, vectors, words, notes = learnable(read_items(dataset))
         for note in (*dataset.notes, *notes):
             progress.warning("%s", note)
         dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *notes))
@@ -92,7 +92,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
             for split, records in splits.items():
                 _ = records | f"Write[{split}]" >> WriteExamples(os.path.join(examples.uri, f"Split-{split}"))
-            _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, catalog.uri)
+            _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, words, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
         facts = json.loads(io_utils.read_string_file(os.path.join(catalog.uri, "facts.json")))

@@ -10,6 +10,7 @@ import re
 import numpy as np
 
 from components.features import vector_word
+from data.dataset import GENRES
 from data.items import Item
 
 RANGES = 10  # into which numbers are cut, with about equally many items in each
@@ -18,7 +19,7 @@ MIN_VECTOR = 8
 FREE_TEXT_WORDS, FREE_TEXT_SHARE = 3.0, 0.5  # words of a value, and different values for an item: text of its own
 
 
-def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, list[str]]:
+def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, set[str], list[str]]:
     """Returns items with learnable features, their vectors, and lines that a person should read.
 
     Numbers of many values become ranges with equally many items. A column of free text, whose values nearly all
@@ -29,9 +30,11 @@ def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, list[str]]:
         items: as they were read.
 
     Returns:
-        The items; float32 [len(items), D], with `D` 0 where no column holds vectors; and lines.
+        The items; float32 [len(items), D], with `D` 0 where no column holds vectors; names of the features that keep
+        the words of the file; and lines.
     """
     notes: list[str] = []
+    words = {GENRES}
     vectors = np.empty((len(items), 0), np.float32)
     columns: dict[str, list[tuple[str, ...]]] = {}
     for name in sorted({name for item in items for name in item.more}):
@@ -48,11 +51,12 @@ def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, list[str]]:
             notes.append(f"the items' column {name!r} is free text, which is not learned from; a vector of it would be")
         else:
             columns[name] = values
+            words.add(name)
     described = [
         dataclasses.replace(item, more={name: values[number] for name, values in columns.items()})
         for number, item in enumerate(items)
     ]
-    return described, vectors, notes
+    return described, vectors, words, notes
 
 
 def _ranges(values: list[tuple[str, ...]]) -> list[tuple[str, ...]] | None:

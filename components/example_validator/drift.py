@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +17,18 @@ from components.example_validator.settings import Limit, ValidationSettings
 OK, WARN, STOP = "ok", "warn", "stop"
 Reason = anomalies_pb2.AnomalyInfo.Type
 
-# What is measured: the raw feature that it is of (none: the data as a whole), and what is found, in words.
+# Each measure: the raw feature that it is of (empty: all of the data), and the sentence that reports its value.
 WORDS = {
-    "ratings_lost": ("", "{:.1%} fewer ratings"),
+    "interactions_lost": ("", "{:.1%} fewer interactions"),
     "users_lost": ("", "{:.1%} fewer users"),
-    "new_items": (features.ITEM_ID, "{:.1%} of the ratings are of items that had none"),
-    "vanished_items": (features.ITEM_ID, "{:.1%} of the earlier ratings were of items that have none now"),
-    "item_popularity": (features.ITEM_ID, "the Jensen-Shannon divergence of the ratings by item is {:.3f}"),
-    "genres": (features.CATALOG_TOKENS, "the Jensen-Shannon divergence of the ratings by genre is {:.3f}"),
-    "rating": (features.RATING, "the values moved by {:.2f} standard deviations"),
+    "new_items": (features.ITEM_ID, "{:.1%} of the interactions are of items that had none"),
+    "vanished_items": (features.ITEM_ID, "{:.1%} of the earlier interactions were of items that have none now"),
+    "item_popularity": (features.ITEM_ID, "the Jensen-Shannon divergence of the interactions by item is {:.3f}"),
+    "item_features": (
+        features.CATALOG_TOKENS,
+        "the Jensen-Shannon divergence of the interactions by {column} is {:.3f}",
+    ),
+    "rating": (features.RATING, "the ratings moved by {:.2f} standard deviations"),
     "timeline_length": (features.ITEM_ID, "timelines are {:.2f} doublings longer or shorter"),
 }
 
@@ -38,12 +42,14 @@ class Measure:
         value: what was found.
         warn: the limit above which there is a warning; None is none.
         stop: the limit above which the run stops; None is none.
+        column: the column of the items file that `item_features` is about; empty for other measures.
     """
 
     name: str
     value: float
     warn: float | None
     stop: float | None
+    column: str = ""
 
     @property
     def level(self) -> str:
@@ -54,31 +60,35 @@ class Measure:
 
     @property
     def feature(self) -> str:
-        """The raw feature that it is of; empty for the data as a whole."""
+        """The raw feature that it is of; empty for all of the data."""
         return WORDS[self.name][0]
 
     def describe(self) -> str:
-        """What was found, and where it is too much, over which limit."""
-        found = WORDS[self.name][1].format(self.value)
+        """The value in words, and the limit that it exceeds."""
+        words = WORDS[self.name][1].format(self.value, column=self.column)
         level = self.level
-        return found if level == OK else f"{found}, over validation.{self.name}.{level} {getattr(self, level):g}"
+        return words if level == OK else f"{words}, over validation.{self.name}.{level} {getattr(self, level):g}"
 
 
 def compare(now: Profile, before: Profile, settings: ValidationSettings) -> list[Measure]:
-    """Every measure that both profiles have what it takes for, in the order of `WORDS`."""
+    """Returns every measure that both profiles have the data for, in the order of `WORDS`."""
     values = {
-        "ratings_lost": _lost(now.ratings, before.ratings),
+        "interactions_lost": _lost(now.interactions, before.interactions),
         "users_lost": _lost(now.users, before.users),
         "new_items": _share_outside(now.items, before.items),
         "vanished_items": _share_outside(before.items, now.items),
         "item_popularity": _beyond_chance(now.items, before.items),
         "timeline_length": float(np.abs(np.log2(now.lengths / before.lengths)).mean()),
     }
-    if before.genres:
-        values["genres"] = _beyond_chance(now.genres, before.genres)
+    column = ""
+    if by_column := {
+        name: _beyond_chance(now.features.get(name, {}), counts) for name, counts in before.features.items() if counts
+    }:
+        column, values["item_features"] = max(by_column.items(), key=lambda pair: pair[1])
     if now.rating and before.rating:
         values["rating"] = _moved(now.rating, before.rating)
-    return [_judge(name, values[name], getattr(settings, name), settings.stop) for name in WORDS if name in values]
+    measures = [_judge(name, values[name], getattr(settings, name), settings.stop) for name in WORDS if name in values]
+    return [dataclasses.replace(one, column=column) if one.name == "item_features" else one for one in measures]
 
 
 def jensen_shannon(one: Mapping[str, int], other: Mapping[str, int]) -> float:
@@ -99,7 +109,8 @@ def jensen_shannon(one: Mapping[str, int], other: Mapping[str, int]) -> float:
 def chance_divergence(one: Mapping[str, int], other: Mapping[str, int]) -> float:
     """The Jensen-Shannon divergence that two samples of one distribution have in the mean.
 
-    About (k - 1) (1/n + 1/m) / (8 ln 2), of n and m ratings over k items; it is too much where most items have but few.
+    About (k - 1) (1/n + 1/m) / (8 ln 2), of n and m interactions over k items; it is too much where most items
+    have but few.
     Source: Grosse et al., "Analysis of symbolic sequences using the Jensen-Shannon divergence", Physical Review E 2002.
     """
     sizes = [sum(counts.values()) for counts in (one, other)]
@@ -112,7 +123,7 @@ def write_into(anomalies: anomalies_pb2.Anomalies, measures: list[Measure]) -> N
     """Add what is too much to TFDV's anomalies, as a warning or an error of its feature, and both divergences."""
     for measure in measures:
         path = [measure.feature] if measure.feature else []
-        if measure.name in ("item_popularity", "genres"):
+        if measure.name in ("item_popularity", "item_features"):
             found = anomalies.drift_skew_info.add()
             found.path.step.extend(path)
             kind = anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE
@@ -133,10 +144,10 @@ def write_into(anomalies: anomalies_pb2.Anomalies, measures: list[Measure]) -> N
 
 
 _REASONS = {
-    "ratings_lost": Reason.COMPARATOR_LOW_NUM_EXAMPLES,
+    "interactions_lost": Reason.COMPARATOR_LOW_NUM_EXAMPLES,
     "users_lost": Reason.COMPARATOR_LOW_NUM_EXAMPLES,
     "item_popularity": Reason.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH,
-    "genres": Reason.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH,
+    "item_features": Reason.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH,
 }
 
 

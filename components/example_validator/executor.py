@@ -2,7 +2,7 @@
 
 TFX's own ExampleValidator only writes down what it finds, and knows the schema alone. TFDV's comparators of drift could
 be put into the schema; but they have one limit each, read the most frequent items and no others, and know nothing of
-new items, genres or lengths. What is found here goes into the same anomalies.
+new items, item features or lengths. What is found here goes into the same anomalies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is watched of the data of a run, read from what ExampleGen and StatisticsGen left of it."""
+"""Profile of the data of a run, read from the outputs of ExampleGen and StatisticsGen."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ class Profile:
 
     Attributes:
         fingerprint: SHA-256 of the data.
-        ratings: how many there are, of all splits.
-        users: how many, those that are left out for too few ratings included.
-        items: ratings by item id, all positive.
-        genres: ratings by genre; one of an item with several counts for each. Empty where no genres are known.
+        interactions: how many there are, of all splits.
+        users: how many, including those that are left out for too few interactions.
+        items: interactions by item id, all positive.
+        features: interactions by value of each column of words of the items file; an item with several values counts
+            for each. Empty where nothing is known of the items.
         rating: mean and standard deviation of the train split's ratings; None where there are no numbers.
         lengths: float64 [10], the lengths of the train split's timelines at the `SHARES` of them, shortest first.
     """
 
     fingerprint: str
-    ratings: int
+    interactions: int
     users: int
     items: Mapping[str, int]
-    genres: Mapping[str, int]
+    features: Mapping[str, Mapping[str, int]]
     rating: tuple[float, float] | None
     lengths: np.ndarray
 
 
 def read_profile(statistics_uri: str, catalog_uri: str) -> Profile:
-    """Read the profile of a run's data.
+    """Reads the profile of a run's data.
 
     The numbers by item are those of the catalogue, which has every item: TFDV's own keep the most frequent values.
 
@@ -57,11 +58,12 @@ def read_profile(statistics_uri: str, catalog_uri: str) -> Profile:
     about = json.loads(io_utils.read_string_file(os.path.join(catalog_uri, "dataset.json")))
     lines = io_utils.read_string_file(os.path.join(catalog_uri, "items.jsonl")).split("\n")
     items: dict[str, int] = {}
-    genres: collections.Counter[str] = collections.Counter()
+    by_value: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for item in map(json.loads, filter(None, lines)):
         if item["ratings"]:
             items[item["id"]] = item["ratings"]
-            genres.update(dict.fromkeys(item["genres"], item["ratings"]))
+            for name, words in item.get("features", {}).items():
+                by_value[name].update(dict.fromkeys(words, item["ratings"]))
     path = os.path.join(statistics_uri, f"Split-{features.TRAIN}", STATISTICS_FILE)
     (train,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path)).datasets
     of_feature = {".".join(feature.path.step) or feature.name: feature for feature in train.features}
@@ -72,7 +74,7 @@ def read_profile(statistics_uri: str, catalog_uri: str) -> Profile:
         about["ratings"],
         about["users"],
         items,
-        genres,
+        by_value,
         (numbers.mean, numbers.std_dev) if known else None,
         _quantiles(of_feature[features.ITEM_ID].string_stats.common_stats.num_values_histogram),
     )

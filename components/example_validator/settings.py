@@ -37,24 +37,25 @@ class ValidationSettings(Settings):
     Attributes:
         stop: whether anything stops the run; false makes warnings of all stops, for a run whose data is known to be
             right.
-        ratings_lost: share of the ratings by which there are fewer now.
+        interactions_lost: share of the interactions by which there are fewer now.
         users_lost: the same of the users.
-        new_items: share of the ratings that are of items which the last run had no rating of.
-        vanished_items: share of the last run's ratings that were of items which have none now.
-        item_popularity: Jensen-Shannon divergence of the ratings by item, in bits, less what chance explains: 0 (the
-            same) to 1 (nothing shared).
-        genres: the same of the ratings by genre.
+        new_items: share of the interactions that are of items which the last run had none of.
+        vanished_items: share of the last run's interactions that were of items which have none now.
+        item_popularity: Jensen-Shannon divergence of the interactions by item, in bits, less what chance explains:
+            0 (the same) to 1 (nothing shared).
+        item_features: the same of the interactions by genre, brand or another column of words of the items file; the
+            column that changed most counts.
         rating: how far the values of the ratings moved, in standard deviations.
         timeline_length: how much longer or shorter timelines are, in doublings: 1 is twice as long, or half.
     """
 
     stop: bool = True
-    ratings_lost: Limit = Limit(warn=0.1, stop=0.4)
+    interactions_lost: Limit = Limit(warn=0.1, stop=0.4)
     users_lost: Limit = Limit(warn=0.1, stop=0.4)
     new_items: Limit = Limit(warn=0.05, stop=0.3)
     vanished_items: Limit = Limit(warn=0.05, stop=0.3)
     item_popularity: Limit = Limit(warn=0.05, stop=0.1)
-    genres: Limit = Limit(warn=0.01, stop=0.1)
+    item_features: Limit = Limit(warn=0.01, stop=0.1)
     rating: Limit = Limit(warn=0.1, stop=0.3)
     timeline_length: Limit = Limit(warn=0.4, stop=1.0)
 

@@ -21,7 +21,10 @@ function qualityCard(evaluation) {
 }
 
 function dataCard(data) {
-  const counts = ["ratings", "users", "items"].filter((key) => key in data).map((key) => `${count(data[key])} ${key}`);
+  const words = { ratings: "interactions", users: "users", items: "items" };
+  const counts = Object.keys(words)
+    .filter((key) => key in data)
+    .map((key) => `${count(data[key])} ${words[key]}`);
   return fact("Data", data.name ?? "not named", [...counts, `SHA-256 ${(data.fingerprint ?? "").slice(0, 12)}…`].join(", "));
 }
 

@@ -55,4 +55,4 @@ def test_interrupted_by_a_person(tmp_path):
         assert "interrupted in StatisticsGen" in process.stdout.read()
     assert process.returncode == 130
     report = (tmp_path / "output" / "sample" / "report.html").read_text(encoding="utf-8")
-    assert "interrupted in StatisticsGen" in report and "8,321 ratings" in report
+    assert "interrupted in StatisticsGen" in report and "8,321 interactions" in report

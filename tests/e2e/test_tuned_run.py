@@ -93,7 +93,7 @@ def test_starts_at_the_trainer_with_what_was_chosen(folder, told):
     done = run(folder, "--from-node", "Trainer", "--to-node", "Trainer", "--no-cache")
     assert done.returncode == 4, done.stdout
     assert "Tuner" not in done.stdout
-    assert "8,321 ratings" in done.stdout, "of ExampleGen, which ran before"
+    assert "8,321 interactions" in done.stdout, "of ExampleGen, which ran before"
     assert inputs_of_trainer(folder)["hyperparameters"].id == before.id
 
 

@@ -72,7 +72,7 @@ def test_what_came_of_data_is_told_under_its_own_model(recorder, ask):
 
 def test_show_names_what_is_in_brackets(recorder, ask):
     recorder.run(data="[red]x[/red]")
-    assert "[red]x[/red], 1,000 ratings" in ask("show", "/serving/films")[1]
+    assert "[red]x[/red], 1,000 interactions" in ask("show", "/serving/films")[1]
 
 
 def test_show_as_json_has_graph_and_story(recorder, ask):
@@ -101,7 +101,7 @@ def test_proof_of_a_file(recorder, ask, tmp_path):
     file.write_bytes(b"mine")
     code, out = ask("prove", str(file))
     assert code == 0
-    for told in ("ratings-a, 1,000 ratings", "commit 0123456789abcdef", "Recall@10 0.3000", "blessed (evaluation"):
+    for told in ("ratings-a, 1,000 interactions", "commit 0123456789abcdef", "Recall@10 0.3000", "blessed (evaluation"):
         assert told in out
     answer = json.loads(ask("prove", str(file), "--json")[1])
     assert answer["known"] and answer["run"] == run.context

@@ -110,7 +110,7 @@ def example(title: str) -> Example:
 def test_tells_what_the_summary_says():
     told = text_of(page(summary()))
     for words in ("pushed as version 7", "0.2500 ± 0.0435", "2.5 times", "0.2000 ± 0.0400",
-                  "1,234 ratings", "3 repeated ratings dropped",
+                  "1,234 interactions", "3 repeats dropped",
                   "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
                   "not checked: there was none to compare with"):  # fmt: skip
         assert words in told, words
@@ -143,7 +143,7 @@ def test_drift_is_told_with_its_limits_or_why_it_was_not_looked_for():
 def test_a_failed_step_is_told_with_what_is_known():
     parts = ("training", "metrics", "gate", "artifact")
     content = page(without(*parts, outcome="failed", step="Transform", error="no <items> left"))
-    assert "failed at Transform" in content and "no &lt;items&gt; left" in content and "1,234 ratings" in content
+    assert "failed at Transform" in content and "no &lt;items&gt; left" in content and "1,234 interactions" in content
     assert "Recall@10" not in text_of(content) and '<svg class="chart' not in content
     bare = page({"outcome": "failed", "seconds": 1.0, "steps": {}, "step": "ExampleGen", "error": "gone"})
     assert "failed at ExampleGen" in bare and "All settings" in bare
@@ -214,7 +214,7 @@ def test_a_store_that_is_gone_is_told_and_the_rest_is_there(tmp_path):
     content = path.read_text(encoding="utf-8")
     assert (
         "Not known: " in content
-        and "1,234 ratings" in content
+        and "1,234 interactions" in content
         and [p.name for p in tmp_path.iterdir()] == ["report.html"]
     )
 

@@ -125,8 +125,10 @@ def test_pushed_catalogue_names_the_same_items(shop):
     _, folder = shop
     lines = [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").split("\n") if line]
     assert [line["id"] for line in lines] == ["tea", "jam", "oil", "ink", "gum"]
-    tea = {"id": "tea", "title": "Tea, green", "genres": ["Drink", "Hot"], "year": 1994, "ratings": 2}
-    assert lines[0] == tea and lines[-1] == {"id": "gum", "title": "Item gum", "genres": [], "year": None, "ratings": 2}
+    known = {"genres": ["Drink", "Hot"], "brand": ["Ceylon"], "shelf": ["3"]}
+    tea = {"id": "tea", "title": "Tea, green", "genres": ["Drink", "Hot"], "year": 1994, "features": known}
+    gum = {"id": "gum", "title": "Item gum", "genres": [], "year": None, "features": {}}
+    assert lines[0] == {**tea, "ratings": 2} and lines[-1] == {**gum, "ratings": 2}
     assert [line["ratings"] for line in lines] == [2, 2, 2, 0, 2]
     summary = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     assert (summary["items"], summary["unknown_items"], summary["ratings"]) == (4, 1, 8)

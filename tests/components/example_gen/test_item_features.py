@@ -19,8 +19,12 @@ def items_with(name: str, values: list[str]) -> list[Item]:
 
 
 def learned(name: str, values: list[str]) -> list[tuple[str, ...]]:
-    items, vectors, notes = learnable(items_with(name, values))
+    items, vectors, words, notes = learnable(items_with(name, values))
     assert not notes and vectors.shape == (len(values), 0)
+    assert (name in words) == all(
+        item.more[name] in ((), tuple(filter(None, value.split("|"))))
+        for item, value in zip(items, values, strict=True)
+    )
     return [item.more[name] for item in items]
 
 
@@ -51,7 +55,7 @@ def test_a_vector_is_kept_and_scaled():
         *("|".join(map(str, row)) for row in rows[4:]),
         "",
     ]
-    items, vectors, notes = learnable(items_with("text", texts))
+    items, vectors, _, notes = learnable(items_with("text", texts))
     assert not notes and vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, np.vstack([np.eye(8), np.zeros((1, 8))]))
     assert [item.more["text"] for item in items] == [("vector of 8 numbers",)] * 8 + [()]
@@ -62,7 +66,7 @@ def test_reading_vectors_takes_little_more_memory_than_they():
         "text", [" ".join(f"{math.sin(number * place):.6f}" for place in range(64)) for number in range(2_000)]
     )
     tracemalloc.start()
-    _, vectors, _ = learnable(items)
+    _, vectors, _, _ = learnable(items)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert vectors.shape == (2_000, 64) and peak < 5 * vectors.nbytes
@@ -71,14 +75,14 @@ def test_reading_vectors_takes_little_more_memory_than_they():
 def test_a_second_column_of_vectors_is_named():
     vector = " ".join(["0.5"] * 8)
     items = [Item(str(number), "", more={"image": (vector,), "text": (vector,)}) for number in range(3)]
-    items, vectors, (note,) = learnable(items)
+    items, vectors, _, (note,) = learnable(items)
     assert vectors.shape == (3, 8) and "'text' is left out: only one column of vectors" in note
     assert items[0].more == {"image": ("vector of 8 numbers",)}
 
 
 def test_free_text_is_left_out_and_named():
     values = [f"A very good thing of many uses, number {number}" for number in range(30)]
-    items, _, (note,) = learnable(items_with("about", values))
+    items, _, _, (note,) = learnable(items_with("about", values))
     assert items[0].more == {} and note.startswith("the items' column 'about' is free text")
     repeated = [f"made of wood and steel {number % 3}" for number in range(30)]
     assert learned("material", repeated) == [(value,) for value in repeated]

@@ -82,7 +82,7 @@ class Pipeline:
         folder.mkdir()
         (folder / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
         lines = [
-            json.dumps({"id": id_, "title": id_, "genres": genres.get(id_, []), "year": None, "ratings": counts[id_]})
+            json.dumps({"id": id_, "title": id_, "features": {"genres": genres.get(id_, [])}, "ratings": counts[id_]})
             for id_ in {**counts, **genres}
         ]
         (folder / "items.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

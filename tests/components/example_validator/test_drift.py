@@ -15,7 +15,15 @@ from components.example_validator.profile import Profile
 from components.example_validator.settings import ValidationSettings
 
 LENGTHS = np.array([2.0, 4, 8, 8, 8, 8, 16, 16, 32, 64])
-BEFORE = Profile("a", 1000, 100, {"x": 600, "y": 400}, {"War": 700, "Drama": 500}, (3.5, 1.0), LENGTHS)
+BEFORE = Profile(
+    "a",
+    1000,
+    100,
+    {"x": 600, "y": 400},
+    {"genres": {"War": 700, "Drama": 500}, "brand": {"Acme": 1000}},
+    (3.5, 1.0),
+    LENGTHS,
+)
 SETTINGS = ValidationSettings()
 
 
@@ -36,16 +44,22 @@ def test_the_same_data_has_no_drift():
 @pytest.mark.parametrize(
     ("changes", "name", "value", "level"),
     [
-        ({"ratings": 899}, "ratings_lost", 0.101, "warn"),
-        ({"ratings": 500}, "ratings_lost", 0.5, "stop"),
-        ({"ratings": 5000}, "ratings_lost", 0.0, "ok"),
+        ({"interactions": 899}, "interactions_lost", 0.101, "warn"),
+        ({"interactions": 500}, "interactions_lost", 0.5, "stop"),
+        ({"interactions": 5000}, "interactions_lost", 0.0, "ok"),
         ({"users": 50}, "users_lost", 0.5, "stop"),
         ({"items": {"x": 500, "y": 400, "z": 100}}, "new_items", 0.1, "warn"),
         ({"items": {"x": 600}}, "vanished_items", 0.4, "stop"),
         ({"items": {"X": 600, "Y": 400}}, "new_items", 1.0, "stop"),
         ({"items": {"X": 600, "Y": 400}}, "vanished_items", 1.0, "stop"),
         ({"items": {"X": 600, "Y": 400}}, "item_popularity", 1 - 3 * 0.002 / (8 * math.log(2)), "stop"),
-        ({"genres": {}}, "genres", 1.0, "stop"),
+        ({"features": {}}, "item_features", 1.0, "stop"),
+        (
+            {"features": {**BEFORE.features, "brand": {"Other": 1000}}},
+            "item_features",
+            1 - 0.002 / (8 * math.log(2)),
+            "stop",
+        ),
         ({"rating": (3.5, 0.0)}, "rating", 1.0, "stop"),
         ({"rating": (3.5, 1.2)}, "rating", 0.2, "warn"),
         ({"rating": (3.2, 1.4)}, "rating", 0.5, "stop"),
@@ -59,8 +73,8 @@ def test_each_measure_and_its_default_limits(changes, name, value, level):
 
 
 def test_what_the_data_lacks_is_not_measured():
-    without = profile(genres={}, rating=None)
-    assert not {"genres", "rating"} & set(measured(profile(), without))
+    without = profile(features={}, rating=None)
+    assert not {"item_features", "rating"} & set(measured(profile(), without))
     assert "rating" not in measured(without)
 
 
@@ -103,7 +117,7 @@ def test_anomalies_name_the_feature_the_severity_and_the_divergence():
     write_into(anomalies, compare(now, BEFORE, SETTINGS))
     assert set(anomalies.anomaly_info) == {"item_id", "rating"}
     assert anomalies.anomaly_info["item_id"].severity == anomalies_pb2.AnomalyInfo.WARNING
-    assert "10.0% of the ratings are of items that had none" in anomalies.anomaly_info["item_id"].description
+    assert "10.0% of the interactions are of items that had none" in anomalies.anomaly_info["item_id"].description
     assert anomalies.dataset_anomaly_info.severity == anomalies_pb2.AnomalyInfo.ERROR
     assert "50.0% fewer users, over validation.users_lost.stop 0.4" in anomalies.dataset_anomaly_info.description
     paths = {tuple(one.path.step): one.drift_measurements[0] for one in anomalies.drift_skew_info}

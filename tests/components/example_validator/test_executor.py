@@ -61,9 +61,9 @@ def test_next_week_is_compared_and_told_and_a_rerun_is_told_the_same(pipeline, m
         (
             lambda log: dict(list(log.items())[::2]),
             "",
-            r"50\.0% fewer ratings, over validation\.ratings_lost\.stop 0\.4",
+            r"50\.0% fewer interactions, over validation\.interactions_lost\.stop 0\.4",
         ),
-        (lambda log: {user: rows[::2] for user, rows in log.items()}, "", r"49\.1% fewer ratings, over"),
+        (lambda log: {user: rows[::2] for user, rows in log.items()}, "", r"49\.1% fewer interactions, over"),
         (lambda log: {user: [(f"x{i}", r) for i, r in rows] for user, rows in log.items()}, "'item_id'", "had none"),
         (lambda log: {user: [(i, 3.0) for i, _ in rows] for user, rows in log.items()}, "'rating'", r"moved by 1\.00"),
     ],
@@ -96,13 +96,13 @@ def test_back_to_earlier_data(pipeline, make_log):
     assert compared_with(pipeline.run(make_log(seen=2))) == fingerprint(first)
 
 
-def test_genres_are_those_of_the_ratings(pipeline, make_log):
+def test_item_features_count_by_interactions(pipeline, make_log):
     genres = {f"i{number}": ["War"] if number < 25 else ["Drama"] for number in range(50)}
     pipeline.run(make_log(), genres=genres)
     other = {item: ["War"] for item in genres}
     found = read_drift(pipeline.run(make_log(seen=1), genres=other, settings={"stop": False}).uri)
-    (measure,) = (one for one in found["measures"] if one["name"] == "genres")
-    assert measure["level"] == "warn" and 0.2 < measure["value"] < 0.5
+    (measure,) = (one for one in found["measures"] if one["name"] == "item_features")
+    assert measure["level"] == "warn" and "by genres" in measure["words"] and 0.2 < measure["value"] < 0.5
 
 
 def test_statistics_of_other_settings_or_that_are_gone_are_not_compared(pipeline, make_log, caplog):
