@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "name": "replay",
     "example_gen.split": "temporal",
     "example_gen.temporal_targets": "all",
+    "example_gen.max_targets_per_user": None,
     "example_gen.eval_fraction": 0.05,
     "example_gen.test_fraction": 0.05,
 }

@@ -39,6 +39,7 @@ TITLES = {
 RANKED = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes of their metrics
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
+MUCH_UNREACHABLE = 0.2  # of all targets
 TITLE_WIDTH = 10  # columns before the text of a line
 PROJECT = Path(__file__).parent.parent
 
@@ -57,7 +58,8 @@ def summarise(
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED, INTERRUPTED), of the last two `step`, of a failure
     `error`, `seconds`, `steps`, and where the steps ran `data`, `drift` (see `read_drift`), `tuner` (see
     `read_results`), `training` (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity`, `markov`,
-    the `standard_errors` of these three and, by `feature:value`, `slices`), `gate`, `artifact` and `served`, the
+    the `standard_errors` of these three, `unreachable`, the share of targets that cannot be returned, and, by
+    `feature:value`, `slices`), `gate`, `artifact` and `served`, the
     version that `latest` names.
     """
     outputs = {result.name: result.outputs for result in results}
@@ -87,6 +89,7 @@ def summarise(
                 for whose, prefix in RANKED.items()
             },
             "examples": int(metrics["example_count"]),
+            "unreachable": metrics.get("unreachable"),
             "slices": found["slices"],
         }
         verdict = read_verdict(evaluation)
@@ -132,7 +135,7 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
         )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]
-        line("Quality", f"{examples:,} targets of the test split, ranked among all unseen items")
+        line("Quality", f"{examples:,} targets of the test split, ranked among all unseen items{unreachable(summary)}")
         console.print(_metrics_table(summary))
     if gate := summary.get("gate"):
         line("Gate", f"{'blessed' if gate['blessed'] else 'not blessed'}: {'; '.join(gate['reasons'])}")
@@ -167,6 +170,18 @@ def _uri(outputs: dict[str, Any], step: str, name: str) -> str:
 def _read_json(folder: str, name: str) -> Any:
     with fileio.open(os.path.join(folder, name)) as stream:
         return json.loads(stream.read())
+
+
+def unreachable(summary: dict[str, Any]) -> str:
+    """Returns how many targets cannot be returned, and why, after a semicolon; empty where all can be."""
+    metrics, data = summary["metrics"], summary.get("data", {})
+    count = round((metrics.get("unreachable") or 0) * metrics["examples"])
+    if not count:
+        return ""
+    repeated = min(data.get("repeated_targets", 0), count)
+    reasons = {"repeat an item of their history": repeated, "are of items that training did not see": count - repeated}
+    words = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items() if number)
+    return f"; {count:,} of them ({count / metrics['examples']:.1%}) are out of reach: {words}"
 
 
 def _leavings(data: dict[str, Any]) -> str:
@@ -213,7 +228,10 @@ def _next_step(summary: dict[str, Any]) -> str:
     if summary["outcome"] == PUSHED:
         return _command(Path(summary["artifact"]["path"]))
     if summary["outcome"] == NOT_BLESSED:
-        return "earlier pushes stay as they are; train longer (--max-minutes), or see `gate` in the configuration"
+        advice = "train longer (--max-minutes), or see `gate` in the configuration"
+        if (summary["metrics"].get("unreachable") or 0) > MUCH_UNREACHABLE:
+            advice = f"no model can return the targets that are out of reach, so training longer helps little; {advice}"
+        return f"earlier pushes stay as they are; {advice}"
     return "run again without --to-node to push a model"
 
 

@@ -13,6 +13,7 @@ from lineage import facts
 from lineage.graph import Artifact
 from lineage.page import FOLDER as GRAPH_FOLDER
 from lineage.text import duration
+from pipeline.summary import unreachable
 from report.charts import Bar, Point, Share, curve, slices
 from report.examples import Example
 from report.html import Content, Html, tag
@@ -84,7 +85,8 @@ def quality(known: Known, folder: Path) -> Html | None:
         [facts.METRICS.get(name, name), *(values[name] for values in columns.values())] for name in metrics["model"]
     ]
     note = (
-        f"{metrics['examples']:,} targets of the test split, each ranked among all items that its user had not had. "
+        f"{metrics['examples']:,} targets of the test split, each ranked among all items that its user had not had"
+        f"{unreachable(known.summary)}. "
         "Markov lists what followed the last item in the train split. ± is one standard error, over users."
     )
     return _section("Quality", tag("p", note, class_="note"), _table(["", *columns], rows, bold=1))

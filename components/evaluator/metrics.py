@@ -21,6 +21,7 @@ RECALL = f"recall_at_{CUT}"
 LIFT = {POPULARITY: f"{RECALL}_lift", MARKOV: f"{RECALL}_lift_over_markov"}
 ENDLESS_LIFT = 1e6  # where a list has no hit: large, and finite as JSON needs it
 TARGETS = "example_count"
+UNREACHABLE = "unreachable"
 BASELINE = f"baseline_{RECALL}"
 CHANGE = f"{RECALL}_change"
 # The gate compares this metric's two values: the candidate's is its Recall@10 and what chance may have taken from it,
@@ -34,7 +35,7 @@ _SOURCES = {
     MARKOV: ("markov_rank", "markov_top_ids"),
 }
 _MEANS = (*(f"recall_at_{k}" for k in RECALL_AT), f"ndcg_at_{CUT}", "mrr")
-_COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in _MEANS), BASELINE)
+_COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in _MEANS), UNREACHABLE, BASELINE)
 
 
 class RankingMetrics(tfma.metrics.Metric):
@@ -50,9 +51,11 @@ class RankingMetrics(tfma.metrics.Metric):
     - each of these followed by `_standard_error`, which is over users.
     - `coverage_at_10`: share of the catalogue that is among anybody's best 10.
 
-    And `recall_at_10_lift` and `recall_at_10_lift_over_markov`, the model's Recall@10 as a multiple of each list's, and
-    `example_count`. With a baseline model also `baseline_recall_at_10`, `recall_at_10_change`, the difference to it on
-    the same targets, and `recall_at_10_change_standard_error`, which is paired.
+    `unreachable` is the share of targets that cannot be returned, since the vocabulary lacks the item or the user had
+    it before. `recall_at_10_lift` and `recall_at_10_lift_over_markov` are the model's Recall@10 as a multiple of each
+    list's, and `example_count` is the number of targets. With a baseline model there are also `baseline_recall_at_10`,
+    `recall_at_10_change`, the difference to it on the same targets, and `recall_at_10_change_standard_error`, which is
+    paired.
     """
 
     def __init__(self, name: str = "ranking"):
@@ -104,6 +107,7 @@ class RankingSums:
             # A catalogue of fewer items than the list has fills it with what is no item.
             self._listed[prefix].update(ids[ids >= features.FIRST_INDEX].tolist())
         self._has_baseline |= baseline is not None
+        values.append(float(math.isinf(_rank(outputs, "target_rank"))))
         values.append(float(baseline is not None and _rank(baseline, "target_rank") < CUT))
         self._users.add(user, np.array(values))
 
@@ -119,7 +123,7 @@ class RankingSums:
         """The metrics by name."""
         means = dict(zip(_COLUMNS, self._users.means().tolist(), strict=True))
         errors = dict(zip(_COLUMNS, self._users.standard_errors().tolist(), strict=True))
-        values = {TARGETS: float(self._users.targets)}
+        values = {TARGETS: float(self._users.targets), UNREACHABLE: means[UNREACHABLE]}
         for prefix in _SOURCES:
             for name in (f"{prefix}{name}" for name in _MEANS):
                 values |= {name: means[name], f"{name}{ERROR}": errors[name]}

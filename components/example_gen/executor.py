@@ -53,6 +53,7 @@ progress = logging.getLogger("recommender.progress")
 
 # Names of the pieces of information that are counted while ratings travel.
 RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
+REPEATS, REPEATED_TARGETS = "repeats", "repeated_targets"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -230,12 +231,14 @@ class SplitTimelines(beam.DoFn):
         yield self._blocks.put([ratings.to_table()])[0], rows
         yield beam.pvalue.TaggedOutput("train_counts", count_items(ratings.items, ratings.item[trained]))
         yield beam.pvalue.TaggedOutput("all_counts", count_items(ratings.items, ratings.item))
-        lengths = np.diff(grouped.starts)
+        lengths, repeated = np.diff(grouped.starts), timelines.repeats(grouped)
         facts = {
             RATINGS: len(ratings),
             DUPLICATES: grouped.duplicates,
             USERS: len(lengths),
-            SHORT_USERS: int((lengths < self._settings.min_ratings).sum()),
+            SHORT_USERS: int((lengths < self._settings.min_interactions).sum()),
+            REPEATS: int(repeated.sum()),
+            REPEATED_TARGETS: int(repeated[rows[features.TEST].target].sum()) if features.TEST in rows else 0,
             **{split: len(of_split) for split, of_split in rows.items()},
         }
         yield beam.pvalue.TaggedOutput("facts", facts)
@@ -291,6 +294,8 @@ def summarise(
         **counts,
         "duplicates": facts[DUPLICATES],
         "short_users": facts[SHORT_USERS],
+        "repeats": facts[REPEATS],
+        "repeated_targets": facts[REPEATED_TARGETS],
         "bad_rows": facts["bad_rows"],
         "split": {split: facts.get(split, 0) for split in features.SPLITS},
     }
@@ -300,8 +305,8 @@ def check(summary: dict[str, Any], settings: ExampleGenSettings) -> None:
     """Raise if there is nothing to train or to test on."""
     if summary["users"] == summary["short_users"]:
         raise StepError(
-            f"{summary['name']}: none of {summary['users']:,} users has {settings.min_ratings} ratings or more: "
-            "a history, an item to choose on and one to test on are needed"
+            f"{summary['name']}: none of {summary['users']:,} users has {settings.min_interactions} "
+            "interactions or more: at least two are needed, for an item to follow another"
         )
     for split, rows in summary["split"].items():
         if not rows:
@@ -338,7 +343,7 @@ def write_json(value: Any, path: str) -> None:
 
 
 def _cuts(parts: list[tuple[np.ndarray, np.ndarray]], settings: ExampleGenSettings) -> tuple[int, int] | None:
-    if settings.split != "temporal" or not parts:
+    if settings.split == "leave_one_out" or not parts:
         return None
     times, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
     return timelines.temporal_cuts(times, weights, settings)
@@ -350,4 +355,8 @@ def _sum_facts(parts: list[dict[str, int]], bad_rows: list[str], max_bad_rows: i
     total: collections.Counter[str] = collections.Counter()
     for part in parts:
         total.update(part)
-    return {**{RATINGS: 0, DUPLICATES: 0, USERS: 0, SHORT_USERS: 0}, **total, "bad_rows": sorted(bad_rows)}
+    return {
+        **dict.fromkeys((RATINGS, DUPLICATES, USERS, SHORT_USERS, REPEATS, REPEATED_TARGETS), 0),
+        **total,
+        "bad_rows": sorted(bad_rows),
+    }

@@ -8,21 +8,27 @@ from components.settings import Settings
 
 
 class ExampleGenSettings(Settings):
-    """How ratings become timelines, and timelines become splits.
+    """How interactions become timelines, and timelines become splits.
 
     Attributes:
-        split: `leave_one_out` (test = each user's last item, eval = the one before) or `temporal` (one cut in time for
-            everyone, so that nothing from the future leaks into training).
-        eval_fraction: share of all ratings, by time, between training and test; `temporal` alone.
-        test_fraction: share of all ratings, by time, after which the test period starts; `temporal` alone.
+        split: `leave_one_out` (test = each user's last item, eval = the one before), `temporal` (one cut in time for
+            everyone, so that nothing from the future leaks into training), or `sessions` (the same cut; a user is a
+            session, which belongs to one split by the time of its last interaction, and each interaction after its
+            first is a target).
+        eval_fraction: share of all interactions, by time, between training and test; not for `leave_one_out`.
+        test_fraction: share of all interactions, by time, in the test period; not for `leave_one_out`.
         temporal_targets: `first` predicts each user's first item of a period, `all` each of them.
-        min_ratings: users with fewer ratings are left out of every split.
+        max_targets_per_user: most targets of a user in a split, drawn with a seed from all of them; None takes all, and
+            then the size of the eval and test splits grows with the square of the length of timelines.
+        min_interactions: users with fewer interactions are left out. An interaction after the end of a split's period
+            does not count for that split. Two train the model; `leave_one_out` tests users with three or more.
         max_bad_rows: rows that cannot be read are skipped and counted up to this number; one more stops the run.
     """
 
-    split: Literal["leave_one_out", "temporal"] = "leave_one_out"
+    split: Literal["leave_one_out", "temporal", "sessions"] = "leave_one_out"
     eval_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.1, gt=0, lt=0.5)
-    temporal_targets: Literal["first", "all"] = "first"
-    min_ratings: int = Field(3, ge=3)
+    temporal_targets: Literal["first", "all"] = "all"
+    max_targets_per_user: int | None = Field(20, ge=1)
+    min_interactions: int = Field(2, ge=2)
     max_bad_rows: int = Field(0, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
 from components.features import EVAL, TEST, TRAIN
+
+TARGETS_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -175,30 +178,56 @@ def split_rows(
     Args:
         timelines: of whole users.
         settings: which split.
-        cuts: `temporal` alone: the times at which the eval and the test period start.
+        cuts: not for `leave_one_out`: the times at which the eval and the test period start.
 
     Yields:
-        The rows of all splits. Users with fewer than `min_ratings` ratings have none.
+        The rows of all splits. Users with fewer than `min_interactions` interactions have none.
     """
+    timestamp, user = timelines.ratings.timestamp, timelines.ratings.user
     for start, stop in timelines.users():
-        if stop - start < settings.min_ratings:
+        if stop - start < settings.min_interactions:
             continue
         if settings.split == "leave_one_out":
-            yield Row(TRAIN, start, stop - 2)
-            yield Row(EVAL, start, stop - 2, stop - 2)
-            yield Row(TEST, start, stop - 1, stop - 1)
-        else:
-            assert cuts is not None
-            yield from _temporal_rows(timelines.ratings.timestamp, start, stop, cuts, settings.temporal_targets)
+            yield from _last_two_held_out(start, stop)
+            continue
+        assert cuts is not None
+        bounds = [start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts]
+        if settings.split == "sessions":  # All of it lies in the period of its last interaction.
+            bounds = [start if bound < stop else stop for bound in bounds]
+        if bounds[0] - start >= settings.min_interactions:
+            yield Row(TRAIN, start, bounds[0])
+        for split, first, last in ((EVAL, bounds[0], bounds[1]), (TEST, bounds[1], stop)):
+            if last - start < settings.min_interactions:
+                continue
+            targets = np.arange(first + (settings.split == "sessions"), last)
+            if settings.split == "temporal" and settings.temporal_targets == "first":
+                targets = targets[:1]
+            most = settings.max_targets_per_user
+            if most is not None and len(targets) > most:
+                id_ = timelines.ratings.users[int(user[start])].as_py()
+                random = np.random.default_rng([zlib.crc32(id_.encode()), TARGETS_SEED])
+                targets = np.sort(random.choice(targets, most, replace=False))
+            yield from (Row(split, start, target, target) for target in targets.tolist())
 
 
-def _temporal_rows(timestamp: np.ndarray, start: int, stop: int, cuts: tuple[int, int], targets: str) -> Iterator[Row]:
-    eval_start, test_start = (start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts)
-    if eval_start > start:
-        yield Row(TRAIN, start, eval_start)
-    for split, first, last in ((EVAL, eval_start, test_start), (TEST, test_start, stop)):
-        for target in range(first, min(first + 1, last) if targets == "first" else last):
-            yield Row(split, start, target, target)
+def _last_two_held_out(start: int, stop: int) -> Iterator[Row]:
+    """Yields the rows of a user for `leave_one_out`; two interactions are too few to hold any out."""
+    if stop - start < 3:
+        yield Row(TRAIN, start, stop)
+        return
+    yield Row(TRAIN, start, stop - 2)
+    yield Row(EVAL, start, stop - 2, stop - 2)
+    yield Row(TEST, start, stop - 1, stop - 1)
+
+
+def repeats(timelines: Timelines) -> np.ndarray:
+    """Returns which interactions are of an item that their user had before: bool [R]."""
+    ratings = timelines.ratings
+    order = np.lexsort((ratings.item, ratings.user))  # Stable: the earlier of a pair stands first.
+    same = [column[order][1:] == column[order][:-1] for column in (ratings.user, ratings.item)]
+    repeated = np.zeros(len(ratings), bool)
+    repeated[order[1:]] = np.logical_and(*same)
+    return repeated
 
 
 def temporal_cuts(timestamps: np.ndarray, weights: np.ndarray, settings: ExampleGenSettings) -> tuple[int, int]:

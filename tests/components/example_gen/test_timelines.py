@@ -64,10 +64,57 @@ def test_leave_one_out_holds_back_the_last_two():
     ]
 
 
-def test_users_with_too_few_ratings_have_no_rows():
+def test_users_with_too_few_interactions_have_no_rows():
     grouped = timelines.group(make([("u", "a", 3, 1), ("u", "b", 3, 2), *(("v", item, 3, 1) for item in "abc")]))
-    rows = list(timelines.split_rows(grouped, ExampleGenSettings()))
+    rows = list(timelines.split_rows(grouped, ExampleGenSettings(min_interactions=3)))
     assert {row.start for row in rows} == {2}
+
+
+def test_two_interactions_are_trained_on():
+    grouped = timelines.group(make([("u", "a", 3, 1), ("u", "b", 3, 2), ("v", "a", 3, 1)]))
+    assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [Row("train", 0, 2)]
+
+
+@pytest.mark.parametrize("targets", ["first", "all"])
+def test_interactions_after_the_period_do_not_count_for_a_split(targets):
+    """A user with one interaction before the cut is unknown there, however many follow."""
+    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abc", start=4)]))
+    chosen = ExampleGenSettings(split="temporal", temporal_targets=targets, min_interactions=3)
+    assert list(timelines.split_rows(grouped, chosen, cuts=(5, 6))) == [Row("test", 0, 2, 2)]
+
+
+def test_sessions_lie_in_one_split_by_their_last_interaction():
+    rows = [
+        (session, item, 3, start + at)
+        for session, start in (("a", 0), ("b", 3), ("c", 8), ("d", 20))
+        for at, item in enumerate("xyz")
+    ]
+    grouped = timelines.group(make(rows))
+    found = list(timelines.split_rows(grouped, ExampleGenSettings(split="sessions"), cuts=(5, 10)))
+    assert found == [
+        *(Row("train", 0, 3), Row("eval", 3, 4, 4), Row("eval", 3, 5, 5)),
+        *(Row("test", 6, 7, 7), Row("test", 6, 8, 8), Row("test", 9, 10, 10), Row("test", 9, 11, 11)),
+    ]
+
+
+def test_targets_of_a_user_are_drawn_alike_in_every_partition():
+    def rows_of(users: str) -> dict[str, list[int]]:
+        log = [(user, str(time), 3, time) for user in users for time in range(40)]
+        chosen = ExampleGenSettings(split="temporal", max_targets_per_user=5)
+        grouped, found = timelines.group(make(log)), {}
+        for row in timelines.split_rows(grouped, chosen, cuts=(10, 20)):
+            if row.split == "test":
+                found.setdefault(users[row.start // 40], []).append(row.target - row.start)
+        return found
+
+    both = rows_of("uv")
+    assert both == {**rows_of("u"), **rows_of("v")} and both["u"] != both["v"]
+    assert all(len(set(drawn)) == 5 and min(drawn) >= 20 and drawn == sorted(drawn) for drawn in both.values())
+
+
+def test_repeats_are_of_items_that_the_user_had_before():
+    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abaab")] + [("v", "a", 3, 1)]))
+    assert timelines.repeats(grouped).tolist() == [False, False, True, True, True, False]
 
 
 TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v", item, 3, 4) for item in "xyz"]
