@@ -117,7 +117,8 @@ class Recommender:
             history: ids or titles of what the user chose, oldest first. The model looks at the last N; items that the
                 catalogue lacks count as unknown ones. For an empty history the popular items are returned.
             k: how many, from 1 to K.
-            exclude: ids or titles that are not wanted. Nothing in the history ever is, however long ago.
+            exclude: ids or titles that are not wanted. Nothing in the history is, however long ago, unless
+                `recommends_seen` of `model_info.json` is true.
             ratings: what the user said of each item of the history, NaN or None where nothing.
             times: when, in seconds since 1970; 0, NaN or None where unknown. Models that do not look at these ignore
                 them.
@@ -132,7 +133,7 @@ class Recommender:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= self.top_k:
             raise ArtifactError(f"k is {k}; this model answers 1 to {self.top_k}")
         indices = self._indices(history)
-        older = indices[: -self.history_length]
+        older = indices[:0] if self.artifact.info.get("recommends_seen") else indices[: -self.history_length]
         unwanted = np.concatenate([self._indices(exclude), older])
         ids, scores = self.rank_indices(indices, unwanted, ratings=ratings, times=times)
         return [self._recommendation(*pair) for pair in zip(ids[:k].tolist(), scores[:k].tolist(), strict=True)]

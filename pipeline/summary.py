@@ -40,6 +40,7 @@ RANKED = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes o
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
 MUCH_UNREACHABLE = 0.2  # of all targets
+TOLD = ("encoder", "parameters", "recommends_seen", "history", "best_epoch")  # of the model's facts
 TITLE_WIDTH = 10  # columns before the text of a line
 PROJECT = Path(__file__).parent.parent
 
@@ -76,7 +77,7 @@ def summarise(
         summary["tuner"] = read_results(hyperparameters, _uri(outputs, steps.TUNER, "tuner_results"))
     if model := _uri(outputs, steps.TRAINER, "model"):
         facts = _read_json(path_utils.serving_model_path(model), "model_facts.json")
-        summary["training"] = {key: facts[key] for key in ("encoder", "parameters", "history", "best_epoch")}
+        summary["training"] = {key: facts[key] for key in TOLD if key in facts}
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
         found = read_metrics(evaluation)
         metrics = found["overall"]
@@ -135,7 +136,7 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
         )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]
-        line("Quality", f"{examples:,} targets of the test split, ranked among all unseen items{unreachable(summary)}")
+        line("Quality", f"{examples:,} targets of the test split, ranked among all items{unreachable(summary)}")
         console.print(_metrics_table(summary))
     if gate := summary.get("gate"):
         line("Gate", f"{'blessed' if gate['blessed'] else 'not blessed'}: {'; '.join(gate['reasons'])}")
@@ -178,7 +179,8 @@ def unreachable(summary: dict[str, Any]) -> str:
     count = round((metrics.get("unreachable") or 0) * metrics["examples"])
     if not count:
         return ""
-    repeated = min(data.get("repeated_targets", 0), count)
+    recommends_seen = summary.get("training", {}).get("recommends_seen")
+    repeated = 0 if recommends_seen else min(data.get("repeated_targets", 0), count)
     reasons = {"repeat an item of their history": repeated, "are of items that training did not see": count - repeated}
     words = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items() if number)
     return f"; {count:,} of them ({count / metrics['examples']:.1%}) are out of reach: {words}"

@@ -85,7 +85,7 @@ def quality(known: Known, folder: Path) -> Html | None:
         [facts.METRICS.get(name, name), *(values[name] for values in columns.values())] for name in metrics["model"]
     ]
     note = (
-        f"{metrics['examples']:,} targets of the test split, each ranked among all items that its user had not had"
+        f"{metrics['examples']:,} targets of the test split, each ranked among all items that may be recommended"
         f"{unreachable(known.summary)}. "
         "Markov lists what followed the last item in the train split. ± is one standard error, over users."
     )

@@ -63,12 +63,12 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
     """
     tallies = [_Tally(recommender) for recommender in recommenders]
     examples = 0
-    for user, history, timeline, target in _rows(loaded, files, limit):
+    for user, history, left_out, target in _rows(loaded, files, limit):
         examples += 1
         tensors = {name: tf.constant(values[None, :]) for name, values in history.items()}
         expected = loaded.signatures["recommend"](**tensors)["ids"].numpy()[0]
         for tally in tallies:
-            tally.add(user, history, timeline, target, expected)
+            tally.add(user, history, left_out, target, expected)
     if not examples:
         raise PushError(f"{', '.join(files) or 'a split'}: no examples, so that the file cannot be checked")
     return [tally.check() for tally in tallies]
@@ -87,7 +87,7 @@ class _Tally:
         self._examples = 0
 
     def add(
-        self, user: bytes, history: dict[str, np.ndarray], timeline: np.ndarray, target: int, expected: np.ndarray
+        self, user: bytes, history: dict[str, np.ndarray], left_out: np.ndarray, target: int, expected: np.ndarray
     ) -> None:
         """Add one example of a user, and the SavedModel's best for it."""
         self._examples += 1
@@ -97,8 +97,8 @@ class _Tally:
         longest = _longest(self._cut)
         hits = [target in ranked[:longest] for ranked in (answered, expected)]
         self._hits_of_both.add(user, np.array(hits, np.float64))
-        # As the Evaluator ranks: nothing of the whole timeline counts, older items than the history's included.
-        ids, _ = self._recommender.rank_indices(**history, exclude=timeline)
+        # As the Evaluator ranks: what is left out may be older than the history.
+        ids, _ = self._recommender.rank_indices(**history, exclude=left_out)
         self._listed.update(ids[: self._cut].tolist())
         for rank in np.flatnonzero(ids == target).tolist():
             for k in RECALL_AT:
@@ -156,7 +156,7 @@ def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
 
 
 def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int]]:
-    """Each example: user, history (inputs of `recommend`, each [N]), timeline int32 [T] without padding, and target."""
+    """Each example: user, history (inputs of `recommend`, each [N]), items left out int32 [T], and target."""
     inputs = loaded.signatures["recommend"].structured_input_signature[1]
     user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}
     records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
@@ -165,6 +165,6 @@ def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[bytes, di
     for batch in records.batch(BATCH):
         encoded = {name: value.numpy() for name, value in loaded.signatures["encode_examples"](examples=batch).items()}
         users = tf.io.parse_example(batch, user_spec)[features.USER_ID].numpy()
-        for row, (timeline, target) in enumerate(zip(encoded["timeline"], encoded["target"], strict=True)):
+        for row, (left_out, target) in enumerate(zip(encoded["left_out"], encoded["target"], strict=True)):
             history = {name: encoded[name][row] for name in inputs}
-            yield users[row], history, timeline[timeline != features.PADDING], int(target)
+            yield users[row], history, left_out[left_out != features.PADDING], int(target)

@@ -13,8 +13,8 @@ METADATA = "TFLITE_METADATA"  # where viewers look for it
 MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # where runtimes look for it
 IDENTIFIER = b"M001"  # of its format, tflite-support's metadata_schema.fbs
 SIGNATURES = {
-    "recommend": "The best items that are not in the history; popular ones where it is empty.",
-    "recommend_excluding": "The best items that are neither in the history nor in `exclude`.",
+    "recommend": "The best items, popular ones where the history is empty; model_info.json says whether repeats count.",
+    "recommend_excluding": "The same without the items of `exclude`.",
 }
 TENSORS = {
     "history": "Item indices of items.json, oldest first, then 0. More than fit: send the last. 1 is an unknown item.",

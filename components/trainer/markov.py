@@ -34,7 +34,9 @@ class Transitions:
     followers: np.ndarray
 
 
-def count_transitions(train: Timelines, size: int, most_followers: int = MOST_FOLLOWERS) -> Transitions:
+def count_transitions(
+    train: Timelines, size: int, most_followers: int = MOST_FOLLOWERS, repeats: bool = False
+) -> Transitions:
     """Count what came right after each item.
 
     Args:
@@ -42,11 +44,12 @@ def count_transitions(train: Timelines, size: int, most_followers: int = MOST_FO
         size: number of item indices V.
         most_followers: how many followers of an item are kept at most; fewer where all would be more than
             `MOST_TRANSITIONS`.
+        repeats: whether an item may follow itself; without, such pairs are skipped, for it is never recommended.
     """
     most = max(min(most_followers, MOST_TRANSITIONS // size), 1)
     first, second = (train.items[places] for places in neighbours(train))
-    repeated = first == second  # The item itself is seen, so that it is never recommended.
-    first, second = first[~repeated].astype(np.int64), second[~repeated].astype(np.int64)
+    counted = np.full(len(first), True) if repeats else first != second
+    first, second = first[counted].astype(np.int64), second[counted].astype(np.int64)
     piece_of_item = np.cumsum(np.bincount(first, minlength=size)) // PIECE
     piece_of_pair = piece_of_item[first]
     rows, followers = [], []
@@ -105,14 +108,18 @@ class MarkovList:
     Args:
         size: number of item indices V.
         table: what followed each item.
-        seen: int32 [B, T], what each user has seen, oldest first, then PADDING.
+        timeline: int32 [B, T], the items of each user, oldest first, then PADDING.
+        unwanted: int32 [B, S], items that are left out, and PADDING; None leaves out those of the timeline.
     """
 
-    def __init__(self, size: int, table: TransitionTable, seen: tf.Tensor):
+    def __init__(self, size: int, table: TransitionTable, timeline: tf.Tensor, unwanted: tf.Tensor | None = None):
         self._size = size
-        seen = tf.pad(seen, [[0, 0], [1, 0]], constant_values=features.PADDING)
-        place = tf.where(seen >= features.FIRST_INDEX, tf.range(tf.shape(seen)[1]), 0)
-        last_items = tf.gather(seen, tf.reduce_max(place, axis=1), batch_dims=1)
+        seen = timeline if unwanted is None else unwanted
+        seen, timeline = (
+            tf.pad(items, [[0, 0], [1, 0]], constant_values=features.PADDING) for items in (seen, timeline)
+        )
+        place = tf.where(timeline >= features.FIRST_INDEX, tf.range(tf.shape(timeline)[1]), 0)
+        last_items = tf.gather(timeline, tf.reduce_max(place, axis=1), batch_dims=1)
         self._followers = table.after(last_items)
         self._unseen = (self._followers >= features.FIRST_INDEX) & ~_contains(seen, self._followers)
         self._popular = PopularityList(size, seen)

@@ -217,7 +217,7 @@ class Recommender(keras.Model):
             labels = tables.labels[: self._trained]
         contexts = self(activities, training=training, tables=tables)
         absent = None
-        if self.settings.unseen_compete_alone:
+        if self.settings.unseen_compete_alone and not self.settings.recommends_seen:
             seen = Seen(activities[ITEMS])
             weights *= tf.cast(~seen.has(targets), tf.float32)
             absent = seen.among(candidates)

@@ -1,4 +1,4 @@
-"""Ranks the whole catalogue for the users of a split, with what they have seen filtered out."""
+"""Ranks the whole catalogue for the users of a split, without items that are never recommended to them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def evaluate(model: Recommender, timelines: Timelines) -> RankingMetrics:
 
 
 def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
-    """Rank of each user's target among the items not in the timeline, from 0; int64 [U].
+    """Returns the rank of each user's target, from 0; int64 [U].
 
-    V where the target is unknown or was seen before. Memory does not grow with users or items.
+    The items of the timeline are left out where the model does not recommend repeats. The rank is V where the target is
+    unknown or left out. Memory does not grow with users or items.
     """
     ranks_of = _make_ranker(model)
     tables = model.tables()
@@ -63,6 +64,7 @@ def _make_ranker(model: Recommender) -> tf.types.experimental.PolymorphicFunctio
             by_popularity = -tf.cast(tf.range(first, last), tf.float32) / tables.size
             return tf.where(length[:, None] > 0, scores, by_popularity)
 
-        return UnseenScores(scores_of, tables.size, seen).ranks(targets)
+        unwanted = seen[:, :0] if model.settings.recommends_seen else seen
+        return UnseenScores(scores_of, tables.size, unwanted).ranks(targets)
 
     return ranks_of

@@ -28,6 +28,7 @@ from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings, top_k_complaint
 
 FACTS_FILE = "model_facts.json"
+MANY_REPEATS = 0.05  # of the items that come next
 MOST_LOGITS = 500_000_000  # of a step; 2 GB, and several such arrays at a time
 
 progress = logging.getLogger("recommender.progress")
@@ -72,9 +73,14 @@ def run_fn(fn_args: FnArgs) -> None:
     data = read_training_data(fn_args)
     check(settings, data)
     model = build_model(settings, data)
+    settings = model.settings
+    if settings.recommends_seen:
+        progress.info(
+            "%.1f%% of next items repeat one of the history: they are recommended", 100 * repeat_share(data.train)
+        )
     checkpoint = Checkpoint(fn_args.custom_config["checkpoints"], _identity(settings, data))
     fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint)
-    transitions = count_transitions(data.train, len(data.counts))
+    transitions = count_transitions(data.train, len(data.counts), repeats=settings.recommends_seen)
     serving = ServingModel(model, tft.TFTransformOutput(fn_args.transform_output), transitions)
     serving.save(fn_args.serving_model_dir)
     with fileio.open(os.path.join(fn_args.serving_model_dir, FACTS_FILE), "w") as stream:
@@ -106,7 +112,10 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
 
 
 def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
-    """A fresh model for some data."""
+    """Returns a fresh model for some data; `repeats: auto` of its settings is decided by the data."""
+    if settings.repeats == "auto":
+        many = repeat_share(data.train) >= MANY_REPEATS
+        settings = settings.model_copy(update={"repeats": "recommend" if many else "keep"})
     item_features: dict[str, FeatureValues | np.ndarray] = {}
     for name in settings.item_features:
         numbers = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
@@ -120,6 +129,15 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
             item_features[name] = feature_values(data.pairs, of_feature, len(data.counts))
     edges = rating_edges(data.train.activities.ratings)
     return Recommender(settings, data.holdout.histories.items.shape[1], data.counts, item_features, edges)
+
+
+def repeat_share(timelines: Timelines) -> float:
+    """Returns the share of the activities after the first of each timeline whose item came before in it."""
+    lengths = np.diff(timelines.starts)
+    pairs = np.stack([np.repeat(np.arange(len(lengths)), lengths), timelines.items], axis=1)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    repeats = int((np.diff(pairs[order], axis=0) == 0).all(axis=1).sum())
+    return repeats / max(int(np.maximum(lengths - 1, 0).sum()), 1)
 
 
 def check(settings: TrainerSettings, data: TrainingData) -> None:
@@ -167,6 +185,7 @@ def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: Tra
         "top_k": settings.top_k,
         "dimension": settings.dimension,
         "activity_features": settings.activity_features,
+        "recommends_seen": settings.recommends_seen,
         "parameters": int(model.count_params()),
         "item_ids": data.ids,
         "item_counts": data.counts[features.FIRST_INDEX :].tolist(),

@@ -111,6 +111,7 @@ class ServingModel(tf.Module):
         super().__init__()
         self.top_k = model.settings.top_k
         self.history_length = model.history_length
+        self._recommends_seen = model.settings.recommends_seen
         # Variables are tracked, the Keras model is not: Keras would add a signature of its own to the SavedModel.
         self.weights = [weight.value for weight in model.context_weights]
         self._activity_inputs = tuple(ACTIVITY_INPUTS[name] for name in model.settings.activity_features)
@@ -147,17 +148,23 @@ class ServingModel(tf.Module):
         return scores_of
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best items that are not in the history.
+        """Returns the best items; those of the history are not among them, unless the model recommends repeats.
 
         Args:
             inputs: `history` int32 [1, N]; with activity features also `ratings` float32 [1, N] and `times` int32
                 [1, N], in parallel.
         """
-        return self._best(self.scores(inputs), inputs[HISTORY])
+        return self._best(self.scores(inputs), self._left_out(inputs[HISTORY]))
 
     def recommend_excluding(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best items that are neither in the history nor in the further input `exclude`, int32 [1, M]."""
-        return self._best(self.scores(inputs), tf.concat([inputs[HISTORY], inputs["exclude"]], axis=1))
+        """Returns what `recommend` does without the items of the further input `exclude`, int32 [1, M]."""
+        unwanted = tf.concat([self._left_out(inputs[HISTORY]), inputs["exclude"]], axis=1)
+        return self._best(self.scores(inputs), unwanted)
+
+    def _left_out(self, items: tf.Tensor) -> tf.Tensor:
+        """Returns the items of timelines that are not recommended, of the shape of `items`: all, or PADDING."""
+        # Not a constant, which the converter would scatter into an array of all items and store in the file.
+        return tf.minimum(items, features.PADDING) if self._recommends_seen else items
 
     def _best(self, scores: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
         """The top K of float32 [1, V] without int32 [1, M]."""
@@ -172,31 +179,35 @@ class ServingModel(tf.Module):
         return tf.where((indices >= features.FIRST_INDEX) & (indices < self.size), indices, features.PADDING)
 
     def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized raw examples, string [B] -> the inputs of `recommend` [B, N], `timeline` [B, T], `target` [B]."""
+        """Serialized raw examples, string [B] -> the inputs of `recommend` [B, N], and `target` [B].
+
+        Besides, the items of the `timeline` [B, T], and those of them that are not recommended, `left_out` [B, T].
+        """
         transformed = self.transform(tf.io.parse_example(examples, self._raw_spec))
-        timeline = tf.sparse.to_dense(transformed[features.TIMELINE], default_value=features.PADDING)
+        timeline = tf.cast(tf.sparse.to_dense(transformed[features.TIMELINE], default_value=features.PADDING), tf.int32)
         return {
             HISTORY: tf.cast(transformed[features.HISTORY], tf.int32),
             **{name: tf.cast(transformed[SOURCES[name]], DTYPES[name]) for name in self._activity_inputs},
-            "timeline": tf.cast(timeline, tf.int32),
+            "timeline": timeline,
+            "left_out": self._left_out(timeline),
             "target": tf.cast(tf.reshape(transformed[features.TARGET], [-1]), tf.int32),
         }
 
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized raw examples, string [B] -> the best items not in the timeline, `ids` and `scores` [B, K]."""
+        """Serialized raw examples, string [B] -> the best items but those left out, `ids` and `scores` [B, K]."""
         encoded = self.encode_examples(examples)
         return _listed(*self._unseen(encoded).best(self.top_k))
 
     def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized raw examples, string [B] -> where the target stands among the unseen items.
+        """Serialized raw examples, string [B] -> where the target stands among the items but those left out.
 
         Returns:
             `target_rank`, `popularity_rank` and `markov_rank` (float32 [B], from 0; V where the target is unknown or
-            was seen), `top_ids`, `popularity_top_ids` and `markov_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
+            left out), `top_ids`, `popularity_top_ids` and `markov_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
         """
         encoded = self.encode_examples(examples)
-        unseen, popular = self._unseen(encoded), PopularityList(self.size, encoded["timeline"])
-        markov = MarkovList(self.size, self._transitions, encoded["timeline"])
+        unseen, popular = self._unseen(encoded), PopularityList(self.size, encoded["left_out"])
+        markov = MarkovList(self.size, self._transitions, encoded["timeline"], encoded["left_out"])
         listed = min(LISTED, self.size)
         return {
             "target_rank": tf.cast(unseen.ranks(encoded["target"]), tf.float32),
@@ -209,9 +220,9 @@ class ServingModel(tf.Module):
         }
 
     def _unseen(self, encoded: dict[str, tf.Tensor]) -> UnseenScores:
-        """Scores without the items of each row's timeline."""
+        """Scores without the items that are left out of each row's answer."""
         scores_of = self._scorer(encoded)
-        return UnseenScores(lambda first, last: scores_of(slice(first, last)), self.size, encoded["timeline"])
+        return UnseenScores(lambda first, last: scores_of(slice(first, last)), self.size, encoded["left_out"])
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions to save, by name."""

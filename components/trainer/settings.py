@@ -63,8 +63,12 @@ class TrainerSettings(Settings):
             confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
         loss: `full_softmax` over the catalogue; `sampled_softmax` and `in_batch_softmax`, with a log-Q correction; or
             `gbce`, a calibrated binary loss. See `losses.py`. A step of the last three costs no more with more items.
+        repeats: `keep` never recommends an item that the user had before, as films are watched once; `recommend` does,
+            as groceries are bought again. `auto` recommends them where they are at least 5 % of the items that come
+            next in the train split. Training, evaluation and the device follow the same choice.
         unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
-            training, as they do in serving; a target that came before in it then does not count.
+            training, as they do in serving; a target that came before in it then does not count. Without effect where
+            repeats are recommended.
         label_smoothing: share of a target's probability that is spread over all items; `full_softmax` alone.
         negatives: sampled negatives a step, shared by its batch; `sampled_softmax` and `gbce`.
         negative_power: negatives are drawn in proportion to an item's train events to this power, 0 is uniform;
@@ -101,6 +105,7 @@ class TrainerSettings(Settings):
     min_target_rating: float | None = None
     target_weight: Literal["equal", "rating"] = "equal"
     loss: LossName = "full_softmax"
+    repeats: Literal["auto", "keep", "recommend"] = "auto"
     unseen_compete_alone: bool = True
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     negatives: int = Field(512, ge=1)
@@ -121,6 +126,11 @@ class TrainerSettings(Settings):
     def table_dimension(self) -> int:
         """Size of item embeddings as they are stored."""
         return self.item_dimension or self.dimension
+
+    @property
+    def recommends_seen(self) -> bool:
+        """Whether items that a user had before are recommended; `auto` counts as `keep` until the data is known."""
+        return self.repeats == "recommend"
 
     @property
     def takes_rows(self) -> bool:

@@ -29,15 +29,18 @@ class Recommender(folder: File) : AutoCloseable {
     private val items = JSONObject(File(folder, "items.json").readText()).getJSONArray("items").let { entries ->
         List(entries.length()) { entries.getJSONObject(it) }.map { Item(it.getString("id"), it.getString("title")) }
     }
+    private val recommendsSeen =
+        JSONObject(File(folder, "model_info.json").readText()).optBoolean("recommends_seen")
     private val indices = items.withIndex().associate { (place, item) -> item.id to place + FIRST_INDEX }
 
-    /** The best items, best first, for somebody who chose `history`: ids, oldest first. Nothing in it comes back. */
+    /** The best items, best first, for somebody who chose `history`: ids, oldest first. */
     @Synchronized
     fun recommend(history: List<String>, exclude: List<String> = emptyList()): List<Recommendation> {
         val chosen = history.map { indices[it] ?: UNKNOWN }
         val recent = IntArray(length) { PADDING }.also { chosen.takeLast(length).toIntArray().copyInto(it) }
-        // The model does not see what is older, so that it has to be told to leave it out.
-        val unwanted = (exclude.mapNotNull { indices[it] } + chosen.dropLast(length)).toIntArray()
+        // The model leaves out the items that it sees of the history; older ones are excluded here.
+        val older = if (recommendsSeen) emptyList() else chosen.dropLast(length)
+        val unwanted = (exclude.mapNotNull { indices[it] } + older).toIntArray()
         // A model with activity features also takes, in parallel with the history, "ratings" (FloatArray, NaN where
         // nothing was said and in the padding) and "times" (IntArray, seconds since 1970, 0 where unknown).
         val inputs = mapOf<String, Any>("history" to arrayOf(recent))

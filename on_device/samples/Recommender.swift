@@ -19,6 +19,7 @@ struct Catalogue: Decodable {
 
 struct ModelInfo: Decodable {
   let min_runtime: String?
+  let recommends_seen: Bool?
 }
 
 enum RecommenderError: Error {
@@ -36,6 +37,7 @@ final class Recommender {
   private let plain: SignatureRunner
   private let excluding: SignatureRunner
   private let length: Int
+  private let recommendsSeen: Bool
   private let items: [Item]
   private let indices: [String: Int32]
 
@@ -45,6 +47,7 @@ final class Recommender {
     if let needed = info.min_runtime, isOlder(Runtime.version, than: needed) {
       throw RecommenderError.runtimeTooOld(needed: needed, installed: Runtime.version)
     }
+    recommendsSeen = info.recommends_seen ?? false
     var options = Interpreter.Options()
     options.isXNNPackEnabled = true  // Off by default here; an answer then takes several times as long.
     let interpreter = try Interpreter(
@@ -57,13 +60,13 @@ final class Recommender {
     indices = Dictionary(uniqueKeysWithValues: zip(items.map(\.id), firstIndex...))
   }
 
-  /// The best items, best first, for somebody who chose `history`: ids, oldest first. Nothing in it comes back.
+  /// The best items, best first, for somebody who chose `history`: ids, oldest first.
   func recommend(history: [String], exclude: [String] = []) throws -> [Recommendation] {
     let chosen = history.map { indices[$0] ?? unknown }
     let recent = chosen.suffix(length)
     let padded = recent + Array(repeating: padding, count: length - recent.count)
-    // The model does not see what is older, so that it has to be told to leave it out.
-    let unwanted = exclude.compactMap { indices[$0] } + chosen.dropLast(length)
+    // The model leaves out the items that it sees of the history; older ones are excluded here.
+    let unwanted = exclude.compactMap { indices[$0] } + (recommendsSeen ? [] : chosen.dropLast(length))
     // A model with activity features also takes, in parallel with the history, "ratings" (Float32, NaN where nothing
     // was said and in the padding) and "times" (Int32, seconds since 1970, 0 where unknown).
     var inputs = ["history": bytes(Array(padded))]

@@ -138,7 +138,7 @@ async function main() {
   tellAbout(artifact);
   // Only now, so that a browser which cannot load it still shows why.
   const { Model } = await import("./model.js");
-  const model = await Model.open(artifact.model, "runtime/@litertjs/core/wasm/");
+  const model = await Model.open(artifact.model, "runtime/@litertjs/core/wasm/", artifact.info.recommends_seen);
   await new Demo(model, new Catalogue(artifact.items)).start();
   countRequests((count) => tell("requests", String(count)));
   document.getElementById("demo").ariaBusy = "false";

@@ -16,10 +16,12 @@ const NOTHING = { history: 0, ratings: NaN, times: 0 };
 export class Model {
   #signature;
   #inputs;
+  #recommendsSeen;
 
-  /** @param {import("@litertjs/core").SignatureRunner} signature */
-  constructor(signature) {
+  /** @param {import("@litertjs/core").SignatureRunner} signature @param {boolean} recommendsSeen */
+  constructor(signature, recommendsSeen) {
     this.#signature = signature;
+    this.#recommendsSeen = recommendsSeen;
     this.#inputs = signature.getInputDetails();
     /** Number of items N that the model looks at. */
     this.historyLength = this.#inputs.find((input) => input.name === "history").shape[1];
@@ -28,10 +30,11 @@ export class Model {
   /**
    * @param {Uint8Array} content of the file
    * @param {string} wasm address of LiteRT's folder
+   * @param {boolean} recommendsSeen whether picks may come back
    * @returns {Promise<Model>}
    * @throws {Problem} the browser lacks something, or the file is not a model of this pipeline
    */
-  static async open(content, wasm) {
+  static async open(content, wasm, recommendsSeen = false) {
     if (typeof WebAssembly === "undefined") {
       throw new Problem("This browser has no WebAssembly, or it is switched off; the model needs it. Try another one.");
     }
@@ -41,7 +44,7 @@ export class Model {
     const compiled = await loadAndCompile(content, { accelerator: "wasm" });
     const signature = compiled.signatures.recommend;
     if (!signature) throw new Problem("model.tflite has no signature “recommend”: not a model of this pipeline.");
-    return new Model(signature);
+    return new Model(signature, recommendsSeen);
   }
 
   /**
@@ -60,7 +63,7 @@ export class Model {
     const [ids, scores] = [outputs.ids.toTypedArray(), outputs.scores.toTypedArray()];
     for (const tensor of [...Object.values(inputs), ...Object.values(outputs)]) tensor.delete();
     const milliseconds = performance.now() - started;
-    const older = new Set(history.slice(0, -this.historyLength));
+    const older = new Set(this.#recommendsSeen ? [] : history.slice(0, -this.historyLength));
     const ranking = Array.from(ids, (index, place) => ({ index, score: scores[place] }));
     return { ranking: ranking.filter(({ index }) => index >= FIRST_INDEX && !older.has(index)), milliseconds };
   }

@@ -90,6 +90,7 @@ class RingModel(tf.Module):
         return {
             "history": timeline[:, -HISTORY_LENGTH:].to_tensor(shape=[None, HISTORY_LENGTH]),
             "timeline": timeline.to_tensor(),
+            "left_out": timeline.to_tensor(),
             "target": self.index(parsed[features.TARGET_ID][:, 0]),
         }
 

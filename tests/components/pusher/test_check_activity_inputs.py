@@ -49,7 +49,7 @@ def test_both_are_asked_with_what_the_model_looks_at(tmp_path: Path, inputs: lis
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for _ in TARGETS:
             writer.write(user.SerializeToString())
-    encoded = {name: HISTORIES[name] for name in inputs} | {"timeline": TIMELINES, "target": TARGETS}
+    encoded = {name: HISTORIES[name] for name in inputs} | {"left_out": TIMELINES, "target": TARGETS}
     signature, client = Recorder(inputs), Recorder(inputs)
     signatures = {
         "recommend": signature,

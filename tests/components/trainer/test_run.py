@@ -175,3 +175,12 @@ def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, mon
 def test_the_same_fit_has_the_same_checkpoint(data):
     names = {run._identity(TrainerSettings(), dataclasses.replace(data)) for _ in range(2)}
     assert len(names) == 1
+
+
+def test_repeats_decide_whether_they_are_recommended(data, timelines_of):
+    assert not build_model(SETTINGS, data).settings.recommends_seen
+    again = timelines_of([[2, 3, 2, 4], [5, 5]])
+    assert run.repeat_share(again) == 0.5 and run.repeat_share(timelines_of([[2], [2], [2, 3]])) == 0
+    log = dataclasses.replace(data, train=again)
+    assert build_model(SETTINGS, log).settings.repeats == "recommend"
+    assert build_model(SETTINGS.model_copy(update={"repeats": "keep"}), log).settings.repeats == "keep"

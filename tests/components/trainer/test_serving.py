@@ -341,3 +341,21 @@ def test_file_takes_the_last_ratings_and_times_of_a_long_history(heeding):
     last = heeding.file.rank(history[-HISTORY:], ratings=ratings[-HISTORY:], times=times[-HISTORY:])
     assert whole[0].tolist() == last[0].tolist()
     np.testing.assert_array_equal(whole[1], last[1])
+
+
+def test_repeats_are_recommended_where_the_settings_say_so(tmp_path):
+    kept, again = (build(tmp_path / repeats, encoder="bow", repeats=repeats) for repeats in ("keep", "recommend"))
+    timeline = [4, 5, 6, 5]
+    for saved, expected in ((kept, set()), (again, set(timeline))):
+        answers = saved.loaded.signatures["rank"](
+            examples=tf.constant([serialize(timeline, item) for item in range(2, SIZE)])
+        )
+        listed = set(range(2, SIZE)) if saved is again else set(range(2, SIZE)) - set(timeline)
+        for name in ("target_rank", "popularity_rank", "markov_rank"):
+            ranks = answers[name].numpy().astype(int).tolist()
+            assert sorted(rank for rank in ranks if rank < SIZE) == list(range(len(listed)))
+        ids = recommend(saved, history_of(timeline))[0]
+        best = saved.loaded.signatures["serving_default"](examples=tf.constant([serialize(timeline, 2)]))["ids"][0]
+        assert list(ids) == best.numpy().tolist()
+        data_ranks = dict(zip(range(2, SIZE), answers["target_rank"].numpy().astype(int).tolist(), strict=True))
+        assert {item for item in timeline if data_ranks[item] < SIZE} == expected
