@@ -50,7 +50,7 @@ OVERRIDES = {
     "max-minutes": ("trainer.max_minutes", float, "most minutes of fitting"),
     "top-k": ("trainer.top_k", int, "items that the file returns"),
     "precision": ("pusher.precision", str, "float32, float16, int8_tables, dynamic_int8 or auto"),
-    "split": ("example_gen.split", str, "leave_one_out or temporal"),
+    "split": ("example_gen.split", str, "leave_one_out, temporal or sessions"),
     "max-bad-rows": ("example_gen.max_bad_rows", int, "rows of the data that may be skipped"),
     "min-recall": ("gate.min_recall_at_10", float, "the gate's floor"),
     "name": ("name", str, "name of the pipeline"),

@@ -73,14 +73,14 @@ def run_fn(fn_args: FnArgs) -> None:
     data = read_training_data(fn_args)
     check(settings, data)
     model = build_model(settings, data)
-    settings = model.settings
-    if settings.recommends_seen:
+    recommends_seen = model.settings.recommends_seen
+    if recommends_seen:
         progress.info(
             "%.1f%% of next items repeat one of the history: they are recommended", 100 * repeat_share(data.train)
         )
     checkpoint = Checkpoint(fn_args.custom_config["checkpoints"], _identity(settings, data))
     fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint)
-    transitions = count_transitions(data.train, len(data.counts), repeats=settings.recommends_seen)
+    transitions = count_transitions(data.train, len(data.counts), repeats=recommends_seen)
     serving = ServingModel(model, tft.TFTransformOutput(fn_args.transform_output), transitions)
     serving.save(fn_args.serving_model_dir)
     with fileio.open(os.path.join(fn_args.serving_model_dir, FACTS_FILE), "w") as stream:
@@ -185,7 +185,7 @@ def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: Tra
         "top_k": settings.top_k,
         "dimension": settings.dimension,
         "activity_features": settings.activity_features,
-        "recommends_seen": settings.recommends_seen,
+        "recommends_seen": model.settings.recommends_seen,
         "parameters": int(model.count_params()),
         "item_ids": data.ids,
         "item_counts": data.counts[features.FIRST_INDEX :].tolist(),

@@ -87,7 +87,7 @@ def test_names(sample: Path, plain: dict[str, Any]) -> None:
     tensors = {name for signature in plain.values() for side in signature.values() for name in side}
     expected = {*plain, *tensors, artifact.MODEL, artifact.ITEMS, artifact.INFO}
     if sample is KOTLIN:  # In Swift these are names of variables.
-        expected |= {"items", "id", "title", "min_runtime"}
+        expected |= {"items", "id", "title", "min_runtime", "recommends_seen"}
     texts = set(re.findall(r'"(.*?)"', code(sample)))
     assert {text for text in texts if " " not in text and text not in (".", "-", "1.")} == expected
     assert set(plain) == {RECOMMEND, RECOMMEND_EXCLUDING}

@@ -168,7 +168,7 @@ def test_metrics_of_every_slice_with_and_without_a_baseline(evaluate):
     assert set(read_metrics(without_baseline)["overall"]) == {
         *(f"{prefix}{name}" for name in METRICS for prefix in ("", POPULARITY, MARKOV)),
         *(f"{prefix}{name}{ERROR}" for name in averaged for prefix in ("", POPULARITY, MARKOV)),
-        *("recall_at_10_lift", "recall_at_10_lift_over_markov", "example_count"),
+        *("recall_at_10_lift", "recall_at_10_lift_over_markov", "example_count", "unreachable"),
     }
 
 

@@ -154,7 +154,7 @@ def test_inputs_are_those_that_the_model_heeds(saved):
     activity_features = saved.model.settings.activity_features
     assert saved.inputs == {"history", *(wanted[name] for name in activity_features)}
     encoded = saved.loaded.signatures["encode_examples"](examples=tf.constant([serialize([3, 5], 4)]))
-    assert set(encoded) == {*saved.inputs, "timeline", "target"}
+    assert set(encoded) == {*saved.inputs, "timeline", "left_out", "target"}
     for name in saved.inputs:
         np.testing.assert_array_equal(encoded[name].numpy()[0], history_of([3, 5])[name])
         assert encoded[name].dtype == {"ratings": tf.float32}.get(name, tf.int32)
