@@ -144,7 +144,7 @@ def write_version(
         **info,
         "metrics": manifest.describe_metrics(evaluation, check.metrics),
         "examples": check.examples,
-        **({"unreachable": evaluation["unreachable"]} if "unreachable" in evaluation else {}),
+        "unreachable": evaluation["unreachable"],
         "agreement_at_10": check.agreement_at_10,
         "latency_us": chosen.latency_us,
         "latency_without_xnnpack_us": chosen.latency_without_xnnpack_us,

@@ -44,6 +44,7 @@ TEST_ROWS = (
 TEST_METRICS = {
     "recall_at_1": 1 / 6,
     "recall_at_5": 4 / 6,
+    "unreachable": 1 / 6,
     "recall_at_10": 4 / 6,
     "recall_at_50": 5 / 6,
     "ndcg_at_10": (1 + 1 / np.log2(3) + 1 / 2 + 1 / 2) / 6,
