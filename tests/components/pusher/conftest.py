@@ -44,7 +44,6 @@ TEST_ROWS = (
 TEST_METRICS = {
     "recall_at_1": 1 / 6,
     "recall_at_5": 4 / 6,
-    "unreachable": 1 / 6,
     "recall_at_10": 4 / 6,
     "recall_at_50": 5 / 6,
     "ndcg_at_10": (1 + 1 / np.log2(3) + 1 / 2 + 1 / 2) / 6,
@@ -211,7 +210,7 @@ def _example(columns: dict[str, list[str]]) -> bytes:
 @pytest.fixture
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """What the Evaluator is said to have measured; tests may change it."""
-    metrics = {**TEST_METRICS, **{f"popularity_{name}": 0.125 for name in METRICS}}
+    metrics = {"unreachable": 1 / 6, **TEST_METRICS, **{f"popularity_{name}": 0.125 for name in METRICS}}
     monkeypatch.setattr(executor, "read_metrics", lambda uri: {"overall": metrics, "slices": {}})
     return metrics
 
