@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -49,6 +50,12 @@ def test_last_items_of_a_long_history_count(recommender: Recommender) -> None:
     # Four are seen by the model; 1013 and 1006 before them are not recommended either.
     assert _indices(recommender.recommend([1013, 1006, 1009, 1010, 1011, 1005])) == [7, 8, 12, 2, 3, 4]
     assert _indices(recommender.recommend([1013, 1006] * 500 + [1009, 1010, 1011, 1005])) == [7, 8, 12, 2, 3, 4]
+
+
+def test_items_older_than_the_history_come_back_where_repeats_are_recommended(recommender):
+    info = {**recommender.artifact.info, "recommends_seen": True}
+    again = Recommender(dataclasses.replace(recommender.artifact, info=info))
+    assert _indices(again.recommend([1013, 1006, 1009, 1010, 1011, 1005])) == [6, 7, 8, 12, 13, 2, 3, 4]
 
 
 def test_empty_history_gives_the_popular_list(recommender: Recommender) -> None:
