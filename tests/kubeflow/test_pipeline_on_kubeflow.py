@@ -117,7 +117,7 @@ def test_steps_left_nothing_on_their_disks_and_name_no_local_path(engine, ran):
 def test_the_next_run_finds_what_it_compares_its_data_with(ran, pushed):
     (passed,) = read_record(f"s3://{BUCKET}/pipelines/sample/last_statistics")
     profile = read_profile(passed.statistics, passed.catalog)
-    assert profile.ratings == pushed["data"]["ratings"] and len(profile.items) > 100
+    assert profile.interactions == pushed["data"]["ratings"] and len(profile.items) > 100
 
 
 def test_parameters_of_the_submission_were_honoured(pushed):
