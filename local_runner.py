@@ -29,7 +29,7 @@ from pipeline.beam_runners import complaints
 from pipeline.config import ConfigError, PipelineConfig, check_literal, folder_name, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet, show_line
 from pipeline.run_lock import RunLocked, run_lock
-from pipeline.steps import STEPS, TUNER, first_of
+from pipeline.steps import REFIT, REFIT_TRANSFORM, STEPS, TUNER, WARM_START, first_of
 
 EXIT_CODES = {
     "pushed": 0,
@@ -55,6 +55,15 @@ OVERRIDES = {
     "min-recall": ("gate.min_recall_at_10", float, "the gate's floor"),
     "name": ("name", str, "name of the pipeline"),
     "beam": ("beam.runner", str, "local, flink or dataflow: where the steps on Beam run; docs/beam_runners.md"),
+}
+
+
+# The keys of the configuration that enable the optional steps.
+ENABLED_BY = {
+    TUNER: "tuner.enabled",
+    WARM_START: "trainer.warm_start",
+    REFIT_TRANSFORM: "refit",
+    REFIT: "refit",
 }
 
 
@@ -149,8 +158,8 @@ def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
     for flag, name in (("--from-node", options.from_node), ("--to-node", options.to_node)):
         if name is not None and name not in STEPS:
             raise ConfigError(f"{flag} {name}: no such step; there are {', '.join(STEPS)}")
-        if name == TUNER and not config.tuner.enabled:
-            raise ConfigError(f"{flag} {name}: the step is not enabled; add --set tuner.enabled=true")
+        if name is not None and name not in config.steps():
+            raise ConfigError(f"{flag} {name}: the step is not enabled; add --set {ENABLED_BY[name]}=true")
     if options.from_node and options.to_node and STEPS.index(options.from_node) > STEPS.index(options.to_node):
         raise ConfigError(f"--from-node {options.from_node} comes after --to-node {options.to_node}")
 
@@ -191,7 +200,7 @@ def _run(
             results = local_execution.run(
                 pipeline,
                 ConsoleObserver(console),
-                from_nodes=[first_of(options.from_node)] if options.from_node else [],
+                from_nodes=[first_of(options.from_node, config.steps())] if options.from_node else [],
                 to_nodes=[options.to_node] if options.to_node else [],
                 is_stale=is_stale,
                 complaint=functools.partial(catalogue_complaint, config),

@@ -16,6 +16,7 @@ from __future__ import annotations
 TRAIN, EVAL, TEST = "train", "eval", "test"
 SPLITS = (TRAIN, EVAL, TEST)
 CATALOG = "catalog"  # a split of the same artifact: items, not timelines
+ALL = "all"  # a split of complete timelines, which the pushed model is refitted on; only where it is refitted
 
 # Indices that mean the same in every vocabulary, on the device too.
 PADDING = 0
@@ -39,6 +40,7 @@ CATALOG_ITEM_ID = "catalog_item_id"  # bytes [1]
 CATALOG_TOKENS = "catalog_tokens"  # bytes [F], what is known of the item, as `token` writes it
 CATALOG_VECTOR = "catalog_vector"  # float32 [D], such as a text embedding; empty where the items have none
 CATALOG_TRAIN_EVENTS = "catalog_train_events"  # int64 [1], how often the item stands in the train split
+CATALOG_EVENTS = "catalog_events"  # int64 [1], how often the item stands in the log
 
 # How many items a user's timeline has before the target: label -> least length, in order.
 HISTORY_BUCKETS = {"0": 0, "1": 1, "2-4": 2, "5-9": 5, "10-19": 10, "20-49": 20, "50-199": 50, "200+": 200}

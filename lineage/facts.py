@@ -14,7 +14,7 @@ from lineage.graph import COMPARED, RESOLVER, Artifact, Execution, Graph
 MODEL, PUSHED_MODEL, EXAMPLES, CATALOG = "Model", "PushedModel", "Examples", "ItemCatalog"
 EVALUATION, BLESSING = "ModelEvaluation", "ModelBlessing"
 STATISTICS, HYPERPARAMETERS = "ExampleStatistics", "HyperParameters"
-STATISTICS_GEN = "StatisticsGen"
+STATISTICS_GEN, TRANSFORM = "StatisticsGen", "Transform"
 
 # Types of our own executions, by the names of their steps. Others are named by their type.
 _STEPS = {
@@ -30,6 +30,7 @@ _STEPS = {
 # The section of the configuration that a step's settings come from.
 _SECTIONS = {
     "ExampleGen": "example_gen",
+    "RefitTransform": "transform",
     "ExampleValidator": "validation",
     "Transform": "transform",
     "Tuner": "trainer",
@@ -69,6 +70,7 @@ METRICS = {
     "baseline_recall_at_10": "the baseline's Recall@10",
 }
 HEADLINE = "recall_at_10"
+REFITTED = "refitted_model"  # the Pusher's input
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Story:
         tuned: address of the hyperparameters that a Tuner found, and that win over the settings; empty without one.
         evaluations: of the model, oldest first.
         pushes: of the model, oldest first.
+        refitted_id: of the Model artifact that was fitted anew for the push; None where the model itself was pushed.
     """
 
     model_id: int
@@ -138,12 +141,16 @@ class Story:
     tuned: str
     evaluations: list[Evaluation]
     pushes: list[Push]
+    refitted_id: int | None = None
 
 
 def step_name(execution: Execution) -> str:
     """The name of a step, as `--from-node` takes it."""
     # Kubeflow has one type for all executions, and names them here.
     named = execution.properties.get("task_name") or execution.properties.get("display_name")
+    if not named and execution.type == TRANSFORM:  # There may be two of them.
+        custom = parameters(execution).get("custom_config")
+        named = f"Refit{TRANSFORM}" if isinstance(custom, dict) and custom.get("refit") else TRANSFORM
     return str(named) if named else _STEPS.get(execution.type, execution.type)
 
 
@@ -250,9 +257,13 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
         pushers = [maker for maker in [graph.maker(pushed)] if maker is not None]
         relied_on = [_input(graph, pusher, EVALUATION) for pusher in pushers]
         evaluators = [maker for maker in (graph.maker(i) for i in relied_on if i is not None) if maker is not None]
+    refitted = next(
+        (link.artifact for pusher in pushers[-1:] for link in graph.inputs(pusher) if link.name == REFITTED), None
+    )
+    refitter = None if refitted is None else graph.maker(refitted)
     told = [
         *makers,
-        *(graph.executions[step] for step in (*evaluators[-1:], *pushers[-1:]) if step in graph.executions),
+        *(graph.executions[step] for step in (*evaluators[-1:], refitter, *pushers[-1:]) if step in graph.executions),
     ]
     outputs = [_output(graph, pusher, PUSHED_MODEL) for pusher in pushers]
     pushes = [push(graph, graph.artifacts[output]) for output in outputs if output is not None]
@@ -265,6 +276,7 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
         tuned=next((artifact.uri for artifact in artifacts if artifact.type == HYPERPARAMETERS), ""),
         evaluations=[evaluation(graph, evaluator, model) for evaluator in evaluators],
         pushes=[found for found in pushes if found],
+        refitted_id=refitted,
     )
 
 

@@ -87,8 +87,10 @@ def _complete(spec: dict[str, Any], pipeline_root: str, given: dict[str, Any]) -
     for name, default in given.items():
         declared[name].update(defaultValue=default, isOptional=True, description=PARAMETERS[name].about)
     # What was blessed, and which data passed, changes from run to run, though nothing that these steps are given does.
-    for step in (steps.RESOLVER, steps.EXAMPLE_VALIDATOR):
-        spec["root"]["dag"]["tasks"][step]["cachingOptions"] = {}
+    tasks = spec["root"]["dag"]["tasks"]
+    for step in (steps.WARM_START, steps.RESOLVER, steps.EXAMPLE_VALIDATOR):
+        if step in tasks:
+            tasks[step]["cachingOptions"] = {}
 
 
 def _resources(wanted: StepResources) -> Any:

@@ -26,6 +26,7 @@ from components.trainer.settings import TrainerSettings
 from components.transform.settings import TransformSettings
 from components.tuner.settings import TunerSettings
 from data.settings import DataSettings
+from pipeline import steps
 from pipeline.beam_runners import BeamSettings
 from pipeline.deployment import DeploymentSettings
 
@@ -47,6 +48,9 @@ class PipelineConfig(Settings):
         tuner: the search for the Trainer's settings, an optional step.
         trainer: model and fitting.
         gate: what a model must reach to be blessed.
+        refit: whether the model that is pushed is fitted anew, after the gate, on all interactions and all items; null
+            refits with the splits `temporal` and `sessions`, and not with `leave_one_out`, the protocol of the
+            literature.
         pusher: how the file is made and checked.
         beam: where the steps on Beam run that `local_runner.py` starts.
         deployment: image, places and resources on a cluster; runs on this machine go without it.
@@ -60,9 +64,24 @@ class PipelineConfig(Settings):
     tuner: TunerSettings = TunerSettings()
     trainer: TrainerSettings = TrainerSettings()
     gate: GateSettings = GateSettings()
+    refit: bool | None = None
     pusher: PusherSettings = PusherSettings()
     beam: BeamSettings = BeamSettings()
     deployment: DeploymentSettings = DeploymentSettings()
+
+    @property
+    def refits(self) -> bool:
+        """Whether the model that is pushed is refitted."""
+        return self.example_gen.split != "leave_one_out" if self.refit is None else self.refit
+
+    def steps(self) -> tuple[str, ...]:
+        """Returns the names of the steps that the pipeline has, in their order."""
+        optional = {
+            steps.TUNER: self.tuner.enabled,
+            steps.WARM_START: self.trainer.warm_start,
+            **dict.fromkeys((steps.REFIT_TRANSFORM, steps.REFIT), self.refits),
+        }
+        return tuple(step for step in steps.STEPS if optional.get(step, True))
 
     @field_validator("name")
     @classmethod

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from components.settings import Settings
-from pipeline.steps import STEPS, TRAINER, TUNER
+from pipeline.steps import REFIT, STEPS, TRAINER, TUNER
 
 Engine = Literal["kubeflow", "vertex"]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
@@ -19,7 +19,7 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 
 # Units of memory, in bytes.
 UNITS = {"M": 1e6, "G": 1e9, "T": 1e12, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
-GPU_STEPS = (TRAINER, TUNER)
+GPU_STEPS = (TRAINER, TUNER, REFIT)
 EVERY_STEP = "default"
 KUBERNETES_GPU = "nvidia.com/gpu"
 # What Vertex AI attaches to a step, by the names of its AcceleratorType.
@@ -44,7 +44,7 @@ class StepResources(Settings):
     Attributes:
         cpu: cores.
         memory: such as `8Gi` or `500M`.
-        gpu: how many; the Trainer and the Tuner alone make use of them.
+        gpu: how many; the Trainer, the Tuner and Refit make use of them.
         gpu_type: a Kubernetes resource such as `nvidia.com/gpu` for Kubeflow (the default there), or what Vertex AI
             calls it, such as `NVIDIA_TESLA_T4`.
     """
@@ -133,7 +133,9 @@ class DeploymentSettings(Settings):
             if step not in (EVERY_STEP, *STEPS):
                 raise ValueError(f"there is no step {step}; there are {', '.join((EVERY_STEP, *STEPS))}")
             if wanted.gpu and step not in GPU_STEPS:
-                raise ValueError(f"a GPU is of no use to {step}; give it to {' or '.join(GPU_STEPS)}")
+                raise ValueError(
+                    f"a GPU is of no use to {step}; give it to {', '.join(GPU_STEPS[:-1])} or {GPU_STEPS[-1]}"
+                )
         return resources
 
     def of_step(self, step: str) -> StepResources:

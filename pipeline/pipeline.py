@@ -16,7 +16,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
-from tfx.types import Channel, standard_artifacts
+from tfx.types import BaseChannel, Channel, standard_artifacts
 
 from components import features
 from components.code_version import code_version, file_version, library_version, step_version
@@ -24,9 +24,11 @@ from components.evaluator.baseline import BLESSING, CANDIDATE, MODEL, BestOtherB
 from components.evaluator.component import FLOOR, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.last_blessed import LastBlessedModel
+from components.evaluator.settings import GateSettings
 from components.example_gen.component import RatingsExampleGen
 from components.example_validator.component import StrictExampleValidator
 from components.pusher.component import TFLitePusher
+from components.refit.component import Refit
 from components.trainer.component import RecommenderTrainer
 from components.trainer.settings import TrainerSettings
 from pipeline import steps
@@ -90,12 +92,13 @@ def create_pipeline(
         cache_dir=places.cache_dir,
         reading=config.data,
         settings=config.example_gen,
+        with_all=config.refits,
     ).with_id(steps.EXAMPLE_GEN)
 
     # What the timelines look like, in numbers.
     statistics_gen = StatisticsGen(
         examples=example_gen.outputs["examples"],
-        exclude_splits=[features.CATALOG],
+        exclude_splits=[features.CATALOG, features.ALL],
         # Sketches: the exact way hands Beam an element for each value of each batch. Numbers of different values are
         # exact up to 65,536 of them.
         stats_options=StatsOptions(use_sketch_based_topk_uniques=True),
@@ -119,18 +122,24 @@ def create_pipeline(
     ).with_id(steps.EXAMPLE_VALIDATOR)
 
     # Vocabularies of the catalogue, which knows each item's train events; indices, fixed-length histories.
-    transform = Transform(
-        examples=example_gen.outputs["examples"],
-        schema=schema_gen.outputs["schema"],
-        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(
-            analyze=[features.CATALOG], transform=[features.TRAIN, features.EVAL, features.CATALOG]
-        ),
-        custom_config={"settings": config.transform.model_dump(), "code": step_version("transform")},
-        disable_statistics=True,
-        disable_analyzer_cache=True,  # what is analysed, the catalog split, is read as fast as a cache of it
-    )
-    transform.add_upstream_node(example_validator)
+    def make_transform(step: str, after: BaseNode, splits: list[str], refit: bool) -> Transform:
+        more = {"item_features": config.trainer.item_features} if refit or config.transform.catalog == "all" else {}
+        transform = Transform(
+            examples=example_gen.outputs["examples"],
+            schema=schema_gen.outputs["schema"],
+            preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+            splits_config=transform_pb2.SplitsConfig(analyze=[features.CATALOG], transform=[*splits, features.CATALOG]),
+            custom_config={
+                **{"settings": config.transform.model_dump(), "code": step_version("transform"), "refit": refit},
+                **more,
+            },
+            disable_statistics=True,
+            disable_analyzer_cache=True,  # What is analysed, the catalog split, is read as fast as a cache of it.
+        )
+        transform.add_upstream_node(after)
+        return transform.with_id(step)
+
+    transform = make_transform(steps.TRANSFORM, example_validator, [features.TRAIN, features.EVAL], refit=False)
 
     training = {
         "examples": transform.outputs["transformed_examples"],
@@ -153,13 +162,22 @@ def create_pipeline(
             **training,
         )
 
+    # Optional: the last blessed model, whose weights the Trainer begins with.
+    last_blessed: BaseNode | None = None
+    if config.trainer.warm_start:
+        last_blessed = _blessed_model(
+            steps.WARM_START, GateSettings(baseline_runs=1, damaged_baseline="skip"), places.blessed_record
+        )
+
     # Fits the recommender; keeps the epoch that is best on the eval split.
     trainer = RecommenderTrainer(
         run_fn="components.trainer.run.run_fn",
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        base_model=last_blessed.outputs["model"] if last_blessed else None,
         custom_config={
             "settings": config.trainer.model_dump(mode="json"),
             "checkpoints": os.path.join(places.pipeline_root, "checkpoints"),
+            "split": config.example_gen.split,
             "code": step_version("trainer"),
         },
         overrides={name: value for name, value in parameters.items() if name in TrainerSettings.model_fields},
@@ -167,22 +185,9 @@ def create_pipeline(
     ).with_id(steps.TRAINER)
 
     # The best of the last models that were good enough, to compare with.
-    if places.blessed_record:
-        best_blessed: BaseNode = LastBlessedModel(places.blessed_record, config.gate).with_id(steps.RESOLVER)
-    else:
-        best_blessed = Resolver(
-            strategy_class=BestOtherBlessedModel,
-            config={
-                "runs": config.gate.baseline_runs,
-                "pinned": config.gate.baseline_model,
-                "on_damage": config.gate.damaged_baseline,
-            },
-            **{
-                MODEL: Channel(type=standard_artifacts.Model),
-                BLESSING: Channel(type=standard_artifacts.ModelBlessing),
-                CANDIDATE: trainer.outputs["model"],
-            },
-        ).with_id(steps.RESOLVER)
+    best_blessed = _blessed_model(
+        steps.RESOLVER, config.gate, places.blessed_record, {CANDIDATE: trainer.outputs["model"]}
+    )
 
     # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
     evaluator = GatingEvaluator(
@@ -197,9 +202,22 @@ def create_pipeline(
         },
     ).with_id(steps.EVALUATOR)
 
+    # A blessed model learns what was held out, and gets to know the items that are new in it.
+    refit_transform, refit = None, None
+    if config.refits:
+        refit_transform = make_transform(steps.REFIT_TRANSFORM, evaluator, [features.ALL], refit=True)
+        refit = Refit(
+            candidate=trainer.outputs["model"],
+            model_blessing=evaluator.outputs["blessing"],
+            examples=refit_transform.outputs["transformed_examples"],
+            transform_graph=refit_transform.outputs["transform_graph"],
+            checkpoints=os.path.join(places.pipeline_root, "checkpoints"),
+        ).with_id(steps.REFIT)
+
     # Converts a blessed model, checks the file as a device would run it, and publishes it.
     pusher = TFLitePusher(
         model=trainer.outputs["model"],
+        refitted_model=refit.outputs["model"] if refit else None,
         model_blessing=evaluator.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         catalog=example_gen.outputs["catalog"],
@@ -220,12 +238,40 @@ def create_pipeline(
             example_validator,
             transform,
             *([tuner] if tuner else []),
+            *([last_blessed] if last_blessed else []),
             trainer,
             best_blessed,
             evaluator,
+            *([refit_transform, refit] if refit_transform and refit else []),
             pusher,
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=beam_pipeline_args or [],
     )
+
+
+def _blessed_model(
+    step: str, settings: GateSettings, record: str, candidate: Mapping[str, BaseChannel] | None = None
+) -> BaseNode:
+    """Returns the step that finds an earlier model: the best of the last blessed ones, but never the candidate.
+
+    Args:
+        step: its name.
+        settings: which of the models.
+        record: file that names them, for engines whose pipelines cannot look it up in ML Metadata; or empty.
+        candidate: channel of the model that they are compared with, by the name of the resolver's input; None before
+            there is one.
+    """
+    if record:
+        return LastBlessedModel(record, settings).with_id(step)
+    return Resolver(
+        strategy_class=BestOtherBlessedModel,
+        config={
+            "runs": settings.baseline_runs,
+            "pinned": settings.baseline_model,
+            "on_damage": settings.damaged_baseline,
+        },
+        **{MODEL: Channel(type=standard_artifacts.Model), BLESSING: Channel(type=standard_artifacts.ModelBlessing)},
+        **(candidate or {}),
+    ).with_id(step)

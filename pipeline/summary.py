@@ -148,6 +148,8 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer, "
             f"{artifact['agreement_at_10']:.2%} of the SavedModel's top 10",
         )
+        if artifact["refit"]:
+            line("Refit", refit_in_words(artifact))
         if summary["served"] != artifact["version"]:
             line(
                 "Served",
@@ -184,6 +186,17 @@ def unreachable(summary: dict[str, Any]) -> str:
     reasons = {"repeat an item of their history": repeated, "are of items that training did not see": count - repeated}
     words = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items() if number)
     return f"; {count:,} of them ({count / metrics['examples']:.1%}) are out of reach: {words}"
+
+
+def refit_in_words(artifact: dict[str, Any]) -> str:
+    """Returns what the refit added to the pushed model, and whose the figures are."""
+    refit = artifact["refit"]
+    items = artifact["num_items"] - refit["evaluated_num_items"]
+    return (
+        f"after the gate, the model was fitted on all {refit['trained_on']:,} interactions, "
+        f"{refit['trained_on'] - refit['evaluated_trained_on']:,} more than before, and knows {items:,} more items; "
+        f"{duration(refit['seconds'])}. The figures of quality are of the model before the refit"
+    )
 
 
 def _leavings(data: dict[str, Any]) -> str:

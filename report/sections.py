@@ -13,7 +13,7 @@ from lineage import facts
 from lineage.graph import Artifact
 from lineage.page import FOLDER as GRAPH_FOLDER
 from lineage.text import duration
-from pipeline.summary import unreachable
+from pipeline.summary import refit_in_words, unreachable
 from report.charts import Bar, Point, Share, curve, slices
 from report.examples import Example
 from report.html import Content, Html, tag
@@ -89,6 +89,8 @@ def quality(known: Known, folder: Path) -> Html | None:
         f"{unreachable(known.summary)}. "
         "Markov lists what followed the last item in the train split. ± is one standard error, over users."
     )
+    if artifact and artifact["refit"]:
+        note += f" The pushed file is refitted: {refit_in_words(artifact)}."
     return _section("Quality", tag("p", note, class_="note"), _table(["", *columns], rows, bold=1))
 
 

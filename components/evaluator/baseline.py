@@ -36,12 +36,12 @@ class BestOtherBlessedModel(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """See the base class; the input `candidate` is left out of the search.
+        """See the base class; the input `candidate`, where there is one, is left out of the search.
 
         Raises:
             StepError: there is no pinned model, or the model to compare with is damaged.
         """
-        candidates = {str(artifact.id) for artifact in input_dict[CANDIDATE]}
+        candidates = {str(artifact.id) for artifact in input_dict.get(CANDIDATE, [])}
         blessings = {
             str(blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY)): blessing
             for blessing in sorted(input_dict[BLESSING], key=lambda artifact: artifact.id)
@@ -58,7 +58,7 @@ class BestOtherBlessedModel(resolver.ResolverStrategy):
         return {
             MODEL: [models[found]] if found else [],
             BLESSING: [blessings[found]] if found in blessings else [],
-            CANDIDATE: input_dict[CANDIDATE],
+            **{name: artifacts for name, artifacts in input_dict.items() if name == CANDIDATE},
         }
 
     def _find_pinned(self, models: list[types.Artifact]) -> str:

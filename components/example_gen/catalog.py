@@ -29,9 +29,10 @@ def catalog_records(counts: Counts, items: list[Item], vectors: np.ndarray, trai
     everything = _all_items(counts, items)
     all_vectors = np.zeros((len(everything), vectors.shape[1]), np.float32)
     all_vectors[: len(items)] = vectors
-    events = ItemLookup(*train_counts, 0)(pa.array([item.id for item in everything], pa.string()))
+    ids = pa.array([item.id for item in everything], pa.string())
+    train_events, events = (ItemLookup(*of_split, 0)(ids).tolist() for of_split in (train_counts, counts))
     return item_records(
-        [(item.id, item.features, count) for item, count in zip(everything, events.tolist(), strict=True)],
+        [(item.id, item.features, *both) for item, *both in zip(everything, train_events, events, strict=True)],
         all_vectors,
     )
 

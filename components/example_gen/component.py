@@ -21,6 +21,7 @@ class RatingsExampleGenSpec(component_spec.ComponentSpec):
         "cache_dir": component_spec.ExecutionParameter(type=str),
         "reading": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
+        "with_all": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
@@ -40,9 +41,11 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
         cache_dir: folder for unpacked archives.
         reading: how the data is to be read, as far as it is declared.
         settings: which split.
+        with_all: whether there is also a split `all` of complete timelines.
 
     Outputs:
-        examples: raw examples of `components/features.py`, splits `train`, `eval` and `test`.
+        examples: raw examples of `components/features.py`, splits `train`, `eval`, `test`, `catalog` and, if asked
+            for, `all`.
         catalog: the items.
     """
 
@@ -50,7 +53,13 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
-        self, data: str, data_fingerprint: str, cache_dir: str, reading: DataSettings, settings: ExampleGenSettings
+        self,
+        data: str,
+        data_fingerprint: str,
+        cache_dir: str,
+        reading: DataSettings,
+        settings: ExampleGenSettings,
+        with_all: bool = False,
     ):
         super().__init__(
             spec=RatingsExampleGenSpec(
@@ -59,6 +68,7 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
                 cache_dir=cache_dir,
                 reading=reading.model_dump_json(),
                 settings=settings.model_dump_json(),
+                with_all=int(with_all),
                 code=step_version("example_gen"),
                 examples=channel_utils.as_channel([standard_artifacts.Examples()]),
                 catalog=channel_utils.as_channel([ItemCatalog()]),

@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -72,6 +72,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             StepError: a split is empty, or the data changed while it was read.
         """
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
+        timeline_splits = [*features.SPLITS, *([features.ALL] if exec_properties["with_all"] else [])]
         reading = DataSettings.model_validate_json(exec_properties["reading"])
         dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"], reading)
         if is_uri(exec_properties["data"]) and not is_uri(dataset.log.files[0].path):
@@ -87,7 +88,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
             blocks = Blocks(folder if _runs_here(self._beam_pipeline_args or []) else "")
-            splits, item_counts, train_counts, facts = pipeline | BuildTimelines(dataset, settings, blocks)
+            splits, item_counts, train_counts, facts = pipeline | BuildTimelines(
+                dataset, settings, blocks, timeline_splits
+            )
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
                 catalog_records, items, vectors, beam.pvalue.AsSingleton(train_counts)
             )
@@ -104,7 +107,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
 
-        examples.split_names = artifact_utils.encode_split_names([*features.SPLITS, features.CATALOG])
+        examples.split_names = artifact_utils.encode_split_names([*timeline_splits, features.CATALOG])
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
         examples.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
         catalog.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
@@ -125,10 +128,18 @@ class BuildTimelines(beam.PTransform):
         dataset: where the interactions are.
         settings: which split.
         blocks: keeps interactions between the stages.
+        splits: names of the splits of timelines.
     """
 
-    def __init__(self, dataset: Dataset, settings: ExampleGenSettings, blocks: Blocks):
+    def __init__(
+        self,
+        dataset: Dataset,
+        settings: ExampleGenSettings,
+        blocks: Blocks,
+        splits: Sequence[str] = features.SPLITS,
+    ):
         super().__init__()
+        self._splits = splits
         self._dataset = dataset
         self._settings = settings
         self._blocks = blocks
@@ -153,14 +164,14 @@ class BuildTimelines(beam.PTransform):
             read.interactions
             | "GroupByPartition" >> beam.GroupByKey()
             | "Timelines"
-            >> beam.ParDo(SplitTimelines(settings, blocks), beam.pvalue.AsSingleton(cuts)).with_outputs(
-                "train_counts", "all_counts", "facts", main="rows"
-            )
+            >> beam.ParDo(
+                SplitTimelines(settings, blocks, features.ALL in self._splits), beam.pvalue.AsSingleton(cuts)
+            ).with_outputs("train_counts", "all_counts", "facts", main="rows")
         )
         train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
         records = grouped.rows | "Serialize" >> beam.ParDo(
             Serialize(blocks), beam.pvalue.AsSingleton(train_counts)
-        ).with_outputs(*features.SPLITS)
+        ).with_outputs(*self._splits)
         counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
         bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
         facts = (
@@ -168,7 +179,7 @@ class BuildTimelines(beam.PTransform):
             | "Facts" >> beam.combiners.ToList()
             | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), settings.max_bad_rows)
         )
-        return {split: records[split] for split in features.SPLITS}, counts, train_counts, facts
+        return {split: records[split] for split in self._splits}, counts, train_counts, facts
 
 
 def _partitions(log: Log) -> int:
@@ -213,15 +224,16 @@ class ReadInteractions(beam.DoFn):
 class SplitTimelines(beam.DoFn):
     """The interactions of a partition -> the rows of its users."""
 
-    def __init__(self, settings: ExampleGenSettings, blocks: Blocks):
+    def __init__(self, settings: ExampleGenSettings, blocks: Blocks, with_all: bool = False):
         self._settings = settings
         self._blocks = blocks
+        self._with_all = with_all
 
     def process(self, element: tuple[int, Iterable[bytes | Block]], cuts: tuple[int, int] | None) -> Iterator[Any]:
         """Emits (block, rows); counts and facts are side outputs."""
         table = pa.concat_tables([self._blocks.get(block) for block in element[1]])
         grouped = timelines.group(Ratings.from_table(table))
-        rows = timelines.by_split(timelines.split_rows(grouped, self._settings, cuts))
+        rows = timelines.by_split(timelines.split_rows(grouped, self._settings, cuts, self._with_all))
         ratings = grouped.ratings
         trained = np.zeros(len(ratings), bool)
         if features.TRAIN in rows:

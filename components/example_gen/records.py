@@ -91,23 +91,24 @@ def _history_buckets(lengths: np.ndarray) -> np.ndarray:
 
 
 def item_records(
-    items: list[tuple[str, dict[str, tuple[str, ...]], int]], vectors: np.ndarray | None = None
+    items: list[tuple[str, dict[str, tuple[str, ...]], int, int]], vectors: np.ndarray | None = None
 ) -> list[bytes]:
     """Returns the serialized `tf.train.Example`s of items.
 
     Args:
-        items: the id, values of features and number of train events of each.
+        items: the id, values of features, number of train events and number of all events of each.
         vectors: float32 [len(items), D]; None where there are none.
     """
     tokens = [
         [features.token(name, value).encode() for name, values in sorted(known.items()) for value in values]
-        for _, known, _ in items
+        for _, known, _, _ in items
     ]
     columns = {
-        features.CATALOG_ITEM_ID: _singles(pa.array([id_.encode() for id_, _, _ in items], pa.binary())),
+        features.CATALOG_ITEM_ID: _singles(pa.array([id_.encode() for id_, _, _, _ in items], pa.binary())),
         features.CATALOG_TOKENS: pa.array(tokens, pa.large_list(pa.binary())),
         features.CATALOG_VECTOR: _vectors(vectors, len(items)),
-        features.CATALOG_TRAIN_EVENTS: _singles(np.array([events for _, _, events in items], np.int64)),
+        features.CATALOG_TRAIN_EVENTS: _singles(np.array([events for _, _, events, _ in items], np.int64)),
+        features.CATALOG_EVENTS: _singles(np.array([events for _, _, _, events in items], np.int64)),
     }
     records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
     return records

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
-from components.features import EVAL, TEST, TRAIN
+from components.features import ALL, EVAL, TEST, TRAIN
 
 TARGETS_SEED = 1
 
@@ -107,8 +107,8 @@ class Row:
     """One example of a split: the timeline is the rows `start` to before `stop`.
 
     Attributes:
-        split: `train`, `eval` or `test`.
-        target: row of the item that came next; None in the train split.
+        split: `train`, `eval`, `test` or `all`.
+        target: row of the item that came next; None in the splits `train` and `all`.
     """
 
     split: str
@@ -124,7 +124,7 @@ class Rows:
     Attributes:
         start: int64 [N], as in `Row`.
         stop: int64 [N].
-        target: int64 [N], -1 in the train split.
+        target: int64 [N], -1 where there is none.
     """
 
     start: np.ndarray
@@ -171,7 +171,7 @@ def group(ratings: Ratings) -> Timelines:
 
 
 def split_rows(
-    timelines: Timelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None
+    timelines: Timelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None, with_all: bool = False
 ) -> Iterator[Row]:
     """Split timelines by time.
 
@@ -179,6 +179,7 @@ def split_rows(
         timelines: of whole users.
         settings: which split.
         cuts: not for `leave_one_out`: the times at which the eval and the test period start.
+        with_all: whether there is also a split of complete timelines.
 
     Yields:
         The rows of all splits. Users with fewer than `min_interactions` interactions have none.
@@ -187,6 +188,8 @@ def split_rows(
     for start, stop in timelines.users():
         if stop - start < settings.min_interactions:
             continue
+        if with_all:
+            yield Row(ALL, start, stop)
         if settings.split == "leave_one_out":
             yield from _last_two_held_out(start, stop)
             continue

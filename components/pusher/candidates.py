@@ -22,13 +22,12 @@ LATENCY_RUNS = 200
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A file in one precision.
+class File:
+    """A model in one precision.
 
     Attributes:
         precision: of its weights.
         recommender: the client with the file.
-        check: what it does on the eval split.
         latency_us: median time of an answer in microseconds, on one thread, with XNNPACK.
         latency_without_xnnpack_us: the same without XNNPACK.
         min_runtime: oldest TensorFlow Lite version that runs the file.
@@ -36,7 +35,6 @@ class Candidate:
 
     precision: Precision
     recommender: Recommender
-    check: Check
     latency_us: float
     latency_without_xnnpack_us: float
     min_runtime: str
@@ -45,6 +43,17 @@ class Candidate:
     def content(self) -> bytes:
         """Of the file."""
         return self.recommender.artifact.model
+
+
+@dataclass(frozen=True)
+class Candidate(File):
+    """A file that may be chosen.
+
+    Attributes:
+        check: what it does on the eval split.
+    """
+
+    check: Check
 
     def facts(self) -> dict[str, float | int | str]:
         """For `model_info.json`."""
@@ -61,7 +70,7 @@ class Candidate:
 def make_candidates(
     loaded: Any, items: Sequence[Item], model_info: dict[str, Any], files: list[str], settings: PusherSettings
 ) -> list[Candidate]:
-    """Convert a model in every precision that the settings leave open, and try each file on the eval split.
+    """Converts a model in every precision that the settings leave open, and tries each file on the eval split.
 
     Args:
         loaded: the SavedModel.
@@ -74,23 +83,41 @@ def make_candidates(
         PushError: the eval split is empty, or a file declares operator versions that it does not keep to.
     """
     precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
+    made = make_files(loaded, items, model_info, precisions)
+    checks = check_files(loaded, [file.recommender for file in made], files, settings.check_examples)
+    return [Candidate(**vars(file), check=check) for file, check in zip(made, checks, strict=True)]
+
+
+def make_files(
+    loaded: Any, items: Sequence[Item], model_info: dict[str, Any], precisions: Sequence[Precision]
+) -> list[File]:
+    """Converts a model in some precisions, and measures how fast each file answers.
+
+    Args:
+        loaded: the SavedModel.
+        items: the catalogue.
+        model_info: what the Trainer says of the model.
+        precisions: of the files.
+
+    Raises:
+        PushError: a file declares operator versions that it does not keep to.
+    """
     description = (
         f"Recommends {model_info['top_k']} of {len(items):,} items by the last {model_info['history_length']} of a "
         f"user ({model_info['encoder']}). Item indices are those of items.json."
     )
-    candidates = []
+    files = []
     converted = [convert(loaded, precision) for precision in precisions]
     runtimes = [check_operators(content) for content in converted]
     artifacts = [
         Artifact(Path(), model_info, describe(content, "On-device recommender", description, runtime), tuple(items))
         for content, runtime in zip(converted, runtimes, strict=True)
     ]
-    recommenders = [Recommender(artifact) for artifact in artifacts]
-    checks = check_files(loaded, recommenders, files, settings.check_examples)
-    for precision, recommender, check, runtime in zip(precisions, recommenders, checks, runtimes, strict=True):
-        times = _median_us(recommender), _median_us(Recommender(recommender.artifact, xnnpack=False))
-        candidates.append(Candidate(precision, recommender, check, *times, runtime))
-    return candidates
+    for precision, artifact, runtime in zip(precisions, artifacts, runtimes, strict=True):
+        recommender = Recommender(artifact)
+        times = _median_us(recommender), _median_us(Recommender(artifact, xnnpack=False))
+        files.append(File(precision, recommender, *times, runtime))
+    return files
 
 
 def _median_us(recommender: Recommender) -> float:

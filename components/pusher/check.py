@@ -32,6 +32,7 @@ class Check:
         recall_name: the Recall@K nearest to K = 10 that the file's list is long enough for.
         recall_error: standard error, over users, of the difference of that recall to the SavedModel's, paired by
             timeline.
+        recall_loss: that difference: the SavedModel's recall for the same histories less the file's.
     """
 
     metrics: dict[str, float]
@@ -39,6 +40,7 @@ class Check:
     examples: int
     recall_name: str
     recall_error: float = 0.0
+    recall_loss: float = 0.0
 
     @property
     def recall(self) -> float:
@@ -113,16 +115,17 @@ class _Tally:
         metrics |= {f"ndcg_at_{CUT}": self._gain / examples, "mrr": self._reciprocal / examples}
         metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
         name = f"recall_at_{_longest(self._cut)}"
-        _, error = self._hits_of_both.difference(0, 1)
-        return Check(metrics, self._agreement / examples, examples, name, error)
+        change, error = self._hits_of_both.difference(0, 1)
+        return Check(metrics, self._agreement / examples, examples, name, error, -change)
 
 
-def complain(check: Check, evaluation: dict[str, float], settings: PusherSettings) -> None:
-    """Refuse a file that does not do what its SavedModel does.
+def complain(check: Check, evaluation: dict[str, float] | None, settings: PusherSettings) -> None:
+    """Refuses a file that does not do what its SavedModel does.
 
     Args:
         check: of the file.
-        evaluation: the Evaluator's metrics of the SavedModel.
+        evaluation: the Evaluator's metrics of the SavedModel; None for a model that was not evaluated, whose answers in
+            the check itself count.
         settings: what is asked for.
 
     Raises:
@@ -134,12 +137,13 @@ def complain(check: Check, evaluation: dict[str, float], settings: PusherSetting
             f"the file returns {check.agreement_at_10:.2%} of the SavedModel's top 10, less than "
             f"pusher.min_agreement {settings.min_agreement:.2%}; {advice}"
         )
-    # The Evaluator's number is of all test timelines, and does not compare with a part of them.
     name, recall = check.recall_name, check.recall
-    least = evaluation[name] * (1 - settings.max_recall_loss)
-    if not settings.check_examples and recall + SURE * check.recall_error < least:
+    # The Evaluator's number is of all test timelines, and does not compare with a part of them.
+    own = evaluation is None or settings.check_examples
+    expected = recall + check.recall_loss if own or evaluation is None else evaluation[name]
+    if recall + SURE * check.recall_error < expected * (1 - settings.max_recall_loss):
         raise PushError(
-            f"the file has {name} {recall:.4f} and the SavedModel {evaluation[name]:.4f}, a loss of more than "
+            f"the file has {name} {recall:.4f} and the SavedModel {expected:.4f}, a loss of more than "
             f"pusher.max_recall_loss {settings.max_recall_loss:.2%}; {advice}"
         )
 

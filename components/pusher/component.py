@@ -23,6 +23,7 @@ class TFLitePusherSpec(component_spec.ComponentSpec):
     }
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "refitted_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "catalog": component_spec.ChannelParameter(type=ItemCatalog),
@@ -63,10 +64,12 @@ class TFLitePusher(base_component.BaseComponent):
         push_root: str,
         settings: str,
         code_version: str,
+        refitted_model: types.BaseChannel | None = None,
     ):
         super().__init__(
             spec=TFLitePusherSpec(
                 model=model,
+                refitted_model=refitted_model,
                 model_blessing=model_blessing,
                 evaluation=evaluation,
                 catalog=catalog,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,10 +18,11 @@ from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import features
+from components.chance import SURE
 from components.evaluation import read_metrics
 from components.pusher import manifest
-from components.pusher.candidates import Candidate, choose, make_candidates
-from components.pusher.check import check_files, complain
+from components.pusher.candidates import Candidate, File, choose, make_candidates, make_files
+from components.pusher.check import Check, check_files, complain
 from components.pusher.errors import PushError
 from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
 from components.pusher.settings import PusherSettings
@@ -74,12 +76,14 @@ class Executor(base_executor.BaseExecutor):
         pushed.set_string_custom_property("pushed_version", os.path.basename(version))
         pushed.set_string_custom_property("sha256", info["sha256"][MODEL])
 
-    def _metadata_ids(self, inputs: dict[str, Artifact]) -> dict[str, int | str]:
-        """What ML Metadata calls the inputs and this execution."""
+    def _metadata_ids(self, inputs: dict[str, Artifact]) -> dict[str, int | str | None]:
+        """Returns what ML Metadata calls the inputs and this execution."""
+        refitted = inputs.get("refitted_model")
         # TFX hands an executor the id of its execution under this name alone.
         execution = (self._context._unique_id if self._context else "") or ""
         return {
             "model_id": inputs["model"].id,
+            "refitted_model_id": refitted.id if refitted else None,
             "evaluation_id": inputs["evaluation"].id,
             "blessing_id": inputs["model_blessing"].id,
             "catalog_id": inputs["catalog"].id,
@@ -91,64 +95,107 @@ class Executor(base_executor.BaseExecutor):
 def write_version(
     folder: Path, inputs: dict[str, Artifact], settings: PusherSettings, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Convert a model, and check the file as a user would run it.
+    """Converts a model, and checks the file as a user would run it.
+
+    Where there is a refitted model, it is the one that is pushed. Precision and metrics are those of the evaluated
+    model, since the refitted one knows the test split; its own file must agree with it.
 
     Args:
         folder: empty; receives the model, the catalogue and `model_info.json`.
         inputs: the Pusher's.
         settings: of the Pusher.
-        facts: that `model_info.json` tells besides.
+        facts: that `model_info.json` says besides.
 
     Returns:
         What `model_info.json` must say in the end.
 
     Raises:
-        PushError: the file fails the check.
+        PushError: a file fails the check.
     """
-    saved_model = path_utils.serving_model_path(inputs["model"].uri)
-    model_facts = _read_json(saved_model, "model_facts.json")
+    evaluated = _Model(inputs["model"], inputs["catalog"].uri, settings)
     dataset = _read_json(inputs["catalog"].uri, "dataset.json")
     evaluation = read_metrics(inputs["evaluation"].uri)["overall"]
-    items = manifest.make_items(model_facts, inputs["catalog"].uri, settings.item_counts)
+    evals, tests = (_files_of(inputs["examples"], split) for split in (features.EVAL, features.TEST))
 
     progress.debug("converting the model and trying it on the eval split")
-    loaded = tf.saved_model.load(saved_model)
-    candidates = make_candidates(
-        loaded, manifest.parse_items(items), model_facts, _files_of(inputs["examples"], features.EVAL), settings
-    )
+    candidates = make_candidates(evaluated.loaded, evaluated.parsed_items, evaluated.facts, evals, settings)
     chosen = choose(candidates, settings)
     _report(candidates, chosen)
-    (folder / MODEL).write_bytes(chosen.content)
-    (folder / ITEMS).write_text(json.dumps(items, ensure_ascii=False), encoding="utf-8")
+    pushed = evaluated
+    file: File = chosen
+    check_of_evaluated: Check | None = None
+    if "refitted_model" in inputs:
+        progress.debug("checking the file of the evaluated model on the test split, and converting the refitted one")
+        (check_of_evaluated,) = check_files(evaluated.loaded, [chosen.recommender], tests, settings.check_examples)
+        complain(check_of_evaluated, evaluation, settings)
+        pushed = _Model(inputs["refitted_model"], inputs["catalog"].uri, settings)
+        (file,) = make_files(pushed.loaded, pushed.parsed_items, pushed.facts, [chosen.precision])
+    (folder / MODEL).write_bytes(file.content)
+    (folder / ITEMS).write_text(json.dumps(pushed.items, ensure_ascii=False), encoding="utf-8")
     info = {
         **facts,
         "signature": RECOMMEND,
-        "precision": chosen.precision,
-        "min_runtime": chosen.min_runtime,
+        "precision": file.precision,
+        "min_runtime": file.min_runtime,
         "precisions": [{**candidate.facts(), "chosen": candidate is chosen} for candidate in candidates],
-        **manifest.describe_model(model_facts, dataset),
+        **manifest.describe_model(pushed.facts, dataset),
+        "refit": manifest.describe_refit(pushed.facts) if check_of_evaluated else None,
         **manifest.describe_files(folder),
     }
     (folder / INFO).write_text(json.dumps(info), encoding="utf-8")
 
     progress.debug("checking the file on the test split")
-    test = _files_of(inputs["examples"], features.TEST)
-    (check,) = check_files(loaded, [Recommender.load(folder)], test, settings.check_examples)
-    complain(check, evaluation, settings)
+    (check,) = check_files(pushed.loaded, [Recommender.load(folder)], tests, settings.check_examples)
+    complain(check, None if check_of_evaluated else evaluation, settings)
+    if check_of_evaluated:
+        _compare(check, check_of_evaluated)
     progress.info(
-        "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f, %.0f µs with XNNPACK and %.0f µs without",
-        *(chosen.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
-        *(check.metrics["recall_at_10"], chosen.latency_us, chosen.latency_without_xnnpack_us),
+        "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f%s, %.0f µs with XNNPACK and %.0f µs without",
+        *(file.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
+        *((check_of_evaluated or check).metrics["recall_at_10"], " before the refit" if check_of_evaluated else ""),
+        *(file.latency_us, file.latency_without_xnnpack_us),
     )
     return {
         **info,
-        "metrics": manifest.describe_metrics(evaluation, check.metrics),
+        "metrics": manifest.describe_metrics(evaluation, (check_of_evaluated or check).metrics),
         "examples": check.examples,
         "unreachable": evaluation["unreachable"],
         "agreement_at_10": check.agreement_at_10,
-        "latency_us": chosen.latency_us,
-        "latency_without_xnnpack_us": chosen.latency_without_xnnpack_us,
+        "latency_us": file.latency_us,
+        "latency_without_xnnpack_us": file.latency_without_xnnpack_us,
     }
+
+
+class _Model:
+    """A SavedModel and the facts about it.
+
+    Args:
+        model: the artifact.
+        catalog_uri: folder of the items.
+        settings: of the Pusher.
+    """
+
+    def __init__(self, model: Artifact, catalog_uri: str, settings: PusherSettings):
+        folder = path_utils.serving_model_path(model.uri)
+        self.loaded = tf.saved_model.load(folder)
+        self.facts = _read_json(folder, "model_facts.json")
+        self.items = manifest.make_items(self.facts, catalog_uri, settings.item_counts)
+        self.parsed_items = manifest.parse_items(self.items)
+
+
+def _compare(refitted: Check, evaluated: Check) -> None:
+    """Refuses a refitted model that knows the test targets less well than the model that never saw them.
+
+    Raises:
+        PushError: its recall is lower beyond chance.
+    """
+    recall, before = refitted.recall, evaluated.recall
+    if recall + SURE * math.sqrt(before * (1 - before) / evaluated.examples) < before:
+        raise PushError(
+            f"the refitted model has {refitted.recall_name} {recall:.4f} on the test split that it was fitted on, and "
+            f"the evaluated one {before:.4f} without it, so that the refit went wrong; nothing is pushed; push the "
+            "evaluated model with --set refit=false"
+        )
 
 
 def _files_of(examples: Artifact, split: str) -> list[str]:

@@ -58,8 +58,19 @@ def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict
     }
 
 
+def describe_refit(model_facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns what `model_info.json` says of a refit: what the pushed model knows and the evaluated one does not."""
+    return {
+        "trained_on": model_facts["trained_on"],
+        "evaluated_trained_on": model_facts["candidate_trained_on"],
+        "evaluated_num_items": model_facts["candidate_items"],
+        "epochs": len(model_facts["history"]),
+        "seconds": model_facts["history"][-1]["seconds"],
+    }
+
+
 def describe_metrics(evaluation: dict[str, float], file: dict[str, float]) -> dict[str, dict[str, float]]:
-    """The metrics on the test split: the Evaluator's of the SavedModel and the popularity list, and the file's own."""
+    """Returns metrics on the test split: of the evaluated SavedModel, of its file and of the popularity list."""
     return {
         "saved_model": {name: evaluation[name] for name in METRICS},
         "tflite": file,

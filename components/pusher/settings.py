@@ -19,8 +19,8 @@ class PusherSettings(Settings):
             and of the float32 file's on the eval split, for `auto` to choose it. On the test split the loss must also
             be beyond chance, two standard errors: in a small split one timeline is more than a hundredth.
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
-        check_examples: how many timelines of each split files are checked with; 0 takes all of them. A part of them
-            tests the agreement alone: the Evaluator's Recall@10 is of all.
+        check_examples: how many timelines of each split files are checked with; 0 takes all of them. With a part of
+            them the file's recall is compared with the SavedModel's for the same timelines, not with the Evaluator's.
         item_counts: whether `items.json` says how often each item was chosen in training. The model file does not: it
             knows the order of popularity, no counts.
     """

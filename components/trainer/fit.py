@@ -34,16 +34,37 @@ class Epoch:
     Attributes:
         epoch: its number, from 1.
         loss: mean of the training loss, in nats.
-        recall_at_10: on the eval split.
-        ndcg_at_10: on the eval split.
+        recall_at_10: on the eval split; None where there is none.
+        ndcg_at_10: on the eval split; None where there is none.
         seconds: since fitting began, evaluation included.
     """
 
     epoch: int
     loss: float
-    recall_at_10: float
-    ndcg_at_10: float
+    recall_at_10: float | None
+    ndcg_at_10: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long fitting takes, and where on the schedule of the learning rate it begins.
+
+    Attributes:
+        epochs: most passes over the train split.
+        minutes: most minutes.
+        begin: share of the schedule that is over as fitting begins: 0 for fresh weights, more for weights that another
+            fit left.
+    """
+
+    epochs: int
+    minutes: float = math.inf
+    begin: float = 0.0
+
+    @staticmethod
+    def of(settings: TrainerSettings, begin: float = 0.0) -> Plan:
+        """Returns the plan of some settings; what is left of their epochs and minutes after `begin`."""
+        return Plan(math.ceil(settings.max_epochs * (1 - begin)), settings.max_minutes * (1 - begin), begin)
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,12 @@ class Fit:
     history: tuple[Epoch, ...]
     best_epoch: int
 
+    @property
+    def best_recall(self) -> float:
+        """Recall@10 of the best epoch on the eval split; NaN where there is none."""
+        recall = self.history[self.best_epoch - 1].recall_at_10
+        return math.nan if recall is None else recall
+
     def as_dicts(self) -> list[dict[str, float]]:
         """The history, for JSON."""
         return [asdict(epoch) for epoch in self.history]
@@ -61,27 +88,30 @@ class Fit:
 def fit(
     model: Recommender,
     train: Timelines,
-    holdout: Timelines,
+    holdout: Timelines | None,
     measure: Callable[[Recommender, Timelines], RankingMetrics] = evaluate,
     checkpoint: Checkpoint | None = None,
+    plan: Plan | None = None,
 ) -> Fit:
-    """Fit a model and leave it with the weights of the epoch that is best on the eval split.
+    """Fits a model and leaves it with the weights of the epoch that is best on the eval split.
 
     The learning rate rises over the first steps and then falls along a cosine (Loshchilov and Hutter, "SGDR", ICLR
     2017). How far along it is, is decided by epochs or by time, whichever ends sooner.
 
     Args:
-        model: freshly made.
+        model: with the weights to begin with.
         train: timelines of the train split.
-        holdout: timelines and targets of the eval split.
+        holdout: timelines and targets of the eval split; None where nothing is held out, and the last epoch is kept.
         measure: evaluates the model.
         checkpoint: written after every epoch; fitting goes on from what it holds.
+        plan: how long to fit; None is that of the model's settings.
 
     Raises:
         StepError: the loss is no longer finite.
     """
     settings = model.settings
-    holdout = _drawn(holdout, settings)
+    plan = plan or Plan.of(settings)
+    holdout = None if holdout is None else _drawn(holdout, settings)
     optimizer = LazyAdam(settings.learning_rate, beta_2=ADAM_BETA_2)
     optimizer.build(model.trainable_variables)
     train_step = model.make_train_step(optimizer)
@@ -94,20 +124,21 @@ def fit(
         run.restore(checkpoint)
     started = time.monotonic() - run.seconds
     reported = time.monotonic()
-    while not run.ended(settings):
+    while not run.ended(plan, settings.patience):
         epoch = len(run.history) + 1
         losses: list[tf.Tensor] = []
         for batch in batches.epoch(settings.seed + epoch):
-            elapsed = (time.monotonic() - started) / (60 * settings.max_minutes)
-            done = (epoch - 1 + len(losses) / batches.steps) / settings.max_epochs
-            optimizer.learning_rate.assign(settings.learning_rate * schedule(run.step, max(elapsed, done)))
+            elapsed = (time.monotonic() - started) / (60 * plan.minutes)
+            done = (epoch - 1 + len(losses) / batches.steps) / plan.epochs
+            progressed = plan.begin + (1 - plan.begin) * min(max(elapsed, done), 1.0)
+            optimizer.learning_rate.assign(settings.learning_rate * schedule(run.step, progressed))
             losses.append(train_step(*batch.tensors()))
             run.step += 1
             if time.monotonic() - reported > PROGRESS_EVERY:
                 reported = time.monotonic()
                 progress.debug(
                     "epoch %d/%d  step %d/%d  loss %.3f",
-                    *(epoch, settings.max_epochs, len(losses), batches.steps, float(losses[-1])),
+                    *(epoch, plan.epochs, len(losses), batches.steps, float(losses[-1])),
                 )
             if elapsed >= 1:
                 break
@@ -117,12 +148,11 @@ def fit(
                 f"training diverged in epoch {epoch}: the loss is {loss}; lower trainer.learning_rate from "
                 f"{settings.learning_rate:g}"
             )
-        metrics = measure(model, holdout)
-        run.add(Epoch(epoch, loss, metrics.recall_at_10, metrics.ndcg_at_10, round(time.monotonic() - started, 1)))
-        progress.info(
-            "epoch %d/%d  loss %.3f  eval Recall@10 %.4f  %.0f s",
-            *(epoch, settings.max_epochs, loss, metrics.recall_at_10, run.seconds),
-        )
+        metrics = None if holdout is None else measure(model, holdout)
+        recall, ndcg = (metrics.recall_at_10, metrics.ndcg_at_10) if metrics else (None, None)
+        run.add(Epoch(epoch, loss, recall, ndcg, round(time.monotonic() - started, 1)))
+        measured = "" if recall is None else f"  eval Recall@10 {recall:.4f}"
+        progress.info("epoch %d/%d  loss %.3f%s  %.0f s", epoch, plan.epochs, loss, measured, run.seconds)
         if checkpoint is not None:
             run.save(checkpoint)
     model.set_weights(run.best)
@@ -145,20 +175,18 @@ class _Run:
         """Time that the epochs took, evaluation included."""
         return self.history[-1].seconds if self.history else 0.0
 
-    def ended(self, settings: TrainerSettings) -> bool:
+    def ended(self, plan: Plan, patience: int) -> bool:
         """Whether epochs, time or patience are used up."""
         epochs = len(self.history)
         return epochs > 0 and (
-            epochs >= settings.max_epochs
-            or self.seconds >= 60 * settings.max_minutes
-            or epochs - self.best_epoch >= settings.patience
+            epochs >= plan.epochs or self.seconds >= 60 * plan.minutes or epochs - self.best_epoch >= patience
         )
 
     def add(self, epoch: Epoch) -> None:
-        """Add an epoch that the model has just been measured after."""
-        best = self.history[self.best_epoch - 1].recall_at_10 if self.history else -1.0
+        """Adds an epoch that the model has just been measured after; one that was not measured counts as the best."""
+        best = self.history[self.best_epoch - 1].recall_at_10 if self.history else None
         self.history.append(epoch)
-        if epoch.recall_at_10 > best:
+        if best is None or epoch.recall_at_10 is None or epoch.recall_at_10 > best:
             self.best, self.best_epoch = self._model.get_weights(), epoch.epoch
 
     def save(self, checkpoint: Checkpoint) -> None:

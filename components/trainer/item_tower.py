@@ -106,6 +106,17 @@ class ItemTower(keras.layers.Layer):
             initial = keras.initializers.RandomNormal(stddev=INITIAL_TRANSITION)
             self._transition = self.add_weight(shape=self._item.shape, initializer=initial, name="transition")
 
+    @property
+    def item_tables(self) -> dict[str, keras.Variable]:
+        """The weights with a row for each item index, float32 [V, d], by name."""
+        transition = {"transition": self._transition} if self.has_transition else {}
+        return {"item": self._item, **transition}
+
+    @property
+    def feature_tables(self) -> dict[str, tuple[keras.Variable, bool]]:
+        """The weights of each item feature, and whether they project a vector; else a row stands for a value."""
+        return {name: (table, name in self._vectors) for name, table in self._of_feature.items()}
+
     def tables(self, training: bool = False, rows: tf.Tensor | None = None) -> Tables:
         """Both tables, or some of their rows: int32 [R], each once.
 

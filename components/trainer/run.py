@@ -19,15 +19,17 @@ from components.errors import StepError
 from components.hyperparameters import best_values
 from components.trainer.activity import rating_edges
 from components.trainer.checkpoint import Checkpoint, identity_of
-from components.trainer.fit import Fit, fit
+from components.trainer.fit import Fit, Plan, fit
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.markov import count_transitions
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings, top_k_complaint
+from components.trainer.warm_start import save_weights, take_over
 
 FACTS_FILE = "model_facts.json"
+WARM_START = 0.5  # share of the schedule that is over as a fit begins with the weights of an earlier model
 MANY_REPEATS = 0.05  # of the items that come next
 MOST_LOGITS = 500_000_000  # of a step; 2 GB, and several such arrays at a time
 
@@ -40,7 +42,7 @@ class TrainingData:
 
     Attributes:
         train: timelines of the train split, without unknown items.
-        holdout: timelines and targets of the eval split.
+        holdout: timelines and targets of the eval split; None for a model that is fitted on all of the log.
         ids: of the items that have an index, in order.
         counts: int64 [V], train events of each item index.
         pairs: int32 [F, 2], an item index and the index of one of its tokens.
@@ -49,7 +51,7 @@ class TrainingData:
     """
 
     train: Timelines
-    holdout: Timelines
+    holdout: Timelines | None
     ids: list[str]
     counts: np.ndarray
     pairs: np.ndarray
@@ -58,11 +60,12 @@ class TrainingData:
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Fit a recommender and save it.
+    """Fits a recommender and saves it.
 
     Args:
-        fn_args: TFX's; `custom_config` holds `settings`, the `TrainerSettings` as a dict, and `checkpoints`, a folder.
-            Hyperparameters that a Tuner chose win over the settings.
+        fn_args: TFX's; `custom_config` holds `settings`, the `TrainerSettings` as a dict, `checkpoints`, a folder, and
+            `split`, the kind of the split. Hyperparameters that a Tuner chose win over the settings. `base_model` is
+            the folder of an earlier model, whose weights the fit begins with; empty for fresh ones.
 
     Raises:
         StepError: the data is too small for the settings.
@@ -72,24 +75,103 @@ def run_fn(fn_args: FnArgs) -> None:
         settings = TrainerSettings(**{**settings.model_dump(), **best_values(fn_args.hyperparameters)})
     data = read_training_data(fn_args)
     check(settings, data)
+    fit_and_save(
+        settings,
+        data,
+        fn_args.transform_output,
+        fn_args.serving_model_dir,
+        fn_args.custom_config["checkpoints"],
+        Plan.of(settings),
+        facts={"split": fn_args.custom_config["split"]},
+        base=_base_of(fn_args, settings, data),
+    )
+
+
+def fit_and_save(
+    settings: TrainerSettings,
+    data: TrainingData,
+    transform_graph: str,
+    folder: str,
+    checkpoints: str,
+    plan: Plan,
+    facts: dict[str, Any],
+    base: tuple[str, Plan] | None = None,
+) -> None:
+    """Fits a recommender, and writes its SavedModel, its weights and the facts about it.
+
+    Args:
+        settings: of the Trainer.
+        data: to learn from.
+        transform_graph: folder of what Transform left.
+        folder: of the SavedModel.
+        checkpoints: folder for what an interrupted fit leaves.
+        plan: of a fit that begins with fresh weights.
+        facts: what else is to be known of the model.
+        base: folder of the SavedModel of a model whose weights the fit begins with, and the plan for that; None begins
+            with fresh ones.
+
+    Raises:
+        StepError: the training diverged.
+    """
     model = build_model(settings, data)
     recommends_seen = model.settings.recommends_seen
     if recommends_seen:
         progress.info(
             "%.1f%% of next items repeat one of the history: they are recommended", 100 * repeat_share(data.train)
         )
-    checkpoint = Checkpoint(fn_args.custom_config["checkpoints"], _identity(settings, data))
-    fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint)
+    started_from = ""
+    if base is not None:
+        share = take_over(base[0], model, data.ids, data.tokens)
+        if share is None:
+            progress.info("%s has no weights of this shape: training starts with fresh ones", base[0])
+        else:
+            progress.info("starting with the weights of %s, which has %.1f%% of the items", base[0], 100 * share)
+            started_from, plan = base
+    checkpoint = Checkpoint(checkpoints, _identity(settings, data, repr(plan), started_from))
+    fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint, plan=plan)
     transitions = count_transitions(data.train, len(data.counts), repeats=recommends_seen)
-    serving = ServingModel(model, tft.TFTransformOutput(fn_args.transform_output), transitions)
-    serving.save(fn_args.serving_model_dir)
-    with fileio.open(os.path.join(fn_args.serving_model_dir, FACTS_FILE), "w") as stream:
-        stream.write(json.dumps(_facts(settings, model, fitted, data)))
+    ServingModel(model, tft.TFTransformOutput(transform_graph), transitions).save(folder)
+    save_weights(folder, model, data.ids, data.tokens)
+    with fileio.open(os.path.join(folder, FACTS_FILE), "w") as stream:
+        stream.write(json.dumps({**_facts(settings, model, fitted, data), **facts, "started_from": started_from}))
     checkpoint.remove()
 
 
+def read_facts(folder: str) -> dict[str, Any]:
+    """Returns the facts about a model, which lie in the folder of its SavedModel."""
+    with fileio.open(os.path.join(folder, FACTS_FILE)) as stream:
+        facts: dict[str, Any] = json.loads(stream.read())
+    return facts
+
+
+def _base_of(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData) -> tuple[str, Plan] | None:
+    """Returns the earlier model to begin with and the plan for that; None where there is none that may be taken.
+
+    A model that was trained on interactions which are targets now would know the answers.
+    """
+    folder = fn_args.base_model
+    if not folder or not fileio.exists(os.path.join(folder, FACTS_FILE)):
+        return None
+    base, now = read_facts(folder), {**_extent(data), "split": fn_args.custom_config["split"]}
+    trouble = ""
+    if base.get("split") != now["split"]:
+        trouble = f"was trained for the split {base.get('split')}, not {now['split']}"
+    elif base["trained_until"] > now["trained_until"] or base["trained_on"] > now["trained_on"]:
+        trouble = "was trained on interactions that are held out now"
+    if trouble:
+        progress.info("%s %s: training starts with fresh weights", folder, trouble)
+        return None
+    return folder, Plan.of(settings, WARM_START)
+
+
+def _extent(data: TrainingData) -> dict[str, int]:
+    """Returns how many interactions the train split has, and the time of the last, in seconds."""
+    times = data.train.activities.times
+    return {"trained_on": len(times), "trained_until": int(times.max(initial=0))}
+
+
 def read_training_data(fn_args: FnArgs) -> TrainingData:
-    """Read what Transform left, as TFX tells a Trainer or a Tuner of it."""
+    """Reads what Transform left, as TFX tells a Trainer or a Tuner of it; without eval files there is no holdout."""
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)  # A Tuner has no `transform_output`.
     of_catalog = [files for files in fn_args.train_files if f"Split-{features.CATALOG}" in files]
     of_timelines = [files for files in fn_args.train_files if files not in of_catalog]
@@ -102,7 +184,7 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
     pairs, vectors = read_catalog(of_catalog, transform_output, size)
     return TrainingData(
         train=train,
-        holdout=read_timelines(fn_args.eval_files, transform_output),
+        holdout=read_timelines(fn_args.eval_files, transform_output) if fn_args.eval_files else None,
         ids=ids,
         counts=np.bincount(train.items, minlength=size),
         pairs=pairs,
@@ -128,7 +210,7 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
             of_feature = np.array(numbers, np.int32) + features.FIRST_INDEX
             item_features[name] = feature_values(data.pairs, of_feature, len(data.counts))
     edges = rating_edges(data.train.activities.ratings)
-    return Recommender(settings, data.holdout.histories.items.shape[1], data.counts, item_features, edges)
+    return Recommender(settings, data.train.histories.items.shape[1], data.counts, item_features, edges)
 
 
 def repeat_share(timelines: Timelines) -> float:
@@ -167,18 +249,19 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
         raise StepError("no user of the train split has two items, so that there is no next item to learn from")
 
 
-def _identity(settings: TrainerSettings, data: TrainingData) -> str:
-    """Of a fit: the same for the same settings, data and code."""
-    timelines = (data.train.activities, data.holdout.histories)
-    arrays = [column for one in timelines for column in (one.items, one.ratings, one.times)]
+def _identity(settings: TrainerSettings, data: TrainingData, *more: str) -> str:
+    """Returns a name of a fit: the same for the same settings, data, code and whatever else decides it."""
+    parts = [data.train.activities, *([data.holdout.histories] if data.holdout else [])]
+    arrays = [column for part in parts for column in (part.items, part.ratings, part.times)]
+    targets = [data.holdout.targets] if data.holdout else []
     return identity_of(
-        *(settings.model_dump_json(), step_version("trainer"), "\n".join([*data.ids, *data.tokens])),
-        *(*arrays, data.train.starts, data.holdout.targets, data.pairs, data.vectors),
+        *(settings.model_dump_json(), step_version("trainer"), "\n".join([*data.ids, *data.tokens]), *more),
+        *(*arrays, data.train.starts, *targets, data.pairs, data.vectors),
     )
 
 
 def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: TrainingData) -> dict[str, Any]:
-    """What the Pusher tells of the model."""
+    """Returns what is to be known of a model."""
     return {
         "encoder": settings.encoder,
         "history_length": model.history_length,
@@ -192,4 +275,5 @@ def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: Tra
         "settings": settings.model_dump(mode="json"),
         "history": fitted.as_dicts(),
         "best_epoch": fitted.best_epoch,
+        **_extent(data),
     }

@@ -77,6 +77,9 @@ class TrainerSettings(Settings):
         batch_positions: supervised positions a step; a batch holds as many windows as fit.
         window: longest piece of a timeline that is trained on at once.
         learning_rate: peak of the schedule.
+        warm_start: whether fitting begins with the weights of the last blessed model, in the middle of the schedule,
+            so that it takes half of the time. It takes the model that was evaluated, not the refitted one, which knows
+            the interactions that may be held out now.
         max_epochs: most passes over the train split.
         max_minutes: most minutes of fitting; the learning rate decays to end by then.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
@@ -114,6 +117,7 @@ class TrainerSettings(Settings):
     batch_positions: int = Field(3200, ge=1)
     window: int = Field(200, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
+    warm_start: bool = False
     max_epochs: int = Field(12, ge=1)
     max_minutes: float = Field(6.0, gt=0)
     patience: int = Field(5, ge=1)

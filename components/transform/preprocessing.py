@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import tensorflow as tf
@@ -20,13 +21,18 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Args:
         inputs: the raw features of `components/features.py`, sparse.
-        custom_config: `settings`, the `TransformSettings` as a dict.
+        custom_config: `settings`, the `TransformSettings` as a dict; `item_features`, the names of the features that
+            the model knows items by, where items without train events may have an index; and `refit`, whether the
+            events of all splits count, and every item that the model can know has an index.
 
     Returns:
         The transformed features of `components/features.py`.
     """
     settings = TransformSettings(**custom_config["settings"])
-    return transformed(inputs, _item_vocabulary(inputs, settings), settings.history_length)
+    items = _item_vocabulary(
+        inputs, settings, custom_config.get("item_features", []), custom_config.get("refit", False)
+    )
+    return transformed(inputs, items, settings.history_length)
 
 
 def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -> dict[str, Any]:
@@ -49,13 +55,22 @@ def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -
     }
 
 
-def _item_vocabulary(inputs: dict[str, Any], settings: TransformSettings) -> tf.Tensor:
-    """The items that have an index: those with enough train events, or all."""
+def _item_vocabulary(
+    inputs: dict[str, Any], settings: TransformSettings, item_features: list[str], refit: bool
+) -> tf.Tensor:
+    """Returns the items that have an index: those with enough events, and perhaps those that features describe."""
+    events = inputs[features.CATALOG_EVENTS if refit else features.CATALOG_TRAIN_EVENTS].values
+    chosen = events >= settings.min_item_count
+    if refit or settings.catalog == "all":
+        tokens = inputs[features.CATALOG_TOKENS]
+        names = "|".join(map(re.escape, item_features))
+        learnt = tf.strings.regex_full_match(tokens.values, f"(?s)({names})=.*")
+        rows = tf.cast(tf.size(events), tf.int64)
+        chosen |= tf.math.unsorted_segment_sum(tf.cast(learnt, tf.int32), tokens.indices[:, 0], rows) > 0
     return tft.vocabulary(
-        inputs[features.CATALOG_ITEM_ID].values,
-        weights=tf.cast(inputs[features.CATALOG_TRAIN_EVENTS].values, tf.float32),
+        tf.boolean_mask(inputs[features.CATALOG_ITEM_ID].values, chosen),
+        weights=tf.cast(tf.boolean_mask(events, chosen), tf.float32),
         vocab_filename=features.ITEM_VOCABULARY,
-        frequency_threshold=settings.min_item_count if settings.catalog == "rated" else None,
     )
 
 

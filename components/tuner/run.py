@@ -27,8 +27,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     check(trainer, data)
 
     def recall(settings: TrainerSettings) -> float:
-        fitted = fit(build_model(settings, data), data.train, data.holdout)
-        return fitted.history[fitted.best_epoch - 1].recall_at_10
+        return fit(build_model(settings, data), data.train, data.holdout).best_recall
 
     search = Search(
         TunerSettings(**fn_args.custom_config["tuner"]),

@@ -1,0 +1,100 @@
+"""The work of Refit: fits the blessed model anew, on all interactions and all items."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any
+
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_executor
+from tfx.types import Artifact, artifact_utils
+from tfx.utils import path_utils
+
+from components import features
+from components.trainer.fit import Plan
+from components.trainer.run import check, fit_and_save, read_facts, read_training_data
+from components.trainer.settings import TrainerSettings
+
+BEGIN = 0.5  # share of the schedule that is over as fitting begins, with the weights of the blessed model
+
+progress = logging.getLogger("recommender.progress")
+
+
+class Executor(base_executor.BaseExecutor):
+    """Refits a blessed model; leaves nothing where the model is not blessed."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See the base class.
+
+        Raises:
+            StepError: the catalogue is too large for the settings, or the training diverged.
+        """
+        inputs = {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in input_dict.items()}
+        if not model_utils.is_model_blessed(inputs["model_blessing"]):
+            progress.info("the model is not blessed, so nothing is refitted")
+            return
+        started = time.monotonic()
+        candidate = path_utils.serving_model_path(inputs["candidate"].uri)
+        refit(
+            candidate,
+            inputs["examples"],
+            inputs["transform_graph"].uri,
+            path_utils.serving_model_dir(artifact_utils.get_single_instance(output_dict["model"]).uri),
+            exec_properties["checkpoints"],
+            started,
+        )
+
+
+def refit(
+    candidate: str, examples: Artifact, transform_graph: str, folder: str, checkpoints: str, started: float
+) -> None:
+    """Fits a model like a candidate on complete timelines, and saves it.
+
+    It begins with the candidate's weights, in the middle of the schedule, and goes on for half of the epochs that were
+    best for the candidate: nothing is held out that could say when to stop.
+
+    Args:
+        candidate: folder of the SavedModel that was evaluated.
+        examples: transformed examples with the splits `all` and `catalog`.
+        transform_graph: folder of what Transform left with them.
+        folder: of the new SavedModel.
+        checkpoints: folder for what an interrupted fit leaves.
+        started: when the work began, by `time.monotonic`.
+
+    Raises:
+        StepError: the catalogue is too large for the settings, or the training diverged.
+    """
+    known = read_facts(candidate)
+    repeats = "recommend" if known["recommends_seen"] else "keep"
+    settings = TrainerSettings(**{**known["settings"], "repeats": repeats})
+    splits = [f"{artifact_utils.get_split_uri([examples], split)}/*" for split in (features.ALL, features.CATALOG)]
+    data = read_training_data(FnArgs(transform_graph_path=transform_graph, train_files=splits, eval_files=[]))
+    check(settings, data)
+    epochs = known["best_epoch"]
+    fit_and_save(
+        settings,
+        data,
+        transform_graph,
+        folder,
+        checkpoints,
+        Plan(epochs),
+        facts={
+            "split": known["split"],
+            "candidate_trained_on": known["trained_on"],
+            "candidate_items": len(known["item_ids"]),
+        },
+        base=(candidate, Plan(max(math.ceil(epochs * (1 - BEGIN)), 1), begin=BEGIN)),
+    )
+    progress.info(
+        "fitted on %s interactions instead of %s, with %s items instead of %s, in %.0f s",
+        *(f"{len(data.train.items):,}", f"{known['trained_on']:,}", f"{len(data.ids):,}"),
+        *(f"{len(known['item_ids']):,}", time.monotonic() - started),
+    )
