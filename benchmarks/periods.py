@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from components import features
 from components.example_gen.records import ExampleWriter, ItemLookup
-from components.example_gen.timelines import SCHEMA, Ratings, Row, Rows, Timelines, by_split, group
+from components.example_gen.settings import ExampleGenSettings
+from components.example_gen.timelines import Ratings, Row, Rows, Timelines, as_table, by_split, group
 from data.clock import SECOND
 from data.dataset import Dataset
 from data.errors import DataError
@@ -76,13 +77,7 @@ def read_log(dataset: Dataset) -> Log:
     chunks = [chunk for unit in units_of(dataset.log, 0) for chunk in read_unit(dataset.log, unit)]
     if bad := [bad for chunk in chunks for bad in chunk.bad_rows]:
         raise DataError(bad[0].describe())
-    tables = [
-        pa.table(
-            [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating, chunk.timestamp, chunk.position],
-            SCHEMA,
-        )
-        for chunk in chunks
-    ]
+    tables = [as_table(chunk, ExampleGenSettings()) for chunk in chunks]
     return Log(dataset, content[:start], np.array(lines, object), Ratings.from_table(pa.concat_tables(tables)))
 
 

@@ -28,6 +28,7 @@ USER_ID = "user_id"  # bytes [1]
 ITEM_ID = "item_id"  # bytes [T], oldest first
 RATING = "rating"  # float32 [T]
 TIMESTAMP = "timestamp"  # int64 [T], seconds since 1970-01-01 UTC
+WEIGHT = "weight"  # float32 [T], how much each counts as a target; empty where all count alike
 # Raw features of the eval and test splits alone.
 TARGET_ID = "target_id"  # bytes [1]
 TARGET_RATING = "target_rating"  # float32 [1]
@@ -52,6 +53,7 @@ POPULARITY_BUCKETS = ("head", "middle", "tail", "cold")
 TIMELINE = "timeline"  # int64 [T], item indices, oldest first
 TIMELINE_RATING = "timeline_rating"  # float32 [T]
 TIMELINE_TIME = "timeline_time"  # int64 [T], seconds since 1970-01-01 UTC
+TIMELINE_WEIGHT = "timeline_weight"  # float32 [T], or empty
 HISTORY = "history"  # int64 [history_length], the last item indices, oldest first, then PADDING
 HISTORY_RATING = "history_rating"  # float32 [history_length]
 HISTORY_TIME = "history_time"  # int64 [history_length]

@@ -35,6 +35,7 @@ _SECTIONS = {
     "Transform": "transform",
     "Tuner": "trainer",
     "Trainer": "trainer",
+    "Refit": "refit",
     "LatestBlessedModel": "gate",
     "Evaluator": "gate",
     "Pusher": "pusher",

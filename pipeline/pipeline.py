@@ -93,6 +93,7 @@ def create_pipeline(
         reading=config.data,
         settings=config.example_gen,
         with_all=config.refits,
+        drop_repeats=config.trainer.repeats == "drop",
     ).with_id(steps.EXAMPLE_GEN)
 
     # What the timelines look like, in numbers.

@@ -202,6 +202,8 @@ def refit_in_words(artifact: dict[str, Any]) -> str:
 def _leavings(data: dict[str, Any]) -> str:
     parts = {
         "duplicates dropped": data["duplicates"],
+        "repeats dropped": data.get("dropped_repeats", 0),
+        "interactions of other kinds left out": data.get("other_events", 0),
         "bad rows skipped": len(data["bad_rows"]),
         "users with too few interactions left out": data["short_users"],
         "items without a title": data["unknown_items"],

@@ -27,7 +27,9 @@ SLICES = {
 }
 KINDS = {features.HISTORY_BUCKET: "history", features.POPULARITY_BUCKET: "popularity"}
 DROPPED = {
-    "duplicates": "repeats dropped",
+    "duplicates": "duplicates dropped",
+    "dropped_repeats": "repeats dropped",
+    "other_events": "interactions of other kinds left out",
     "bad_rows": "rows that could not be read skipped",
     "short_users": "users with too few interactions left out",
     "unknown_items": "items without a title",
@@ -204,7 +206,8 @@ def data(known: Known, folder: Path) -> Html | None:
     if not told:
         return None
     counts = [f"{told[key]:,} {word}" for key, word in facts.COUNTS.items()]
-    dropped = {words: len(told[key]) if isinstance(told[key], list) else told[key] for key, words in DROPPED.items()}
+    left_out = {words: told.get(key, 0) for key, words in DROPPED.items()}
+    dropped = {words: len(count) if isinstance(count, list) else count for words, count in left_out.items()}
     leavings = ", ".join(f"{count:,} {words}" for words, count in dropped.items() if count)
     rows = []
     for split, timelines in told["split"].items():

@@ -22,6 +22,7 @@ class RatingsExampleGenSpec(component_spec.ComponentSpec):
         "reading": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
         "with_all": component_spec.ExecutionParameter(type=int),
+        "drop_repeats": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
@@ -42,6 +43,7 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
         reading: how the data is to be read, as far as it is declared.
         settings: which split.
         with_all: whether there is also a split `all` of complete timelines.
+        drop_repeats: whether an item stands in a timeline once.
 
     Outputs:
         examples: raw examples of `components/features.py`, splits `train`, `eval`, `test`, `catalog` and, if asked
@@ -60,6 +62,7 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
         reading: DataSettings,
         settings: ExampleGenSettings,
         with_all: bool = False,
+        drop_repeats: bool = False,
     ):
         super().__init__(
             spec=RatingsExampleGenSpec(
@@ -69,6 +72,7 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
                 reading=reading.model_dump_json(),
                 settings=settings.model_dump_json(),
                 with_all=int(with_all),
+                drop_repeats=int(drop_repeats),
                 code=step_version("example_gen"),
                 examples=channel_utils.as_channel([standard_artifacts.Examples()]),
                 catalog=channel_utils.as_channel([ItemCatalog()]),

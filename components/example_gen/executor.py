@@ -35,7 +35,7 @@ from components.example_gen.records import ExampleWriter, ItemLookup
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import WriteExamples
 from components.example_gen.timelines import Ratings
-from data.dataset import Dataset, Log
+from data.dataset import EVENT, Dataset, Log
 from data.files import find_file, fingerprint_of, is_uri
 from data.formats import open_dataset
 from data.items import read_items
@@ -45,7 +45,7 @@ from data.settings import DataSettings
 # Bytes of ratings that are grouped together: small enough for a worker's memory, large enough for columnar work.
 PARTITION_BYTES = 16 << 20
 COMPRESSED = 4  # times that compressed files are larger in memory, about
-BAD_ROWS_SHOWN = 5
+BAD_ROWS_SHOWN = KINDS_SHOWN = 5
 
 HERE = "--runner=FnApiRunner"
 
@@ -53,7 +53,9 @@ progress = logging.getLogger("recommender.progress")
 
 # Names of the pieces of information that are counted while ratings travel.
 RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
-REPEATS, REPEATED_TARGETS = "repeats", "repeated_targets"
+REPEATS, REPEATED_TARGETS, DROPPED_REPEATS = "repeats", "repeated_targets", "dropped_repeats"
+OTHER_EVENTS = "other_events"
+KIND = "kind:"  # before the name of a kind of interaction
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -72,9 +74,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             StepError: a split is empty, or the data changed while it was read.
         """
         settings = ExampleGenSettings.model_validate_json(exec_properties["settings"])
-        timeline_splits = [*features.SPLITS, *([features.ALL] if exec_properties["with_all"] else [])]
+        timeline_splits = [*features.SPLITS, *([features.ALL] if exec_properties.get("with_all") else [])]
         reading = DataSettings.model_validate_json(exec_properties["reading"])
         dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"], reading)
+        check_events(dataset, settings)
         if is_uri(exec_properties["data"]) and not is_uri(dataset.log.files[0].path):
             # A zip is unpacked onto this disk, which workers elsewhere do not see. The last of two arguments counts.
             self._beam_pipeline_args.append(HERE)
@@ -89,7 +92,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
             blocks = Blocks(folder if _runs_here(self._beam_pipeline_args or []) else "")
             splits, item_counts, train_counts, facts = pipeline | BuildTimelines(
-                dataset, settings, blocks, timeline_splits
+                dataset, settings, blocks, timeline_splits, bool(exec_properties.get("drop_repeats"))
             )
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
                 catalog_records, items, vectors, beam.pvalue.AsSingleton(train_counts)
@@ -102,6 +105,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         facts = json.loads(io_utils.read_string_file(os.path.join(catalog.uri, "facts.json")))
         expected = exec_properties["data_fingerprint"]
         data_fingerprint, fingerprint_of_what = check_unchanged(dataset, expected)
+        check_kinds(dataset, settings, facts)
         summary = summarise(dataset, data_fingerprint, fingerprint_of_what, facts, catalog.uri)
         check(summary, settings)
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
@@ -129,6 +133,7 @@ class BuildTimelines(beam.PTransform):
         settings: which split.
         blocks: keeps interactions between the stages.
         splits: names of the splits of timelines.
+        drop_repeats: whether an item stands in a timeline once.
     """
 
     def __init__(
@@ -137,8 +142,10 @@ class BuildTimelines(beam.PTransform):
         settings: ExampleGenSettings,
         blocks: Blocks,
         splits: Sequence[str] = features.SPLITS,
+        drop_repeats: bool = False,
     ):
         super().__init__()
+        self._drop_repeats = drop_repeats
         self._splits = splits
         self._dataset = dataset
         self._settings = settings
@@ -155,8 +162,8 @@ class BuildTimelines(beam.PTransform):
             | "Units" >> beam.FlatMap(lambda number: units_of(log, number))
             | "Spread" >> beam.Reshuffle()
             | "Read"
-            >> beam.ParDo(ReadInteractions(log, settings.max_bad_rows, _partitions(log), blocks)).with_outputs(
-                "times", "bad_rows", main="interactions"
+            >> beam.ParDo(ReadInteractions(log, settings, _partitions(log), blocks)).with_outputs(
+                "times", "bad_rows", "facts", main="interactions"
             )
         )
         cuts = read.times | "Times" >> beam.combiners.ToList() | "Cuts" >> beam.Map(_cuts, settings)
@@ -165,17 +172,19 @@ class BuildTimelines(beam.PTransform):
             | "GroupByPartition" >> beam.GroupByKey()
             | "Timelines"
             >> beam.ParDo(
-                SplitTimelines(settings, blocks, features.ALL in self._splits), beam.pvalue.AsSingleton(cuts)
+                SplitTimelines(settings, blocks, features.ALL in self._splits, self._drop_repeats),
+                beam.pvalue.AsSingleton(cuts),
             ).with_outputs("train_counts", "all_counts", "facts", main="rows")
         )
         train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
         records = grouped.rows | "Serialize" >> beam.ParDo(
-            Serialize(blocks), beam.pvalue.AsSingleton(train_counts)
+            Serialize(blocks, bool(settings.events or settings.targets)), beam.pvalue.AsSingleton(train_counts)
         ).with_outputs(*self._splits)
         counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
         bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
         facts = (
-            grouped.facts
+            (grouped.facts, read.facts)
+            | "AllFacts" >> beam.Flatten()
             | "Facts" >> beam.combiners.ToList()
             | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), settings.max_bad_rows)
         )
@@ -191,28 +200,31 @@ def _partitions(log: Log) -> int:
 class ReadInteractions(beam.DoFn):
     """A unit of a file -> (partition, block of interactions), every user's in one partition."""
 
-    def __init__(self, log: Log, max_bad_rows: int, partitions: int, blocks: Blocks):
+    def __init__(self, log: Log, settings: ExampleGenSettings, partitions: int, blocks: Blocks):
         self._log = log
-        self._max_bad_rows = max_bad_rows
+        self._settings = settings
         self._partitions = partitions
         self._blocks = blocks
 
     def process(self, unit: Unit) -> Iterator[Any]:
-        """Reads one unit; `times` and `bad_rows` are side outputs."""
-        bad_rows = 0
+        """Reads one unit; `times`, `bad_rows` and `facts` are side outputs."""
+        bad_rows, most = 0, self._settings.max_bad_rows
+        by_rows = self._log.clock.kind == "rows"
         for chunk in read_unit(self._log, unit):
             bad_rows += len(chunk.bad_rows)
-            if bad_rows > self._max_bad_rows:
-                raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], self._max_bad_rows)
+            if bad_rows > most:
+                raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], most)
             yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
-            if not len(chunk):
+            table = timelines.as_table(chunk, self._settings, by_rows)
+            if chunk.event is not None and (self._settings.events or self._settings.targets):
+                kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.event.to_pylist())
+                yield beam.pvalue.TaggedOutput("facts", {**kinds, OTHER_EVENTS: len(chunk) - len(table)})
+            if not len(table):
                 continue
-            timestamp = chunk.position if self._log.clock.kind == "rows" else chunk.timestamp
-            yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(timestamp))
-            columns = [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating, timestamp]
-            table = pa.table([*columns, chunk.position], timelines.SCHEMA)
-            hashes = [zlib.crc32(user.encode()) % self._partitions for user in chunk.user.dictionary.to_pylist()]
-            partition = np.array(hashes, np.int64)[chunk.user.indices.to_numpy()]
+            yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(table["timestamp"].to_numpy()))
+            users = table["user"].combine_chunks().dictionary_encode()
+            hashes = [zlib.crc32(user.encode()) % self._partitions for user in users.dictionary.to_pylist()]
+            partition = np.array(hashes, np.int64)[users.indices.to_numpy()]
             order = np.argsort(partition, kind="stable")
             numbers, starts = np.unique(partition[order], return_index=True)
             table = table.take(pa.array(order))
@@ -224,7 +236,10 @@ class ReadInteractions(beam.DoFn):
 class SplitTimelines(beam.DoFn):
     """The interactions of a partition -> the rows of its users."""
 
-    def __init__(self, settings: ExampleGenSettings, blocks: Blocks, with_all: bool = False):
+    def __init__(
+        self, settings: ExampleGenSettings, blocks: Blocks, with_all: bool = False, drop_repeats: bool = False
+    ):
+        self._drop_repeats = drop_repeats
         self._settings = settings
         self._blocks = blocks
         self._with_all = with_all
@@ -233,6 +248,9 @@ class SplitTimelines(beam.DoFn):
         """Emits (block, rows); counts and facts are side outputs."""
         table = pa.concat_tables([self._blocks.get(block) for block in element[1]])
         grouped = timelines.group(Ratings.from_table(table))
+        before = len(grouped.ratings)
+        if self._drop_repeats:
+            grouped = timelines.without_repeats(grouped)
         rows = timelines.by_split(timelines.split_rows(grouped, self._settings, cuts, self._with_all))
         ratings = grouped.ratings
         trained = np.zeros(len(ratings), bool)
@@ -250,6 +268,7 @@ class SplitTimelines(beam.DoFn):
             USERS: len(lengths),
             SHORT_USERS: int((lengths < self._settings.min_interactions).sum()),
             REPEATS: int(repeated.sum()),
+            DROPPED_REPEATS: before - len(ratings),
             REPEATED_TARGETS: int(repeated[rows[features.TEST].target].sum()) if features.TEST in rows else 0,
             **{split: len(of_split) for split, of_split in rows.items()},
         }
@@ -259,8 +278,9 @@ class SplitTimelines(beam.DoFn):
 class Serialize(beam.DoFn):
     """Rows -> lists of serialized examples, one output a split."""
 
-    def __init__(self, blocks: Blocks):
+    def __init__(self, blocks: Blocks, weighted: bool = False):
         self._blocks = blocks
+        self._weighted = weighted
 
     def process(self, element: tuple[bytes | Block, dict[str, timelines.Rows]], train_counts: Counts) -> Iterator[Any]:
         """Serializes the rows of one partition."""
@@ -268,7 +288,7 @@ class Serialize(beam.DoFn):
         ids, counts = train_counts
         ratings = Ratings.from_table(self._blocks.get(block))
         cold = features.POPULARITY_BUCKETS.index("cold")
-        write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold))
+        write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold), self._weighted)
         for split, of_split in rows.items():
             yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, of_split))
 
@@ -308,6 +328,8 @@ def summarise(
         "short_users": facts[SHORT_USERS],
         "repeats": facts[REPEATS],
         "repeated_targets": facts[REPEATED_TARGETS],
+        "dropped_repeats": facts[DROPPED_REPEATS],
+        "other_events": facts[OTHER_EVENTS],
         "bad_rows": facts["bad_rows"],
         "split": {split: facts.get(split, 0) for split in features.SPLITS},
     }
@@ -325,6 +347,28 @@ def check(summary: dict[str, Any], settings: ExampleGenSettings) -> None:
             raise StepError(
                 f"{summary['name']}: the {split} split is empty with example_gen.split {settings.split!r}: "
                 "check the timestamps, or change eval_fraction and test_fraction"
+            )
+
+
+def check_events(dataset: Dataset, settings: ExampleGenSettings) -> None:
+    """Raises a `StepError` if the settings name kinds of interactions and the log has none."""
+    if (settings.events or settings.targets) and EVENT not in dataset.log.columns:
+        raise StepError(
+            f"{dataset.log.files[0].path}: no column for the kind of an interaction, which "
+            f"example_gen.{'events' if settings.events else 'targets'} needs; name it, as in --set "
+            "data.columns.event=NAME"
+        )
+
+
+def check_kinds(dataset: Dataset, settings: ExampleGenSettings, facts: dict[str, Any]) -> None:
+    """Raises a `StepError` if the settings name a kind of interaction that does not occur."""
+    held = {name.removeprefix(KIND): count for name, count in facts.items() if name.startswith(KIND)}
+    for key, named in (("events", settings.events), ("targets", settings.targets)):
+        if missing := [kind for kind in named if kind not in held]:
+            most_frequent = sorted(held, key=lambda kind: -held[kind])[:KINDS_SHOWN]
+            raise StepError(
+                f"{dataset.name}: example_gen.{key} names {', '.join(map(repr, missing))}, which the column "
+                f"{dataset.log.columns[EVENT]!r} never holds; it holds {', '.join(map(repr, most_frequent))}"
             )
 
 
@@ -369,6 +413,7 @@ def _sum_facts(parts: list[dict[str, int]], bad_rows: list[str], max_bad_rows: i
         total.update(part)
     return {
         **dict.fromkeys((RATINGS, DUPLICATES, USERS, SHORT_USERS, REPEATS, REPEATED_TARGETS), 0),
+        **dict.fromkeys((DROPPED_REPEATS, OTHER_EVENTS), 0),
         **total,
         "bad_rows": sorted(bad_rows),
     }

@@ -43,10 +43,12 @@ class ExampleWriter:
 
     Args:
         popularity: bucket of items with train events.
+        weighted: whether examples say how much each interaction counts as a target.
     """
 
-    def __init__(self, popularity: ItemLookup):
+    def __init__(self, popularity: ItemLookup, weighted: bool = False):
         self._popularity = popularity
+        self._weighted = weighted
         self._encoder = RecordBatchToExamplesEncoder()
 
     def __call__(self, ratings: Ratings, rows: Rows) -> Iterator[list[bytes]]:
@@ -68,6 +70,8 @@ class ExampleWriter:
             features.RATING: _lists(ratings.rating[at], bounds),
             features.TIMESTAMP: _lists(ratings.timestamp[at] // SECOND, bounds),
         }
+        if self._weighted:
+            columns[features.WEIGHT] = _lists(ratings.weight[at], bounds)
         if targeted.any():
             target = ratings.item[rows.target]
             popularity = self._popularity(ratings.items)[target]

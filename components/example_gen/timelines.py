@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
 from components.features import ALL, EVAL, TEST, TRAIN
+from data.readers import Interactions
 
 TARGETS_SEED = 1
 
@@ -28,6 +29,7 @@ class Ratings:
         rating: float32 [R].
         timestamp: int64 [R], nanoseconds since 1970-01-01 UTC.
         position: int64 [R], order in the log.
+        weight: float32 [R], how much the interaction counts as a target; 0 where it is none.
     """
 
     user: np.ndarray
@@ -37,6 +39,7 @@ class Ratings:
     rating: np.ndarray
     timestamp: np.ndarray
     position: np.ndarray
+    weight: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
@@ -44,20 +47,19 @@ class Ratings:
     def take(self, rows: np.ndarray) -> Ratings:
         """Returns the interactions of some rows, in that order."""
         columns = (self.user[rows], self.users, self.item[rows], self.items)
-        return Ratings(*columns, self.rating[rows], self.timestamp[rows], self.position[rows])
+        return Ratings(*columns, self.rating[rows], self.timestamp[rows], self.position[rows], self.weight[rows])
 
     def to_table(self) -> pa.Table:
         """Returns the columns of `SCHEMA`."""
         user, item = self.users.take(pa.array(self.user)), self.items.take(pa.array(self.item))
-        return pa.table([user, item, self.rating, self.timestamp, self.position], SCHEMA)
+        return pa.table([user, item, self.rating, self.timestamp, self.position, self.weight], SCHEMA)
 
     @staticmethod
     def from_table(table: pa.Table) -> Ratings:
         """Returns the interactions of a table of `SCHEMA`; users and items are numbered in order of their ids."""
         user, users = _numbered(table["user"])
         item, items = _numbered(table["item"])
-        rating, timestamp, position = (table[name].to_numpy() for name in ("rating", "timestamp", "position"))
-        return Ratings(user, users, item, items, rating, timestamp, position)
+        return Ratings(user, users, item, items, *(table[name].to_numpy() for name in SCHEMA.names[2:]))
 
 
 # Interactions as they travel: the ids are of any length.
@@ -68,8 +70,31 @@ SCHEMA = pa.schema(
         ("rating", pa.float32()),
         ("timestamp", pa.int64()),
         ("position", pa.int64()),
+        ("weight", pa.float32()),
     ]
 )
+
+
+def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = False) -> pa.Table:
+    """Returns the columns of `SCHEMA` of interactions as they were read, without those of kinds that do not count.
+
+    Args:
+        chunk: with kinds where the settings name some.
+        settings: which kinds count, and how much.
+        by_rows: whether the order of the rows stands for the time.
+    """
+    columns = [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating]
+    columns += [chunk.position if by_rows else chunk.timestamp, chunk.position]
+    if not settings.events and not settings.targets:
+        return pa.table([*columns, np.ones(len(chunk), np.float32)], SCHEMA)
+    kinds = pc.dictionary_encode(chunk.event)
+    words = kinds.dictionary.to_pylist()
+    counts = np.array([not settings.events or word in settings.events for word in words], bool)
+    is_target = [not settings.targets or word in settings.targets for word in words]
+    weights = [settings.events.get(word, 1.0) * target for word, target in zip(words, is_target, strict=True)]
+    codes = kinds.indices.to_numpy()
+    table = pa.table([*columns, np.array(weights, np.float32)[codes]], SCHEMA)
+    return table.filter(pa.array(counts[codes]))
 
 
 def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
@@ -185,13 +210,14 @@ def split_rows(
         The rows of all splits. Users with fewer than `min_interactions` interactions have none.
     """
     timestamp, user = timelines.ratings.timestamp, timelines.ratings.user
+    is_target = timelines.ratings.weight > 0
     for start, stop in timelines.users():
         if stop - start < settings.min_interactions:
             continue
         if with_all:
             yield Row(ALL, start, stop)
         if settings.split == "leave_one_out":
-            yield from _last_two_held_out(start, stop)
+            yield from _last_two_held_out(start, stop, start + np.flatnonzero(is_target[start:stop]))
             continue
         assert cuts is not None
         bounds = [start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts]
@@ -203,6 +229,7 @@ def split_rows(
             if last - start < settings.min_interactions:
                 continue
             targets = np.arange(first + (settings.split == "sessions"), last)
+            targets = targets[is_target[targets]]
             if settings.split == "temporal" and settings.temporal_targets == "first":
                 targets = targets[:1]
             most = settings.max_targets_per_user
@@ -213,20 +240,38 @@ def split_rows(
             yield from (Row(split, start, target, target) for target in targets.tolist())
 
 
-def _last_two_held_out(start: int, stop: int) -> Iterator[Row]:
-    """Yields the rows of a user for `leave_one_out`; two interactions are too few to hold any out."""
-    if stop - start < 3:
+def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[Row]:
+    """Yields the rows of a user for `leave_one_out`; with fewer than two targets after the first, none is held out."""
+    if len(targets) < 2 or targets[-2] == start:
         yield Row(TRAIN, start, stop)
         return
-    yield Row(TRAIN, start, stop - 2)
-    yield Row(EVAL, start, stop - 2, stop - 2)
-    yield Row(TEST, start, stop - 1, stop - 1)
+    before_last, last = targets[-2:].tolist()
+    yield Row(TRAIN, start, before_last)
+    yield Row(EVAL, start, before_last, before_last)
+    yield Row(TEST, start, last, last)
 
 
 def repeats(timelines: Timelines) -> np.ndarray:
     """Returns which interactions are of an item that their user had before: bool [R]."""
+    return _after_the_first(timelines.ratings, np.zeros(len(timelines.ratings), bool))
+
+
+def without_repeats(timelines: Timelines) -> Timelines:
+    """Returns timelines in which each item stands once: the first time as a target, or else the first time at all."""
     ratings = timelines.ratings
-    order = np.lexsort((ratings.item, ratings.user))  # Stable: the earlier of a pair stands first.
+    kept = ~_after_the_first(ratings, ratings.weight == 0)
+    starts = np.concatenate([[0], np.cumsum(kept)])[timelines.starts]
+    return Timelines(ratings.take(np.flatnonzero(kept)), starts, timelines.duplicates)
+
+
+def _after_the_first(ratings: Ratings, later: np.ndarray) -> np.ndarray:
+    """Returns which interactions are not the first of their user with their item: bool [R].
+
+    Args:
+        ratings: in the order of timelines.
+        later: bool [R], which of them count as later than all others.
+    """
+    order = np.lexsort((later, ratings.item, ratings.user))  # Stable: the earlier of a pair stands first.
     same = [column[order][1:] == column[order][:-1] for column in (ratings.user, ratings.item)]
     repeated = np.zeros(len(ratings), bool)
     repeated[order[1:]] = np.logical_and(*same)

@@ -218,9 +218,9 @@ def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
         StepError: no rating reaches `min_target_rating`, or none is above 0.
     """
     ratings = train.activities.ratings
-    weights = np.ones(len(ratings), np.float32)
+    weights = np.ones(len(ratings), np.float32) if train.weights is None else train.weights
     if settings.target_weight == "rating":
-        weights = np.maximum(ratings, 0.0)
+        weights = weights * np.maximum(ratings, 0.0)
     if settings.min_target_rating is not None:
         weights = np.where(ratings >= settings.min_target_rating, weights, 0.0)
     if not weights.any():

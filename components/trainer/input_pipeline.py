@@ -55,12 +55,14 @@ class Timelines:
         starts: int64 [U + 1], user `u` has the activities from `starts[u]` to before `starts[u + 1]`.
         histories: [U, N], the last activities of each, then PADDING.
         targets: int32 [U], the item that came next; PADDING in the train split.
+        weights: float32 [E], how much each activity counts as a target, 0 where it is none; None where all count alike.
     """
 
     activities: Activities
     starts: np.ndarray
     histories: Activities
     targets: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -75,7 +77,8 @@ class Timelines:
         lengths = np.diff(self.starts)[users]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(starts[-1])
-        return Timelines(self.activities[places], starts, self.histories[users], self.targets[users])
+        weights = None if self.weights is None else self.weights[places]
+        return Timelines(self.activities[places], starts, self.histories[users], self.targets[users], weights)
 
 
 def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) -> Timelines:
@@ -95,6 +98,7 @@ def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) ->
             times=columns[features.HISTORY_TIME].astype(np.int32).reshape(-1, history_length),
         ),
         targets=columns[features.TARGET].astype(np.int32).reshape(-1),
+        weights=columns[features.TIMELINE_WEIGHT] if len(columns[features.TIMELINE_WEIGHT]) else None,
     )
 
 
@@ -150,6 +154,7 @@ def without_unknown(timelines: Timelines) -> Timelines:
         timelines,
         activities=timelines.activities[known],
         starts=np.concatenate([[0], np.cumsum(known)])[timelines.starts],
+        weights=None if timelines.weights is None else timelines.weights[known],
     )
 
 

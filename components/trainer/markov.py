@@ -37,7 +37,7 @@ class Transitions:
 def count_transitions(
     train: Timelines, size: int, most_followers: int = MOST_FOLLOWERS, repeats: bool = False
 ) -> Transitions:
-    """Count what came right after each item.
+    """Counts the targets that came right after each item.
 
     Args:
         train: timelines without unknown items.
@@ -49,6 +49,8 @@ def count_transitions(
     most = max(min(most_followers, MOST_TRANSITIONS // size), 1)
     first, second = (train.items[places] for places in neighbours(train))
     counted = np.full(len(first), True) if repeats else first != second
+    if train.weights is not None:
+        counted &= train.weights[neighbours(train)[1]] > 0
     first, second = first[counted].astype(np.int64), second[counted].astype(np.int64)
     piece_of_item = np.cumsum(np.bincount(first, minlength=size)) // PIECE
     piece_of_pair = piece_of_item[first]

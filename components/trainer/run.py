@@ -214,12 +214,15 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
 
 
 def repeat_share(timelines: Timelines) -> float:
-    """Returns the share of the activities after the first of each timeline whose item came before in it."""
+    """Returns the share of the targets after the first activity of each timeline whose item came before in it."""
     lengths = np.diff(timelines.starts)
     pairs = np.stack([np.repeat(np.arange(len(lengths)), lengths), timelines.items], axis=1)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    repeats = int((np.diff(pairs[order], axis=0) == 0).all(axis=1).sum())
-    return repeats / max(int(np.maximum(lengths - 1, 0).sum()), 1)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))  # Stable: the earlier of a pair stands first.
+    is_repeat = np.zeros(len(pairs), bool)
+    is_repeat[order[1:]] = (np.diff(pairs[order], axis=0) == 0).all(axis=1)
+    counts = np.ones(len(pairs), bool) if timelines.weights is None else timelines.weights > 0
+    counts[timelines.starts[:-1][lengths > 0]] = False
+    return float(is_repeat[counts].sum() / max(counts.sum(), 1))
 
 
 def check(settings: TrainerSettings, data: TrainingData) -> None:
@@ -254,6 +257,7 @@ def _identity(settings: TrainerSettings, data: TrainingData, *more: str) -> str:
     parts = [data.train.activities, *([data.holdout.histories] if data.holdout else [])]
     arrays = [column for part in parts for column in (part.items, part.ratings, part.times)]
     targets = [data.holdout.targets] if data.holdout else []
+    targets += [] if data.train.weights is None else [data.train.weights]
     return identity_of(
         *(settings.model_dump_json(), step_version("trainer"), "\n".join([*data.ids, *data.tokens]), *more),
         *(*arrays, data.train.starts, *targets, data.pairs, data.vectors),

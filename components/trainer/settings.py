@@ -63,9 +63,11 @@ class TrainerSettings(Settings):
             confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
         loss: `full_softmax` over the catalogue; `sampled_softmax` and `in_batch_softmax`, with a log-Q correction; or
             `gbce`, a calibrated binary loss. See `losses.py`. A step of the last three costs no more with more items.
-        repeats: `keep` never recommends an item that the user had before, as films are watched once; `recommend` does,
-            as groceries are bought again. `auto` recommends them where they are at least 5 % of the items that come
-            next in the train split. Training, evaluation and the device follow the same choice.
+        repeats: what an interaction means with an item that the user had before. `recommend` recommends such items, as
+            groceries are bought again; `keep` never does, as films are watched once, but leaves them in histories;
+            `drop` leaves an item in a timeline once, which ExampleGen does. `auto` recommends them where they are at
+            least 5 % of the targets that come next in the train split, and keeps them elsewhere. Training, evaluation
+            and the device follow the same choice.
         unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
             training, as they do in serving; a target that came before in it then does not count. Without effect where
             repeats are recommended.
@@ -108,7 +110,7 @@ class TrainerSettings(Settings):
     min_target_rating: float | None = None
     target_weight: Literal["equal", "rating"] = "equal"
     loss: LossName = "full_softmax"
-    repeats: Literal["auto", "keep", "recommend"] = "auto"
+    repeats: Literal["auto", "drop", "keep", "recommend"] = "auto"
     unseen_compete_alone: bool = True
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     negatives: int = Field(512, ge=1)

@@ -67,11 +67,14 @@ def take_over(folder: str, model: Recommender, ids: Sequence[str], tokens: Seque
         return None
     with fileio.open(path, "rb") as stream, np.load(io.BytesIO(stream.read())) as arrays:
         held = {name: arrays[name] for name in arrays.files}
+    weights = list(_named(model, ids, tokens))
+    if {f"weight:{weight.name}" for weight in weights} != {name for name in held if name.startswith("weight:")}:
+        return None
     values: list[tuple[keras.Variable, np.ndarray]] = []
     share = 1.0
-    for weight in _named(model, ids, tokens):
-        other = held.get(f"weight:{weight.name}")
-        if other is None or other.shape[1:] != tuple(weight.variable.shape[1:]):
+    for weight in weights:
+        other = held[f"weight:{weight.name}"]
+        if other.shape[1:] != tuple(weight.variable.shape[1:]):
             return None
         if weight.words is None:
             if other.shape != tuple(weight.variable.shape):

@@ -45,6 +45,7 @@ def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -
         features.TIMELINE: timeline.to_sparse(),
         features.TIMELINE_RATING: ratings.to_sparse(),
         features.TIMELINE_TIME: times.to_sparse(),
+        features.TIMELINE_WEIGHT: inputs[features.WEIGHT],
         features.HISTORY: _last(timeline, history_length),
         features.HISTORY_RATING: _last(ratings, history_length),
         features.HISTORY_TIME: _last(times, history_length),

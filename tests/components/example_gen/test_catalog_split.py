@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import tensorflow as tf
@@ -47,7 +48,9 @@ def columns_of(record: bytes) -> dict[str, list]:
 def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[dict[str, list[dict]], Path]]:
     """Runs ExampleGen; returns the examples of each split, and the catalogue's folder."""
 
-    def run(files: dict[str, str], **settings: object) -> tuple[dict[str, list[dict]], Path]:
+    def run(
+        files: dict[str, str], more: Mapping[str, object] = MappingProxyType({}), **settings: object
+    ) -> tuple[dict[str, list[dict]], Path]:
         folder = tmp_path_factory.mktemp("generated")
         (folder / "data").mkdir()
         for name, text in files.items():
@@ -63,6 +66,7 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[di
             "cache_dir": str(folder / "cache"),
             "reading": DataSettings().model_dump_json(),
             "settings": ExampleGenSettings(**settings).model_dump_json(),
+            **more,
         }
         Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
         found = {}
@@ -89,7 +93,8 @@ def test_catalogue_has_every_item_once_with_all_that_is_known_of_it(shop):
     }
     assert found == TOKENS
     assert len(splits[features.CATALOG]) == len(TOKENS)
-    names = {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS, features.CATALOG_VECTOR, features.CATALOG_TRAIN_EVENTS}
+    names = {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS, features.CATALOG_VECTOR}
+    names |= {features.CATALOG_TRAIN_EVENTS, features.CATALOG_EVENTS}
     assert all(set(row) == names for row in splits[features.CATALOG])
 
 
@@ -143,12 +148,13 @@ def test_without_an_items_file_the_rated_items_are_the_catalogue(generate):
 
 def test_an_item_s_tokens_are_in_order_of_their_features():
     known = {"year": ("1994",), "genres": ("War", "Drama"), "brand": ()}
-    (record,) = item_records([("Ö 1", known, 7)])
+    (record,) = item_records([("Ö 1", known, 7, 9)])
     assert columns_of(record) == {
         features.CATALOG_ITEM_ID: ["Ö 1".encode()],
         features.CATALOG_TOKENS: [b"genres=War", b"genres=Drama", b"year=1994"],
         features.CATALOG_VECTOR: [],
         features.CATALOG_TRAIN_EVENTS: [7],
+        features.CATALOG_EVENTS: [9],
     }
 
 

@@ -13,11 +13,12 @@ from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.timelines import Ratings, Row
 
 
-def make(rows: list[tuple[str, str, float, int]]) -> Ratings:
+def make(rows: list[tuple[str, str, float, int]], weights: list[float] | None = None) -> Ratings:
     """Returns ratings of (user, item, rating, timestamp), in the order of the log."""
     users, items, ratings, timestamps = zip(*rows, strict=True) if rows else ((), (), (), ())
     positions = np.arange(len(rows)) * 10
-    return Ratings.from_table(pa.table([users, items, ratings, timestamps, positions], timelines.SCHEMA))
+    weights = [1.0] * len(rows) if weights is None else weights
+    return Ratings.from_table(pa.table([users, items, ratings, timestamps, positions, weights], timelines.SCHEMA))
 
 
 def items(grouped: timelines.Timelines) -> list[list[str]]:
@@ -115,6 +116,45 @@ def test_targets_of_a_user_are_drawn_alike_in_every_partition():
 def test_repeats_are_of_items_that_the_user_had_before():
     grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abaab")] + [("v", "a", 3, 1)]))
     assert timelines.repeats(grouped).tolist() == [False, False, True, True, True, False]
+
+
+def shop(kinds: str) -> timelines.Timelines:
+    """Returns the timeline of a user who views (v) and purchases (p) an item at each time."""
+    rows = [("u", item, 3, time) for time, item in enumerate("abcdefgh"[: len(kinds)])]
+    return timelines.group(make(rows, [float(kind == "p") for kind in kinds]))
+
+
+def test_leave_one_out_holds_back_the_last_two_targets():
+    assert list(timelines.split_rows(shop("vpvpvpv"), ExampleGenSettings())) == [
+        Row("train", 0, 3),
+        Row("eval", 0, 3, 3),
+        Row("test", 0, 5, 5),
+    ]
+
+
+@pytest.mark.parametrize("kinds", ["vvvv", "vvvp", "pvvp"])
+def test_without_two_targets_after_the_first_nothing_is_held_back(kinds):
+    assert list(timelines.split_rows(shop(kinds), ExampleGenSettings())) == [Row("train", 0, 4)]
+
+
+def test_only_targets_are_asked_for_in_a_period():
+    chosen = ExampleGenSettings(split="temporal")
+    found = list(timelines.split_rows(shop("ppvpvpvv"), chosen, cuts=(3, 5)))
+    assert found == [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5)]
+
+
+def test_all_of_a_timeline_stands_in_the_split_for_the_refit():
+    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abcd")] + [("v", "a", 3, 1)]))
+    assert next(timelines.split_rows(grouped, ExampleGenSettings(), with_all=True)) == Row("all", 0, 4)
+
+
+def test_dropped_repeats_leave_the_first_target_or_else_the_first():
+    rows = [("u", item, 3, time) for time, item in enumerate("abacab")] + [("v", "a", 3, 1)]
+    once = timelines.without_repeats(timelines.group(make(rows)))
+    assert items(once) == [["a", "b", "c"], ["a"]]
+    bought = timelines.without_repeats(timelines.group(make(rows, [0, 0, 1, 0, 1, 0, 0])))
+    assert items(bought) == [["b", "a", "c"], ["a"]]
+    assert bought.ratings.weight.tolist() == [0, 1, 0, 0]
 
 
 TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v", item, 3, 4) for item in "xyz"]

@@ -256,3 +256,45 @@ def test_after_the_evaluator(
     assert metrics["popularity"]["recall_at_1"] == pytest.approx(1 / 6)
     assert metrics["popularity"]["recall_at_5"] == pytest.approx(2 / 6)
     assert metrics["popularity"]["recall_at_10"] == pytest.approx(4 / 6)
+
+
+def _other_model(inputs: dict[str, list[Artifact]], folder: Path, model: Any, trained_on: int = 99) -> Artifact:
+    """Returns a model that was fitted after the evaluation, which knows one item less."""
+    saved_model = folder / "refitted" / "Format-Serving"
+    model.save(saved_model)
+    (facts,) = (Path(artifact.uri) / "Format-Serving" / "model_facts.json" for artifact in inputs["model"])
+    content = json.loads(facts.read_text(encoding="utf-8"))
+    content |= {"trained_on": trained_on, "candidate_trained_on": 80, "candidate_items": 28}
+    content |= {"history": [{"epoch": 1, "seconds": 5.0}, {"epoch": 2, "seconds": 9.5}]}
+    (saved_model / "model_facts.json").write_text(json.dumps(content), encoding="utf-8")
+    refitted = standard_artifacts.Model()
+    refitted.uri, refitted.id = str(folder / "refitted"), 77
+    return refitted
+
+
+def test_the_refitted_model_is_pushed_with_the_figures_of_the_evaluated_one(
+    push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, tmp_path: Path
+) -> None:
+    refitted = _other_model(inputs, tmp_path, ring.Model(2))
+    evaluated["recall_at_10"] = ring.metrics["recall_at_10"]
+    push({"precision": "float32"}, refitted_model=refitted)
+    info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
+    assert info["refit"] == {
+        **{"trained_on": 99, "evaluated_trained_on": 80, "evaluated_num_items": 28, "epochs": 2, "seconds": 9.5}
+    }
+    assert (info["mlmd"]["model_id"], info["mlmd"]["refitted_model_id"]) == (1, 77)
+    assert info["metrics"]["tflite"] == pytest.approx(ring.metrics)
+    assert info["agreement_at_10"] == 1
+    # Of the other model: every second item of the ring.
+    recommender = Recommender.load(folder / "1")
+    assert [each.index for each in recommender.recommend(["101"], k=3)] == [4, 6, 8]
+
+
+def test_a_refit_that_went_wrong_is_not_pushed(
+    push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(executor, "SURE", 0)  # Six timelines are too few to be sure of anything.
+    with pytest.raises(PushError, match=r"the refitted model has recall_at_10 0\.\d+ on the test split.*refit=false"):
+        push({"precision": "float32"}, refitted_model=_other_model(inputs, tmp_path, ring.Model(-1)))
+    assert not folder.exists() or _names(folder) <= {"latest"}

@@ -43,6 +43,7 @@ CATALOG = [
         features.CATALOG_TOKENS: tokens,
         features.CATALOG_VECTOR: [0.5, 1.5] if item == "a" else [],
         features.CATALOG_TRAIN_EVENTS: [EVENTS.get(item, 0)],
+        features.CATALOG_EVENTS: [EVENTS.get(item, 0) + (7 if item == "x" else 0)],
     }
     for item, tokens in {
         **{"a": ["genres=War", "genres=Drama"], "b": ["genres=Drama"], "c": []},
@@ -56,21 +57,27 @@ def serialize(columns: dict[str, list]) -> bytes:
     for name, values in columns.items():
         if values and isinstance(values[0], str):
             feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
-        elif name in (features.RATING, features.CATALOG_VECTOR):
+        elif name in (features.RATING, features.CATALOG_VECTOR, features.WEIGHT):
             feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
         elif values:
             feature[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-def analyse(folder: Path, examples: list[dict], **settings: object) -> SimpleNamespace:
+def analyse(
+    folder: Path,
+    examples: list[dict],
+    item_features: tuple[str, ...] = ("genres", "year"),
+    refit: bool = False,
+    **settings: object,
+) -> SimpleNamespace:
     """The vocabularies, and a function that transforms examples."""
     schema = text_format.Parse(SCHEMA.read_text(encoding="utf-8"), schema_pb2.Schema())
     source = tfxio.TFExampleBeamRecord(physical_format="inmem", schema=schema)
     settings = TransformSettings(history_length=HISTORY, **settings).model_dump()
 
     def preprocess(inputs: dict) -> dict:
-        return preprocessing_fn(inputs, {"settings": settings})
+        return preprocessing_fn(inputs, {"settings": settings, "item_features": item_features, "refit": refit})
 
     with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(folder / "temporary")):
         records = pipeline | beam.Create([serialize(example) for example in examples]) | source.BeamSource()
@@ -173,7 +180,8 @@ def test_one_pass_over_all_splits_gives_the_same_as_one_over_each(rated):
 def test_features_are_those_that_are_promised(rated):
     integers = [features.TIMELINE, features.TIMELINE_TIME, features.ITEM_TOKENS]
     assert {name: type(spec) for name, spec in rated.spec.items() if isinstance(spec, tf.io.VarLenFeature)} == {
-        name: tf.io.VarLenFeature for name in [*integers, features.TIMELINE_RATING, features.ITEM_VECTOR]
+        name: tf.io.VarLenFeature
+        for name in [*integers, features.TIMELINE_RATING, features.TIMELINE_WEIGHT, features.ITEM_VECTOR]
     }
     assert {name: spec.shape for name, spec in rated.spec.items() if isinstance(spec, tf.io.FixedLenFeature)} == {
         **{name: [HISTORY] for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)},
@@ -192,6 +200,23 @@ def test_the_whole_catalogue_gives_unrated_items_the_last_indices(tmp_path):
         found.items.index("x") + features.FIRST_INDEX,
     ]
     assert sorted(transformed[features.ITEM].ravel().tolist()) == [0, 0, 0, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_item_without_train_events_has_an_index_only_for_features_that_the_model_learns(tmp_path):
+    assert set(analyse(tmp_path, CATALOG, ("brand",), catalog="all").items) == set("abcdx")
+
+
+def test_a_refit_counts_all_events_and_knows_every_item_that_it_can(tmp_path):
+    found = analyse(tmp_path, CATALOG, refit=True)
+    assert found.items[:2] == ["x", "a"] and set(found.items) == set("abcdxy")
+    assert found.items[-1] == "y"
+    found = analyse(tmp_path / "no features", CATALOG, (), refit=True)
+    assert set(found.items) == set("abcdx")
+
+
+def test_weights_pass_through(rated):
+    weighted = {**TRAIN[0], features.WEIGHT: [0.5, 0.25, 1.0]}
+    assert rated.transform([weighted, TRAIN[1]])[features.TIMELINE_WEIGHT] == [[0.5, 0.25, 1.0], []]
 
 
 @pytest.mark.parametrize(("least", "items"), [(2, {"a", "b", "c"}), (3, {"a"})])
@@ -214,7 +239,10 @@ def test_items_of_which_nothing_is_known(tmp_path):
 def test_ids_beyond_64_bits_and_a_user_with_100_000_ratings(tmp_path):
     ids = [str(2**63), str(2**63 + 1), "9" * 200, "film \N{SNOWMAN} " * 20]
     heavy = {**timeline("", [3.5] * 100_000, list(range(100_000))), features.ITEM_ID: ids * 25_000}
-    events = {features.CATALOG_TRAIN_EVENTS: [25_000], features.CATALOG_TOKENS: []}
+    events = {
+        **{features.CATALOG_TRAIN_EVENTS: [25_000], features.CATALOG_EVENTS: [25_000]},
+        features.CATALOG_TOKENS: [],
+    }
     catalog = [*CATALOG, *({features.CATALOG_ITEM_ID: [item], **events} for item in ids)]
     found = analyse(tmp_path, [heavy, *TRAIN, *catalog])
     assert set(found.items[:4]) == set(ids) and set(found.items[4:]) >= set("abcd")
