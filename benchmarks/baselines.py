@@ -53,6 +53,30 @@ class Popularity:
 
 
 @dataclass
+class RecentPopularity:
+    """The same list for everyone: items by their number of the newest train events.
+
+    Attributes:
+        share: of the train events, by time, that are the newest.
+    """
+
+    share: float
+    _scores: np.ndarray = field(init=False, repr=False)
+
+    def fit(self, train: Timelines, size: int) -> RecentPopularity:
+        """See `Baseline`; where the newest events say nothing, all train events decide."""
+        known = without_unknown(train)
+        times = known.activities.times
+        newest = known.items[times >= np.quantile(times, 1 - self.share)]
+        self._scores = (np.bincount(newest, minlength=size) - np.arange(size) / size).astype(np.float32)
+        return self
+
+    def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
+        """See `Baseline`."""
+        return np.tile(self._scores, (len(rows), 1))
+
+
+@dataclass
 class ItemKNN:
     """Items similar to those of the history; `implicit` computes the similarities.
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def read() -> tuple[list[Path], dict[str, list[PipelineConfig]]]:
         values = inputs.overrides(options.set)
-        splits = inputs.SPLITS if options.split == "both" else (options.split,)
+        splits = inputs.SPLITS[:2] if options.split == "both" else (options.split,)
         configs = {
             split: [load_config(path, {**values, "example_gen.split": split}) for path in options.config or [None]]
             for split in splits
@@ -59,7 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", required=True, metavar="PATH|NAME", help="ratings; may be repeated")
-    parser.add_argument("--split", choices=[*inputs.SPLITS, "both"], default="both", help="default: both")
+    parser.add_argument(
+        "--split", choices=[*inputs.SPLITS, "both"], default="both", help="both: leave_one_out and temporal (default)"
+    )
     parser.add_argument(
         "--config",
         type=Path,

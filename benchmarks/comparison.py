@@ -102,8 +102,10 @@ def compare(data: Path, split: str, configs: list[PipelineConfig], bench: Bench,
     for name, grid in GRIDS.items():
         try:
             with bench.console.status(f"{name}: {len(grid)} to try"):
-                chosen = choose(name, grid, prepared.train, prepared.holdout, prepared.size)
-                ranks = target_ranks(chosen.baseline, prepared.test)
+                chosen = choose(
+                    name, grid, prepared.train, prepared.holdout, prepared.size, repeats=prepared.recommends_seen
+                )
+                ranks = target_ranks(chosen.baseline, prepared.test, prepared.recommends_seen)
         except TooLarge as error:
             bench.console.print(f"{name} is left out: {error}", soft_wrap=True)
             continue
@@ -132,7 +134,8 @@ def shuffle_ties(
     found = {}
     for chosen in before.baselines:
         baseline = dataclasses.replace(chosen.baseline).fit(prepared.train, prepared.size)
-        found[chosen.name] = quality(target_ranks(baseline, prepared.test))["recall_at_10"].mean
+        ranks = target_ranks(baseline, prepared.test, prepared.recommends_seen)
+        found[chosen.name] = quality(ranks)["recall_at_10"].mean
     for config in configs if models else ():
         trained = train(copy, config, folder, bench.cache_dir, observer, prepared.raw_test)
         found[config.name] = quality(trained.ranks)["recall_at_10"].mean
@@ -159,7 +162,7 @@ def report(
 
     Args:
         data: ratings, a folder, zip or CSV file.
-        split: `leave_one_out` or `temporal`.
+        split: `leave_one_out`, `temporal` or `sessions`.
         configs: of the models; the data steps of the first are those of the baselines.
         bench: where things run.
         models: whether to train the models.
@@ -214,11 +217,12 @@ def _show_entries(report: dict[str, Any], comparison: Comparison, console: Conso
     console.print()
     console.print(
         f"[bold]{report['data']}, {report['split']}[/bold]: {report['examples']:,} test targets among "
-        f"{report['items']:,} items; ± is one standard error"
+        f"{report['items']:,} items{', repeats recommended' if comparison.prepared.recommends_seen else ''}; ± is one "
+        "standard error"
     )
     console.print(f"test targets  sha256 {report['fingerprint']}", soft_wrap=True)
     table = Table()
-    for title in ("", "eval R@10", "Recall@10", "NDCG@10", "Recall@50", f"Recall@10 - {best.name}"):
+    for title in ("", "eval R@10", "Recall@10", "Recall@20", "NDCG@10", "Recall@50", f"Recall@10 - {best.name}"):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     table.add_column("chosen on eval")
     for entry in comparison.entries:

@@ -13,7 +13,7 @@ from data.registry import DATASETS, fetch
 from on_device.command_line import default_cache_dir, path
 from pipeline.config import ConfigError
 
-SPLITS = ("leave_one_out", "temporal")
+SPLITS = ("leave_one_out", "temporal", "sessions")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

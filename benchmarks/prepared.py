@@ -13,7 +13,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
-from components.trainer.input_pipeline import Timelines, read_timelines
+from components.trainer.input_pipeline import Timelines, read_timelines, without_unknown
+from components.trainer.run import decide_repeats
 from data.dataset import fingerprint
 from data.files import is_uri
 from data.formats import open_dataset
@@ -40,6 +41,7 @@ class Prepared:
         transform_graph: folder of what Transform left.
         raw: folder of each raw split.
         transformed: folder of each transformed split.
+        recommends_seen: whether items that a user had before are recommended.
     """
 
     train: Timelines
@@ -52,6 +54,7 @@ class Prepared:
     transform_graph: Path
     raw: dict[str, Path]
     transformed: dict[str, Path]
+    recommends_seen: bool = False
 
     @property
     def size(self) -> int:
@@ -115,8 +118,9 @@ def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, o
         for examples in (results[steps.EXAMPLE_GEN].outputs["examples"][0], made["transformed_examples"][0])
     )
     raw_test = read_raw(raw[features.TEST])
+    train = read_timelines(split_files(transformed[features.TRAIN]), transform_output)
     return Prepared(
-        train=read_timelines(split_files(transformed[features.TRAIN]), transform_output),
+        train=train,
         holdout=read_timelines(split_files(transformed[features.EVAL]), transform_output),
         test=encode(raw_test, transform_output),
         raw_test=raw_test,
@@ -126,6 +130,7 @@ def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, o
         transform_graph=transform_graph,
         raw=raw,
         transformed=transformed,
+        recommends_seen=decide_repeats(config.trainer, without_unknown(train)).recommends_seen,
     )
 
 

@@ -1,7 +1,7 @@
-"""One ranking for all: where each target stands among the unseen items of the whole catalogue, and what that is worth.
+"""One ranking for all: where each target stands among the items of the catalogue, and what that is worth.
 
-The same rules as the Evaluator's: items of the timeline are filtered out; a target that is unknown or was seen is a
-miss; items of equal score stand in the order of the vocabulary, the more popular first.
+The same rules as the Evaluator's: where repeats are not recommended, items of the timeline are left out; a target that
+is unknown or left out is a miss; items of equal score stand in the order of the vocabulary, the more popular first.
 """
 
 from __future__ import annotations
@@ -37,14 +37,20 @@ class Estimate:
         return f"{self.mean:.4f} ±{self.standard_error:.4f}"
 
 
-def target_ranks(scorer: Scorer, timelines: Timelines) -> np.ndarray:
-    """Rank of each user's target among the unseen items, from 0; int64 [U], V where it is unknown or was seen."""
+def target_ranks(scorer: Scorer, timelines: Timelines, repeats: bool = False) -> np.ndarray:
+    """Returns the rank of each user's target, from 0; int64 [U], V where it is unknown or left out.
+
+    Args:
+        scorer: scores all items.
+        timelines: with a target each.
+        repeats: whether items of the timeline are recommended.
+    """
     ranks = np.empty(len(timelines), np.int64)
     for first in range(0, len(timelines), BATCH):
         rows = np.arange(first, min(first + BATCH, len(timelines)))
         scores = np.array(scorer.scores(timelines, rows), np.float32)
-        users, seen = events(timelines, rows)
-        scores[users, seen] = -np.inf
+        if not repeats:
+            scores[events(timelines, rows)] = -np.inf
         scores[:, : features.FIRST_INDEX] = -np.inf
         targets = timelines.targets[rows][:, None]
         own = np.take_along_axis(scores, targets, axis=1)
@@ -95,6 +101,7 @@ def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Est
     """The metrics of the tables, by name."""
     return {
         "recall_at_10": recall(ranks, 10, users),
+        "recall_at_20": recall(ranks, 20, users),
         "ndcg_at_10": ndcg(ranks, 10, users),
         "recall_at_50": recall(ranks, 50, users),
     }

@@ -34,7 +34,8 @@ class Model:
     """What a run of the pipeline left.
 
     Attributes:
-        folder: of the SavedModel.
+        folder: of the SavedModel that was evaluated.
+        refitted: of the one that was fitted anew after the gate; None where there is none.
         items: ids that it can recommend, bytes [V].
         drift: of its data, as `read_drift` gives it.
         blessed: whether the gate let it pass.
@@ -42,6 +43,7 @@ class Model:
     """
 
     folder: Path
+    refitted: Path | None
     items: np.ndarray
     drift: dict[str, Any]
     blessed: bool
@@ -113,6 +115,42 @@ def report(
     return found
 
 
+def fits_of(
+    data: Path, config: PipelineConfig, newest: float, output: Path, cache_dir: Path, console: Console
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns the epochs of two fits on a log, `warm` with the weights of a run without its newest part, and `cold`.
+
+    Args:
+        data: a log of one text file.
+        config: what to compute.
+        newest: share of the log that the first run lacks.
+        output: folder of artifacts and metadata.
+        cache_dir: folder for unpacked archives.
+        console: that people read.
+
+    Raises:
+        DataError: the data cannot be read.
+        StepError: there are earlier runs in the folder, or the first model was not blessed.
+        StepFailed: a step of the pipeline raised an error.
+    """
+    if (output / config.name).exists():
+        raise StepError(f"{output}: holds earlier runs; give another --output")
+    log = read_log(open_dataset(data, cache_dir))
+    start, stop = cuts(log.seconds, 1 - newest, 1, None)
+    before = run(log, start, config, output, cache_dir, console)
+    if not before.blessed:
+        raise StepError(f"the model of the first run was not blessed, so that nothing can begin with it: {before.why}")
+    epochs = {}
+    for name in ("warm", "cold"):
+        trainer = config.trainer.model_copy(update={"warm_start": name == "warm"})
+        model = run(log, stop, config.model_copy(update={"trainer": trainer}), output, cache_dir, console)
+        facts = json.loads((model.folder / "model_facts.json").read_text(encoding="utf-8"))
+        if bool(facts["started_from"]) != (name == "warm"):
+            raise StepError(f"the {name} fit started from {facts['started_from'] or 'fresh weights'}")
+        epochs[name] = facts["history"]
+    return epochs
+
+
 def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: Path, console: Console) -> Model:
     """Run the whole pipeline on what came before a moment, as `local_runner.py` does, in one place for all moments."""
     data = write_prefix(log, before, output / "prefixes" / str(before))
@@ -130,8 +168,10 @@ def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: 
     folder = Path(made[steps.TRAINER]["model"][0].uri) / "Format-Serving"
     facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
     verdict = read_verdict(made[steps.EVALUATOR]["evaluation"][0].uri)
+    refitted = Path(made[steps.REFIT]["model"][0].uri) / "Format-Serving" if steps.REFIT in made else None
     return Model(
         folder,
+        refitted if refitted and refitted.exists() else None,
         np.array([item.encode() for item in facts["item_ids"]]),
         read_drift(made[steps.EXAMPLE_VALIDATOR]["anomalies"][0].uri),
         verdict.blessed,
@@ -140,17 +180,25 @@ def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: 
 
 
 def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
-    """Two models on the same targets, each ranking all items that it knows but those that the user had.
+    """Compares models on the same targets, each ranking all items that it may recommend.
 
     Returns:
         `targets`, `users`, the share `of_new_users`, by model (`first`, `retrained`) `recall_at_10` and the share of
         targets that it does not know, `unknown`; the `difference`, retrained less first, and `difference_known` of the
-        targets that the first model knows; standard errors are over whole users.
+        targets that the first model knows; where the newest was refitted, `refitted`, its `recall_at_10`, and
+        `refit`, the difference to the retrained one; standard errors are over whole users.
     """
     ranks = {
         name: saved_model_ranks(model.folder, targets.examples)
         for name, model in (("first", oldest), ("retrained", newest))
     }
+    after_refit: dict[str, Any] = {}
+    if newest.refitted:
+        refitted = saved_model_ranks(newest.refitted, targets.examples)
+        after_refit = {
+            "refitted": {"recall_at_10": dataclasses.asdict(recall(refitted, CUT, targets.users))},
+            "refit": dataclasses.asdict(paired_difference(refitted, ranks["retrained"], targets.users)),
+        }
     known = np.isin(targets.items, oldest.items)
     both = (ranks["retrained"], ranks["first"], targets.users)
     return {
@@ -164,6 +212,7 @@ def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
             }
             for name, model in (("first", oldest), ("retrained", newest))
         },
+        **after_refit,
         "difference": dataclasses.asdict(paired_difference(*both)),
         "difference_known": dataclasses.asdict(paired_difference(*(one[known] for one in both))),
     }
@@ -185,6 +234,7 @@ def _recalls(found: list[dict[str, Any]], first_alone: bool) -> Table:
         "retrained",
         "difference",
         "known alone",
+        *(("refitted", "refit") if any("refit" in row for row in found) else ()),
     )
     for title in titles:
         table.add_column(title, justify="right", no_wrap=title not in titles[:4])
@@ -198,6 +248,8 @@ def _recalls(found: list[dict[str, Any]], first_alone: bool) -> Table:
             f"{row['first']['unknown']:.1%}, {row['retrained']['unknown']:.1%}",
             *recalls,
             *(f"{one['mean']:+.4f} ±{one['standard_error']:.4f}" for one in differences),
+            *([str(Estimate(**row["refitted"]["recall_at_10"]))] if "refit" in row else []),
+            *([f"{row['refit']['mean']:+.4f} ±{row['refit']['standard_error']:.4f}"] if "refit" in row else []),
         )
     return table
 

@@ -195,9 +195,7 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
 
 def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
     """Returns a fresh model for some data; `repeats: auto` of its settings is decided by the data."""
-    if settings.repeats == "auto":
-        many = repeat_share(data.train) >= MANY_REPEATS
-        settings = settings.model_copy(update={"repeats": "recommend" if many else "keep"})
+    settings = decide_repeats(settings, data.train)
     item_features: dict[str, FeatureValues | np.ndarray] = {}
     for name in settings.item_features:
         numbers = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
@@ -211,6 +209,14 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
             item_features[name] = feature_values(data.pairs, of_feature, len(data.counts))
     edges = rating_edges(data.train.activities.ratings)
     return Recommender(settings, data.train.histories.items.shape[1], data.counts, item_features, edges)
+
+
+def decide_repeats(settings: TrainerSettings, train: Timelines) -> TrainerSettings:
+    """Returns settings in which the train split has decided what `repeats: auto` is."""
+    if settings.repeats != "auto":
+        return settings
+    many = repeat_share(train) >= MANY_REPEATS
+    return settings.model_copy(update={"repeats": "recommend" if many else "keep"})
 
 
 def repeat_share(timelines: Timelines) -> float:

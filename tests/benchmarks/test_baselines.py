@@ -8,13 +8,30 @@ import numpy as np
 import pytest
 from implicit.nearest_neighbours import TFIDFRecommender
 
-from benchmarks.baselines import Ease, ItemKNN, Markov, Popularity, TooLarge, interactions, last_items
+from benchmarks.baselines import (
+    Ease,
+    ItemKNN,
+    Markov,
+    Popularity,
+    RecentPopularity,
+    TooLarge,
+    interactions,
+    last_items,
+)
 from benchmarks.ranking import target_ranks
+from benchmarks.session_knn import SessionKNN
 from benchmarks.tuning import choose, describe
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
 SIZE = 8
-ALL = (Popularity(), ItemKNN("tfidf", 3), ItemKNN("cosine", 3), Ease(5.0), Markov(2.0))
+ALL = (
+    Popularity(),
+    ItemKNN("tfidf", 3),
+    ItemKNN("cosine", 3),
+    Ease(5.0),
+    Markov(2.0),
+    SessionKNN(2, "div", True),
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +59,31 @@ def test_markov_by_hand(make_timelines):
     nothing = model.scores(make_timelines([[]]), np.array([0]))[0]
     np.testing.assert_allclose(nothing[2:], [3 / 8, 3 / 8, 1 / 8, 1 / 8], rtol=1e-6)
     assert model.most_common().tolist() == [0, 0, 3, 2, 0, 0]
+
+
+def test_recent_popularity_counts_the_newest_events(make_timelines):
+    train = make_timelines([[2, 2, 3], [4, 4, 5, 1]], times=[0, 1, 2, 3, 4, 5, 6])
+    scores = RecentPopularity(0.5).fit(train, 6).scores(make_timelines([[2]]), np.array([0]))[0]
+    assert np.argsort(-scores)[:4].tolist() == [4, 5, 0, 1] and scores[2] > scores[3]
+
+
+def test_session_neighbours_by_hand(make_timelines):
+    # Neighbours of [2, 3]: the second session shares both (1/2 + 1), the first 3 (1), the third 2 (1/2).
+    train = make_timelines([[3, 4], [2, 3, 5], [2, 6], [7, 7]])
+    history = make_timelines([[2, 3], []])
+    scores = SessionKNN(3, "div", False).fit(train, SIZE).scores(history, np.array([0, 1]))
+    np.testing.assert_allclose(scores[0, 2:], [1.5 + 0.25, 1 + 1.5, 1, 1.5, 0.25, 0], atol=1e-6)
+    np.testing.assert_allclose(scores[1], 0, atol=1e-6)
+    nearest = SessionKNN(1, "linear", False).fit(train, SIZE).scores(history, np.array([0]))[0]
+    np.testing.assert_allclose(nearest[2:], [1.9, 1.9, 0, 1.9, 0, 0], atol=1e-6)
+    rare = SessionKNN(1, "linear", True).fit(train, SIZE).scores(history, np.array([0]))[0]
+    np.testing.assert_allclose(rare[[2, 5]], [1.9 * np.log(2), 1.9 * np.log(4)], atol=1e-5)
+
+
+def test_repeats_are_ranked_where_they_are_recommended(make_timelines, train):
+    again = make_timelines([[4, 2]], targets=[2])
+    assert target_ranks(Popularity().fit(train, SIZE), again).tolist() == [SIZE]
+    assert target_ranks(Popularity().fit(train, SIZE), again, repeats=True).tolist() == [0]
 
 
 def test_ease_solves_each_items_ridge_regression(train, make_timelines):
