@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import Any
 
@@ -17,8 +16,6 @@ from components import features
 from components.trainer.fit import Plan
 from components.trainer.run import check, fit_and_save, read_facts, read_training_data
 from components.trainer.settings import TrainerSettings
-
-BEGIN = 0.5  # share of the schedule that is over as fitting begins, with the weights of the blessed model
 
 progress = logging.getLogger("recommender.progress")
 
@@ -58,8 +55,10 @@ def refit(
 ) -> None:
     """Fits a model like a candidate on complete timelines, and saves it.
 
-    It begins with the candidate's weights, in the middle of the schedule, and goes on for half of the epochs that were
-    best for the candidate: nothing is held out that could say when to stop.
+    It takes as many epochs as were best for the candidate: nothing is held out that could say when to stop. It begins
+    with fresh weights. Those of the candidate, in the middle of the schedule, take half of the time and bring half
+    as much: on MovieLens 100K and a click stream, Recall@10 on the events after the last one that training saw rose by
+    0.008 and 0.013, and by 0.013 and 0.026 with fresh weights.
 
     Args:
         candidate: folder of the SavedModel that was evaluated.
@@ -78,20 +77,18 @@ def refit(
     splits = [f"{artifact_utils.get_split_uri([examples], split)}/*" for split in (features.ALL, features.CATALOG)]
     data = read_training_data(FnArgs(transform_graph_path=transform_graph, train_files=splits, eval_files=[]))
     check(settings, data)
-    epochs = known["best_epoch"]
     fit_and_save(
         settings,
         data,
         transform_graph,
         folder,
         checkpoints,
-        Plan(epochs),
+        plan=Plan(known["best_epoch"]),
         facts={
             "split": known["split"],
             "candidate_trained_on": known["trained_on"],
             "candidate_items": len(known["item_ids"]),
         },
-        base=(candidate, Plan(max(math.ceil(epochs * (1 - BEGIN)), 1), begin=BEGIN)),
     )
     progress.info(
         "fitted on %s interactions instead of %s, with %s items instead of %s, in %.0f s",

@@ -81,7 +81,7 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.transform_output,
         fn_args.serving_model_dir,
         fn_args.custom_config["checkpoints"],
-        Plan.of(settings),
+        plan=Plan.of(settings),
         facts={"split": fn_args.custom_config["split"]},
         base=_base_of(fn_args, settings, data),
     )

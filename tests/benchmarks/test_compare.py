@@ -14,6 +14,7 @@ from benchmarks.compare import main
 from benchmarks.prepared import Prepared, pairs_fingerprint
 from benchmarks.ranking import Estimate
 from benchmarks.trained import Trained
+from benchmarks.tuning import GRIDS
 from pipeline.config import load_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
@@ -67,15 +68,15 @@ def test_a_report_has_every_number(data, prepare, tmp_path):
         data, "leave_one_out", [load_config(None)], bench, models=True, listed=True, seeds=[1, 2], models_anew=False
     )
     entries = {entry["name"]: entry for entry in found["entries"]}
-    assert list(entries) == ["popularity", "item-kNN", "EASE", "Markov", "movielens"]
+    assert list(entries) == [*GRIDS, "movielens"]
     # Every step from an item to the next is in somebody's train split.
     assert entries["Markov"]["recall_at_10"] == {"mean": 1.0, "standard_error": 0.0}
-    assert list(entries["Markov"]["above"]) == ["popularity", "item-kNN", "EASE"]
+    assert list(entries["Markov"]["above"]) == [name for name in GRIDS if name != "Markov"]
     model = entries["movielens"]
     assert model["recall_at_10"]["mean"] == 0.5
     for name, difference in model["above"].items():
         assert difference["mean"] == pytest.approx(0.5 - entries[name]["recall_at_10"]["mean"])
-    assert list(model["above"]) == ["popularity", "item-kNN", "EASE", "Markov"]
+    assert list(model["above"]) == list(GRIDS)
     assert max(entries["EASE"]["tried"].values()) == entries["EASE"]["eval_recall_at_10"]
 
     users = np.array([b"%d" % user for user in range(USERS)])
@@ -86,7 +87,7 @@ def test_a_report_has_every_number(data, prepare, tmp_path):
     assert ids["name"] == "ids" and ids["next_share"] == pytest.approx(0.95)  # the last id is followed by the first
     assert len(found["shuffled_ties"]) == 2
     assert all(0.2 < run["targets_changed"] < 0.8 for run in found["shuffled_ties"])
-    assert list(found["shuffled_ties"][0]["recall_at_10"]) == ["popularity", "item-kNN", "EASE", "Markov"]
+    assert list(found["shuffled_ties"][0]["recall_at_10"]) == list(GRIDS)
 
     printed = text.getvalue()
     assert found["fingerprint"] in printed and "60 test targets among 20 items" in printed

@@ -61,6 +61,7 @@ def test_metrics_by_hand():
     assert ndcg(ranks, 10).standard_error == pytest.approx(np.std(gains) / 2)
     assert {name: value.mean for name, value in quality(ranks).items()} == {
         "recall_at_10": 0.75,
+        "recall_at_20": 1.0,
         "ndcg_at_10": pytest.approx(sum(gains) / 4),
         "recall_at_50": 1.0,
     }

@@ -72,7 +72,7 @@ def test_the_settings_and_the_epochs_are_the_candidate_s(refit, tmp_path: Path):
     assert read["train_files"] == [f"{tmp_path}/examples/Split-all/*", f"{tmp_path}/examples/Split-catalog/*"]
     assert read["eval_files"] == []
     assert fitted["settings"] == TrainerSettings(learning_rate=0.01, repeats="recommend")
-    assert fitted["plan"].epochs == 5
+    assert fitted["plan"] == Plan(5) and fitted["base"] is None
     assert fitted["places"] == (
         str(tmp_path / "transform_graph"),
         str(tmp_path / "refitted" / "Format-Serving"),
