@@ -35,16 +35,18 @@ class Model:
 
     Attributes:
         folder: of the SavedModel that was evaluated.
-        refitted: of the one that was fitted anew after the gate; None where there is none.
         items: ids that it can recommend, bytes [V].
+        refitted: folder of the SavedModel that was fitted anew after the gate; None where there is none.
+        refitted_items: ids that this one can recommend, bytes [W].
         drift: of its data, as `read_drift` gives it.
         blessed: whether the gate let it pass.
         why: the gate's reasons.
     """
 
     folder: Path
-    refitted: Path | None
     items: np.ndarray
+    refitted: Path | None
+    refitted_items: np.ndarray
     drift: dict[str, Any]
     blessed: bool
     why: str
@@ -166,13 +168,14 @@ def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: 
     done = local_execution.run(pipeline, ConsoleObserver(console), is_stale=is_stale)
     made = {result.name: result.outputs for result in done}
     folder = Path(made[steps.TRAINER]["model"][0].uri) / "Format-Serving"
-    facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
     verdict = read_verdict(made[steps.EVALUATOR]["evaluation"][0].uri)
     refitted = Path(made[steps.REFIT]["model"][0].uri) / "Format-Serving" if steps.REFIT in made else None
+    refitted = refitted if refitted and refitted.exists() else None
     return Model(
         folder,
-        refitted if refitted and refitted.exists() else None,
-        np.array([item.encode() for item in facts["item_ids"]]),
+        _items_of(folder),
+        refitted,
+        _items_of(refitted or folder),
         read_drift(made[steps.EXAMPLE_VALIDATOR]["anomalies"][0].uri),
         verdict.blessed,
         "; ".join(verdict.reasons),
@@ -185,8 +188,8 @@ def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
     Returns:
         `targets`, `users`, the share `of_new_users`, by model (`first`, `retrained`) `recall_at_10` and the share of
         targets that it does not know, `unknown`; the `difference`, retrained less first, and `difference_known` of the
-        targets that the first model knows; where the newest was refitted, `refitted`, its `recall_at_10`, and
-        `refit`, the difference to the retrained one; standard errors are over whole users.
+        targets that the first model knows; where the newest was refitted, the same of it by `refitted`, and `refit`,
+        the difference to the retrained one; standard errors are over whole users.
     """
     ranks = {
         name: saved_model_ranks(model.folder, targets.examples)
@@ -196,7 +199,10 @@ def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
     if newest.refitted:
         refitted = saved_model_ranks(newest.refitted, targets.examples)
         after_refit = {
-            "refitted": {"recall_at_10": dataclasses.asdict(recall(refitted, CUT, targets.users))},
+            "refitted": {
+                "recall_at_10": dataclasses.asdict(recall(refitted, CUT, targets.users)),
+                "unknown": float(1 - np.isin(targets.items, newest.refitted_items).mean()),
+            },
             "refit": dataclasses.asdict(paired_difference(refitted, ranks["retrained"], targets.users)),
         }
     known = np.isin(targets.items, oldest.items)
@@ -216,6 +222,12 @@ def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
         "difference": dataclasses.asdict(paired_difference(*both)),
         "difference_known": dataclasses.asdict(paired_difference(*(one[known] for one in both))),
     }
+
+
+def _items_of(folder: Path) -> np.ndarray:
+    """Returns the ids that a model can recommend, bytes [V]."""
+    facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
+    return np.array([item.encode() for item in facts["item_ids"]])
 
 
 def _day(moment: int) -> str:
@@ -245,7 +257,7 @@ def _recalls(found: list[dict[str, Any]], first_alone: bool) -> Table:
             _day(row["start"]),
             f"{row['targets']:,}",
             f"{row['of_new_users']:.1%}",
-            f"{row['first']['unknown']:.1%}, {row['retrained']['unknown']:.1%}",
+            ", ".join(f"{row[name]['unknown']:.1%}" for name in ("first", "retrained", "refitted") if name in row),
             *recalls,
             *(f"{one['mean']:+.4f} ±{one['standard_error']:.4f}" for one in differences),
             *([str(Estimate(**row["refitted"]["recall_at_10"]))] if "refit" in row else []),
