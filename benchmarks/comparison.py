@@ -216,7 +216,7 @@ def _show_entries(report: dict[str, Any], comparison: Comparison, console: Conso
     best = comparison.best_baseline
     console.print()
     console.print(
-        f"[bold]{report['data']}, {report['split']}[/bold]: {report['examples']:,} test targets among "
+        f"{report['data']}, {report['split']}: {report['examples']:,} test targets among "
         f"{report['items']:,} items{', repeats recommended' if comparison.prepared.recommends_seen else ''}; ± is one "
         "standard error"
     )

@@ -18,6 +18,7 @@ from pipeline.config import ConfigError
 from pipeline.console import quiet
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
+TABLE_WIDTH = 160  # where the output is a file or a pipe
 
 Asked = TypeVar("Asked")
 
@@ -48,6 +49,8 @@ def run(
         with quiet(output / f"{name}.log") as console:
             from pipeline.local_execution import StepFailed
 
+            if not sys.stdout.isatty():
+                console.width = TABLE_WIDTH
             try:
                 found = work(asked, output, console)
             except (DataError, StepError, StepFailed) as error:

@@ -106,6 +106,17 @@ def test_every_step_is_a_container_with_the_image(spec, job):
             assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
 
 
+def test_optional_steps_are_there_where_they_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "DEPLOYMENT", DEPLOYMENT + "refit: true\ntrainer: {warm_start: true}\n")
+    text = compiled(tmp_path, "kubeflow", "yaml", "nvidia.com/gpu", False)
+    first, *_ = yaml.safe_load_all(text)
+    tasks = first["root"]["dag"]["tasks"]
+    assert set(tasks) == STEPS | {"WarmStart", "RefitTransform", "Refit"}
+    assert tasks["WarmStart"]["cachingOptions"] == {}, "which model is the last one changes from run to run"
+    assert tasks["Refit"]["inputs"]["artifacts"]["model_blessing"]["taskOutputArtifact"]["producerTask"] == "Evaluator"
+    assert tasks["Pusher"]["inputs"]["artifacts"]["refitted_model"]["taskOutputArtifact"]["producerTask"] == "Refit"
+
+
 def test_resources_are_where_they_belong(spec, job):
     for name, container in containers(spec).items():
         resources = container["resources"]
