@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from components import features
 
-# What the other folder may lack: the plain Beam version counts train events itself.
-ONLY_OURS = {features.CATALOG_TRAIN_EVENTS}
+# What the other folder may lack: the plain Beam version counts events itself.
+ONLY_OURS = {features.CATALOG_TRAIN_EVENTS, features.CATALOG_EVENTS}
 
 
 def digest(split: Path) -> tuple[int, str]:

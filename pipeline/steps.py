@@ -32,7 +32,7 @@ STEPS = (
 )
 
 
-def first_of(step: str, present: Sequence[str] = STEPS) -> str:
+def first_of(step: str, present: Sequence[str]) -> str:
     """Returns where a run that starts at a step begins: before it the earlier model that it takes, perhaps another now.
 
     Args:

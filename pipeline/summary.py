@@ -148,7 +148,7 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer, "
             f"{artifact['agreement_at_10']:.2%} of the SavedModel's top 10",
         )
-        if artifact["refit"]:
+        if artifact.get("refit"):
             line("Refit", refit_in_words(artifact))
         if summary["served"] != artifact["version"]:
             line(

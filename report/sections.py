@@ -91,7 +91,7 @@ def quality(known: Known, folder: Path) -> Html | None:
         f"{unreachable(known.summary)}. "
         "Markov lists what followed the last item in the train split. ± is one standard error, over users."
     )
-    if artifact and artifact["refit"]:
+    if artifact and artifact.get("refit"):
         note += f" The pushed file is refitted: {refit_in_words(artifact)}."
     return _section("Quality", tag("p", note, class_="note"), _table(["", *columns], rows, bold=1))
 

@@ -138,7 +138,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*KUBEFLOW, "--name", "my_shop"], "a cluster's pipeline takes '-' in place of '_'"),
         (
             [*KUBEFLOW, "--set", "deployment.resources.Evaluator.gpu=1"],
-            "a GPU is of no use to Evaluator; give it to Trainer or Tuner",
+            "a GPU is of no use to Evaluator; give it to Trainer, Tuner or Refit",
         ),
         (
             [*KUBEFLOW, "--set", "deployment.resources.Trainer={gpu: 1, gpu_type: NVIDIA_L4}"],

@@ -12,19 +12,26 @@ from pipeline.steps import first_of
 
 
 @pytest.mark.parametrize(
-    ("start", "run"),
+    ("start", "settings", "run"),
     [
-        ("Trainer", {"Trainer", "LatestBlessedModel", "Evaluator", "Pusher"}),
+        ("Trainer", {}, {"Trainer", "LatestBlessedModel", "Evaluator", "Pusher"}),
+        (
+            "Trainer",
+            {"refit": True, "trainer": {"warm_start": True}},
+            {"WarmStart", "Trainer", "LatestBlessedModel", "Evaluator", "RefitTransform", "Refit", "Pusher"},
+        ),
         # Looked up anew: a run that ended with the Trainer has none, and another may be blessed by now.
-        ("Evaluator", {"LatestBlessedModel", "Evaluator", "Pusher"}),
-        ("Pusher", {"Pusher"}),
+        ("Evaluator", {}, {"LatestBlessedModel", "Evaluator", "Pusher"}),
+        ("Pusher", {}, {"Pusher"}),
+        ("Refit", {"example_gen": {"split": "sessions"}}, {"Refit", "Pusher"}),
     ],
 )
-def test_what_runs(tmp_path, start, run):
+def test_what_runs(tmp_path, start, settings, run):
+    config = PipelineConfig.model_validate(settings)
     pipeline = create_local_pipeline(
-        PipelineConfig(), tmp_path, "", tmp_path / "output", tmp_path / "serving", tmp_path, enable_cache=True
+        config, tmp_path, "", tmp_path / "output", tmp_path / "serving", tmp_path, enable_cache=True
     )
     compiled = compiler.Compiler().compile(pipeline)
-    partial_run_utils.mark_pipeline(compiled, from_nodes=[first_of(start)])
+    partial_run_utils.mark_pipeline(compiled, from_nodes=[first_of(start, config.steps())])
     nodes = [node.pipeline_node for node in compiled.nodes]
     assert {node.node_info.id for node in nodes if node.execution_options.HasField("run")} == run

@@ -110,7 +110,7 @@ def example(title: str) -> Example:
 def test_tells_what_the_summary_says():
     told = text_of(page(summary()))
     for words in ("pushed as version 7", "0.2500 ± 0.0435", "2.5 times", "0.2000 ± 0.0400",
-                  "1,234 interactions", "3 repeats dropped",
+                  "1,234 interactions", "3 duplicates dropped",
                   "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
                   "not checked: there was none to compare with"):  # fmt: skip
         assert words in told, words

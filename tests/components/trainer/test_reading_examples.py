@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from components import features
 from components.trainer import input_pipeline
-from components.trainer.input_pipeline import read_catalog, read_timelines
+from components.trainer.input_pipeline import read_catalog, read_timelines, without_unknown
 
 HISTORY = 3
 INTEGERS = (features.TIMELINE, features.TIMELINE_TIME, features.ITEM_TOKENS)
+FLOATS = (features.TIMELINE_RATING, features.TIMELINE_WEIGHT, features.ITEM_VECTOR)
 FIXED = {features.HISTORY: HISTORY, features.HISTORY_TIME: HISTORY, features.TARGET: 1, features.ITEM: 1}
 
 
@@ -25,7 +26,7 @@ class FakeTransformOutput:
             **{name: tf.io.FixedLenFeature([length], tf.int64) for name, length in FIXED.items()},
             features.HISTORY_RATING: tf.io.FixedLenFeature([HISTORY], tf.float32),
             **{name: tf.io.VarLenFeature(tf.int64) for name in INTEGERS},
-            **{name: tf.io.VarLenFeature(tf.float32) for name in (features.TIMELINE_RATING, features.ITEM_VECTOR)},
+            **{name: tf.io.VarLenFeature(tf.float32) for name in FLOATS},
         }
 
 
@@ -34,7 +35,7 @@ def write(path: Path, rows: list[dict[str, list[int] | list[float]]]) -> None:
         for row in rows:
             feature = {
                 name: tf.train.Feature(float_list=tf.train.FloatList(value=values))
-                if name in (features.TIMELINE_RATING, features.HISTORY_RATING, features.ITEM_VECTOR)
+                if name in (*FLOATS, features.HISTORY_RATING)
                 else tf.train.Feature(int64_list=tf.train.Int64List(value=values))
                 for name, values in row.items()
             }
@@ -70,7 +71,7 @@ def test_train_split(tmp_path):
     write(tmp_path / "a.gz", [row([2, 3, 4, 5]), row([6])])
     write(tmp_path / "b.gz", [row([3, 2])])
     data = read_timelines([str(tmp_path / "*.gz")], FakeTransformOutput())
-    assert data.items.tolist() == [2, 3, 4, 5, 6, 3, 2]
+    assert data.items.tolist() == [2, 3, 4, 5, 6, 3, 2] and data.weights is None
     assert data.activities.ratings.tolist() == [1, 1.5, 2, 2.5, 3, 1.5, 1]
     assert data.activities.times.tolist() == [102, 103, 104, 105, 106, 103, 102]
     assert data.starts.tolist() == [0, 4, 5, 7]
@@ -80,6 +81,14 @@ def test_train_split(tmp_path):
     for activities in (data.activities, data.histories):
         dtypes = [column.dtype for column in (activities.items, activities.ratings, activities.times)]
         assert dtypes == [np.int32, np.float32, np.int32]
+
+
+def test_weights_stand_beside_their_activities(tmp_path):
+    rows = [{**row([2, features.UNKNOWN, 4]), features.TIMELINE_WEIGHT: [0, 0.5, 1]}, row([])]
+    write(tmp_path / "a.gz", rows)
+    data = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput())
+    assert data.weights.tolist() == [0, 0.5, 1]
+    assert without_unknown(data).weights.tolist() == data.of_users(np.array([1, 0])).weights.tolist()[::2] == [0, 1]
 
 
 def test_eval_split_with_users_who_are_new(tmp_path):

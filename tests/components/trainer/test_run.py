@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,8 @@ import pytest
 from components.errors import StepError
 from components.trainer import run
 from components.trainer.checkpoint import Checkpoint
-from components.trainer.fit import Fit
-from components.trainer.run import TrainingData, build_model, check
+from components.trainer.fit import Fit, Plan
+from components.trainer.run import TrainingData, build_model, check, repeat_share
 from components.trainer.settings import TrainerSettings
 
 TOKENS = ["genres=Drama", "genres=War", "year=1994"]  # tokens 2, 3 and 4
@@ -106,9 +107,20 @@ def test_a_vector_of_each_item_is_projected(data):
     np.testing.assert_allclose(model.tables().labels, vectors @ projection, rtol=1e-5)
 
 
-def arguments(folder: Path, settings: TrainerSettings, hyperparameters: dict | None = None) -> SimpleNamespace:
+def arguments(
+    folder: Path,
+    settings: TrainerSettings,
+    hyperparameters: dict | None = None,
+    base_model: str = "",
+    split: str = "temporal",
+) -> SimpleNamespace:
     return SimpleNamespace(
-        custom_config={"settings": settings.model_dump(mode="json"), "checkpoints": str(folder / "checkpoints")},
+        custom_config={
+            "settings": settings.model_dump(mode="json"),
+            "checkpoints": str(folder / "checkpoints"),
+            "split": split,
+        },
+        base_model=base_model,
         hyperparameters=hyperparameters and {"values": hyperparameters},
         transform_output=str(folder),
         serving_model_dir=str(folder / "model"),
@@ -129,10 +141,13 @@ def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, o
     monkeypatch.setattr(run, "ServingModel", FakeServingModel)
 
     def trained(
-        settings: TrainerSettings = SETTINGS, hyperparameters: dict | None = None, data: TrainingData = data
+        settings: TrainerSettings = SETTINGS,
+        hyperparameters: dict | None = None,
+        data: TrainingData = data,
+        **more: str,
     ) -> dict:
         monkeypatch.setattr(run, "read_training_data", lambda fn_args: data)
-        run.run_fn(arguments(tmp_path, settings, hyperparameters))
+        run.run_fn(arguments(tmp_path, settings, hyperparameters, **more))
         return json.loads((tmp_path / "model" / run.FACTS_FILE).read_text(encoding="utf-8"))
 
     return trained
@@ -155,7 +170,7 @@ def test_hyperparameters_win_over_the_settings(train):
 def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):
     paths = []
 
-    def fake_fit(*_: object, checkpoint: Checkpoint) -> Fit:
+    def fake_fit(*_: object, checkpoint: Checkpoint, plan: Plan) -> Fit:
         paths.append(checkpoint.path)
         return Fit((), 0)
 
@@ -175,6 +190,45 @@ def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, mon
 def test_the_same_fit_has_the_same_checkpoint(data):
     names = {run._identity(TrainerSettings(), dataclasses.replace(data)) for _ in range(2)}
     assert len(names) == 1
+
+
+def test_a_warm_start_takes_the_weights_and_half_of_the_epochs(train, tmp_path):
+    settings = SETTINGS.model_copy(update={"max_epochs": 4})
+    assert train(settings)["started_from"] == ""
+    earlier = shutil.copytree(tmp_path / "model", tmp_path / "earlier")
+    facts = train(settings, base_model=str(earlier))
+    assert facts["started_from"] == str(earlier) and len(facts["history"]) == 2
+    assert facts["history"][0]["loss"] < json.loads((earlier / run.FACTS_FILE).read_text())["history"][0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "split"),
+    [({}, "leave_one_out"), ({"trained_until": 10**9}, "temporal"), ({"trained_on": 49}, "temporal")],
+)
+def test_a_model_that_may_know_what_is_held_out_is_not_begun_with(train, tmp_path, changed, split):
+    train()
+    earlier = shutil.copytree(tmp_path / "model", tmp_path / "earlier")
+    facts = json.loads((earlier / run.FACTS_FILE).read_text())
+    (earlier / run.FACTS_FILE).write_text(json.dumps({**facts, **changed}))
+    assert train(base_model=str(earlier), split=split)["started_from"] == ""
+
+
+def test_without_an_earlier_model_a_warm_start_is_a_cold_one(train, tmp_path):
+    assert train(base_model=str(tmp_path / "nowhere"))["started_from"] == ""
+
+
+def test_a_fit_without_a_holdout_keeps_the_last_epoch(train, data):
+    facts = train(data=dataclasses.replace(data, holdout=None))
+    assert (len(facts["history"]), facts["best_epoch"], facts["history"][0]["recall_at_10"]) == (2, 2, None)
+
+
+def test_weights_of_targets_decide_which_repeats_count(data, timelines_of):
+    log = timelines_of([[2, 3, 2, 4]])
+    assert repeat_share(log) == pytest.approx(1 / 3)
+    weighted = dataclasses.replace(log, weights=np.array([1, 1, 0, 1], np.float32))
+    assert repeat_share(weighted) == 0
+    weighted = dataclasses.replace(log, weights=np.array([0, 0, 0.2, 0], np.float32))
+    assert repeat_share(weighted) == 1
 
 
 def test_repeats_decide_whether_they_are_recommended(data, timelines_of):
