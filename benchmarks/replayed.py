@@ -20,7 +20,8 @@ from benchmarks.trained import saved_model_ranks
 from components.errors import StepError
 from components.evaluator.gate import read_verdict
 from components.example_validator.results import read_drift
-from data.formats import fingerprint, open_dataset
+from data.dataset import fingerprint
+from data.formats import open_dataset
 from pipeline import local_execution, steps
 from pipeline.config import PipelineConfig
 from pipeline.console import ConsoleObserver
