@@ -1,4 +1,7 @@
-"""The whole pipeline on a log of one's own: features of items and activities, and items that nobody has rated yet."""
+"""The whole pipeline on a log of one's own: features of items and activities, kinds of interactions, and a refit.
+
+The refit gets to know the items that nobody chose yet.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 UNRATED = ("new-1", "new-2", "new-3")
 SETTINGS = (
-    *("transform.history_length=20", "transform.catalog=all", "trainer.item_features=[genres,brand,price,text,year]"),
+    *("transform.history_length=20", "trainer.item_features=[genres,brand,price,text,year]"),
+    *("example_gen.split=temporal", "example_gen.events={look: 0.5, buy: 1}", "example_gen.targets=[buy]"),
     *("trainer.activity_features=[rating,time_gap]", "trainer.min_target_rating=2", "trainer.item_dropout=0.2"),
     *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
     *("trainer.learning_rate=0.01", "trainer.batch_positions=1280"),
@@ -30,6 +34,9 @@ def rows(name: str) -> list[list[str]]:
     return [line.split("::") for line in (SAMPLE / name).read_text(encoding="latin-1").splitlines()]
 
 
+RATINGS = rows("ratings.dat")
+
+
 def write(path: Path, header: list[str], content: list[list[str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([header, *content])
@@ -40,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run on the data left."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "shop").mkdir()
-    write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp"], rows("ratings.dat"))
+    kinds = ["leave" if number % 10 == 9 else "buy" if number % 3 else "look" for number in range(len(RATINGS))]
+    log = [[*row, kind] for row, kind in zip(RATINGS, kinds, strict=True)]
+    write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp", "event"], log)
     items = [[*row, f"brand {number % 5}"] for number, row in enumerate(rows("movies.dat"))]
     items += [[id_, f"Film {id_}", "Comedy", "brand 1"] for id_ in UNRATED]
     films = len(items) - len(UNRATED)
@@ -63,11 +72,25 @@ def splits_of(folder: Path, step: str, output: str) -> set[str]:
 
 def test_statistics_and_their_check_are_of_timelines_alone(folder):
     timelines = {"Split-train", "Split-eval", "Split-test"}
-    assert splits_of(folder, "ExampleGen", "examples") == timelines | {"Split-catalog"}
+    assert splits_of(folder, "ExampleGen", "examples") == timelines | {"Split-catalog", "Split-all"}
     assert splits_of(folder, "StatisticsGen", "statistics") == timelines
     assert splits_of(folder, "ExampleValidator", "anomalies") == timelines
     transformed = {"Split-train", "Split-eval", "Split-catalog"}
     assert splits_of(folder, "Transform", "transformed_examples") == transformed
+    assert splits_of(folder, "RefitTransform", "transformed_examples") == {"Split-all", "Split-catalog"}
+
+
+def test_the_refitted_model_is_pushed_and_the_figures_are_the_evaluated_one_s(folder):
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    counted = len(RATINGS) - len(RATINGS) // 10
+    assert summary["data"]["ratings"] == counted and summary["data"]["other_events"] == len(RATINGS) // 10
+    refit = summary["artifact"]["refit"]
+    assert refit["evaluated_trained_on"] < refit["trained_on"] == counted
+    assert summary["artifact"]["mlmd"]["refitted_model_id"] > summary["artifact"]["mlmd"]["model_id"]
+    model, file = summary["metrics"]["model"], summary["artifact"]["metrics"]["tflite"]
+    assert file["recall_at_10"] == pytest.approx(model["recall_at_10"], abs=0.02)
+    assert refit["epochs"] == summary["training"]["best_epoch"]
+    assert list(summary["steps"])[-3:] == ["RefitTransform", "Refit", "Pusher"]
 
 
 def test_unrated_items_are_the_last_of_the_pushed_catalogue(folder):
