@@ -93,6 +93,10 @@ def show_story(story: Story, console: Console) -> None:
     _line("Code", code_in_words(story), console)
     for evaluation in story.evaluations:
         _line("Quality", quality_in_words(evaluation), console)
+    if story.refitted_id is not None:
+        _line(
+            "Refitted", f"the pushed model is artifact {story.refitted_id}, fitted anew after the evaluation", console
+        )
     for push in story.pushes:
         _line("Pushed", push_in_words(push), console)
     _line("Settings", "", console)

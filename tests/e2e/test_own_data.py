@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,17 @@ def test_the_refitted_model_is_pushed_and_the_figures_are_the_evaluated_one_s(fo
     assert file["recall_at_10"] == pytest.approx(model["recall_at_10"], abs=0.02)
     assert refit["epochs"] == summary["training"]["best_epoch"]
     assert list(summary["steps"])[-3:] == ["RefitTransform", "Refit", "Pusher"]
+
+
+def test_the_lineage_has_both_models(folder):
+    command = [sys.executable, "-m", "lineage", "show", str(folder / "serving" / "shop")]
+    done = subprocess.run([*command, "--metadata", str(folder / "output")], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    info = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["artifact"]["mlmd"]
+    assert f"Refitted  the pushed model is artifact {info['refitted_model_id']}" in done.stdout
+    assert f"model: Model {info['model_id']} " in done.stdout
+    assert f"refitted_model: Model {info['refitted_model_id']} " in done.stdout
+    assert "RefitTransform" in done.stdout
 
 
 def test_unrated_items_are_the_last_of_the_pushed_catalogue(folder):
