@@ -195,6 +195,8 @@ def recommendations(known: Known, folder: Path) -> Html | None:
         "What the pushed file answers to users of the test split with a short, a middling and a long history, and to "
         "one of whom nothing is known."
     )
+    if (known.summary.get("artifact") or {}).get("refit"):
+        note += " The refitted model has learnt from these users, too."
     return _section(
         "Some answers", tag("p", note, class_="note"), tag("div", map(_example, known.examples), class_="examples")
     )

@@ -24,6 +24,7 @@ FACTS = {
     "best_epoch": 5,
     "trained_on": 80,
     "item_ids": ["a", "b"],
+    "started_from": "",
 }
 
 
@@ -65,6 +66,12 @@ def refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], li
 def test_without_a_blessing_nothing_is_refitted(refit, tmp_path: Path):
     assert refit(0) == []
     assert not (tmp_path / "refitted").exists()
+
+
+def test_a_candidate_that_had_a_warm_start_is_gone_on_with(refit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(FACTS, "started_from", "an earlier model")
+    _, fitted = refit(1)
+    assert fitted["base"] == (str(tmp_path / "candidate" / "Format-Serving"), Plan(5, begin=run.WARM_START))
 
 
 def test_the_settings_and_the_epochs_are_the_candidate_s(refit, tmp_path: Path):
