@@ -58,8 +58,8 @@ def refit(
     It takes as many epochs as were best for the candidate: nothing is held out that could say when to stop. It begins
     with fresh weights. Those of the candidate, in the middle of the schedule, take half of the time and bring half
     as much: on MovieLens 100K and a click stream, Recall@10 on the events after the last one that training saw rose by
-    0.008 and 0.013, and by 0.013 and 0.026 with fresh weights. A candidate that began with the weights of an earlier model
-    took fewer epochs than fresh weights need, so that its own are gone on with.
+    0.008 and 0.013, and by 0.013 and 0.026 with fresh weights. A candidate that began with the weights of an earlier
+    model took fewer epochs than fresh weights need, so that its own are gone on with.
 
     Args:
         candidate: folder of the SavedModel that was evaluated.
