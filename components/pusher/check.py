@@ -139,8 +139,8 @@ def complain(check: Check, evaluation: dict[str, float] | None, settings: Pusher
         )
     name, recall = check.recall_name, check.recall
     # The Evaluator's number is of all test timelines, and does not compare with a part of them.
-    own = evaluation is None or settings.check_examples
-    expected = recall + check.recall_loss if own or evaluation is None else evaluation[name]
+    comparable = None if settings.check_examples else evaluation
+    expected = recall + check.recall_loss if comparable is None else comparable[name]
     if recall + SURE * check.recall_error < expected * (1 - settings.max_recall_loss):
         raise PushError(
             f"the file has {name} {recall:.4f} and the SavedModel {expected:.4f}, a loss of more than "
