@@ -136,7 +136,10 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
         )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]
-        line("Quality", f"{examples:,} targets of the test split, ranked among all items{unreachable(summary)}")
+        line(
+            "Quality",
+            f"{examples:,} targets of the test split{repeated(summary)}, ranked among all items{unreachable(summary)}",
+        )
         console.print(_metrics_table(summary))
     if gate := summary.get("gate"):
         line("Gate", f"{'blessed' if gate['blessed'] else 'not blessed'}: {'; '.join(gate['reasons'])}")
@@ -173,6 +176,12 @@ def _uri(outputs: dict[str, Any], step: str, name: str) -> str:
 def _read_json(folder: str, name: str) -> Any:
     with fileio.open(os.path.join(folder, name)) as stream:
         return json.loads(stream.read())
+
+
+def repeated(summary: dict[str, Any]) -> str:
+    """Returns which share of the targets are items that the user had before, after a comma; empty where none is."""
+    count = summary.get("data", {}).get("repeated_targets", 0)
+    return f", {count / summary['metrics']['examples']:.1%} of them repeats" if count else ""
 
 
 def unreachable(summary: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from lineage import facts
 from lineage.graph import Artifact
 from lineage.page import FOLDER as GRAPH_FOLDER
 from lineage.text import duration
-from pipeline.summary import refit_in_words, unreachable
+from pipeline.summary import refit_in_words, repeated, unreachable
 from report.charts import Bar, Point, Share, curve, slices
 from report.examples import Example
 from report.html import Content, Html, tag
@@ -87,8 +87,8 @@ def quality(known: Known, folder: Path) -> Html | None:
         [facts.METRICS.get(name, name), *(values[name] for values in columns.values())] for name in metrics["model"]
     ]
     note = (
-        f"{metrics['examples']:,} targets of the test split, each ranked among all items that may be recommended"
-        f"{unreachable(known.summary)}. "
+        f"{metrics['examples']:,} targets of the test split{repeated(known.summary)}, each ranked among all items that "
+        f"may be recommended{unreachable(known.summary)}. "
         "Markov lists what followed the last item in the train split. ± is one standard error, over users."
     )
     if artifact and artifact.get("refit"):

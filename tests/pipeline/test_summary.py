@@ -1,0 +1,37 @@
+"""What the summary says of repeats, of targets that cannot be returned, and of a refit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.summary import refit_in_words, repeated, unreachable
+
+
+def summary(share: float, repeats: int, recommends_seen: bool) -> dict[str, Any]:
+    return {
+        "metrics": {"examples": 200, "unreachable": share},
+        "data": {"repeated_targets": repeats},
+        "training": {"recommends_seen": recommends_seen},
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "of_repeats", "out_of_reach"),
+    [
+        (summary(0, 0, False), "", ""),
+        (summary(0.01, 50, True), ", 25.0% of them repeats", "2 of them (1.0%) are out of reach: 2 are of items that"),
+        (summary(0.3, 50, False), ", 25.0% of them repeats", "60 of them (30.0%) are out of reach: 50 repeat an item"),
+    ],
+)
+def test_repeats_and_what_is_out_of_reach(told, of_repeats, out_of_reach):
+    assert repeated(told) == of_repeats
+    assert out_of_reach in unreachable(told) and bool(unreachable(told)) == bool(out_of_reach)
+
+
+def test_a_refit_says_whose_the_figures_are():
+    refit = {"trained_on": 1000, "evaluated_trained_on": 800, "evaluated_num_items": 40, "seconds": 90.0}
+    words = refit_in_words({"refit": refit, "num_items": 45})
+    assert "all 1,000 interactions, 200 more than before, and knows 5 more items" in words
+    assert words.endswith("The figures of quality are of the model before the refit")
