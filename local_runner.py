@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_nodes(options, config)
         if options.describe:
             data = _find_data(options, config)
-            print(describe(open_dataset(data, options.cache_dir, config.data)))
+            print(describe(open_dataset(data, options.cache_dir, config.reading)))
             return 0
         if found := complaints(config.beam):
             raise ConfigError("; ".join(found))
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json:
             check_writable(options.json.parent)
         data = _find_data(options, config)
-        dataset = open_dataset(data, options.cache_dir, config.data)
+        dataset = open_dataset(data, options.cache_dir, config.reading)
         data_fingerprint = fingerprint(dataset)
         if "name" not in config.model_fields_set and not dataset.movielens:
             config = config.model_copy(update={"name": folder_name(dataset.name)})
@@ -170,7 +170,7 @@ def _find_data(options: argparse.Namespace, config: PipelineConfig) -> str:
     if data in DATASETS and not Path(data).exists():
         say = functools.partial(print, flush=True)
         data = str(fetch(data, options.cache_dir, say, or_another=options.data is None).path)
-    quick_check(data, config.example_gen.max_bad_rows, config.data)
+    quick_check(data, config.example_gen.max_bad_rows, config.reading)
     return data if is_uri(data) else os.path.abspath(data)
 
 

@@ -181,10 +181,8 @@ def _contexts(model: Recommender, history: Activities) -> np.ndarray:
     """After each item of a history: float32 [L, D]."""
     length = len(history.items)
     # All of one length, so that the model is traced once.
-    columns = (
-        np.pad(column, (0, POSITIONS - length))[None] for column in (history.items, history.ratings, history.times)
-    )
-    found: np.ndarray = model(Activities(*columns).tensors()).numpy()[0, :length]
+    padded = history.map(lambda values: np.pad(values, (0, POSITIONS - length))[None])
+    found: np.ndarray = model(padded.tensors()).numpy()[0, :length]
     return found
 
 
@@ -213,16 +211,15 @@ def _with_targets(timelines: Timelines, count: int) -> Timelines:
 
     Of users with fewer items, targets are UNKNOWN.
     """
-    parts, targets = [], []
+    places, targets = [], []
     for row, last in enumerate(timelines.targets.tolist()):
-        whole = timelines.activities[timelines.starts[row] : timelines.starts[row + 1]]
+        start, stop = timelines.starts[row : row + 2].tolist()
         for back in range(count):
-            parts.append(whole[: max(len(whole.items) - back, 0)])
-            known = back <= len(whole.items)
-            targets.append(last if not back else int(whole.items[-back]) if known else features.UNKNOWN)
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("items", "ratings", "times"))
-    starts = np.cumsum([0, *(len(part.items) for part in parts)])
-    activities = Activities(*columns)
+            places.append(np.arange(start, max(stop - back, start)))
+            known = back <= stop - start
+            targets.append(last if not back else int(timelines.items[stop - back]) if known else features.UNKNOWN)
+    starts = np.cumsum([0, *map(len, places)])
+    activities = timelines.activities[np.concatenate(places)]
     return Timelines(activities, starts, activities[:0], np.array(targets, np.int32))
 
 

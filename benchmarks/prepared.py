@@ -97,7 +97,7 @@ def run_steps(
     pipeline = create_local_pipeline(
         config.model_copy(update={"validation": unstopped}),
         data,
-        fingerprint(open_dataset(data, cache_dir, config.data)),
+        fingerprint(open_dataset(data, cache_dir, config.reading)),
         output / config.name,
         output / "serving_models",
         cache_dir,

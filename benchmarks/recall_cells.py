@@ -23,7 +23,7 @@ from benchmarks.tuning import GRIDS, choose
 from components import features
 from components.code_version import step_version
 from components.trainer.fit import fit
-from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.run import TrainingData, build_model, check, read_training_data
 from pipeline.config import PipelineConfig
@@ -59,8 +59,7 @@ def cut_histories(timelines: Timelines, length: int) -> Timelines:
     at = first[:, None] + np.arange(length)
     inside = at < stops[:, None]
     taken = timelines.activities[np.minimum(at, len(timelines.items) - 1)]
-    columns = (np.where(inside, column, 0) for column in (taken.items, taken.ratings, taken.times))
-    return dataclasses.replace(timelines, histories=Activities(*columns))
+    return dataclasses.replace(timelines, histories=taken.map(lambda values: np.where(inside, values, 0)))
 
 
 def training_data(prepared: Prepared) -> TrainingData:

@@ -10,6 +10,8 @@ from data.files import DataFile, fingerprint_of
 
 USER, ITEM, RATING, TIMESTAMP, EVENT = "user", "item", "rating", "timestamp", "event"
 TITLE, GENRES, YEAR = "title", "genres", "year"
+ACTIVITY = "activity:"  # before the name of a column that is a feature of activities
+WORDS, NUMBERS = "words", "numbers"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Log:
         quoted: whether fields may stand in double quotes.
         width: number of fields in a row without a header.
         movielens: whether ids are numbers and ratings run from 0.5 to 5, as in every published MovieLens.
-        missing: words for a missing id, in lower case.
+        missing: words for a missing value, in lower case.
+        activity: for each feature of activities, whether its column holds `words` or `numbers`; in `columns` it has
+            `ACTIVITY` before its name.
     """
 
     files: tuple[DataFile, ...]
@@ -39,6 +43,7 @@ class Log:
     width: int = 0
     movielens: bool = False
     missing: frozenset[str] = frozenset({""})
+    activity: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

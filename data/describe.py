@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import yaml
 
 from data.clock import SECOND, UNITS
-from data.dataset import Dataset
+from data.dataset import ACTIVITY, WORDS, Dataset
 from data.formats import HEADLESS
 from data.items import read_items
 from data.readers import Interactions, raw_head, read_unit, units_of
@@ -46,10 +46,12 @@ def section(dataset: Dataset) -> dict[str, Any]:
     log = dataset.log
     if log.movielens or log.files[0].name in HEADLESS:
         return {}
-    columns: dict[str, Any] = dict(log.columns)
+    columns: dict[str, Any] = {ours: name for ours, name in log.columns.items() if not ours.startswith(ACTIVITY)}
     if log.kind == "text" and not log.header:
-        columns = {ours: int(number) + 1 for ours, number in log.columns.items()}
+        columns = {ours: int(number) + 1 for ours, number in columns.items()}
     declared: dict[str, Any] = {"columns": columns}
+    if log.activity:
+        declared["activity"] = dict(log.activity)
     if log.kind == "text":
         declared["separator"] = log.separator
         if not log.header:
@@ -129,6 +131,8 @@ def _counted(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
         counts = pc.value_counts(pa.concat_arrays([chunk.event for chunk in chunks]))
         pairs = sorted(((each["counts"].as_py(), str(each["values"])) for each in counts), reverse=True)[:MAX_EVENTS]
         yield "events", ", ".join(f"{name} {count / rows:.1%}" for count, name in pairs)
+    for name, kind in dataset.log.activity.items():
+        yield name, _feature(pa.concat_arrays([chunk.activity[name] for chunk in chunks]), kind)
     position = np.concatenate([chunk.position for chunk in chunks])
     order = np.lexsort((position, position if dataset.log.clock.kind == "rows" else moment, user))
     same_user = user[order][1:] == user[order][:-1]
@@ -142,6 +146,19 @@ def _counted(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
         "repeats",
         f"{seen:.1%} of the interactions are with an item that the user had, {again.sum() / rows:.1%} at once",
     )
+
+
+def _feature(values: pa.Array, kind: str) -> str:
+    """Returns a line about a feature of activities."""
+    if kind == WORDS:
+        known = values.filter(pc.not_equal(values, ""))
+        counts = pc.value_counts(known)
+        pairs = sorted(((each["counts"].as_py(), str(each["values"])) for each in counts), reverse=True)[:MAX_EVENTS]
+        facts = f"{len(counts):,} words: " + ", ".join(f"{word} {count / len(values):.1%}" for count, word in pairs)
+    else:
+        known = values.drop_null().filter(pc.invert(pc.is_nan(values.drop_null())))
+        facts = f"numbers, {pc.min(known).as_py():g} to {pc.max(known).as_py():g}" if len(known) else "numbers"
+    return f"{facts}; missing in {1 - len(known) / len(values):.1%}"
 
 
 def _read(dataset: Dataset, within: float) -> tuple[list[Interactions], float]:

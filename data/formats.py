@@ -15,7 +15,22 @@ import pyarrow.parquet as pq
 
 from data.arrays import as_text
 from data.clock import choose_clock
-from data.dataset import EVENT, GENRES, ITEM, RATING, TIMESTAMP, TITLE, USER, YEAR, Dataset, Log, Table
+from data.dataset import (
+    ACTIVITY,
+    EVENT,
+    GENRES,
+    ITEM,
+    NUMBERS,
+    RATING,
+    TIMESTAMP,
+    TITLE,
+    USER,
+    WORDS,
+    YEAR,
+    Dataset,
+    Log,
+    Table,
+)
 from data.errors import DataError
 from data.files import (
     COMPRESSIONS,
@@ -30,7 +45,7 @@ from data.files import (
     read_bytes,
     unpack,
 )
-from data.readers import MAX_RATING, MIN_RATING, SEPARATORS, decode, raw_head, split_header
+from data.readers import MAX_RATING, MIN_RATING, SEPARATORS, as_words, decode, raw_head, split_header
 from data.settings import DataSettings
 
 # Names that columns have without a declaration, in lower case, the more telling ones first.
@@ -182,6 +197,7 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
     if first.name in HEADLESS and settings.columns == type(settings.columns)():
         separator = settings.separator or ("::" if first.name == "ratings.dat" else "\t")
         columns = {USER: "0", ITEM: "1", RATING: "2", TIMESTAMP: "3"}
+        columns |= _activity_columns(first.path, [], columns, settings)
         return Log(tuple(files), "text", columns, separator=separator, header=False, quoted=False, width=4,
                    movielens=True, missing=missing)  # fmt: skip
     kind = _kind_of(first) or "text"
@@ -255,7 +271,33 @@ def _columns(where: str, names: list[str], settings: DataSettings) -> dict[str, 
             f"{where}: no column for {', '.join(absent)} in the header {','.join(names)[:80]!r}; name "
             f"{'it' if len(absent) == 1 else 'them'}, as in --set data.columns.{absent[0]}=NAME{order}"
         )
-    return columns
+    return columns | _activity_columns(where, names, columns, settings)
+
+
+def _activity_columns(where: str, names: list[str], columns: dict[str, str], settings: DataSettings) -> dict[str, str]:
+    """Returns the name in the file of each column that is a feature of activities.
+
+    Args:
+        where: for errors.
+        names: of the file's columns; the part after a colon, as RecBole writes types, may be left out.
+        columns: those of ours, whose names may stand for them.
+        settings: with the features.
+
+    Raises:
+        DataError: the file has no such column.
+    """
+    known = {**columns, **{name.partition(":")[0].lower(): name for name in names}}
+    known |= {**{name.lower(): name for name in names}, **{name: name for name in names}}
+    chosen: dict[str, str] = {}
+    for name in settings.activity:
+        file_name = known.get(name) or known.get(name.strip().lower())
+        if file_name is None:
+            raise DataError(
+                f"{where}: no column {name!r}, which trainer.activity_features names; there are "
+                f"{', '.join(names or columns)[:200]}"
+            )
+        chosen[ACTIVITY + name] = file_name
+    return chosen
 
 
 def _finish(name: str, log: Log, beside: str, settings: DataSettings) -> Dataset:
@@ -272,7 +314,31 @@ def _finish(name: str, log: Log, beside: str, settings: DataSettings) -> Dataset
             raise DataError(f"{log.files[0].path}: {error}") from None
         log = dataclasses.replace(log, clock=clock)
         notes += clock_notes
+    kinds = {name: _kind_of_values(log, name, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
+    log = dataclasses.replace(log, activity=kinds)
     return Dataset(name, log, _find_items(log, beside, settings), tuple(notes))
+
+
+def _kind_of_values(log: Log, name: str, values: pa.Array, declared: str) -> str:
+    """Returns whether a feature of activities holds words or numbers, judged by its first values.
+
+    Raises:
+        DataError: it holds lists or objects.
+    """
+    if pa.types.is_nested(values.type):
+        raise DataError(
+            f"{log.files[0].path}: the column {name!r}, which trainer.activity_features names, holds {values.type}; "
+            "a feature of an activity is a word or a number"
+        )
+    if declared != "auto":
+        return declared
+    words = as_words(log, values)
+    known = words.filter(pc.not_equal(words, ""))
+    try:
+        known.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return WORDS
+    return NUMBERS if len(known) else WORDS
 
 
 def _has_other_scale(ratings: pa.Array) -> bool:

@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv as pa_csv
 
 from data.arrays import as_text, convert_each
-from data.dataset import EVENT, ITEM, RATING, TIMESTAMP, USER, Log
+from data.dataset import ACTIVITY, EVENT, ITEM, RATING, TIMESTAMP, USER, WORDS, Log
 from data.errors import DataError
 from data.files import DataFile, open_file, open_stream, read_bytes
 
@@ -95,6 +95,8 @@ class Interactions:
         position: int64 [R], rises through the log, also from one chunk to the next.
         bad_rows: rows that were left out.
         event: `pa.string()` [R]; None where the log has no such column.
+        activity: the features of activities by name, `pa.string()` [R], empty where missing, or `pa.float32()` [R], NaN
+            where missing.
     """
 
     user: pa.DictionaryArray
@@ -104,6 +106,7 @@ class Interactions:
     position: np.ndarray
     bad_rows: tuple[BadRow, ...] = ()
     event: pa.Array | None = None
+    activity: dict[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -444,6 +447,7 @@ def _convert(log: Log, raw: _Raw, unit: Unit, start: int, content: bytes, rows_b
         timestamp, late = log.clock.read(raw.columns[TIMESTAMP])
         reasons = {**late, **reasons}
     event = pc.utf8_trim_whitespace(as_text(raw.columns[EVENT])) if EVENT in raw.columns else None
+    activity = {name: _feature(log, raw.columns[ACTIVITY + name], name, reasons) for name in log.activity}
     position = (np.int64(unit.number) << np.int64(40)) + start + raw.lines
     bad = [*raw.bad, *((int(raw.lines[row]), reason) for row, reason in reasons.items())]
     described: list[BadRow] = []
@@ -460,7 +464,8 @@ def _convert(log: Log, raw: _Raw, unit: Unit, start: int, content: bytes, rows_b
         user, item = user.filter(mask), item.filter(mask)
         rating, timestamp, position = rating[kept], timestamp[kept], position[kept]
         event = event.filter(mask) if event is not None else None
-    return Interactions(user, item, rating, timestamp, position, tuple(described), event)
+        activity = {name: values.filter(mask) for name, values in activity.items()}
+    return Interactions(user, item, rating, timestamp, position, tuple(described), event, activity)
 
 
 def _ids(log: Log, column: pa.Array, name: str, reasons: dict[int, str]) -> pa.DictionaryArray:
@@ -489,6 +494,32 @@ def _id_trouble(log: Log, id_: str) -> str:
     if "\n" in id_ or "\r" in id_:
         return "has a line break"
     return ""
+
+
+def as_words(log: Log, column: pa.Array) -> pa.Array:
+    """Returns a column as `pa.string()` without white space around; empty where a value is missing."""
+    encoded = as_text(column).dictionary_encode()
+    words = [word.strip() for word in encoded.dictionary.to_pylist()]
+    known = ["" if word.lower() in log.missing else word for word in words]
+    return pa.array(known, pa.string()).take(encoded.indices)
+
+
+def _feature(log: Log, column: pa.Array, name: str, reasons: dict[int, str]) -> pa.Array:
+    """Returns the values of a feature of activities: `pa.string()` [R] or `pa.float32()` [R]."""
+    words = as_words(log, column)
+    if log.activity[name] == WORDS:
+        return words
+    numbers = np.full(len(words), np.nan, np.float32)
+    known = np.flatnonzero(pc.not_equal(words, "").to_numpy(zero_copy_only=False))
+    if len(known):
+        bad: list[int] = []
+        with np.errstate(over="ignore"):
+            numbers[known] = convert_each(words.take(pa.array(known)), _as_floats, np.float64, bad)
+        for row in known[bad].tolist():
+            reasons.setdefault(row, f"{name} {words[row].as_py()[:80]!r} is not a number")
+        for row in np.flatnonzero(np.isinf(numbers)).tolist():
+            reasons.setdefault(row, f"{name} {words[row].as_py()[:80]!r} is not a finite number")
+    return pa.array(numbers, pa.float32(), from_pandas=False)
 
 
 def _ratings(log: Log, column: pa.Array, reasons: dict[int, str]) -> np.ndarray:

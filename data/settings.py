@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -97,7 +98,9 @@ class DataSettings(_Section):
         timestamp: how timestamps are written.
         separator: between the fields of a text file.
         header: whether the first row of a text file names the columns.
-        missing: words that stand for a missing user or item, in any case.
+        missing: words that stand for a missing value, in any case.
+        activity: whether a column that `trainer.activity_features` names holds `words` or `numbers`. A column whose
+            first values are all numbers holds numbers; numbers that stand for categories are declared as `words`.
     """
 
     columns: LogColumns = LogColumns()
@@ -107,6 +110,11 @@ class DataSettings(_Section):
     header: bool = True
     # Words that exports write where there is no user or item. As ids they would all be one user.
     missing: tuple[str, ...] = ("na", "n/a", "<na>", "nan", "none", "null", "(null)", "-")
+    activity: dict[str, Literal["words", "numbers", "auto"]] = {}
+
+    def with_activity(self, names: Sequence[str]) -> DataSettings:
+        """Returns the settings for reading these columns, and no others, as features of activities."""
+        return self.model_copy(update={"activity": {name: self.activity.get(name, "auto") for name in names}})
 
     @property
     def missing_words(self) -> frozenset[str]:

@@ -6,10 +6,11 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from on_device.artifact import AGAIN, FIRST_INDEX, ITEMS, MODEL, UNKNOWN, Artifact, Item, open_artifact
+from on_device.artifact import AGAIN, FIRST_INDEX, ITEMS, MODEL, PADDING, UNKNOWN, Artifact, Item, open_artifact
 from on_device.errors import ArtifactError
 from on_device.runtime import check_runtime
 from on_device.tflite_model import NOTHING, TFLiteModel
@@ -99,7 +100,7 @@ class Recommender:
 
     @property
     def activity_inputs(self) -> tuple[str, ...]:
-        """What the model looks at besides the items of a history: `ratings`, `times`, both or neither."""
+        """Names of what the model looks at besides the items of a history, such as `ratings` and `times`."""
         return self._model.activity_inputs
 
     def recommend(
@@ -107,9 +108,7 @@ class Recommender:
         history: Sequence[str | int],
         k: int = 10,
         exclude: Iterable[str | int] = (),
-        *,
-        ratings: Sequence[float] | None = None,
-        times: Sequence[int] | None = None,
+        **activity: Sequence[Any] | np.ndarray | None,
     ) -> list[Recommendation]:
         """The best items for a user.
 
@@ -119,32 +118,32 @@ class Recommender:
             k: how many, from 1 to K.
             exclude: ids or titles that are not wanted. Nothing in the history is, however long ago, unless
                 `recommends_seen` of `model_info.json` is true.
-            ratings: what the user said of each item of the history, NaN or None where nothing.
-            times: when, in seconds since 1970; 0, NaN or None where unknown. Models that do not look at these ignore
-                them.
+            activity: what is known of each item of the history, by the names of `activity_inputs`, as long as the
+                history; None where a value is unknown. `ratings` are what the user said of it, `times` when that was,
+                in seconds since 1970; models that do not look at these ignore them. Other inputs are numbers, or words
+                as the log has them.
 
         Returns:
             The best first; fewer than `k` where no more items remain.
 
         Raises:
-            ArtifactError: `k` is out of range, an entry is neither an id nor a title, `ratings` or `times` are not
-                numbers or not as long as the history, or the files do not belong together.
+            ArtifactError: `k` is out of range, an entry is neither an id nor a title, the model has no input of a
+                name, its values are not numbers or not as many as the history has, or the files do not belong together.
         """
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= self.top_k:
             raise ArtifactError(f"k is {k}; this model answers 1 to {self.top_k}")
         indices = self._indices(history)
         older = indices[:0] if self.artifact.info.get("recommends_seen") else indices[: -self.history_length]
         unwanted = np.concatenate([self._indices(exclude), older])
-        ids, scores = self.rank_indices(indices, unwanted, ratings=ratings, times=times)
+        coded = {name: self._coded(name, values) for name, values in activity.items()}
+        ids, scores = self.rank_indices(indices, unwanted, **coded)
         return [self._recommendation(*pair) for pair in zip(ids[:k].tolist(), scores[:k].tolist(), strict=True)]
 
     def rank_indices(
         self,
         history: np.ndarray | Sequence[int],
         exclude: np.ndarray | Sequence[int] = (),
-        *,
-        ratings: Sequence[float] | np.ndarray | None = None,
-        times: Sequence[int] | np.ndarray | None = None,
+        **activity: Sequence[float] | np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best items, by index.
 
@@ -152,8 +151,7 @@ class Recommender:
             history: int [H], oldest first; of more than N the last N count. Integers that are no index of the
                 catalogue count as unknown items.
             exclude: int [M], not wanted; neither are the N items of the history.
-            ratings: of the history, as `recommend` takes them.
-            times: of the history, as `recommend` takes them.
+            activity: as `recommend` takes it, with indices of words in place of words.
 
         Returns:
             int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
@@ -162,7 +160,26 @@ class Recommender:
             ArtifactError: as `recommend`; `history` or `exclude` are not integers.
         """
         known, unwanted = self._known(history, "history"), self._known(exclude, "exclude")
-        return self._model.rank(known, unwanted, ratings=ratings, times=times)
+        return self._model.rank(known, unwanted, **activity)
+
+    @functools.cached_property
+    def _words(self) -> dict[str, dict[str, int]]:
+        """The index of each word, by input."""
+        return {
+            about["input"]: {word: index for index, word in enumerate(about["words"], start=FIRST_INDEX)}
+            for about in self.artifact.info.get("activity_inputs", [])
+            if "words" in about
+        }
+
+    def _coded(self, name: str, values: Sequence[Any] | np.ndarray | None) -> Any:
+        """The values of an input with the index of each word in place of it."""
+        if name not in self._words or values is None:
+            return values
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ArtifactError(f"{name}: expected a list of words, found {values!r}")
+        # NaN equals nothing.
+        texts = ["" if value is None or value != value else str(value).strip() for value in values]
+        return [self._words[name].get(text, UNKNOWN) if text else PADDING for text in texts]
 
     def _known(self, indices: np.ndarray | Sequence[int], name: str) -> np.ndarray:
         """int32 [H], with UNKNOWN in place of what is no index of the catalogue."""

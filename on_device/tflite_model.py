@@ -13,11 +13,12 @@ from on_device.artifact import AGAIN, FIRST_INDEX, MODEL, PADDING
 from on_device.errors import ArtifactError
 
 RECOMMEND, RECOMMEND_EXCLUDING = "recommend", "recommend_excluding"
-RATINGS, TIMES = "ratings", "times"
-# What stands for an activity of which that is not known.
-NOT_GIVEN: dict[str, np.generic] = {RATINGS: np.float32(np.nan), TIMES: np.int32(0)}
-# Anything larger is no rating or time, but a mistake.
-LARGEST = {RATINGS: float(np.finfo(np.float32).max), TIMES: 2.0**62}
+RATINGS, TIMES = "ratings", "times"  # inputs that every log may have values for
+# What stands for a value that is not known, by the type of an input: a number; or a time or the index of a word.
+NOT_GIVEN: dict[Any, np.generic] = {np.float32: np.float32(np.nan), np.int32: np.int32(0)}
+# Anything larger is a mistake.
+LARGEST: dict[Any, float] = {np.float32: float(np.finfo(np.float32).max), np.int32: float(np.iinfo(np.int32).max)}
+LARGEST_TIME = 2.0**62
 NOTHING = np.empty(0, np.int32)
 LEAST_ROOM = 64  # items that are not wanted
 
@@ -35,7 +36,7 @@ class TFLiteModel:
     Attributes:
         history_length: number of items N that the model looks at.
         top_k: number of items K that it returns.
-        activity_inputs: what it looks at besides the items of a history: `ratings`, `times`, both or neither.
+        activity_inputs: names of what it looks at besides the items of a history, such as `ratings` and `times`.
 
     Raises:
         ArtifactError: not a model of this pipeline.
@@ -57,11 +58,14 @@ class TFLiteModel:
         self.top_k = _length(self._recommend.get_output_details(), "ids", np.int32, name)
         _length(self._recommend.get_output_details(), "scores", np.float32, name)
         _length(self._excluding.get_input_details(), "exclude", np.int32, name)
-        self.activity_inputs = tuple(key for key in NOT_GIVEN if key in self._recommend.get_input_details())
-        for key in self.activity_inputs:
-            found = _length(self._recommend.get_input_details(), key, type(NOT_GIVEN[key]), name)
-            if found != self.history_length:
-                raise ArtifactError(f"{name}: {key} has length {found}, and history {self.history_length}")
+        inputs = self._recommend.get_input_details()
+        expected = {RATINGS: np.float32, TIMES: np.int32}
+        self._dtypes = {key: expected.get(key, _kind(inputs, key, name)) for key in inputs if key != "history"}
+        for key, dtype in self._dtypes.items():
+            length = _length(inputs, key, dtype, name)
+            if length != self.history_length:
+                raise ArtifactError(f"{name}: {key} has length {length}, and history {self.history_length}")
+        self.activity_inputs = tuple(self._dtypes)
 
     def rank(
         self, history: np.ndarray, exclude: np.ndarray = NOTHING, **activity: Sequence[float] | np.ndarray | None
@@ -71,9 +75,10 @@ class TFLiteModel:
         Args:
             history: int [H], item indices, oldest first; of more than N the last N count.
             exclude: int [M], item indices that are not wanted; the history's never are.
-            activity: what else is known of the history, in parallel: `ratings` float [H], NaN where unknown, and
-                `times` int [H], seconds since 1970; 0 or NaN where unknown. What the model does not look at is ignored;
-                what is missing counts as unknown.
+            activity: what else is known of the history, in parallel, by the name of the input: numbers [H], NaN where
+                unknown, such as `ratings`; indices of words [H], and `times` [H], seconds since 1970; 0 or NaN where
+                unknown. `ratings` and `times` are ignored by a model that does not look at them; what is missing counts
+                as unknown.
 
         Returns:
             int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
@@ -82,8 +87,11 @@ class TFLiteModel:
             ArtifactError: `activity` is not of numbers, or not as long as the history; or the file is broken.
         """
         inputs = {"history": self._padded(np.asarray(history, np.int32), np.int32(PADDING))}
-        for key in self.activity_inputs:
-            inputs[key] = self._padded(self._activity(key, activity.get(key), len(history)), NOT_GIVEN[key])
+        if unknown := [key for key in activity if key not in self._dtypes and key not in (RATINGS, TIMES)]:
+            looked_at = ", ".join(self.activity_inputs) or "the items of the history only"
+            raise ArtifactError(f"{self._name}: does not look at {', '.join(unknown)}, but at {looked_at}")
+        for key, dtype in self._dtypes.items():
+            inputs[key] = self._padded(self._activity(key, activity.get(key), len(history)), NOT_GIVEN[dtype])
         try:
             with self._lock:
                 if len(exclude):
@@ -99,7 +107,8 @@ class TFLiteModel:
 
     def _activity(self, key: str, values: Sequence[float] | np.ndarray | None, length: int) -> np.ndarray:
         """What is known of a history, [length] of the input's type."""
-        nothing = NOT_GIVEN[key]
+        dtype = self._dtypes[key]
+        nothing = NOT_GIVEN[dtype]
         if values is None:
             return np.full(length, nothing)
         try:
@@ -109,12 +118,12 @@ class TFLiteModel:
         if numbers.shape != (length,):
             found = len(numbers) if numbers.ndim == 1 else f"an array {list(numbers.shape)} of"
             raise ArtifactError(f"{self._name}: {found} {key} for a history of {length} items")
-        beyond = numbers[np.abs(numbers) > LARGEST[key]]
+        beyond = numbers[np.abs(numbers) > (LARGEST_TIME if key == TIMES else LARGEST[dtype])]
         if len(beyond):
             raise ArtifactError(f"{self._name}: {beyond[0]:g} among {key}; leave out what is not known")
         numbers = np.where(np.isnan(numbers), nothing, numbers)
         # Times later than 2038 wrap around, which no time between two activities feels.
-        return numbers.astype(np.int64).astype(np.int32) if key == TIMES else numbers.astype(np.float32)
+        return numbers.astype(np.int64).astype(np.int32) if dtype is np.int32 else numbers.astype(np.float32)
 
     def _roomy(self, exclude: np.ndarray) -> np.ndarray:
         """What is not wanted, then padding: [1, M].
@@ -132,6 +141,14 @@ class TFLiteModel:
         padded = np.full((1, self.history_length), padding)
         padded[0, : len(recent)] = recent
         return padded
+
+
+def _kind(tensors: dict[str, Any], tensor: str, name: str) -> type:
+    """Returns the type of an input, which must be one of `NOT_GIVEN`."""
+    dtype: type = tensors[tensor]["dtype"]
+    if dtype not in NOT_GIVEN:
+        raise ArtifactError(f"{name}: {tensor} is {dtype.__name__}, expected float32 or int32")
+    return dtype
 
 
 def _length(tensors: dict[str, Any], tensor: str, dtype: type, name: str) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
+from components import features
 from components.evaluator.settings import GateSettings
 from components.example_gen.settings import ExampleGenSettings
 from components.example_validator.settings import ValidationSettings
@@ -73,6 +74,11 @@ class PipelineConfig(Settings):
     def refits(self) -> bool:
         """Whether the model that is pushed is refitted."""
         return self.example_gen.split != "leave_one_out" if self.refit is None else self.refit
+
+    @property
+    def reading(self) -> DataSettings:
+        """How the log is read, with the columns that the Trainer learns from."""
+        return self.data.with_activity(features.activity_columns(self.trainer.activity_features))
 
     def steps(self) -> tuple[str, ...]:
         """Returns the names of the steps that the pipeline has, in their order."""

@@ -90,7 +90,7 @@ def create_pipeline(
         data=places.data,
         data_fingerprint=places.data_fingerprint,
         cache_dir=places.cache_dir,
-        reading=config.data,
+        reading=config.reading,
         settings=config.example_gen,
         with_all=config.refits,
         drop_repeats=config.trainer.repeats == "drop",
@@ -99,7 +99,7 @@ def create_pipeline(
     # What the timelines look like, in numbers.
     statistics_gen = StatisticsGen(
         examples=example_gen.outputs["examples"],
-        exclude_splits=[features.CATALOG, features.ALL],
+        exclude_splits=[features.CATALOG, features.WORDS, features.ALL],
         # Sketches: the exact way hands Beam an element for each value of each batch. Numbers of different values are
         # exact up to 65,536 of them.
         stats_options=StatsOptions(use_sketch_based_topk_uniques=True),
@@ -122,17 +122,21 @@ def create_pipeline(
         settings=config.validation,
     ).with_id(steps.EXAMPLE_VALIDATOR)
 
+    columns = list(map(features.activity_input, features.activity_columns(config.trainer.activity_features)))
+
     # Vocabularies of the catalogue, which knows each item's train events; indices, fixed-length histories.
     def make_transform(step: str, after: BaseNode, splits: list[str], refit: bool) -> Transform:
         more = {"item_features": config.trainer.item_features} if refit or config.transform.catalog == "all" else {}
+        analyzed = [features.CATALOG, *([features.WORDS] if columns else [])]
         transform = Transform(
             examples=example_gen.outputs["examples"],
             schema=schema_gen.outputs["schema"],
             preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
-            splits_config=transform_pb2.SplitsConfig(analyze=[features.CATALOG], transform=[*splits, features.CATALOG]),
+            splits_config=transform_pb2.SplitsConfig(analyze=analyzed, transform=[*splits, features.CATALOG]),
             custom_config={
                 **{"settings": config.transform.model_dump(), "code": step_version("transform"), "refit": refit},
                 **more,
+                **({"activity_columns": columns} if columns else {}),
             },
             disable_statistics=True,
             disable_analyzer_cache=True,  # What is analysed, the catalog split, is read as fast as a cache of it.

@@ -31,7 +31,7 @@ from components.example_gen.catalog import COUNTS_FILE, catalog_records, write_c
 from components.example_gen.checks import KIND, bad_rows_error, check, check_events, check_kinds, check_unchanged
 from components.example_gen.item_counts import Counts, SumCounts, count_items
 from components.example_gen.item_features import learnable
-from components.example_gen.records import ExampleWriter, ItemLookup
+from components.example_gen.records import ExampleWriter, ItemLookup, count_words, word_records
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import WriteExamples
 from components.example_gen.timelines import Ratings
@@ -79,7 +79,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if is_uri(exec_properties["data"]) and not is_uri(dataset.log.files[0].path):
             # A zip is unpacked onto this disk, which workers elsewhere do not see. The last of two arguments counts.
             self._beam_pipeline_args.append(HERE)
-        items, vectors, words, notes = learnable(read_items(dataset))
+        items, vectors, described, notes = learnable(read_items(dataset))
         for note in (*dataset.notes, *notes):
             progress.warning("%s", note)
         dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *notes))
@@ -89,15 +89,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
             blocks = Blocks(folder if _runs_here(self._beam_pipeline_args or []) else "")
-            splits, item_counts, train_counts, facts = pipeline | BuildTimelines(
+            splits, item_counts, train_counts, words, facts = pipeline | BuildTimelines(
                 dataset, settings, blocks, timeline_splits, bool(exec_properties.get("drop_repeats"))
             )
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
                 catalog_records, items, vectors, beam.pvalue.AsSingleton(train_counts)
             )
+            more_splits = [features.CATALOG]
+            if words is not None:
+                splits[features.WORDS] = words
+                more_splits.append(features.WORDS)
             for split, records in splits.items():
                 _ = records | f"Write[{split}]" >> WriteExamples(os.path.join(examples.uri, f"Split-{split}"))
-            _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, words, catalog.uri)
+            _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, described, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
         facts = json.loads(io_utils.read_string_file(os.path.join(catalog.uri, "facts.json")))
@@ -109,7 +113,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
 
-        examples.split_names = artifact_utils.encode_split_names([*timeline_splits, features.CATALOG])
+        examples.split_names = artifact_utils.encode_split_names([*timeline_splits, *more_splits])
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
         examples.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
         catalog.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
@@ -124,7 +128,7 @@ def _runs_here(beam_arguments: list[str]) -> bool:
 
 
 class BuildTimelines(beam.PTransform):
-    """Interactions -> lists of serialized examples by split, counts by item, and facts about the data.
+    """Interactions -> lists of serialized examples by split, counts by item, words of activities, and facts.
 
     Args:
         dataset: where the interactions are.
@@ -151,8 +155,15 @@ class BuildTimelines(beam.PTransform):
 
     def expand(
         self, pipeline: beam.Pipeline
-    ) -> tuple[dict[str, beam.PCollection], beam.PCollection, beam.PCollection, beam.PCollection]:
-        """Returns (records by split, one (ids, counts) of all ratings, one of the train split, one dict of facts)."""
+    ) -> tuple[
+        dict[str, beam.PCollection], beam.PCollection, beam.PCollection, beam.PCollection | None, beam.PCollection
+    ]:
+        """Returns the work of ExampleGen.
+
+        Returns:
+            Records by split; one (ids, counts) of all ratings, and one of the train split; records of the words of
+            activities, None where the log has no features of activities; and one dict of facts.
+        """
         log, settings, blocks = self._dataset.log, self._settings, self._blocks
         read = (
             pipeline
@@ -172,7 +183,7 @@ class BuildTimelines(beam.PTransform):
             >> beam.ParDo(
                 SplitTimelines(settings, blocks, features.ALL in self._splits, self._drop_repeats),
                 beam.pvalue.AsSingleton(cuts),
-            ).with_outputs("train_counts", "all_counts", "facts", main="rows")
+            ).with_outputs("train_counts", "all_counts", "train_words", "all_words", "facts", main="rows")
         )
         train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
         records = grouped.rows | "Serialize" >> beam.ParDo(
@@ -186,7 +197,14 @@ class BuildTimelines(beam.PTransform):
             | "Facts" >> beam.combiners.ToList()
             | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), settings.max_bad_rows)
         )
-        return {split: records[split] for split in self._splits}, counts, train_counts, facts
+        words = None
+        if log.activity:
+            all_words, train_words = (
+                pcollection | name >> beam.CombineGlobally(SumCounts())
+                for name, pcollection in (("AllWords", grouped.all_words), ("TrainWords", grouped.train_words))
+            )
+            words = all_words | "Words" >> beam.Map(word_records, beam.pvalue.AsSingleton(train_words))
+        return {split: records[split] for split in self._splits}, counts, train_counts, words, facts
 
 
 def _partitions(log: Log) -> int:
@@ -259,6 +277,9 @@ class SplitTimelines(beam.DoFn):
         yield self._blocks.put([ratings.to_table()])[0], rows
         yield beam.pvalue.TaggedOutput("train_counts", count_items(ratings.items, ratings.item[trained]))
         yield beam.pvalue.TaggedOutput("all_counts", count_items(ratings.items, ratings.item))
+        if ratings.activity.num_columns:
+            yield beam.pvalue.TaggedOutput("train_words", count_words(ratings, trained))
+            yield beam.pvalue.TaggedOutput("all_words", count_words(ratings, slice(None)))
         lengths, repeated = np.diff(grouped.starts), timelines.repeats(grouped)
         facts = {
             RATINGS: len(ratings),

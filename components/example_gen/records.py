@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components import features
+from components.example_gen.item_counts import Counts, sum_counts
 from components.example_gen.timelines import Ratings, Rows
 from data.clock import SECOND
 
@@ -70,6 +71,8 @@ class ExampleWriter:
             features.RATING: _lists(ratings.rating[at], bounds),
             features.TIMESTAMP: _lists(ratings.timestamp[at] // SECOND, bounds),
         }
+        if ratings.activity.num_columns:
+            columns |= _activity_columns(ratings.activity.take(pa.array(at)), bounds)
         if self._weighted:
             columns[features.WEIGHT] = _lists(ratings.weight[at], bounds)
         if targeted.any():
@@ -83,6 +86,52 @@ class ExampleWriter:
                 features.POPULARITY_BUCKET: _singles(_POPULARITY_BUCKETS[popularity]),
             }
         return pa.RecordBatch.from_pydict(columns)
+
+
+def _activity_columns(activity: pa.Table, bounds: np.ndarray) -> dict[str, pa.Array]:
+    """Returns the words and numbers of `C` columns, those of one activity beside each other."""
+    count = len(activity)
+    no_words, no_numbers = pa.nulls(count, pa.string()).fill_null(""), np.full(count, np.nan, np.float32)
+    words, numbers = [], []
+    for column in activity.columns:
+        is_word = pa.types.is_string(column.type)
+        words.append(column.combine_chunks() if is_word else no_words)
+        numbers.append(no_numbers if is_word else column.to_numpy())
+    order = np.arange(len(words) * count).reshape(len(words), count).T.reshape(-1)
+    joined = pa.concat_arrays([part.cast(pa.binary()) for part in words]).take(pa.array(order))
+    return {
+        features.ACTIVITY_WORDS: _lists(joined, bounds * len(words)),
+        features.ACTIVITY_NUMBERS: _lists(np.stack(numbers, axis=1).reshape(-1), bounds * len(words)),
+    }
+
+
+def count_words(ratings: Ratings, rows: np.ndarray | slice) -> Counts:
+    """Returns how often each word stands in some rows: ids are the number of its column, a space, and the word."""
+    parts = []
+    for number, column in enumerate(ratings.activity.columns):
+        if pa.types.is_string(column.type):
+            words = column.combine_chunks().dictionary_encode()
+            counts = np.bincount(words.indices.to_numpy()[rows], minlength=len(words.dictionary))
+            known = (counts > 0) & pc.not_equal(words.dictionary, "").to_numpy(zero_copy_only=False)
+            keys = [f"{number} {word}" for word in words.dictionary.filter(pa.array(known)).to_pylist()]
+            parts.append((pa.array(keys, pa.string()), counts[known]))
+    return sum_counts(parts)
+
+
+def word_records(counts: Counts, train_counts: Counts) -> list[bytes]:
+    """Returns the raw examples of the words of activities; both counts are as `count_words` has them."""
+    keys, events = counts
+    if not len(keys):
+        return []
+    numbers, words = zip(*(key.split(" ", 1) for key in keys.to_pylist()), strict=True)
+    columns = {
+        features.WORD: _singles(pa.array([word.encode() for word in words], pa.binary())),
+        features.WORD_COLUMN: _singles(np.array(numbers, np.int64)),
+        features.WORD_TRAIN_EVENTS: _singles(ItemLookup(*train_counts, 0)(keys)),
+        features.WORD_EVENTS: _singles(events),
+    }
+    records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
+    return records
 
 
 _POPULARITY_BUCKETS = np.array([bucket.encode() for bucket in features.POPULARITY_BUCKETS])

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
 from components.features import ALL, EVAL, TEST, TRAIN
+from data.dataset import ACTIVITY
 from data.readers import Interactions
 
 TARGETS_SEED = 1
@@ -30,6 +31,7 @@ class Ratings:
         timestamp: int64 [R], nanoseconds since 1970-01-01 UTC.
         position: int64 [R], order in the log.
         weight: float32 [R], how much the interaction counts as a target; 0 where it is none.
+        activity: features of activities, a column each of `R` words or numbers, as `Interactions` has them.
     """
 
     user: np.ndarray
@@ -40,6 +42,7 @@ class Ratings:
     timestamp: np.ndarray
     position: np.ndarray
     weight: np.ndarray
+    activity: pa.Table
 
     def __len__(self) -> int:
         return len(self.user)
@@ -47,19 +50,23 @@ class Ratings:
     def take(self, rows: np.ndarray) -> Ratings:
         """Returns the interactions of some rows, in that order."""
         columns = (self.user[rows], self.users, self.item[rows], self.items)
-        return Ratings(*columns, self.rating[rows], self.timestamp[rows], self.position[rows], self.weight[rows])
+        numbers = (self.rating[rows], self.timestamp[rows], self.position[rows], self.weight[rows])
+        return Ratings(*columns, *numbers, activity=self.activity.take(pa.array(rows)))
 
     def to_table(self) -> pa.Table:
-        """Returns the columns of `SCHEMA`."""
+        """Returns the columns of `SCHEMA`, then the features of activities."""
         user, item = self.users.take(pa.array(self.user)), self.items.take(pa.array(self.item))
-        return pa.table([user, item, self.rating, self.timestamp, self.position, self.weight], SCHEMA)
+        table = pa.table([user, item, self.rating, self.timestamp, self.position, self.weight], SCHEMA)
+        return _with_activity(table, dict(zip(self.activity.column_names, self.activity.columns, strict=True)))
 
     @staticmethod
     def from_table(table: pa.Table) -> Ratings:
-        """Returns the interactions of a table of `SCHEMA`; users and items are numbered in order of their ids."""
+        """Returns the interactions of a table as `to_table` makes it; users and items are numbered in order of ids."""
         user, users = _numbered(table["user"])
         item, items = _numbered(table["item"])
-        return Ratings(user, users, item, items, *(table[name].to_numpy() for name in SCHEMA.names[2:]))
+        rating, timestamp, position, weight = (table[name].to_numpy() for name in SCHEMA.names[2:])
+        activity = table.select(table.column_names[len(SCHEMA) :])
+        return Ratings(user, users, item, items, rating, timestamp, position, weight, activity)
 
 
 # Interactions as they travel: the ids are of any length.
@@ -75,8 +82,14 @@ SCHEMA = pa.schema(
 )
 
 
+def _with_activity(table: pa.Table, activity: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    for name, values in activity.items():
+        table = table.append_column(name, values)
+    return table
+
+
 def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = False) -> pa.Table:
-    """Returns the columns of `SCHEMA` of interactions as they were read, without those of kinds that do not count.
+    """Returns interactions as they were read, as `Ratings.to_table` does, without those of kinds that do not count.
 
     Args:
         chunk: with kinds where the settings name some.
@@ -85,15 +98,16 @@ def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = 
     """
     columns = [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating]
     columns += [chunk.position if by_rows else chunk.timestamp, chunk.position]
+    activity = {ACTIVITY + name: values for name, values in chunk.activity.items()}
     if not settings.events and not settings.targets:
-        return pa.table([*columns, np.ones(len(chunk), np.float32)], SCHEMA)
+        return _with_activity(pa.table([*columns, np.ones(len(chunk), np.float32)], SCHEMA), activity)
     kinds = pc.dictionary_encode(chunk.event)
     words = kinds.dictionary.to_pylist()
     counts = np.array([not settings.events or word in settings.events for word in words], bool)
     is_target = [not settings.targets or word in settings.targets for word in words]
     weights = [settings.events.get(word, 1.0) * target for word, target in zip(words, is_target, strict=True)]
     codes = kinds.indices.to_numpy()
-    table = pa.table([*columns, np.array(weights, np.float32)[codes]], SCHEMA)
+    table = _with_activity(pa.table([*columns, np.array(weights, np.float32)[codes]], SCHEMA), activity)
     return table.filter(pa.array(counts[codes]))
 
 

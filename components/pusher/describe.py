@@ -24,6 +24,11 @@ TENSORS = {
     "ids": "Item indices, best first; -1 where fewer items remain.",
     "scores": "Of the items; they compare within one answer alone.",
 }
+# Features of activities that are columns of the log, by the type of the input.
+OTHER_INPUTS = {
+    schema.TensorType.FLOAT32: "Of each item of the history; NaN where it is not known, and after the last.",
+    schema.TensorType.INT32: "Of each item of the history, index of a word (model_info.json); 0 where not known.",
+}
 
 
 def describe(content: bytes, name: str, description: str, min_runtime: str) -> bytes:
@@ -79,7 +84,7 @@ def _metadata(model: Any, signatures: Sequence[Any], name: str, description: str
 
 def _text_of(graph: Any, number: int) -> tuple[str, str]:
     name = graph.tensors[number].name.decode()
-    return name, TENSORS[name]
+    return name, TENSORS.get(name) or OTHER_INPUTS[graph.tensors[number].type]
 
 
 def _text_table(builder: flatbuffers.Builder, name: str, description: str, *others: int | None) -> int:

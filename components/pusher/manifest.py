@@ -52,6 +52,7 @@ def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict
     keys = ("history_length", "top_k", "activity_features", "encoder", "dimension", "parameters", "settings")
     return {
         **{key: model_facts[key] for key in keys},
+        "activity_inputs": model_facts.get("activity_inputs", []),
         "recommends_seen": model_facts.get("recommends_seen", False),
         "num_items": len(model_facts["item_ids"]),
         "data": {key: dataset[key] for key in DATA if key in dataset},

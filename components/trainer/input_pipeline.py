@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from components import features
 
 READ_BATCH = 256
 # What the model takes of an activity.
-ITEMS, RATINGS, TIMES = "items", "ratings", "times"
+ITEMS = "items"
+RATINGS, TIMES = (features.ACTIVITY_INPUTS[name] for name in (features.RATING_FEATURE, features.TIME_GAP_FEATURE))
 # Windows are padded to these shares of the longest window.
 BUCKETS = (0.125, 0.25, 0.5, 0.75, 1.0)
 
@@ -31,19 +32,31 @@ class Activities:
         ratings: float32.
         times: int32, seconds since 1970-01-01 UTC; later than 2038 they wrap around, which no time between two
             activities feels.
+        columns: the features of activities that are columns of the log, by the name of the model's input: int32 indices
+            of words, or float32.
     """
 
     items: np.ndarray
     ratings: np.ndarray
     times: np.ndarray
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, at: Any) -> Activities:
         """The activities at an index, a slice, a mask or an array of indices."""
-        return Activities(self.items[at], self.ratings[at], self.times[at])
+        return self.map(lambda values: values[at])
+
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Activities:
+        """Returns activities with each array replaced by a function of it."""
+        columns = {name: function(values) for name, values in self.columns.items()}
+        return Activities(function(self.items), function(self.ratings), function(self.times), columns)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns all arrays by the name that the model has for them."""
+        return {ITEMS: self.items, RATINGS: self.ratings, TIMES: self.times, **self.columns}
 
     def tensors(self) -> dict[str, tf.Tensor]:
         """As the model takes them."""
-        return {ITEMS: tf.constant(self.items), RATINGS: tf.constant(self.ratings), TIMES: tf.constant(self.times)}
+        return {name: tf.constant(values) for name, values in self.arrays().items()}
 
 
 @dataclass(frozen=True)
@@ -81,25 +94,55 @@ class Timelines:
         return Timelines(self.activities[places], starts, self.histories[users], self.targets[users], weights)
 
 
-def read_timelines(files: list[str], transform_output: tft.TFTransformOutput) -> Timelines:
-    """Read the transformed examples of a split of timelines; one takes 12 bytes an activity in memory."""
-    columns, lengths = _read(files, transform_output)
+TIMELINE_FEATURES = (
+    *(features.TIMELINE, features.TIMELINE_RATING, features.TIMELINE_TIME, features.TIMELINE_WEIGHT),
+    *(features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME, features.TARGET),
+)
+ITEM_FEATURES = (features.ITEM, features.ITEM_TOKENS, features.ITEM_VECTOR)
+
+
+def read_timelines(
+    files: list[str], transform_output: tft.TFTransformOutput, kinds: Mapping[str, str] | None = None
+) -> Timelines:
+    """Reads the transformed examples of a split of timelines; one takes 12 bytes an activity in memory.
+
+    Args:
+        files: patterns of file names.
+        transform_output: of Transform.
+        kinds: for each feature of activities that is a column of the log, by the name of its input, whether it holds
+            `word` or `number`.
+    """
+    sources = {
+        rows: {input_: features.column_feature(rows, kind, input_) for input_, kind in (kinds or {}).items()}
+        for rows in (features.TIMELINE, features.HISTORY)
+    }
+    more = [name for of_rows in sources.values() for name in of_rows.values()]
+    columns, lengths = _read(files, transform_output, [*TIMELINE_FEATURES, *more])
     history_length = transform_output.transformed_feature_spec()[features.HISTORY].shape[0]
     return Timelines(
         activities=Activities(
             items=columns[features.TIMELINE].astype(np.int32),
             ratings=columns[features.TIMELINE_RATING],
             times=columns[features.TIMELINE_TIME].astype(np.int32),
+            columns={input_: _narrow(columns[name]) for input_, name in sources[features.TIMELINE].items()},
         ),
         starts=np.concatenate([[0], lengths[features.TIMELINE]]).cumsum(),
         histories=Activities(
             items=columns[features.HISTORY].astype(np.int32).reshape(-1, history_length),
             ratings=columns[features.HISTORY_RATING].reshape(-1, history_length),
             times=columns[features.HISTORY_TIME].astype(np.int32).reshape(-1, history_length),
+            columns={
+                input_: _narrow(columns[name]).reshape(-1, history_length)
+                for input_, name in sources[features.HISTORY].items()
+            },
         ),
         targets=columns[features.TARGET].astype(np.int32).reshape(-1),
         weights=columns[features.TIMELINE_WEIGHT] if len(columns[features.TIMELINE_WEIGHT]) else None,
     )
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.int32) if values.dtype == np.int64 else values
 
 
 def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +157,7 @@ def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size
         int32 [F, 2], an item index and the index of one of its tokens, without items that have no index; and float32
         [V, D], the vectors of items, with D 0 where they have none.
     """
-    columns, lengths = _read(files, transform_output)
+    columns, lengths = _read(files, transform_output, ITEM_FEATURES)
     items = np.repeat(columns[features.ITEM].reshape(-1), lengths[features.ITEM_TOKENS])
     pairs = np.stack([items, columns[features.ITEM_TOKENS]], axis=1).astype(np.int32)
     indices = columns[features.ITEM].reshape(-1)
@@ -127,10 +170,11 @@ def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size
 
 
 def _read(
-    files: list[str], transform_output: tft.TFTransformOutput
+    files: list[str], transform_output: tft.TFTransformOutput, chosen: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """All values of each feature, one example after another; of ragged ones also how many each example has."""
-    spec = transform_output.transformed_feature_spec()
+    """All values of some features, one example after another; of ragged ones also how many each example has."""
+    known = transform_output.transformed_feature_spec()
+    spec = {name: known[name] for name in chosen}
     names = tf.data.Dataset.list_files(files, shuffle=False)
     records = tf.data.TFRecordDataset(names, compression_type="GZIP")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in spec}
@@ -262,9 +306,8 @@ class Batches:
             filled[: len(windows)] = np.where(inside, values, 0)
             return filled
 
-        inputs = activities[at]
         return Batch(
-            Activities(rows(inputs.items), rows(inputs.ratings), rows(inputs.times)),
+            activities[at].map(rows),
             rows(activities.items[at + 1]),
             rows(self._weights[at + 1]),
         )

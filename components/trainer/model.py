@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -12,16 +12,15 @@ import tensorflow as tf
 
 from components import features
 from components.trainer import losses
-from components.trainer.activity import TIME_GAP, ActivityTower
+from components.trainer.activity import TIME_GAP, ActivityFeature, ActivityTower
 from components.trainer.encoders import make_encoder
-from components.trainer.input_pipeline import ITEMS, Activities
+from components.trainer.input_pipeline import ITEMS
 from components.trainer.item_tower import FeatureValues, ItemEmbeddings, ItemTower, Tables
 from components.trainer.seen import Seen
 from components.trainer.settings import TrainerSettings
 
 ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner than 0.999
 MAX_GRADIENT_NORM = 1.0
-NO_EDGES = np.zeros(0, np.float32)
 
 
 class Member(keras.layers.Layer):
@@ -32,7 +31,7 @@ class Member(keras.layers.Layer):
         history_length: number of items N that the device sends.
         counts: int64 [V], train events of each item index.
         item_features: of each item, as `ItemTower` takes them.
-        rating_edges: float32 [R], bounds between buckets of ratings.
+        activity_features: what is known of activities.
     """
 
     def __init__(
@@ -41,11 +40,13 @@ class Member(keras.layers.Layer):
         history_length: int,
         counts: np.ndarray,
         item_features: dict[str, FeatureValues | np.ndarray],
-        rating_edges: np.ndarray,
+        activity_features: Sequence[ActivityFeature],
     ):
         super().__init__()
         self.item_tower = ItemTower(settings, counts, item_features)
-        self.activity_tower = ActivityTower(settings, rating_edges)
+        self.activity_tower = ActivityTower(
+            activity_features, settings.dimension, settings.activity_dropout, settings.seed
+        )
         self.encoder = make_encoder(settings, history_length)
         self.widen = _kernel(settings.table_dimension, settings.dimension)
         self.narrow = _kernel(settings.dimension, settings.table_dimension)
@@ -58,7 +59,7 @@ class Member(keras.layers.Layer):
 
         Here and in `at`, `d` is the dimension of the tables.
         """
-        embedded = self._dropout(self._enriched(embedded, activities), training=training)
+        embedded = self._dropout(self._enriched(embedded, activities, training), training=training)
         return self.narrow(self.encoder(embedded, training=training))
 
     def at(
@@ -83,7 +84,7 @@ class Member(keras.layers.Layer):
         """What a context vector depends on, and where in it the positions are."""
         look_back = self.encoder.look_back
         # The gap to the activity before is one more that it depends on.
-        if look_back is not None and TIME_GAP in self.activity_tower.names:
+        if look_back is not None and TIME_GAP in self.activity_tower.features:
             look_back += 1
         if look_back is None or look_back >= activities[ITEMS].shape[1]:
             return activities, positions
@@ -91,9 +92,11 @@ class Member(keras.layers.Layer):
         places = first[:, None] + tf.range(look_back)
         return {name: tf.gather(column, places, batch_dims=1) for name, column in activities.items()}, positions - first
 
-    def _enriched(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _enriched(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         embedded = self.widen(embedded)
-        return embedded + self.activity_tower(activities) if self.activity_tower.names else embedded
+        if not self.activity_tower.features:
+            return embedded
+        return embedded + self.activity_tower(activities, training=training)
 
 
 class Recommender(keras.Model):
@@ -108,7 +111,7 @@ class Recommender(keras.Model):
         history_length: number of items N that the device sends.
         counts: int64 [V], train events of each item index; items without any come last.
         item_features: of each item, as `ItemTower` takes them.
-        rating_edges: float32 [R], bounds between buckets of ratings.
+        activity_features: what is known of activities, those that the settings name.
     """
 
     def __init__(
@@ -117,14 +120,16 @@ class Recommender(keras.Model):
         history_length: int,
         counts: np.ndarray,
         item_features: dict[str, FeatureValues | np.ndarray] | None = None,
-        rating_edges: np.ndarray = NO_EDGES,
+        activity_features: Sequence[ActivityFeature] = (),
     ):
         super().__init__()
+        assert tuple(feature.name for feature in activity_features) == settings.activity_features
         keras.utils.set_random_seed(settings.seed)
         self.settings = settings
+        self.activity_features = tuple(activity_features)
         self.history_length = history_length
         self.members = [
-            Member(of_member, history_length, counts, item_features or {}, rating_edges)
+            Member(of_member, history_length, counts, item_features or {}, activity_features)
             for of_member in settings.of_members()
         ]
         # Items without train events never compete in training: they would only be pushed down.
@@ -132,8 +137,8 @@ class Recommender(keras.Model):
         self._log_shares = losses.log_shares(tf.constant(counts[: self._trained]))
         self._negative_log_shares = losses.log_shares(tf.constant(counts[: self._trained]), settings.negative_power)
         self._negatives_seed = keras.random.SeedGenerator(settings.seed)
-        nothing = np.zeros((1, 2), np.int32)
-        self(Activities(nothing, nothing.astype(np.float32), nothing).tensors())
+        nothing = {feature.input: tf.zeros((1, 2), feature.dtype) for feature in activity_features}
+        self({ITEMS: tf.zeros((1, 2), tf.int32), **nothing})
 
     @property
     def context_weights(self) -> list[keras.Variable]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from components import features
 from components.code_version import step_version
 from components.errors import StepError
 from components.hyperparameters import best_values
-from components.trainer.activity import rating_edges
+from components.trainer.activity import TIME_GAP, ActivityFeature, number_feature
 from components.trainer.checkpoint import Checkpoint, identity_of
 from components.trainer.fit import Fit, Plan, fit
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
@@ -31,6 +31,7 @@ from components.trainer.warm_start import save_weights, take_over
 FACTS_FILE = "model_facts.json"
 WARM_START = 0.5  # share of the schedule that is over as a fit begins with the weights of an earlier model
 MANY_REPEATS = 0.05  # of the items that come next
+NO_WORDS = "49d0cd50-04bb-48c0-bc6f-5b575dce351a"  # the only word where Transform has none
 MOST_LOGITS = 500_000_000  # of a step; 2 GB, and several such arrays at a time
 
 progress = logging.getLogger("recommender.progress")
@@ -48,6 +49,8 @@ class TrainingData:
         pairs: int32 [F, 2], an item index and the index of one of its tokens.
         tokens: all tokens, in the order of their indices.
         vectors: float32 [V, D], the vectors of items; D is 0 where they have none.
+        words: of features of activities that are columns of words, by the name of their input, in the order of their
+            indices.
     """
 
     train: Timelines
@@ -57,6 +60,7 @@ class TrainingData:
     pairs: np.ndarray
     tokens: list[str]
     vectors: np.ndarray
+    words: dict[str, list[str]] = field(default_factory=dict)
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -175,22 +179,38 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)  # A Tuner has no `transform_output`.
     of_catalog = [files for files in fn_args.train_files if f"Split-{features.CATALOG}" in files]
     of_timelines = [files for files in fn_args.train_files if files not in of_catalog]
-    train = without_unknown(read_timelines(of_timelines, transform_output))
+    words = _words_of_activities(transform_output)
+    kinds = {name: "word" if known else "number" for name, known in words.items()}
+    train = without_unknown(read_timelines(of_timelines, transform_output, kinds))
     ids, tokens = (
-        [word.decode() for word in transform_output.vocabulary_by_name(name)]
-        for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY)
+        _vocabulary(transform_output, name) for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY)
     )
     size = len(ids) + features.FIRST_INDEX
     pairs, vectors = read_catalog(of_catalog, transform_output, size)
     return TrainingData(
         train=train,
-        holdout=read_timelines(fn_args.eval_files, transform_output) if fn_args.eval_files else None,
+        holdout=read_timelines(fn_args.eval_files, transform_output, kinds) if fn_args.eval_files else None,
         ids=ids,
         counts=np.bincount(train.items, minlength=size),
         pairs=pairs,
         tokens=tokens,
         vectors=vectors,
+        words={name: known for name, known in words.items() if known},
     )
+
+
+def _words_of_activities(transform_output: tft.TFTransformOutput) -> dict[str, list[str]]:
+    """Returns the words of each column that Transform left, by the name of its input; none for a column of numbers."""
+    prefix = features.column_feature(features.TIMELINE, "word", "")
+    spec = transform_output.transformed_feature_spec()
+    inputs = [name.removeprefix(prefix) for name in spec if name.startswith(prefix)]
+    return {name: _vocabulary(transform_output, features.word_vocabulary(name)) for name in inputs}
+
+
+def _vocabulary(transform_output: tft.TFTransformOutput, name: str) -> list[str]:
+    """Returns the words of a vocabulary in the order of their indices."""
+    words = [word.decode() for word in transform_output.vocabulary_by_name(name)]
+    return [] if words == [NO_WORDS] else words
 
 
 def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
@@ -207,8 +227,31 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
         else:
             of_feature = np.array(numbers, np.int32) + features.FIRST_INDEX
             item_features[name] = feature_values(data.pairs, of_feature, len(data.counts))
-    edges = rating_edges(data.train.activities.ratings)
-    return Recommender(settings, data.train.histories.items.shape[1], data.counts, item_features, edges)
+    known = [activity_feature(name, data) for name in settings.activity_features]
+    return Recommender(settings, data.train.histories.items.shape[1], data.counts, item_features, known)
+
+
+def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
+    """Returns a feature of activities as the train split has it.
+
+    Raises:
+        StepError: the data lacks the column, or it has no value in the train split.
+    """
+    if name == features.TIME_GAP_FEATURE:
+        return TIME_GAP
+    input_ = features.activity_input(name)
+    if input_ in data.words:
+        return ActivityFeature(name, words=tuple(data.words[input_]))
+    activities = data.train.activities
+    values = activities.ratings if name == features.RATING_FEATURE else activities.columns.get(input_)
+    if values is None:
+        raise StepError(
+            f"trainer.activity_features names {name!r}, which ExampleGen did not read; name it in the configuration, "
+            "since a runtime parameter cannot add a column"
+        )
+    if np.isnan(values).all() and name != features.RATING_FEATURE:
+        raise StepError(f"trainer.activity_features names {name!r}, which has no value in the train split")
+    return number_feature(name, values)
 
 
 def decide_repeats(settings: TrainerSettings, train: Timelines) -> TrainerSettings:
@@ -261,7 +304,7 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
 def _identity(settings: TrainerSettings, data: TrainingData, *more: str) -> str:
     """Returns a name of a fit: the same for the same settings, data, code and whatever else decides it."""
     parts = [data.train.activities, *([data.holdout.histories] if data.holdout else [])]
-    arrays = [column for part in parts for column in (part.items, part.ratings, part.times)]
+    arrays = [column for part in parts for column in part.arrays().values()]
     targets = [data.holdout.targets] if data.holdout else []
     targets += [] if data.train.weights is None else [data.train.weights]
     return identity_of(
@@ -278,6 +321,7 @@ def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: Tra
         "top_k": settings.top_k,
         "dimension": settings.dimension,
         "activity_features": settings.activity_features,
+        "activity_inputs": [feature.describe() for feature in model.activity_features],
         "recommends_seen": model.settings.recommends_seen,
         "parameters": int(model.count_params()),
         "item_ids": data.ids,

@@ -11,20 +11,18 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
-from components.trainer.activity import RATING, TIME_GAP
+from components.trainer.activity import ActivityFeature
 from components.trainer.best import best_of
 from components.trainer.blocks import UnseenScores
-from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
+from components.trainer.input_pipeline import ITEMS
 from components.trainer.markov import MarkovList, Transitions, TransitionTable, no_transitions
 from components.trainer.masking import FORBIDDEN, NO_ITEM
 from components.trainer.model import Recommender
 from components.trainer.popularity import PopularityList
 
 HISTORY = "history"
-# Inputs of the model that activity features need, where Transform leaves them, and their types.
-ACTIVITY_INPUTS = {RATING: RATINGS, TIME_GAP: TIMES}
-SOURCES = {RATINGS: features.HISTORY_RATING, TIMES: features.HISTORY_TIME}
-DTYPES = {HISTORY: tf.int32, RATINGS: tf.float32, TIMES: tf.int32}
+# Where Transform leaves features of activities that every log has.
+SOURCES = {features.RATING_FEATURE: features.HISTORY_RATING, features.TIME_GAP_FEATURE: features.HISTORY_TIME}
 LISTED = 10  # items listed by `rank`, for coverage
 EVERYTHING = slice(None)
 
@@ -114,7 +112,7 @@ class ServingModel(tf.Module):
         self._recommends_seen = model.settings.recommends_seen
         # Variables are tracked, the Keras model is not: Keras would add a signature of its own to the SavedModel.
         self.weights = [weight.value for weight in model.context_weights]
-        self._activity_inputs = tuple(ACTIVITY_INPUTS[name] for name in model.settings.activity_features)
+        self._activity_features = model.activity_features
         self._read_out = functools.partial(model.read_out)
         self._tables = StoredTables(model)
         # By rank, from 1 down: the vocabulary is in the order of popularity. Counts would be readable in the file.
@@ -137,7 +135,8 @@ class ServingModel(tf.Module):
 
     def _scorer(self, inputs: dict[str, tf.Tensor]) -> Callable[..., tf.Tensor]:
         """A function that gives the scores of a part of all indices."""
-        activities = {ITEMS: inputs[HISTORY], **{name: inputs[name] for name in self._activity_inputs}}
+        activities = {ITEMS: inputs[HISTORY]}
+        activities |= {feature.input: inputs[feature.input] for feature in self._activity_features}
         contexts, length = self._read_out(activities, self._tables)
         some = tf.cast(length[:, None] > 0, tf.float32)
 
@@ -151,8 +150,8 @@ class ServingModel(tf.Module):
         """Returns the best items; those of the history are not among them, unless the model recommends repeats.
 
         Args:
-            inputs: `history` int32 [1, N]; with activity features also `ratings` float32 [1, N] and `times` int32
-                [1, N], in parallel.
+            inputs: `history` int32 [1, N]; and in parallel the input of each feature of activities, int32 or float32
+                [1, N].
         """
         return self._best(self.scores(inputs), self._left_out(inputs[HISTORY]))
 
@@ -187,7 +186,10 @@ class ServingModel(tf.Module):
         timeline = tf.cast(tf.sparse.to_dense(transformed[features.TIMELINE], default_value=features.PADDING), tf.int32)
         return {
             HISTORY: tf.cast(transformed[features.HISTORY], tf.int32),
-            **{name: tf.cast(transformed[SOURCES[name]], DTYPES[name]) for name in self._activity_inputs},
+            **{
+                feature.input: tf.cast(transformed[_source(feature)], feature.dtype)
+                for feature in self._activity_features
+            },
             "timeline": timeline,
             "left_out": self._left_out(timeline),
             "target": tf.cast(tf.reshape(transformed[features.TARGET], [-1]), tf.int32),
@@ -227,8 +229,8 @@ class ServingModel(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """The concrete functions to save, by name."""
         examples = tf.TensorSpec([None], tf.string, "examples")
-        names = (HISTORY, *self._activity_inputs)
-        inputs = {name: tf.TensorSpec([1, self.history_length], DTYPES[name], name) for name in names}
+        dtypes = {HISTORY: tf.int32, **{feature.input: feature.dtype for feature in self._activity_features}}
+        inputs = {name: tf.TensorSpec([1, self.history_length], dtype, name) for name, dtype in dtypes.items()}
         exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
         return {
             "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
@@ -243,6 +245,11 @@ class ServingModel(tf.Module):
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
         tf.saved_model.save(self, folder, signatures=self.signatures())
+
+
+def _source(feature: ActivityFeature) -> str:
+    """Returns the transformed feature with the values of a history."""
+    return SOURCES.get(feature.name) or features.column_feature(features.HISTORY, feature.kind, feature.input)
 
 
 def _listed(best: tf.Tensor, ids: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from components.features import activity_input
 from components.settings import Settings
 
 EncoderName = Literal["bow", "cnn", "lstm", "transformer"]
@@ -56,8 +58,11 @@ class TrainerSettings(Settings):
             items file of one's own. The data may lack `genres` and `year`; any other name that no item has is an error.
         item_dropout: share of items that are known by their features alone, anew in every step.
         transition: whether items have an embedding of their own in histories, added to the one that labels have too.
-        activity_features: what is known of a user's activities, added to the embeddings of their items: `rating`, and
-            `time_gap`, the time since the activity before. The device sends them with the history.
+        activity_features: what is known of a user's activities, added to the embeddings of their items: `rating`;
+            `time_gap`, the time since the activity before; and any other column of the log by its name, with words or
+            numbers, such as `event_type`, `device`, `hour` or `price`. The device sends them with the history.
+        activity_dropout: share of the histories, and of the activities of the others, that lack a feature in training,
+            drawn for each feature by itself, so that the model knows what to make of missing values.
         min_target_rating: ratings below it are part of the history, but not what the model learns to recommend.
         target_weight: `equal`, or `rating`: a target counts in training in proportion to its rating (after the
             confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
@@ -106,7 +111,8 @@ class TrainerSettings(Settings):
     item_features: tuple[str, ...] = ("genres", "year")
     item_dropout: float = Field(0.0, ge=0, lt=1)
     transition: bool = True
-    activity_features: tuple[Literal["rating", "time_gap"], ...] = ()
+    activity_features: tuple[str, ...] = ()
+    activity_dropout: float = Field(0.1, ge=0, lt=1)
     min_target_rating: float | None = None
     target_weight: Literal["equal", "rating"] = "equal"
     loss: LossName = "full_softmax"
@@ -127,6 +133,14 @@ class TrainerSettings(Settings):
     eval_users: int = Field(0, ge=0)
     jit_compile: bool = False
     seed: int = 1
+
+    @field_validator("activity_features")
+    @classmethod
+    def _inputs_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        inputs = collections.Counter(map(activity_input, names))
+        if repeated := [name for name in names if inputs[activity_input(name)] > 1]:
+            raise ValueError(f"names {', '.join(map(repr, repeated))}, which would be one input of the model")
+        return names
 
     @property
     def table_dimension(self) -> int:

@@ -84,7 +84,9 @@ def take_over(folder: str, model: Recommender, ids: Sequence[str], tokens: Seque
         places = {word: row for row, word in enumerate(_unpacked(held[f"words:{weight.name}"]))}
         rows = np.array([places.get(word, -1) for word in weight.words], np.int64)
         value = weight.variable.numpy()
-        first = len(value) - len(rows)  # The rows of PADDING and UNKNOWN, which stand for no item.
+        first = len(value) - len(rows)
+        if first == len(other) - len(places):
+            value[:first] = other[:first]  # Of PADDING and UNKNOWN.
         value[first:][rows >= 0] = other[len(other) - len(places) :][rows[rows >= 0]]
         values.append((weight.variable, value))
         if weight.words is ids and len(rows):
@@ -101,8 +103,13 @@ def _named(model: Recommender, ids: Sequence[str], tokens: Sequence[str]) -> Ite
         for feature, (variable, is_vector) in member.item_tower.feature_tables.items():
             words = [token for token in tokens if features.feature_of(token) == feature]
             yield _Named(f"{number}/feature/{feature}", variable, None if is_vector else words)
+    of_activities = {
+        id(member.activity_tower.tables[feature.name]): feature.words
+        for member in model.members
+        for feature in member.activity_tower.features
+    }
     for number, variable in enumerate(model.context_weights):
-        yield _Named(f"context/{number}", variable)
+        yield _Named(f"context/{number}", variable, of_activities.get(id(variable)))
 
 
 def _packed(words: Sequence[str]) -> np.ndarray:

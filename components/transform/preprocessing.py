@@ -11,28 +11,33 @@ import tensorflow_transform as tft
 from components import features
 from components.transform.settings import TransformSettings
 
+MOST_WORDS = 1000  # of a feature of activities; rarer ones share the unknown index
+
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
     """Transform's work on a batch of `B` raw examples.
 
-    The vocabularies are made of the catalog split alone, where each item stands once with its number of train events:
-    TFX runs the analyzers on that split and has no need to read the timelines twice. Items are in order of that number,
-    most frequent first.
+    The vocabularies are made of the catalog and words splits, where each item and word stands once with its number of
+    train events: TFX runs the analyzers on these splits and has no need to read the timelines twice. Items are in order
+    of that number, most frequent first.
 
     Args:
         inputs: the raw features of `components/features.py`, sparse.
         custom_config: `settings`, the `TransformSettings` as a dict; `item_features`, the names of the features that
-            the model knows items by, where items without train events may have an index; and `refit`, whether the
-            events of all splits count, and every item that the model can know has an index.
+            the model knows items by, where items without train events may have an index; `activity_columns`, the
+            model's inputs for columns of the log, in their order; and `refit`, whether the events of all splits count,
+            and every item that the model can know has an index.
 
     Returns:
         The transformed features of `components/features.py`.
     """
     settings = TransformSettings(**custom_config["settings"])
-    items = _item_vocabulary(
-        inputs, settings, custom_config.get("item_features", []), custom_config.get("refit", False)
-    )
-    return transformed(inputs, items, settings.history_length)
+    refit = custom_config.get("refit", False)
+    items = _item_vocabulary(inputs, settings, custom_config.get("item_features", []), refit)
+    return {
+        **transformed(inputs, items, settings.history_length),
+        **_activities(inputs, custom_config.get("activity_columns", []), settings.history_length, refit),
+    }
 
 
 def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -> dict[str, Any]:
@@ -54,6 +59,34 @@ def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -
         features.ITEM_VECTOR: inputs[features.CATALOG_VECTOR],
         features.ITEM_TOKENS: _indices_of(inputs[features.CATALOG_TOKENS], tokens),
     }
+
+
+def _activities(inputs: dict[str, Any], columns: list[str], length: int, refit: bool) -> dict[str, Any]:
+    """Returns the transformed features of columns of the log, named as the model's inputs are."""
+    if not columns:
+        return {}
+    splits = _ragged(inputs[features.ITEM_ID]).row_splits
+    words, numbers = (
+        tf.reshape(inputs[name].values, [-1, len(columns)])
+        for name in (features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS)
+    )
+    events = inputs[features.WORD_EVENTS if refit else features.WORD_TRAIN_EVENTS].values
+    transformed_columns = {}
+    for number, name in enumerate(columns):
+        chosen = (inputs[features.WORD_COLUMN].values == number) & (events > 0)
+        vocabulary = tft.vocabulary(
+            tf.boolean_mask(inputs[features.WORD].values, chosen),
+            weights=tf.cast(tf.boolean_mask(events, chosen), tf.float32),
+            top_k=MOST_WORDS,
+            vocab_filename=features.word_vocabulary(name),
+        )
+        given = words[:, number]
+        indices = tf.where(given == "", tf.constant(features.PADDING, tf.int64), _indices(given, vocabulary))
+        for kind, values in (("word", indices), ("number", numbers[:, number])):
+            timeline = tf.RaggedTensor.from_row_splits(values, splits)
+            transformed_columns[features.column_feature(features.TIMELINE, kind, name)] = timeline.to_sparse()
+            transformed_columns[features.column_feature(features.HISTORY, kind, name)] = _last(timeline, length)
+    return transformed_columns
 
 
 def _item_vocabulary(

@@ -42,7 +42,9 @@ class Recommender(folder: File) : AutoCloseable {
         val older = if (recommendsSeen) emptyList() else chosen.dropLast(length)
         val unwanted = (exclude.mapNotNull { indices[it] } + older).toIntArray()
         // A model with activity features also takes, in parallel with the history, "ratings" (FloatArray, NaN where
-        // nothing was said and in the padding) and "times" (IntArray, seconds since 1970, 0 where unknown).
+        // nothing was said and in the padding) and "times" (IntArray, seconds since 1970, 0 where unknown). For columns
+        // of a log, `activity_inputs` of model_info.json has the names: a `number` is as ratings are, and a `word` is
+        // its place among the `words` plus 2 (IntArray), 1 for another word, 0 where unknown.
         val inputs = mapOf<String, Any>("history" to arrayOf(recent))
         val ids = Array(1) { IntArray(topK) }
         val scores = Array(1) { FloatArray(topK) }

@@ -68,7 +68,9 @@ final class Recommender {
     // The model leaves out the items that it sees of the history; older ones are excluded here.
     let unwanted = exclude.compactMap { indices[$0] } + (recommendsSeen ? [] : chosen.dropLast(length))
     // A model with activity features also takes, in parallel with the history, "ratings" (Float32, NaN where nothing
-    // was said and in the padding) and "times" (Int32, seconds since 1970, 0 where unknown).
+    // was said and in the padding) and "times" (Int32, seconds since 1970, 0 where unknown). For columns of a log,
+    // `activity_inputs` of model_info.json has the names: a `number` is as ratings are, and a `word` is its place among
+    // the `words` plus 2 (Int32), 1 for another word, 0 where unknown.
     var inputs = ["history": bytes(Array(padded))]
     let runner = unwanted.isEmpty ? plain : excluding
     if !unwanted.isEmpty {

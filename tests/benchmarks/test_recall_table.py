@@ -18,7 +18,7 @@ def test_histories_are_the_last_items_oldest_first(make_timelines):
     assert found.histories.items.tolist() == [[3, 4, 5], [0, 0, 0], [6, 0, 0]]
     assert found.histories.times.tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
     assert found.histories.ratings.tolist() == [[4, 4, 4], [0, 0, 0], [4, 0, 0]]
-    assert [column.dtype for column in vars(found.histories).values()] == [np.int32, np.float32, np.int32]
+    assert [column.dtype for column in found.histories.arrays().values()] == [np.int32, np.float32, np.int32]
 
 
 def test_a_cell_is_the_encoders_own_configuration_with_another_history(monkeypatch, tmp_path):

@@ -23,7 +23,11 @@ UNRATED = ("new-1", "new-2", "new-3")
 SETTINGS = (
     *("transform.history_length=20", "trainer.item_features=[genres,brand,price,text,year]"),
     *("example_gen.split=temporal", "example_gen.events={look: 0.5, buy: 1}", "example_gen.targets=[buy]"),
-    *("trainer.activity_features=[rating,time_gap]", "trainer.min_target_rating=2", "trainer.item_dropout=0.2"),
+    *(
+        "trainer.activity_features=[rating,time_gap,event,Device,price]",
+        "trainer.min_target_rating=2",
+        "trainer.item_dropout=0.2",
+    ),
     *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
     *("trainer.learning_rate=0.01", "trainer.batch_positions=1280"),
     *("pusher.precision=dynamic_int8", "gate.min_targets=0", "gate.min_recall_at_10=0"),
@@ -50,8 +54,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     (folder / "shop").mkdir()
     kinds = ["leave" if number % 10 == 9 else "buy" if number % 3 else "look" for number in range(len(RATINGS))]
-    log = [[*row, kind] for row, kind in zip(RATINGS, kinds, strict=True)]
-    write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp", "event"], log)
+    devices = ["", "phone", "tablet"]
+    log = [
+        [*row, kind, devices[number % 3], f"{number % 90 / 4}" if number % 7 else "n/a"]
+        for number, (row, kind) in enumerate(zip(RATINGS, kinds, strict=True))
+    ]
+    write(folder / "shop" / "log.csv", ["user", "item", "rating", "timestamp", "event_type", "device", "price"], log)
     items = [[*row, f"brand {number % 5}"] for number, row in enumerate(rows("movies.dat"))]
     items += [[id_, f"Film {id_}", "Comedy", "brand 1"] for id_ in UNRATED]
     films = len(items) - len(UNRATED)
@@ -74,7 +82,7 @@ def splits_of(folder: Path, step: str, output: str) -> set[str]:
 
 def test_statistics_and_their_check_are_of_timelines_alone(folder):
     timelines = {"Split-train", "Split-eval", "Split-test"}
-    assert splits_of(folder, "ExampleGen", "examples") == timelines | {"Split-catalog", "Split-all"}
+    assert splits_of(folder, "ExampleGen", "examples") == timelines | {"Split-catalog", "Split-words", "Split-all"}
     assert splits_of(folder, "StatisticsGen", "statistics") == timelines
     assert splits_of(folder, "ExampleValidator", "anomalies") == timelines
     transformed = {"Split-train", "Split-eval", "Split-catalog"}
@@ -128,17 +136,26 @@ def test_pushed_file_agrees_with_its_model_and_heeds_ratings_and_times(folder):
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["outcome"] == "pushed" and summary["artifact"]["agreement_at_10"] >= 0.95
     recommender = Recommender.load(folder / "serving" / "shop")
-    assert recommender.artifact.info["activity_features"] == ["rating", "time_gap"]
-    assert recommender.activity_inputs == ("ratings", "times")
+    assert recommender.artifact.info["activity_features"] == ["rating", "time_gap", "event", "Device", "price"]
+    assert set(recommender.activity_inputs) == {"ratings", "times", "event", "Device", "price"}
+    inputs = {about.pop("input"): about for about in recommender.artifact.info["activity_inputs"]}
+    assert inputs["event"] == {"feature": "event", "kind": "word", "words": ["buy", "look"]}
+    assert inputs["Device"]["kind"] == "word" and sorted(inputs["Device"]["words"]) == ["phone", "tablet"]
+    assert inputs["price"] == {"feature": "price", "kind": "number"}
     history = [row[1] for row in rows("ratings.dat")[:12]]
     times = [978_300_000 + 60 * number for number in range(12)]
-    liked, disliked, slower, unknown = (
+    liked, disliked, slower, cheap, phone, new_device, unknown = (
         {one.id: one.score for one in recommender.recommend(history, **about)}
         for about in (
             {"ratings": [5] * 12, "times": times},
             {"ratings": [1] * 12, "times": times},
             {"ratings": [5] * 12, "times": [978_300_000 + 86_400 * number for number in range(12)]},
+            {"ratings": [5] * 12, "times": times, "price": [1.5] * 12},
+            {"ratings": [5] * 12, "times": times, "Device": ["phone", None] * 6},
+            {"ratings": [5] * 12, "times": times, "Device": ["watch"] * 12},
             {},
         )
     )
-    assert liked != disliked and liked != slower and liked != unknown
+    others = (disliked, slower, cheap, phone, unknown)
+    assert all(liked != other for other in others)
+    assert new_device == liked, "the table row of other words is not trained where the log has no other words"

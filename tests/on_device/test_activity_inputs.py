@@ -185,3 +185,44 @@ def test_a_model_that_heeds_neither_ignores_both(pushed_once: Path) -> None:
     assert recommender.activity_inputs == ()
     ask = functools.partial(recommender.recommend, [1005, 1006])
     assert ask(ratings=[1, NAN], times=[1, 2]) == ask()
+
+
+@pytest.fixture
+def of_log(pushed: Path, sign: Callable[..., None]) -> Recommender:
+    """A mirror with a column of words and one of numbers as the model of a pushed folder."""
+    length = [1, HISTORY_LENGTH]
+    columns = {"device": tf.TensorSpec(length, tf.int32, "device"), "price": tf.TensorSpec(length, tf.float32, "price")}
+    (pushed / "2" / "model.tflite").write_bytes(mirror(history=SPECS["history"], **columns))
+    about = [
+        {"feature": "device:token", "input": "device", "kind": "word", "words": ["phone", "7"]},
+        {"feature": "price", "input": "price", "kind": "number"},
+    ]
+    sign(top_k=3 * HISTORY_LENGTH, activity_inputs=about)
+    return Recommender.load(pushed)
+
+
+def scores_of(recommender: Recommender, history: list, **values: Any) -> list[float | None]:
+    found = recommender.recommend(history, k=12, **values)
+    return [None if np.isnan(one.score) else one.score for one in found]
+
+
+def test_words_become_their_indices(of_log: Recommender) -> None:
+    assert of_log.activity_inputs == ("device", "price")
+    given = scores_of(of_log, [1002, 1003, 1004], device=["phone", 7, "watch"], price=[1.5, None, 100_000])
+    assert given[HISTORY_LENGTH:] == [2, 3, 1, 0, 1.5, None, 100_000, None]
+    assert scores_of(of_log, [1002, 1003], device=[None, " phone "])[HISTORY_LENGTH:] == [0, 2, 0, 0, *[None] * 4]
+    assert scores_of(of_log, [1002], device=[NAN], ratings=[5])[HISTORY_LENGTH:] == [0] * 4 + [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"devices": ["phone"]}, "does not look at devices, but at device, price"),
+        ({"device": ["phone", "phone"]}, "2 device for a history of 1 items"),
+        ({"device": "phone"}, "device: expected a list of words, found 'phone'"),
+        ({"price": ["cheap"]}, "price are not numbers"),
+    ],
+)
+def test_values_that_the_model_cannot_take(of_log: Recommender, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        of_log.recommend([1002], **values)

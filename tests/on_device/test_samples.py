@@ -14,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from components import features
 from components.pusher.convert import convert
+from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
@@ -47,7 +48,8 @@ class PlainTransform:
 def signatures(folder: Path, *activity_features: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Inputs and outputs by signature, with details by name, of a file that is made as the pipeline makes it."""
     settings = TrainerSettings(encoder="bow", dimension=4, top_k=3, members=[], activity_features=activity_features)
-    model = Recommender(settings, HISTORY_LENGTH, COUNTS, rating_edges=np.array([2.5], np.float32))
+    known = [{"rating": ActivityFeature("rating", (2.5,)), "time_gap": TIME_GAP}[name] for name in activity_features]
+    model = Recommender(settings, HISTORY_LENGTH, COUNTS, activity_features=known)
     ServingModel(model, PlainTransform()).save(str(folder))
     interpreter = Interpreter(model_content=convert(tf.saved_model.load(str(folder)), "float32"))
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
@@ -137,7 +139,7 @@ def test_activity_inputs(sample: Path, plain: dict[str, Any], tmp_path: Path) ->
     told = re.findall(r'"(\w+)" \((\w+?)(?:Array)?, [^)]*?(NaN|0) where', comments(sample))
     assert {name: DTYPES[kind] for name, kind, _ in told} == wanted
     assert {name: value for name, _, value in told} == {
-        name: "NaN" if np.isnan(value) else str(value) for name, value in NOT_GIVEN.items()
+        name: "NaN" if np.isnan(NOT_GIVEN[dtype]) else str(NOT_GIVEN[dtype]) for name, dtype in wanted.items()
     }
 
 

@@ -4,8 +4,8 @@ import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import { FIRST_INDEX, Problem } from "./artifact.js";
 
 const ARRAYS = { int32: Int32Array, float32: Float32Array };
-/** What each input has where there is nothing to tell. */
-const NOTHING = { history: 0, ratings: NaN, times: 0 };
+/** What an input has where a value is unknown: a number, or an index or a time. */
+const UNKNOWN_VALUES = { int32: 0, float32: NaN };
 
 /**
  * @typedef {object} Answer
@@ -72,7 +72,7 @@ export class Model {
   #tensors(recent) {
     return Object.fromEntries(
       this.#inputs.map(({ name, dtype, shape }) => {
-        const values = new ARRAYS[dtype](shape[1]).fill(NOTHING[name]);
+        const values = new ARRAYS[dtype](shape[1]).fill(UNKNOWN_VALUES[dtype]);
         if (name === "history") values.set(recent);
         return [name, new Tensor(values, shape)];
       }),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -49,7 +50,10 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[di
     """Runs ExampleGen; returns the examples of each split, and the catalogue's folder."""
 
     def run(
-        files: dict[str, str], more: Mapping[str, object] = MappingProxyType({}), **settings: object
+        files: dict[str, str],
+        more: Mapping[str, object] = MappingProxyType({}),
+        activity: Sequence[str] = (),
+        **settings: object,
     ) -> tuple[dict[str, list[dict]], Path]:
         folder = tmp_path_factory.mktemp("generated")
         (folder / "data").mkdir()
@@ -64,7 +68,7 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[di
             "data": str(folder / "data"),
             "data_fingerprint": "",
             "cache_dir": str(folder / "cache"),
-            "reading": DataSettings().model_dump_json(),
+            "reading": DataSettings().with_activity(activity).model_dump_json(),
             "settings": ExampleGenSettings(**settings).model_dump_json(),
             **more,
         }
@@ -187,3 +191,40 @@ def test_ids_written_in_another_way_are_named(generate, caplog) -> None:
     )
     assert note in caplog.text
     assert note in json.loads((catalog / "dataset.json").read_text())["notes"]
+
+
+KINDS = (
+    "user,item,timestamp,event,price\n"
+    "ann,tea,100,view,1\nann,jam,200,buy,\nann,gum,300,,3\nann,oil,400,view,4\n"
+    "bob,jam,150,view,5.5\nbob,oil,250,return,6\nbob,tea,350,view,7\nbob,gum,450,buy,8\n"
+)
+
+
+def test_columns_of_activities_stand_beside_their_items(generate):
+    found, _ = generate({"log.csv": KINDS}, activity=["price", "event"])
+    assert list(found) == [*features.SPLITS, features.CATALOG, features.WORDS]
+    timelines = {row[features.USER_ID][0]: row for row in found[features.TRAIN]}
+    assert timelines[b"ann"][features.ACTIVITY_WORDS] == [b"", b"view", b"", b"buy"]
+    assert timelines[b"bob"][features.ACTIVITY_WORDS] == [b"", b"view", b"", b"return"]
+    numbers = [None if math.isnan(value) else value for value in timelines[b"ann"][features.ACTIVITY_NUMBERS]]
+    assert numbers == [1, None, None, None]
+    counts = [features.WORD, features.WORD_COLUMN, features.WORD_TRAIN_EVENTS, features.WORD_EVENTS]
+    rows = [tuple(row[name][0] for name in counts) for row in found[features.WORDS]]
+    assert sorted(rows) == [(b"buy", 1, 1, 2), (b"return", 1, 1, 1), (b"view", 1, 2, 4)]
+    assert all(len(row) == len(counts) for row in found[features.WORDS])
+
+
+def test_columns_follow_the_kinds_that_count(generate):
+    found, _ = generate({"log.csv": KINDS}, activity=["event"], events={"view": 1.0, "buy": 1.0})
+    assert {row[features.WORD][0] for row in found[features.WORDS]} == {b"view", b"buy"}
+
+
+def test_without_columns_there_are_none(generate):
+    found, _ = generate({"log.csv": KINDS})
+    assert features.WORDS not in found
+    assert not {features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS} & set(found[features.TRAIN][0])
+
+
+def test_a_column_of_numbers_only_has_no_words(generate):
+    found, _ = generate({"log.csv": KINDS}, activity=["price"])
+    assert found[features.WORDS] == [] and found[features.TRAIN][0][features.ACTIVITY_WORDS] == [b"", b""]

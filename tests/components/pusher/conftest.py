@@ -167,6 +167,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]
         "top_k": TOP_K,
         "dimension": 8,
         "activity_features": [],
+        "activity_inputs": [],
         "parameters": SIZE * SIZE,
         "item_ids": ids,
         "item_counts": [1000 - item for item in range(ITEMS)],

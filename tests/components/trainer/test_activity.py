@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from components.trainer.activity import GAPS, ActivityTower, rating_edges
+from components.trainer.activity import GAPS, TIME_GAP, ActivityFeature, ActivityTower, number_feature
 from components.trainer.input_pipeline import Activities
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
 
-EDGES = np.array([1.5, 2.5, 4.5], np.float32)
+RATING = ActivityFeature("rating", (1.5, 2.5, 4.5))
+DEVICE = ActivityFeature("device", words=("phone", "tablet"))
+PRICE = ActivityFeature("price", (10.0, 70_000.0))
+FEATURES = {feature.name: feature for feature in (RATING, TIME_GAP, DEVICE, PRICE)}
 LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
 NAN = float("nan")
 
@@ -22,7 +25,7 @@ def bucket_of() -> Callable[..., list[int]]:
     """The bucket of each activity of a history, by one feature."""
 
     def found(feature: str, **columns: list) -> list[int]:
-        tower = ActivityTower(TrainerSettings(dimension=4, activity_features=[feature]), EDGES)
+        tower = ActivityTower([FEATURES[feature]], 4)
         tower.build()
         (table,) = tower.weights
         assert not np.asarray(table).any(), "0 before training"
@@ -33,6 +36,10 @@ def bucket_of() -> Callable[..., list[int]]:
             np.full((1, length), 2, np.int32),
             np.array([filled["ratings"]], np.float32),
             np.array([filled["times"]]).astype(np.int32),
+            {
+                "device": np.array([filled.get("device", [])], np.int32),
+                "price": np.array([filled.get("price", [])], np.float32),
+            },
         )
         embedded = np.asarray(tower(activities.tensors()))
         assert embedded.shape == (1, length, 4) and (embedded == embedded[..., :1]).all()
@@ -69,7 +76,7 @@ def test_the_longest_gap_has_a_bucket(bucket_of):
 
 
 def test_both_features_add_up():
-    tower = ActivityTower(TrainerSettings(dimension=4, activity_features=["rating", "time_gap"]), EDGES)
+    tower = ActivityTower([RATING, TIME_GAP], 4)
     tower.build()
     weights = {weight.name: weight for weight in tower.weights}
     random = np.random.default_rng(1)
@@ -78,8 +85,46 @@ def test_both_features_add_up():
     activities = Activities(
         np.array([[2, 3]], np.int32), np.array([[NAN, 5]], np.float32), np.array([[10, 11]], np.int32)
     )
-    rating, gap = (np.asarray(weights[name]) for name in ("rating", "time_gap"))
+    rating, gap = (np.asarray(weights[name]) for name in ("ratings", "times"))
     np.testing.assert_allclose(tower(activities.tensors())[0], [rating[0] + gap[0], rating[4] + gap[2]], rtol=1e-5)
+
+
+def rating_edges(ratings: np.ndarray) -> np.ndarray:
+    return np.array(number_feature("rating", ratings).edges, np.float32)
+
+
+def test_words_have_a_row_each_and_others_share_one(bucket_of):
+    assert bucket_of("device", device=[2, 3, 4, 1, 0, -5, 99]) == [2, 3, 1, 1, 0, 1, 1]
+
+
+def test_large_numbers_fall_into_buckets(bucket_of):
+    prices = [0, 9.5, 10, 69_999, 70_000, 1e30, NAN]
+    assert bucket_of("price", price=prices) == [1, 1, 2, 2, 3, 3, 0]
+
+
+def test_missing_numbers_do_not_move_the_bounds():
+    assert number_feature("hour", np.array([NAN, 3, NAN, 5], np.float32)).edges == (4.0,)
+    hours = np.tile(np.arange(24, dtype=np.float32), 3)
+    assert number_feature("hour", hours).edges == tuple(hour + 0.5 for hour in range(23)), "each hour has a bucket"
+
+
+def test_features_say_which_input_they_need():
+    assert DEVICE.describe() == {"feature": "device", "input": "device", "kind": "word", "words": ["phone", "tablet"]}
+    assert TIME_GAP.describe() == {"feature": "time_gap", "input": "times", "kind": "time"}
+    assert ActivityFeature("price:float").describe() == {"feature": "price:float", "input": "price", "kind": "number"}
+
+
+def test_a_share_of_values_is_missing_in_training_and_none_in_serving(activities_of):
+    tower = ActivityTower([RATING], 4, dropout=0.2)
+    tower.build()
+    tower.weights[0].assign(np.repeat(np.array([0, 0, 0, 1, 0], np.float32)[:, None], 4, axis=1))
+    activities = activities_of(np.full((2000, 20), 2)).tensors()  # All are rated 3.
+    assert (np.asarray(tower(activities)) == 1).all()
+    kept = np.asarray(tower(activities, training=True))[..., 0]
+    without = ~kept.any(axis=1)
+    assert without.mean() == pytest.approx(0.2, abs=0.03), "histories without any"
+    assert kept[~without].mean() == pytest.approx(0.8, abs=0.01), "activities of the others"
+    assert (np.asarray(tower(activities, training=True))[..., 0] != kept).any(), "other ones each time"
 
 
 def test_few_ratings_have_a_bucket_each():
@@ -102,11 +147,16 @@ def test_bounds_of_very_uneven_ratings_are_not_repeated():
     assert (np.diff(edges) > 0).all()
 
 
-@pytest.mark.parametrize("ratings", [[0.1, 0.2, 3.3], [999, 1000, 2001, 2002], [-70_000, 1, 2, 70_000, 90_000]])
+@pytest.mark.parametrize("ratings", [[0.1, 0.2, 3.3], [999, 1000, 2001, 2002]])
 def test_bounds_are_the_same_in_float16(ratings):
     edges = rating_edges(np.array(ratings, np.float32))
     assert np.isfinite(edges).all() and (np.diff(edges) > 0).all()
     np.testing.assert_array_equal(edges, edges.astype(np.float16))
+
+
+def test_bounds_beyond_float16_are_kept():
+    edges = rating_edges(np.array([-70_000, 1, 2, 70_000, 90_000], np.float32))
+    np.testing.assert_allclose(edges, [-34_999.5, 1.5, 35_001, 80_000], rtol=1e-3)
 
 
 def changed(activities: Activities, ratings: list, times: list) -> Activities:
@@ -121,7 +171,8 @@ def test_a_model_heeds_what_its_settings_name_and_nothing_else(
     activities_of, activity_features, heeds_ratings, heeds_times
 ):
     settings = TrainerSettings(dimension=4, blocks=1, activity_features=activity_features, seed=2)
-    model = Recommender(settings, 3, np.array([0, 0, 3, 2, 1]), rating_edges=EDGES)
+    known = [FEATURES[name] for name in activity_features]
+    model = Recommender(settings, 3, np.array([0, 0, 3, 2, 1]), activity_features=known)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     plain = activities_of([[2, 3, 4]], [[1, 2, 5]], [[10, 20, 9000]])
@@ -140,7 +191,7 @@ def test_a_model_heeds_what_its_settings_name_and_nothing_else(
 
 def test_skipped_items_take_their_ratings_and_times_with_them(activities_of):
     settings = TrainerSettings(dimension=4, blocks=1, activity_features=["rating", "time_gap"])
-    model = Recommender(settings, 4, np.array([0, 0, 3, 2, 1]), rating_edges=EDGES)
+    model = Recommender(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=[RATING, TIME_GAP])
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     tables = model.tables()

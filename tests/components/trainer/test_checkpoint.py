@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.trainer.activity import ActivityFeature
 from components.trainer.checkpoint import Checkpoint, State, identity_of
 from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines
@@ -43,11 +44,14 @@ def messages(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     return lambda: caplog.text
 
 
+RATING = ActivityFeature("rating", (2.5,))
+
+
 def run(
     data: Timelines, checkpoint: Checkpoint | None, settings: TrainerSettings = RANDOM, stop_in: int | None = None
 ) -> tuple[Recommender, Fit, list[list[np.ndarray]]]:
     """Fit with known recalls, interrupted while an epoch is measured; also the weights that were measured."""
-    model = Recommender(settings, 4, np.bincount(data.items), rating_edges=np.array([2.5], np.float32))
+    model = Recommender(settings, 4, np.bincount(data.items), activity_features=[RATING])
     seen: list[list[np.ndarray]] = []
 
     def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:

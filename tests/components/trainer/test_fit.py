@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from components.errors import StepError
 from components.trainer import fit as fitting
+from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, target_ranks
@@ -152,16 +154,22 @@ def test_ratings_and_times_are_learnt(timelines_of):
     data = timelines_of(rows, ratings=ratings, times=times)
     counts = np.bincount(data.items, minlength=6)
 
-    def last_loss(*activity_features: str) -> float:
-        settings = LEARNING.model_copy(update={"activity_features": activity_features, "max_epochs": 40})
-        edges = np.array([2.0, 4.0], np.float32)
-        model = Recommender(settings.model_copy(update={"patience": 40}), 4, counts, rating_edges=edges)
+    def last_loss(*names: str) -> float:
+        settings = LEARNING.model_copy(update={"activity_features": names, "max_epochs": 40, "activity_dropout": 0.0})
+        known = {"rating": ActivityFeature("rating", (2.0, 4.0)), "time_gap": TIME_GAP}
+        known["kind"] = ActivityFeature("kind", words=("look", "buy"))
+        features = [known[name] for name in names]
+        model = Recommender(settings.model_copy(update={"patience": 40}), 4, counts, activity_features=features)
         return fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history[-1].loss
 
+    # The same in a column of words: what was done with the second item.
+    kinds = np.array([[0, 2 + user % 2, 1] for user in range(users)], np.int32)
+    data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns={"kind": kinds.ravel()}))
     blind = last_loss()
     assert blind > 0.4 * np.log(2), "half of the targets cannot be known"
     assert last_loss("rating") < 0.3 * blind
     assert last_loss("time_gap") < 0.3 * blind
+    assert last_loss("kind") < 0.3 * blind
 
 
 @pytest.mark.parametrize(("asked", "measured"), [(0, 40), (7, 7), (60, 40)])

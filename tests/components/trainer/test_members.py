@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components.trainer import losses
+from components.trainer.activity import ActivityFeature
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
 
@@ -19,10 +20,11 @@ def model() -> Recommender:
     """Two convolutions and a bag of words, with random weights."""
     settings = TrainerSettings(
         unseen_compete_alone=False,
-        **{"encoder": "cnn", "dimension": 4, "blocks": 1, "dropout": 0.0, "activity_features": ["rating"], "top_k": 3},
+        **{"encoder": "cnn", "dimension": 4, "blocks": 1, "dropout": 0.0, "top_k": 3},
+        **{"activity_features": ["rating"], "activity_dropout": 0.0},
         members=[{"encoder": "bow"}, {"encoder": "cnn"}],
     )
-    model = Recommender(settings, 3, COUNTS, {"genres": GENRES}, np.array([2.5], np.float32))
+    model = Recommender(settings, 3, COUNTS, {"genres": GENRES}, [ActivityFeature("rating", (2.5,))])
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from components import features
 from components.pusher.convert import convert
+from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.input_pipeline import Activities
 from components.trainer.markov import Transitions
 from components.trainer.model import Recommender
@@ -24,11 +26,16 @@ from on_device.tflite_model import TFLiteModel
 SIZE, HISTORY, TOP_K = 42, 6, 30
 COUNTS = np.concatenate([[0, 0], np.arange(SIZE - 2, 0, -1)])
 ENCODERS = EncoderName.__args__
-EDGES = np.array([1.5, 3.5], np.float32)
+KNOWN = {
+    "rating": ActivityFeature("rating", (1.5, 3.5)),
+    "time_gap": TIME_GAP,
+    "device": ActivityFeature("device", words=("phone", "tablet")),
+    "k": ActivityFeature("k", (10.0, 20.0, 100_000.0)),
+}
 # Every encoder as it comes, and a model with all that there is to know of activities, of two members.
 MODELS = {
     **{name: {"encoder": name} for name in ENCODERS},
-    "activities": {"activity_features": ["rating", "time_gap"], "members": [{"encoder": "cnn"}]},
+    "activities": {"activity_features": ["rating", "time_gap", "device", "k"], "members": [{"encoder": "cnn"}]},
     "ratings": {"encoder": "cnn", "activity_features": ["rating"], "transition": False},
     "narrow": {"encoder": "cnn", "item_dimension": 4, "members": [{"encoder": "bow", "joint": True}]},
     "short": {
@@ -52,7 +59,8 @@ class FakeTransformOutput:
         integers = (features.ITEM_ID, features.TIMESTAMP, features.TARGET_ID)
         return {
             **{name: tf.io.VarLenFeature(tf.int64) for name in integers},
-            features.RATING: tf.io.VarLenFeature(tf.float32),
+            **dict.fromkeys((features.RATING, features.ACTIVITY_NUMBERS), tf.io.VarLenFeature(tf.float32)),
+            features.ACTIVITY_WORDS: tf.io.VarLenFeature(tf.int64),
         }
 
     def transform_features_layer(self):
@@ -65,6 +73,8 @@ class FakeTransformOutput:
                 features.HISTORY: last(features.ITEM_ID),
                 features.HISTORY_RATING: last(features.RATING),
                 features.HISTORY_TIME: last(features.TIMESTAMP),
+                "history_word_device": last(features.ACTIVITY_WORDS),
+                "history_number_column_k": last(features.ACTIVITY_NUMBERS),
                 features.TARGET: tf.sparse.to_dense(raw[features.TARGET_ID]),
             }
 
@@ -85,17 +95,28 @@ def times_of(timeline: list[int]) -> list[int]:
     return np.cumsum([1_000_000_000, *(item**4 for item in timeline[1:])])[: len(timeline)].tolist()
 
 
+def devices_of(timeline: list[int]) -> list[int]:
+    return [item % 4 for item in timeline]
+
+
+def numbers_of(timeline: list[int]) -> list[float]:
+    return [item * 1.5 if item % 5 else float("nan") for item in timeline]
+
+
 def serialize(timeline: list[int], target: int) -> bytes:
     integers = {features.ITEM_ID: timeline, features.TIMESTAMP: times_of(timeline), features.TARGET_ID: [target]}
+    integers[features.ACTIVITY_WORDS] = devices_of(timeline)
+    floats = {features.RATING: ratings_of(timeline), features.ACTIVITY_NUMBERS: numbers_of(timeline)}
     feature = {k: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for k, v in integers.items()}
-    feature[features.RATING] = tf.train.Feature(float_list=tf.train.FloatList(value=ratings_of(timeline)))
+    feature |= {k: tf.train.Feature(float_list=tf.train.FloatList(value=v)) for k, v in floats.items()}
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def build(folder: Path, **settings: object) -> SimpleNamespace:
     """A model with random weights, as it is, and as a SavedModel that was loaded again."""
     settings = TrainerSettings(**{"dimension": 8, "blocks": 1, "top_k": TOP_K, "seed": 3, **settings})
-    model = Recommender(settings, HISTORY, COUNTS, rating_edges=EDGES)
+    known = [KNOWN[name] for name in settings.activity_features]
+    model = Recommender(settings, HISTORY, COUNTS, activity_features=known)
     random = np.random.default_rng(8)
     model.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
     ServingModel(model, FakeTransformOutput(), TRANSITIONS).save(str(folder))
@@ -119,7 +140,8 @@ def histories(count: int) -> list[dict[str, np.ndarray]]:
 
 def history_of(timeline: list[int]) -> dict[str, np.ndarray]:
     columns = {"history": (timeline, np.int32), "ratings": (ratings_of(timeline), np.float32)}
-    columns["times"] = (times_of(timeline), np.int32)
+    columns |= {"times": (times_of(timeline), np.int32), "device": (devices_of(timeline), np.int32)}
+    columns["column_k"] = (numbers_of(timeline), np.float32)
     return {
         name: np.array((values[-HISTORY:] + [0] * HISTORY)[:HISTORY], dtype)
         for name, (values, dtype) in columns.items()
@@ -134,7 +156,8 @@ def recommend(saved: SimpleNamespace, history: dict[str, np.ndarray], **more: np
 
 
 def scores_by_hand(model: Recommender, history: dict[str, np.ndarray]) -> np.ndarray:
-    activities = Activities(*(history[name][None, :] for name in ("history", "ratings", "times")))
+    items, ratings, times, device, number = (values[None, :] for values in history.values())
+    activities = Activities(items, ratings, times, {"device": device, "column_k": number})
     tables = model.tables()
     contexts, _ = model.read_out(activities.tensors(), tables)
     return (np.asarray(contexts) @ np.asarray(tables.labels).T)[0]
@@ -150,14 +173,14 @@ def test_answers_are_the_best_unseen_items(saved):
 
 
 def test_inputs_are_those_that_the_model_heeds(saved):
-    wanted = {"rating": "ratings", "time_gap": "times"}
+    wanted = {"rating": "ratings", "time_gap": "times", "device": "device", "k": "column_k"}
     activity_features = saved.model.settings.activity_features
     assert saved.inputs == {"history", *(wanted[name] for name in activity_features)}
     encoded = saved.loaded.signatures["encode_examples"](examples=tf.constant([serialize([3, 5], 4)]))
     assert set(encoded) == {*saved.inputs, "timeline", "left_out", "target"}
     for name in saved.inputs:
         np.testing.assert_array_equal(encoded[name].numpy()[0], history_of([3, 5])[name])
-        assert encoded[name].dtype == {"ratings": tf.float32}.get(name, tf.int32)
+        assert encoded[name].dtype == (tf.float32 if name in ("ratings", "column_k") else tf.int32)
 
 
 def test_empty_history_returns_the_popular_list(saved):
@@ -217,6 +240,9 @@ def test_early_stopping_ranks_as_the_saved_model_does(saved, timelines_of):
     targets = random.integers(1, SIZE, len(rows)).tolist()
     about = {"ratings": [ratings_of(row) for row in rows], "times": [times_of(row) for row in rows]}
     data = timelines_of(rows, targets, HISTORY, **about)
+    histories = [history_of(row) for row in rows]
+    columns = {name: np.stack([history[name] for history in histories]) for name in ("device", "column_k")}
+    data = dataclasses.replace(data, histories=dataclasses.replace(data.histories, columns=columns))
     examples = [serialize(row, target) for row, target in zip(rows, targets, strict=True)]
     answer = saved.loaded.signatures["rank"](examples=tf.constant(examples))
     assert target_ranks(saved.model, data).tolist() == answer["target_rank"].numpy().tolist()
@@ -280,11 +306,12 @@ def test_file_answers_as_the_saved_model(saved, answered, precision):
     agreement = []
     tolerance = {"float32": 1e-4, "float16": 2e-2, "int8_tables": 0.5, "dynamic_int8": 0.5}[precision]
     for history, ids, scores in answered:
-        file_ids, file_scores = file.rank(**history)
+        given = {name: values for name, values in history.items() if name in saved.inputs}
+        file_ids, file_scores = file.rank(**given)
         assert not set(file_ids.tolist()) & {0, 1, *history["history"].tolist()}
         agreement.append(len(set(ids[:10].tolist()) & set(file_ids[:10].tolist())) / 10)
         np.testing.assert_allclose(file_scores[:10], scores[:10], atol=tolerance)
-        assert file.rank(**history)[0].tolist() == file_ids.tolist()
+        assert file.rank(**given)[0].tolist() == file_ids.tolist()
     least = {"float32": 0.999, "float16": 0.99, "int8_tables": 0.9, "dynamic_int8": 0.9}[precision]
     assert np.mean(agreement) >= least
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from components import features
+from components.trainer.activity import ActivityFeature
 from components.trainer.item_tower import FeatureValues
 from components.trainer.model import Recommender
 from components.trainer.settings import MemberSettings, TrainerSettings
@@ -56,6 +57,22 @@ def test_rows_go_by_item_and_token(make, tmp_path: Path):
         np.testing.assert_array_equal(after, before)
     for before, after in zip(old.context_weights, new.context_weights, strict=True):
         np.testing.assert_array_equal(after.numpy(), before.numpy())
+
+
+def test_rows_of_a_feature_of_activities_go_by_word(tmp_path: Path):
+    def made(seed: int, *words: str) -> Recommender:
+        settings = SETTINGS.model_copy(update={"activity_features": ("device",), "item_features": ()})
+        known = [ActivityFeature("device", words=words)]
+        model = Recommender(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=known)
+        random = np.random.default_rng(seed)
+        model.set_weights([random.random(weight.shape).astype(weight.dtype) for weight in model.get_weights()])
+        return model
+
+    old, new, fresh = made(1, "phone", "tablet"), made(2, "watch", "phone", "tv"), made(2, "watch", "phone", "tv")
+    save_weights(str(tmp_path), old, OLD, [])
+    assert take_over(str(tmp_path), new, NEW, []) == pytest.approx(2 / 3)
+    before, after, initial = (model.members[0].activity_tower.tables["device"].numpy() for model in (old, new, fresh))
+    np.testing.assert_array_equal(after, [before[0], before[1], initial[2], before[2], initial[4]])
 
 
 @pytest.mark.parametrize("other", [{"dimension": 8}, {"encoder": "lstm"}, {"members": ()}, {"transition": False}])

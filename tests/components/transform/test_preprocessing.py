@@ -18,6 +18,8 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx_bsl.public import tfxio
 
 from components import features
+from components.trainer.run import NO_WORDS
+from components.transform import preprocessing
 from components.transform.preprocessing import preprocessing_fn
 from components.transform.settings import TransformSettings
 
@@ -57,7 +59,7 @@ def serialize(columns: dict[str, list]) -> bytes:
     for name, values in columns.items():
         if values and isinstance(values[0], str):
             feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
-        elif name in (features.RATING, features.CATALOG_VECTOR, features.WEIGHT):
+        elif name in (features.RATING, features.CATALOG_VECTOR, features.WEIGHT, features.ACTIVITY_NUMBERS):
             feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
         elif values:
             feature[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -69,6 +71,7 @@ def analyse(
     examples: list[dict],
     item_features: tuple[str, ...] = ("genres", "year"),
     refit: bool = False,
+    columns: tuple[str, ...] = (),
     **settings: object,
 ) -> SimpleNamespace:
     """The vocabularies, and a function that transforms examples."""
@@ -77,7 +80,8 @@ def analyse(
     settings = TransformSettings(history_length=HISTORY, **settings).model_dump()
 
     def preprocess(inputs: dict) -> dict:
-        return preprocessing_fn(inputs, {"settings": settings, "item_features": item_features, "refit": refit})
+        more = {"item_features": item_features, "activity_columns": list(columns)}
+        return preprocessing_fn(inputs, {"settings": settings, "refit": refit, **more})
 
     with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(folder / "temporary")):
         records = pipeline | beam.Create([serialize(example) for example in examples]) | source.BeamSource()
@@ -98,11 +102,12 @@ def analyse(
 
     vocabularies = {
         name: [word.decode() for word in output.vocabulary_by_name(name)]
-        for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY)
+        for name in (features.ITEM_VOCABULARY, features.TOKEN_VOCABULARY, *map(features.word_vocabulary, columns))
     }
     return SimpleNamespace(
         items=vocabularies[features.ITEM_VOCABULARY],
         tokens=vocabularies[features.TOKEN_VOCABULARY],
+        words={name: vocabularies[features.word_vocabulary(name)] for name in columns},
         transform=transform,
         spec=output.transformed_feature_spec(),
     )
@@ -251,3 +256,58 @@ def test_ids_beyond_64_bits_and_a_user_with_100_000_ratings(tmp_path):
     assert transformed[features.TIMELINE][0] == indices * 25_000
     assert transformed[features.HISTORY].tolist()[0] == indices[-HISTORY:]
     assert len(transformed[features.TIMELINE][1]) == 3
+
+
+def word(column: int, text: str, train_events: int, events: int) -> dict[str, list]:
+    """A word of the activities."""
+    counts = {features.WORD_TRAIN_EVENTS: [train_events], features.WORD_EVENTS: [events]}
+    return {features.WORD: [text], features.WORD_COLUMN: [column], **counts}
+
+
+WORDS = [word(0, "buy", 2, 9), word(0, "view", 5, 5), word(0, "late", 0, 1), word(2, "view", 1, 1)]
+COLUMNS = ("event", "price", "device")
+NAN = float("nan")
+
+
+def with_columns(timeline: dict[str, list], words: list[str], numbers: list[float]) -> dict[str, list]:
+    """A timeline with three columns of activities, the second of which holds numbers."""
+    packed = [value for first, third in zip(words[::2], words[1::2], strict=True) for value in (first, "", third)]
+    return {
+        **timeline,
+        features.ACTIVITY_WORDS: packed,
+        features.ACTIVITY_NUMBERS: [value for number in numbers for value in (NAN, number, NAN)],
+    }
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, list]]:
+    return [
+        with_columns(TRAIN[0], ["buy", "view", "view", "", "late", "other"], [1.5, NAN, -2]),
+        with_columns(TRAIN[1], ["view", "view"] * 5, [1, 2, 3, 4, 5]),
+        with_columns(timeline("", [], []), [], []),
+    ]
+
+
+def test_columns_of_words_and_numbers_stand_beside_their_items(tmp_path, rows):
+    found = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS)
+    assert found.items == analyse(tmp_path / "plain", CATALOG).items, "words take nothing from the items"
+    assert found.words["event"] == ["view", "buy"] and found.words["device"] == ["view"]
+    assert found.words["price"] == [NO_WORDS]
+    out = found.transform(rows)
+    assert out["timeline_word_event"] == [[3, 2, 1], [2] * 5, []]
+    assert out["timeline_word_device"] == [[2, 0, 1], [2] * 5, []]
+    assert out["timeline_word_price"] == [[0] * 3, [0] * 5, []]
+    assert out["history_word_event"].tolist() == [[3, 2, 1], [2] * 3, [0] * 3]
+    np.testing.assert_array_equal(out["history_number_price"], [[1.5, NAN, -2], [3, 4, 5], [0] * 3])
+    np.testing.assert_array_equal(out["history_number_event"], [[NAN] * 3, [NAN] * 3, [0] * 3])
+    np.testing.assert_array_equal(np.concatenate(out["timeline_number_price"]), [1.5, NAN, -2, 1, 2, 3, 4, 5])
+
+
+def test_a_refit_knows_the_words_of_all_interactions(tmp_path):
+    found = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS, refit=True)
+    assert found.words["event"] == ["buy", "view", "late"]
+
+
+def test_only_the_most_frequent_words_have_an_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(preprocessing, "MOST_WORDS", 1)
+    assert analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS).words["event"] == ["view"]
