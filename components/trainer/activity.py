@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.features import PADDING, RATING_FEATURE, TIME_GAP_FEATURE, UNKNOWN, activity_input
+from components.features import FIRST_INDEX, PADDING, RATING_FEATURE, TIME_GAP_FEATURE, activity_input
 
 NOT_GIVEN = 0  # the row of the table for a missing value; of words it is the index PADDING
 MOST_BUCKETS = 24  # of a column of numbers
@@ -25,7 +25,7 @@ class ActivityFeature:
 
     - `rating`: what the user said of the item, NaN where it is not known.
     - `time_gap`: the time since the activity before. A time of 0 is not known.
-    - any other name: a column of the log, with words or with numbers.
+    - any other name: a column of the log, with words or with numbers. A word without an index is like a missing one.
 
     Attributes:
         name: as `trainer.activity_features` has it.
@@ -67,7 +67,8 @@ class ActivityFeature:
     def row_of(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the row of the table for each value of the input, [B, L] -> int32 [B, L]."""
         if self.kind == "word":
-            return tf.where((values >= PADDING) & (values < self.rows), values, UNKNOWN)
+            # The row of UNKNOWN would never be trained where the log has few words.
+            return tf.where((values >= FIRST_INDEX) & (values < self.rows), values, NOT_GIVEN)
         if self.kind == "time":
             values, given = _gaps(values)
         else:

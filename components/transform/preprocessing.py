@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 from components import features
 from components.transform.settings import TransformSettings
 
-MOST_WORDS = 1000  # of a feature of activities; rarer ones share the unknown index
+MOST_WORDS = 1000  # of a feature of activities; rarer ones count as missing
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:

@@ -138,10 +138,10 @@ def test_pushed_file_agrees_with_its_model_and_heeds_ratings_and_times(folder):
     recommender = Recommender.load(folder / "serving" / "shop")
     assert recommender.artifact.info["activity_features"] == ["rating", "time_gap", "event", "Device", "price"]
     assert set(recommender.activity_inputs) == {"ratings", "times", "event", "Device", "price"}
-    inputs = {about.pop("input"): about for about in recommender.artifact.info["activity_inputs"]}
-    assert inputs["event"] == {"feature": "event", "kind": "word", "words": ["buy", "look"]}
+    inputs = {about["input"]: about for about in recommender.artifact.info["activity_inputs"]}
+    assert inputs["event"] == {"feature": "event", "input": "event", "kind": "word", "words": ["buy", "look"]}
     assert inputs["Device"]["kind"] == "word" and sorted(inputs["Device"]["words"]) == ["phone", "tablet"]
-    assert inputs["price"] == {"feature": "price", "kind": "number"}
+    assert inputs["price"] == {"feature": "price", "input": "price", "kind": "number"}
     history = [row[1] for row in rows("ratings.dat")[:12]]
     times = [978_300_000 + 60 * number for number in range(12)]
     liked, disliked, slower, cheap, phone, new_device, unknown = (
@@ -158,4 +158,4 @@ def test_pushed_file_agrees_with_its_model_and_heeds_ratings_and_times(folder):
     )
     others = (disliked, slower, cheap, phone, unknown)
     assert all(liked != other for other in others)
-    assert new_device == liked, "the table row of other words is not trained where the log has no other words"
+    assert new_device == liked, "a word that the log lacks is like a missing one"

@@ -93,8 +93,8 @@ def rating_edges(ratings: np.ndarray) -> np.ndarray:
     return np.array(number_feature("rating", ratings).edges, np.float32)
 
 
-def test_words_have_a_row_each_and_others_share_one(bucket_of):
-    assert bucket_of("device", device=[2, 3, 4, 1, 0, -5, 99]) == [2, 3, 1, 1, 0, 1, 1]
+def test_words_have_a_row_each_and_others_that_of_missing_ones(bucket_of):
+    assert bucket_of("device", device=[2, 3, 4, 1, 0, -5, 99]) == [2, 3, 0, 0, 0, 0, 0]
 
 
 def test_large_numbers_fall_into_buckets(bucket_of):
