@@ -47,7 +47,7 @@ OVERRIDES = {
     "history-length": ("transform.history_length", int, "items of the user's history that the device sends"),
     "dimension": ("trainer.dimension", int, "size of the embeddings"),
     "max-epochs": ("trainer.max_epochs", int, "most passes over the train split"),
-    "max-minutes": ("trainer.max_minutes", float, "most minutes of fitting"),
+    "max-minutes": ("trainer.max_minutes", float, "a safety limit of fitting in minutes; 0 sets none"),
     "top-k": ("trainer.top_k", int, "items that the file returns"),
     "precision": ("pusher.precision", str, "float32, float16, int8_tables, dynamic_int8 or auto"),
     "split": ("example_gen.split", str, "leave_one_out, temporal or sessions"),

@@ -16,8 +16,8 @@ from implicit.nearest_neighbours import CosineRecommender, TFIDFRecommender
 
 from benchmarks.ranking import events
 from components import features
+from components.trainer.baselines import neighbours
 from components.trainer.input_pipeline import Timelines, without_unknown
-from components.trainer.markov import neighbours
 
 EASE_MOST_ITEMS = 30_000  # three square matrices of doubles: 21 GB
 

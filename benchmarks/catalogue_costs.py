@@ -28,8 +28,8 @@ from components.evaluation import read_metrics
 from components.evaluator.component import Executor
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
+from components.trainer.fit import LazyAdam
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
-from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
 from pipeline.beam_runners import LOCAL_ARGUMENTS
@@ -99,9 +99,9 @@ def train(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """
     settings = TrainerSettings(**asked["settings"])
     model = Recommender(settings, asked["history_length"], counts_of(asked["items"]))
-    optimizer = LazyAdam()
-    optimizer.build(model.trainable_variables)
-    train_step = model.make_train_step(optimizer)
+    model.compile(LazyAdam())
+    model.optimizer.build(model.trainable_variables)
+    train_step = tf.function(model.train_step)
     shape = (max(settings.batch_positions // settings.window, 1), settings.window)
     random = np.random.default_rng(0)
     times = []
@@ -109,7 +109,7 @@ def train(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         items = tf.constant(popular_items(random, asked["items"], shape), tf.int32)
         activities = {ITEMS: items, RATINGS: tf.ones(shape), TIMES: tf.zeros(shape, tf.int32)}
         started = time.perf_counter()
-        float(train_step(activities, tf.roll(items, -1, axis=1), tf.ones(shape)))
+        float(train_step((activities, tf.roll(items, -1, axis=1), tf.ones(shape)))["loss"])
         times.append(time.perf_counter() - started)
     return {"step_ms": 1000 * statistics.median(times[1:])}
 

@@ -191,7 +191,7 @@ def _ranks(scores: np.ndarray, seen: np.ndarray, target: int) -> np.ndarray:
     asked = len(scores)
     starts = np.arange(asked + 1) * len(seen)
     one = Activities(*(np.tile(seen, asked),) * 3)
-    timelines = Timelines(one, starts, one, np.full(asked, target, np.int32))
+    timelines = Timelines(one, starts, np.full(asked, target, np.int32))
     return target_ranks(_Given(scores), timelines)
 
 
@@ -220,7 +220,7 @@ def _with_targets(timelines: Timelines, count: int) -> Timelines:
             targets.append(last if not back else int(timelines.items[stop - back]) if known else features.UNKNOWN)
     starts = np.cumsum([0, *map(len, places)])
     activities = timelines.activities[np.concatenate(places)]
-    return Timelines(activities, starts, activities[:0], np.array(targets, np.int32))
+    return Timelines(activities, starts, np.array(targets, np.int32))
 
 
 def choose(measured: Measured) -> dict[str, Any]:

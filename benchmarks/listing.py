@@ -16,8 +16,8 @@ from benchmarks.baselines import Markov, last_items
 from benchmarks.ranking import Estimate, recall, target_ranks
 from benchmarks.ties import tied
 from components import features
+from components.trainer.baselines import neighbours
 from components.trainer.input_pipeline import Timelines, without_unknown
-from components.trainer.markov import neighbours
 
 
 @dataclass(frozen=True)

@@ -44,22 +44,13 @@ class ModelScorer:
             by_popularity = -tf.range(tables.size, dtype=tf.float32)
             return tf.where(length[:, None] > 0, tf.matmul(contexts, tables.labels, transpose_b=True), by_popularity)
 
+        self._length = model.history_length
         self._scores_of = scores_of
 
     def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
         """int64 [B] -> float32 [B, V]."""
-        found: tf.Tensor = self._scores_of(timelines.histories[rows].tensors())
+        found: tf.Tensor = self._scores_of(timelines.histories(rows, self._length).tensors())
         return found.numpy()
-
-
-def cut_histories(timelines: Timelines, length: int) -> Timelines:
-    """The same timelines with the last `length` activities as histories, then PADDING."""
-    starts, stops = timelines.starts[:-1], timelines.starts[1:]
-    first = np.maximum(stops - length, starts)
-    at = first[:, None] + np.arange(length)
-    inside = at < stops[:, None]
-    taken = timelines.activities[np.minimum(at, len(timelines.items) - 1)]
-    return dataclasses.replace(timelines, histories=taken.map(lambda values: np.where(inside, values, 0)))
 
 
 def training_data(prepared: Prepared) -> TrainingData:
@@ -85,11 +76,11 @@ def train_cell(config: PipelineConfig, data: TrainingData, test: Timelines) -> d
         StepError: the data is too small, or the training diverged.
     """
     length = config.transform.history_length
-    data = dataclasses.replace(data, holdout=cut_histories(data.holdout, length))
+    data = dataclasses.replace(data, history_length=length)
     check(config.trainer, data)
     model = build_model(config.trainer, data)
     fitted = fit(model, data.train, data.holdout)
-    found = recall(target_ranks(ModelScorer(model), cut_histories(test, length)), 10)
+    found = recall(target_ranks(ModelScorer(model), test), 10)
     return {
         "eval_recall_at_10": fitted.history[fitted.best_epoch - 1].recall_at_10,
         "recall_at_10": found.mean,

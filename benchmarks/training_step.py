@@ -44,11 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(name: str, config: PipelineConfig, steps: int, console: Console) -> dict[str, Any]:
-    import keras
     import numpy as np
     import tensorflow as tf
 
     from components import features
+    from components.trainer.fit import LazyAdam
     from components.trainer.input_pipeline import ITEMS as ITEM_COLUMN
     from components.trainer.input_pipeline import RATINGS, TIMES
     from components.trainer.model import Recommender
@@ -64,13 +64,15 @@ def _measure(name: str, config: PipelineConfig, steps: int, console: Console) ->
     for compiled in (True, False):
         chosen = settings.model_copy(update={"jit_compile": compiled})
         model = Recommender(chosen, config.transform.history_length, counts)
-        train_steps.append(model.make_train_step(keras.optimizers.Adam()))
-        train_steps[-1](*batch)  # Compiles, or traces.
+        model.compile(LazyAdam())
+        model.optimizer.build(model.trainable_variables)
+        train_steps.append(tf.function(model.train_step, jit_compile=compiled))
+        train_steps[-1](batch)  # Compiles, or traces.
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(steps):
         for train_step, of_step in zip(train_steps, times, strict=True):
             started = time.perf_counter()
-            float(train_step(*batch))
+            float(train_step(batch)["loss"])
             of_step.append(time.perf_counter() - started)
     with_xla, without = (1000 * statistics.median(of_step) for of_step in times)
     console.print(f"{name:<12} XLA {with_xla:7.1f} ms   without {without:7.1f} ms   ratio {with_xla / without:.2f}")

@@ -8,7 +8,7 @@ import tensorflow_model_analysis as tfma
 
 METRICS = ("recall_at_1", "recall_at_5", "recall_at_10", "recall_at_50", "ndcg_at_10", "mrr", "coverage_at_10")
 POPULARITY = "popularity_"  # prefix of the popularity list's metrics
-MARKOV = "markov_"  # and of those of the first-order Markov chain, `components/trainer/markov.py`
+MARKOV = "markov_"  # and of those of the first-order Markov chain, `components/trainer/baselines.py`
 ERROR = "_standard_error"  # suffix of the standard error, over users, of the metric before it
 
 

@@ -75,6 +75,8 @@ ITEM = "item"  # int64 [1], item index; PADDING where there is none
 ITEM_VECTOR = "item_vector"  # float32 [D]
 ITEM_TOKENS = "item_tokens"  # int64 [F], indices of the item's tokens
 
+NO_ITEM = -1  # fills an answer where fewer items remain
+
 # Names of the vocabularies inside the Transform graph.
 ITEM_VOCABULARY = "items"
 TOKEN_VOCABULARY = "tokens"

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+GPUS = "REQUESTED_GPUS"  # environment variable of a container: how many GPUs it was given
+
 
 class Settings(BaseModel):
     """Base class of the settings of a step."""

@@ -12,6 +12,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
+from components.settings import GPUS
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources
@@ -67,8 +68,11 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     job = runner.run(pipeline, parameter_values=given, write_out=False)
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)
     for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values():
-        if deployment.env:
-            executor["container"]["env"] = [{"name": name, "value": value} for name, value in deployment.env.items()]
+        env = dict(deployment.env)
+        if gpus := executor["container"].get("resources", {}).get("accelerator", {}).get("count"):
+            env[GPUS] = gpus  # So that a step notices when it sees fewer.
+        if env:
+            executor["container"]["env"] = [{"name": name, "value": value} for name, value in env.items()]
         if engine == "kubeflow":
             executor["container"]["command"] = list(ON_KUBEFLOW)
     if engine == "vertex":

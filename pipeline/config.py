@@ -99,7 +99,7 @@ class PipelineConfig(Settings):
     @model_validator(mode="after")
     def _heads_share_the_dimension(self) -> PipelineConfig:
         trainer = self.trainer
-        for member in trainer.of_members():
+        for member in trainer.all_members():
             if member.encoder == "transformer" and member.dimension % member.heads:
                 raise ValueError(f"trainer.dimension {member.dimension} cannot be shared by {member.heads} heads")
         return self

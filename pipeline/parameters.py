@@ -35,7 +35,7 @@ PARAMETERS = {
     DATA: Parameter("deployment.data", str, "ratings as the containers see them"),
     "encoder": Parameter("trainer.encoder", str, "bow, cnn, lstm or transformer"),
     "max_epochs": Parameter("trainer.max_epochs", int, "most passes over the train split"),
-    "max_minutes": Parameter("trainer.max_minutes", float, "most minutes of fitting"),
+    "max_minutes": Parameter("trainer.max_minutes", float, "a safety limit of fitting; 0 sets none"),
     "min_recall_at_10": Parameter("gate.min_recall_at_10", float, "the gate's floor"),
 }
 

@@ -40,7 +40,7 @@ RANKED = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes o
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
 MUCH_UNREACHABLE = 0.2  # of all targets
-TOLD = ("encoder", "parameters", "recommends_seen", "history", "best_epoch")  # of the model's facts
+TOLD = ("encoder", "parameters", "recommends_seen", "history", "best_epoch", "out_of_time")  # of the model's facts
 TITLE_WIDTH = 10  # columns before the text of a line
 PROJECT = Path(__file__).parent.parent
 
@@ -142,7 +142,7 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
         )
         console.print(_metrics_table(summary))
     if gate := summary.get("gate"):
-        line("Gate", f"{'blessed' if gate['blessed'] else 'not blessed'}: {'; '.join(gate['reasons'])}")
+        line("Gate", f"{'blessed' if gate['blessed'] else 'not blessed'}: {'; '.join(gate['reasons'])}{_late(summary)}")
     if artifact := summary.get("artifact"):
         model = Path(artifact["path"]) / "model.tflite"
         line(
@@ -208,6 +208,17 @@ def refit_in_words(artifact: dict[str, Any]) -> str:
     )
 
 
+def _late(summary: dict[str, Any]) -> str:
+    """Returns a warning, after a semicolon, where the clock ended the fit."""
+    training = summary.get("training", {})
+    if not training.get("out_of_time"):
+        return ""
+    return (
+        f"; trainer.max_minutes ended the fit in epoch {len(training['history'])}: a faster machine would have made "
+        "another model"
+    )
+
+
 def _leavings(data: dict[str, Any]) -> str:
     parts = {
         "duplicates dropped": data["duplicates"],
@@ -254,7 +265,7 @@ def _next_step(summary: dict[str, Any]) -> str:
     if summary["outcome"] == PUSHED:
         return _command(Path(summary["artifact"]["path"]))
     if summary["outcome"] == NOT_BLESSED:
-        advice = "train longer (--max-minutes), or see `gate` in the configuration"
+        advice = "train longer (--max-epochs), or see `gate` in the configuration"
         if (summary["metrics"].get("unreachable") or 0) > MUCH_UNREACHABLE:
             advice = f"no model can return the targets that are out of reach, so training longer helps little; {advice}"
         return f"earlier pushes stay as they are; {advice}"

@@ -14,9 +14,8 @@ from components import features
 from components.chance import SURE, UserSums
 from components.errors import StepError
 from components.evaluation import ERROR, MARKOV, POPULARITY
+from components.ranking_metrics import CUT, MISS, NAMES, values_of
 
-RECALL_AT = (1, 5, 10, 50)
-CUT = 10  # of NDCG, coverage, the lifts over the lists and the comparison with the baseline
 RECALL = f"recall_at_{CUT}"
 LIFT = {POPULARITY: f"{RECALL}_lift", MARKOV: f"{RECALL}_lift_over_markov"}
 ENDLESS_LIFT = 1e6  # where a list has no hit: large, and finite as JSON needs it
@@ -34,8 +33,7 @@ _SOURCES = {
     POPULARITY: ("popularity_rank", "popularity_top_ids"),
     MARKOV: ("markov_rank", "markov_top_ids"),
 }
-_MEANS = (*(f"recall_at_{k}" for k in RECALL_AT), f"ndcg_at_{CUT}", "mrr")
-_COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in _MEANS), UNREACHABLE, BASELINE)
+_COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in NAMES), UNREACHABLE, BASELINE)
 
 
 class RankingMetrics(tfma.metrics.Metric):
@@ -45,9 +43,7 @@ class RankingMetrics(tfma.metrics.Metric):
     the model, with the prefix `popularity_` for the list of items by their number of train events, and with `markov_`
     for what followed the last item in the train split:
 
-    - `recall_at_1`, `_5`, `_10`, `_50`: share of targets among the best K.
-    - `ndcg_at_10`: mean of 1 / log2(rank + 2) among the best 10 (Jarvelin and Kekalainen, TOIS 2002).
-    - `mrr`: mean of 1 / (rank + 1).
+    - the means of `components.ranking_metrics.values_of`.
     - each of these followed by `_standard_error`, which is over users.
     - `coverage_at_10`: share of the catalogue that is among anybody's best 10.
 
@@ -102,7 +98,7 @@ class RankingSums:
                 raise StepError(
                     f"the model has no {rank_key}: an older version saved it; run again from the Trainer on"
                 )
-            values += _values(_rank(outputs, rank_key))
+            values += values_of(_rank(outputs, rank_key)).tolist()
             ids = np.ravel(outputs[ids_key])[:CUT]
             # A catalogue of fewer items than the list has fills it with what is no item.
             self._listed[prefix].update(ids[ids >= features.FIRST_INDEX].tolist())
@@ -125,7 +121,7 @@ class RankingSums:
         errors = dict(zip(_COLUMNS, self._users.standard_errors().tolist(), strict=True))
         values = {TARGETS: float(self._users.targets), UNREACHABLE: means[UNREACHABLE]}
         for prefix in _SOURCES:
-            for name in (f"{prefix}{name}" for name in _MEANS):
+            for name in (f"{prefix}{name}" for name in NAMES):
                 values |= {name: means[name], f"{name}{ERROR}": errors[name]}
             values[f"{prefix}coverage_at_{CUT}"] = len(self._listed[prefix]) / max(self._num_items, 1)
         recall = means[RECALL]
@@ -141,12 +137,7 @@ class RankingSums:
 def _rank(outputs: dict[str, np.ndarray], key: str) -> float:
     """Where the target stands, from 0; infinite where it is unknown or was seen."""
     rank = float(np.ravel(outputs[key])[0])
-    return rank if rank < int(np.ravel(outputs["num_items"])[0]) else math.inf
-
-
-def _values(rank: float) -> list[float]:
-    """What a target adds to the sums of `_MEANS`."""
-    return [*(float(rank < k) for k in RECALL_AT), 1 / math.log2(rank + 2) if rank < CUT else 0.0, 1 / (rank + 1)]
+    return rank if rank < int(np.ravel(outputs["num_items"])[0]) else MISS
 
 
 class RankingCombiner(beam.CombineFn):

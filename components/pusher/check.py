@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,9 @@ from components import features
 from components.chance import SURE, UserSums
 from components.pusher.errors import PushError
 from components.pusher.settings import PusherSettings
+from components.ranking_metrics import CUT, MISS, NAMES, RECALL_AT, values_of
 from on_device.recommender import Recommender
 
-RECALL_AT = (1, 5, 10, 50)
-CUT = 10
 BATCH = 128
 
 
@@ -27,7 +25,7 @@ class Check:
 
     Attributes:
         metrics: by the names of the Evaluator's; targets beyond the file's best K count as misses.
-        agreement_at_10: mean share of the SavedModel's best 10 that are among the file's best 10 for the same history.
+        agreement_at_10: mean share of the SavedModel's best 10 that are among the file's best 10 for the same timeline.
         examples: number of timelines.
         recall_name: the Recall@K nearest to K = 10 that the file's list is long enough for.
         recall_error: standard error, over users, of the difference of that recall to the SavedModel's, paired by
@@ -63,12 +61,10 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
     Raises:
         PushError: there are no examples.
     """
-    tallies = [_Tally(recommender) for recommender in recommenders]
     examples = 0
-    for user, history, left_out, target in _rows(loaded, files, limit):
+    tallies = [_Tally(recommender) for recommender in recommenders]
+    for user, history, left_out, target, expected in _rows(loaded, files, limit):
         examples += 1
-        tensors = {name: tf.constant(values[None, :]) for name, values in history.items()}
-        expected = loaded.signatures["recommend"](**tensors)["ids"].numpy()[0]
         for tally in tallies:
             tally.add(user, history, left_out, target, expected)
     if not examples:
@@ -82,8 +78,8 @@ class _Tally:
     def __init__(self, recommender: Recommender):
         self._recommender = recommender
         self._cut = min(CUT, recommender.top_k)
-        self._hits = dict.fromkeys(RECALL_AT, 0)
-        self._gain = self._reciprocal = self._agreement = 0.0
+        self._sums = np.zeros(len(NAMES))
+        self._agreement = 0.0
         self._hits_of_both = UserSums(2)  # the file's, the SavedModel's
         self._listed: set[int] = set()
         self._examples = 0
@@ -93,30 +89,25 @@ class _Tally:
     ) -> None:
         """Add one example of a user, and the SavedModel's best for it."""
         self._examples += 1
-        expected = expected[: self._cut]
-        answered, _ = self._recommender.rank_indices(**history)
-        self._agreement += _overlap(expected[expected >= features.FIRST_INDEX], answered[: self._cut])
+        # The file leaves out its history by itself: what is older must be excluded, as an app does it.
+        older = np.setdiff1d(left_out, history[features.HISTORY])
+        ids, _ = self._recommender.rank_indices(**history, **({"exclude": older} if len(older) else {}))
+        best = expected[: self._cut]
+        self._agreement += _overlap(best[best >= features.FIRST_INDEX], ids[: self._cut])
         longest = _longest(self._cut)
-        hits = [target in ranked[:longest] for ranked in (answered, expected)]
+        hits = [target in ranked[:longest] for ranked in (ids, expected)]
         self._hits_of_both.add(user, np.array(hits, np.float64))
-        # As the Evaluator ranks: what is left out may be older than the history.
-        ids, _ = self._recommender.rank_indices(**history, exclude=left_out)
         self._listed.update(ids[: self._cut].tolist())
-        for rank in np.flatnonzero(ids == target).tolist():
-            for k in RECALL_AT:
-                self._hits[k] += rank < k
-            self._gain += 1 / math.log2(rank + 2) if rank < CUT else 0.0
-            self._reciprocal += 1 / (rank + 1)
+        places = np.flatnonzero(ids == target)
+        self._sums += values_of(places[0] if len(places) else MISS)
 
     def check(self) -> Check:
         """All of it."""
-        examples = self._examples
-        metrics = {f"recall_at_{k}": self._hits[k] / examples for k in RECALL_AT}
-        metrics |= {f"ndcg_at_{CUT}": self._gain / examples, "mrr": self._reciprocal / examples}
+        metrics = dict(zip(NAMES, (self._sums / self._examples).tolist(), strict=True))
         metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
         name = f"recall_at_{_longest(self._cut)}"
         change, error = self._hits_of_both.difference(0, 1)
-        return Check(metrics, self._agreement / examples, examples, name, error, -change)
+        return Check(metrics, self._agreement / self._examples, self._examples, name, error, -change)
 
 
 def complain(check: Check, evaluation: dict[str, float] | None, settings: PusherSettings) -> None:
@@ -159,8 +150,13 @@ def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
     return len(np.intersect1d(expected, answered)) / len(expected)
 
 
-def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int]]:
-    """Each example: user, history (inputs of `recommend`, each [N]), items left out int32 [T], and target."""
+def _rows(
+    loaded: Any, files: list[str], limit: int
+) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int, np.ndarray]]:
+    """Each example: user, history (inputs of `recommend`, each [N]), items left out int32 [T], target, best int32 [K].
+
+    The best are those of the SavedModel, which answers many examples at a time.
+    """
     inputs = loaded.signatures["recommend"].structured_input_signature[1]
     user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}
     records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
@@ -169,6 +165,7 @@ def _rows(loaded: Any, files: list[str], limit: int) -> Iterator[tuple[bytes, di
     for batch in records.batch(BATCH):
         encoded = {name: value.numpy() for name, value in loaded.signatures["encode_examples"](examples=batch).items()}
         users = tf.io.parse_example(batch, user_spec)[features.USER_ID].numpy()
+        best = loaded.signatures["serving_default"](examples=batch)["ids"].numpy()
         for row, (left_out, target) in enumerate(zip(encoded["left_out"], encoded["target"], strict=True)):
             history = {name: encoded[name][row] for name in inputs}
-            yield users[row], history, left_out[left_out != features.PADDING], int(target)
+            yield users[row], history, left_out[left_out != features.PADDING], int(target), best[row]

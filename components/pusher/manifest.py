@@ -53,6 +53,7 @@ def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict
     return {
         **{key: model_facts[key] for key in keys},
         "activity_inputs": model_facts.get("activity_inputs", []),
+        "out_of_time": model_facts.get("out_of_time", False),
         "recommends_seen": model_facts.get("recommends_seen", False),
         "num_items": len(model_facts["item_ids"]),
         "data": {key: dataset[key] for key in DATA if key in dataset},

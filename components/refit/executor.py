@@ -13,6 +13,7 @@ from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
 from components import features
+from components.trainer.devices import make_strategy
 from components.trainer.fit import Plan
 from components.trainer.run import WARM_START, check, fit_and_save, read_facts, read_training_data
 from components.trainer.settings import TrainerSettings
@@ -86,6 +87,7 @@ def refit(
         folder,
         checkpoints,
         plan=Plan(epochs),
+        strategy=make_strategy(),
         base=(candidate, Plan(epochs, begin=WARM_START)) if known["started_from"] else None,
         facts={
             "split": known["split"],

@@ -117,11 +117,12 @@ class ActivityTower(keras.layers.Layer):
         for feature in self.features:
             rows = feature.row_of(activities[feature.input])
             if training and self._dropout:
-                rows = tf.where(self._draw(rows.shape) & self._draw((rows.shape[0], 1)), rows, NOT_GIVEN)
+                length, width = tf.unstack(tf.shape(rows))
+                rows = tf.where(self._draw((length, width)) & self._draw((length, 1)), rows, NOT_GIVEN)
             embeddings.append(tf.gather(tf.convert_to_tensor(self.tables[feature.name]), rows))
         return tf.add_n(embeddings)
 
-    def _draw(self, shape: Sequence[int]) -> tf.Tensor:
+    def _draw(self, shape: tuple[tf.Tensor | int, ...]) -> tf.Tensor:
         """Which values stay, bool."""
         return keras.random.uniform(shape, seed=self._seeds) >= self._dropout
 

@@ -11,8 +11,10 @@ import math
 import tensorflow as tf
 from keras import layers
 
-from components.trainer.masking import FORBIDDEN
 from components.trainer.settings import TrainerSettings
+
+# Far below any score, and exact in float16, in which constants of a converted model may be stored.
+FORBIDDEN = -30_000.0
 
 
 def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
@@ -61,7 +63,7 @@ class BagOfWords(Encoder):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
-        weights = self._weights(tf.shape(x)[1])
+        weights = self._weights(_length(x))
         average = self._norm(tf.einsum("ij,bjd->bid", weights, x))
         return average + self._feed_forward(average, training=training)
 
@@ -193,12 +195,12 @@ class Block(layers.Layer):
         """float32 [B, L, d] -> float32 [B, L, d]."""
         split = tf.reshape(
             self._query_key_value(self._attention_norm(x)),
-            [-1, x.shape[1], 3 * self._heads, x.shape[2] // self._heads],
+            [-1, _length(x), 3 * self._heads, x.shape[2] // self._heads],
         )
         query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
-        bias = _by_lag(self._bias, x.shape[1])
+        bias = _by_lag(self._bias, _length(x))
         attended = tf.matmul(self._attention(tf.matmul(query, key, transpose_b=True), bias), value)
-        attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, x.shape[1], x.shape[2]])
+        attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, _length(x), x.shape[2]])
         return self._after(x, attended, training)
 
     def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -279,4 +281,9 @@ def _sliding_maximum(x: tf.Tensor, size: int) -> tf.Tensor:
 
 def _shifted(x: tf.Tensor, steps: int, filler: float = 0.0) -> tf.Tensor:
     """Each position has what stands `steps` before it, and `filler` where there is nothing; [B, L, d] -> [B, L, d]."""
-    return tf.pad(x, [[0, 0], [steps, 0], [0, 0]], constant_values=filler)[:, : x.shape[1], :]
+    return tf.pad(x, [[0, 0], [steps, 0], [0, 0]], constant_values=filler)[:, : _length(x), :]
+
+
+def _length(x: tf.Tensor) -> tf.Tensor | int:
+    """The length L of [B, L, d]: a number where it is known, as on the device; a tensor in training."""
+    return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]

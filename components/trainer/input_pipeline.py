@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import itertools
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,7 @@ import tensorflow_transform as tft
 from components import features
 
 READ_BATCH = 256
+AHEAD = 4  # batches that are prepared while the model trains on one
 # What the model takes of an activity.
 ITEMS = "items"
 RATINGS, TIMES = (features.ACTIVITY_INPUTS[name] for name in (features.RATING_FEATURE, features.TIME_GAP_FEATURE))
@@ -66,14 +69,12 @@ class Timelines:
     Attributes:
         activities: [E], one user after another, oldest first.
         starts: int64 [U + 1], user `u` has the activities from `starts[u]` to before `starts[u + 1]`.
-        histories: [U, N], the last activities of each, then PADDING.
         targets: int32 [U], the item that came next; PADDING in the train split.
         weights: float32 [E], how much each activity counts as a target, 0 where it is none; None where all count alike.
     """
 
     activities: Activities
     starts: np.ndarray
-    histories: Activities
     targets: np.ndarray
     weights: np.ndarray | None = None
 
@@ -91,20 +92,24 @@ class Timelines:
         starts = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(starts[-1])
         weights = None if self.weights is None else self.weights[places]
-        return Timelines(self.activities[places], starts, self.histories[users], self.targets[users], weights)
+        return Timelines(self.activities[places], starts, self.targets[users], weights)
 
-
-TIMELINE_FEATURES = (
-    *(features.TIMELINE, features.TIMELINE_RATING, features.TIMELINE_TIME, features.TIMELINE_WEIGHT),
-    *(features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME, features.TARGET),
-)
-ITEM_FEATURES = (features.ITEM, features.ITEM_TOKENS, features.ITEM_VECTOR)
+    def histories(self, users: slice | np.ndarray, length: int) -> Activities:
+        """Returns the last activities of some users, oldest first, then padding: [M, length]."""
+        starts, stops = self.starts[:-1][users, None], self.starts[1:][users, None]
+        places = np.maximum(stops - length, starts) + np.arange(length)
+        inside = places < stops
+        activities = self.activities.map(lambda values: values if len(values) else np.zeros(1, values.dtype))
+        return activities[np.where(inside, places, 0)].map(lambda values: np.where(inside, values, 0))
 
 
 def read_timelines(
     files: list[str], transform_output: tft.TFTransformOutput, kinds: Mapping[str, str] | None = None
 ) -> Timelines:
-    """Reads the transformed examples of a split of timelines; one takes 12 bytes an activity in memory.
+    """Reads the transformed examples of a split of timelines.
+
+    The columns lie in files, of which the operating system keeps as much in memory as there is room for: 12 bytes an
+    activity, and 4 more for each further column.
 
     Args:
         files: patterns of file names.
@@ -112,37 +117,16 @@ def read_timelines(
         kinds: for each feature of activities that is a column of the log, by the name of its input, whether it holds
             `word` or `number`.
     """
-    sources = {
-        rows: {input_: features.column_feature(rows, kind, input_) for input_, kind in (kinds or {}).items()}
-        for rows in (features.TIMELINE, features.HISTORY)
-    }
-    more = [name for of_rows in sources.values() for name in of_rows.values()]
-    columns, lengths = _read(files, transform_output, [*TIMELINE_FEATURES, *more])
-    history_length = transform_output.transformed_feature_spec()[features.HISTORY].shape[0]
+    more = {input_: features.column_feature(features.TIMELINE, kind, input_) for input_, kind in (kinds or {}).items()}
+    names = (features.TIMELINE, features.TIMELINE_RATING, features.TIMELINE_TIME, features.TIMELINE_WEIGHT)
+    columns, lengths = _read(files, transform_output, [*names, features.TARGET, *more.values()])
+    items, ratings, times, weights = (columns[name] for name in names)
     return Timelines(
-        activities=Activities(
-            items=columns[features.TIMELINE].astype(np.int32),
-            ratings=columns[features.TIMELINE_RATING],
-            times=columns[features.TIMELINE_TIME].astype(np.int32),
-            columns={input_: _narrow(columns[name]) for input_, name in sources[features.TIMELINE].items()},
-        ),
+        activities=Activities(items, ratings, times, {input_: columns[name] for input_, name in more.items()}),
         starts=np.concatenate([[0], lengths[features.TIMELINE]]).cumsum(),
-        histories=Activities(
-            items=columns[features.HISTORY].astype(np.int32).reshape(-1, history_length),
-            ratings=columns[features.HISTORY_RATING].reshape(-1, history_length),
-            times=columns[features.HISTORY_TIME].astype(np.int32).reshape(-1, history_length),
-            columns={
-                input_: _narrow(columns[name]).reshape(-1, history_length)
-                for input_, name in sources[features.HISTORY].items()
-            },
-        ),
-        targets=columns[features.TARGET].astype(np.int32).reshape(-1),
-        weights=columns[features.TIMELINE_WEIGHT] if len(columns[features.TIMELINE_WEIGHT]) else None,
+        targets=columns[features.TARGET],
+        weights=weights if len(weights) else None,
     )
-
-
-def _narrow(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.int32) if values.dtype == np.int64 else values
 
 
 def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -157,11 +141,11 @@ def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size
         int32 [F, 2], an item index and the index of one of its tokens, without items that have no index; and float32
         [V, D], the vectors of items, with D 0 where they have none.
     """
-    columns, lengths = _read(files, transform_output, ITEM_FEATURES)
-    items = np.repeat(columns[features.ITEM].reshape(-1), lengths[features.ITEM_TOKENS])
-    pairs = np.stack([items, columns[features.ITEM_TOKENS]], axis=1).astype(np.int32)
-    indices = columns[features.ITEM].reshape(-1)
-    of_items = columns[features.ITEM_VECTOR].astype(np.float32).reshape(len(indices), -1) if len(indices) else None
+    columns, lengths = _read(files, transform_output, (features.ITEM, features.ITEM_TOKENS, features.ITEM_VECTOR))
+    items = np.repeat(columns[features.ITEM], lengths[features.ITEM_TOKENS])
+    pairs = np.stack([items, columns[features.ITEM_TOKENS]], axis=1)
+    indices = columns[features.ITEM]
+    of_items = columns[features.ITEM_VECTOR].reshape(len(indices), -1) if len(indices) else None
     vectors = np.zeros((size, 0 if of_items is None else of_items.shape[1]), np.float32)
     if of_items is not None:
         vectors[indices] = of_items
@@ -172,28 +156,40 @@ def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size
 def _read(
     files: list[str], transform_output: tft.TFTransformOutput, chosen: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """All values of some features, one example after another; of ragged ones also how many each example has."""
+    """Returns all values of some features, one example after another, int32 or float32 [...], mapped from files.
+
+    Of ragged features there is also how many values each example has, int64 [...].
+    """
     known = transform_output.transformed_feature_spec()
     spec = {name: known[name] for name in chosen}
-    names = tf.data.Dataset.list_files(files, shuffle=False)
-    records = tf.data.TFRecordDataset(names, compression_type="GZIP")
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in spec}
+    dtypes = {name: np.int32 if feature.dtype == tf.int64 else np.float32 for name, feature in spec.items()}
+    records = tf.data.TFRecordDataset(tf.data.Dataset.list_files(files, shuffle=False), compression_type="GZIP")
+    batches = records.batch(READ_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2)
     lengths: dict[str, list[np.ndarray]] = {name: [np.empty(0, np.int64)] for name in spec}
-    for batch in records.batch(READ_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2):
-        for name, value in batch.items():
-            if isinstance(value, tf.SparseTensor):
-                rows = value.indices[:, 0].numpy()
-                lengths[name].append(np.bincount(rows, minlength=int(value.dense_shape[0])))
-                value = value.values
-            parts[name].append(value.numpy())
-    empty = {name: np.empty(0, feature.dtype.as_numpy_dtype) for name, feature in spec.items()}
-    columns = {name: np.concatenate(values) if values else empty[name] for name, values in parts.items()}
+    columns = {}
+    # The files are gone when their folder is; what is mapped stays.
+    with tempfile.TemporaryDirectory(prefix="columns-") as folder, contextlib.ExitStack() as stack:
+        paths = {name: os.path.join(folder, name) for name in spec}
+        streams = {name: stack.enter_context(open(path, "wb")) for name, path in paths.items()}
+        for batch in batches:
+            for name, value in batch.items():
+                if isinstance(value, tf.SparseTensor):
+                    rows = value.indices[:, 0].numpy()
+                    lengths[name].append(np.bincount(rows, minlength=int(value.dense_shape[0])))
+                    value = value.values
+                # Times later than 2038 wrap around.
+                value.numpy().astype(dtypes[name]).tofile(streams[name])
+        for name, stream in streams.items():
+            stream.flush()
+            columns[name] = np.memmap(paths[name], dtypes[name], "r") if stream.tell() else np.empty(0, dtypes[name])
     return columns, {name: np.concatenate(values) for name, values in lengths.items()}
 
 
 def without_unknown(timelines: Timelines) -> Timelines:
     """Timelines without their UNKNOWN items, which the model skips in a history too."""
     known = timelines.items >= features.FIRST_INDEX
+    if known.all():
+        return timelines
     return dataclasses.replace(
         timelines,
         activities=timelines.activities[known],
@@ -216,36 +212,27 @@ def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -
     Returns:
         int64 [W, 2]: first input and last target (included) of each window.
     """
-    windows = []
-    offsets = random.integers(1, window + 1, len(starts) - 1)
-    for start, stop, offset in zip(starts[:-1].tolist(), starts[1:].tolist(), offsets.tolist(), strict=True):
-        last = stop - 1
-        inner = range(start + offset, last, window) if last - start > window else ()
-        windows += [(first, end) for first, end in itertools.pairwise([start, *inner, last]) if end > first]
-    return np.array(windows, np.int64).reshape(-1, 2)
+    lasts = starts[1:] - 1
+    steps = lasts - starts[:-1]
+    offsets = random.integers(1, window + 1, len(steps))
+    inner = np.where(steps > window, (steps - offsets - 1) // window + 1, 0)  # cuts between the first and the last
+    first = np.repeat(starts[:-1], inner + 1)
+    number = np.arange(len(first)) - np.repeat(np.cumsum(inner + 1) - inner - 1, inner + 1)
+    begins = np.where(number > 0, first + np.repeat(offsets, inner + 1) + (number - 1) * window, first)
+    is_last = number == np.repeat(inner, inner + 1)
+    ends = np.where(is_last, np.repeat(lasts, inner + 1), first + np.repeat(offsets, inner + 1) + number * window)
+    windows = np.stack([begins, ends], axis=1)
+    return windows[ends > begins]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Windows of about one length.
-
-    Attributes:
-        inputs: [B, L], activities, then PADDING.
-        targets: int32 [B, L], the item after each input, PADDING where there is none.
-        weights: float32 [B, L], how much each target counts, 0 where there is none.
-    """
-
-    inputs: Activities
-    targets: np.ndarray
-    weights: np.ndarray
-
-    def tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        """As the training step takes them."""
-        return self.inputs.tensors(), tf.constant(self.targets), tf.constant(self.weights)
+Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
 class Batches:
     """Cuts timelines into batches, anew for every epoch.
+
+    A batch holds windows of about one length: their activities, each [B, L], then PADDING; the item after each, int32
+    [B, L], PADDING where there is none; and how much each counts, float32 [B, L], 0 where there is none.
 
     All batches of a length have one shape, so that each is compiled once; the last of a length is filled with empty
     rows.
@@ -255,9 +242,17 @@ class Batches:
         window: largest number of inputs in a window.
         positions: number of positions in a batch, padding included.
         weights: float32 [E], how much each activity counts as a target; None counts all alike.
+        seed: of the order and the cuts.
+
+    Attributes:
+        epoch: number of the epoch that `dataset` gives next, from 0.
     """
 
-    def __init__(self, timelines: Timelines, window: int, positions: int, weights: np.ndarray | None = None):
+    def __init__(
+        self, timelines: Timelines, window: int, positions: int, weights: np.ndarray | None = None, seed: int = 0
+    ):
+        self.epoch = 0
+        self._seed = seed
         longest = int(min(window, max(np.diff(timelines.starts).max(initial=2) - 1, 1)))
         self._timelines = timelines
         self._weights = np.ones(len(timelines.items), np.float32) if weights is None else weights
@@ -274,9 +269,19 @@ class Batches:
         """The shapes [B, L] of all batches."""
         return [(self._rows[length], length) for length in self._lengths]
 
-    def epoch(self, seed: int) -> Iterator[Batch]:
+    def dataset(self) -> tf.data.Dataset:
+        """Returns the batches of an epoch in random order, as a training step takes them, prepared ahead of it."""
+        inputs = self._timelines.activities.arrays()
+        signature = (
+            {name: tf.TensorSpec([None, None], values.dtype) for name, values in inputs.items()},
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, None], tf.float32),
+        )
+        return tf.data.Dataset.from_generator(self.batches, output_signature=signature).prefetch(AHEAD)
+
+    def batches(self) -> Iterator[Batch]:
         """The batches of an epoch in random order."""
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(self._seed + 1 + self.epoch)
         groups = self._groups(random)
         for index in random.permutation(len(groups)):
             yield self._fill(*groups[index])
@@ -306,13 +311,4 @@ class Batches:
             filled[: len(windows)] = np.where(inside, values, 0)
             return filled
 
-        return Batch(
-            activities[at].map(rows),
-            rows(activities.items[at + 1]),
-            rows(self._weights[at + 1]),
-        )
-
-    def empty(self) -> Iterator[Batch]:
-        """One batch of every shape, with nothing in it."""
-        nothing = np.empty((0, 2), np.int64)
-        yield from (self._fill(nothing, length) for length in self._lengths)
+        return activities[at].map(rows).arrays(), rows(activities.items[at + 1]), rows(self._weights[at + 1])

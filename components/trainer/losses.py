@@ -1,16 +1,21 @@
-"""Losses of next-item prediction. Each takes contexts, the item table and targets, and gives a weighted mean in nats.
+"""Losses of next-item prediction. Each takes contexts, the item table and targets, and gives a weighted sum in nats.
 
 Shapes: contexts float32 [P, d], one a position; table float32 [V, d]; targets int32 [P]; weights float32 [P], 0 where a
-position does not count; absent bool [P, S], which of the S candidates beside the target (all items or the negatives) do
-not compete at a position, or None.
+position does not count, and with a sum of 1 for the mean over positions; absent bool [P, S], which of the S candidates
+beside the target (all items or the negatives) do not compete at a position, or None.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from components import features
-from components.trainer.masking import FORBIDDEN
+from components.trainer.encoders import FORBIDDEN
+
+LEAST_PROBABILITY = 1e-37  # whose logarithm is finite
 
 
 def full_softmax(
@@ -29,16 +34,43 @@ def full_softmax(
             al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
         absent: see above.
     """
-    logits = tf.matmul(contexts, table[features.FIRST_INDEX :], transpose_b=True)
+    table, labels = table[features.FIRST_INDEX :], tf.maximum(targets - features.FIRST_INDEX, 0)
+    if not smoothing:
+        return _cross_entropy(contexts, table, labels, weights, absent)
+    logits = tf.matmul(contexts, table, transpose_b=True)
     competing = tf.ones_like(logits) if absent is None else tf.cast(~absent, tf.float32)
     logits = tf.where(competing > 0, logits, FORBIDDEN)
-    labels = tf.maximum(targets - features.FIRST_INDEX, 0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    if smoothing:
-        log_total = losses + tf.gather(logits, labels, batch_dims=1)
-        mean = tf.reduce_sum(logits * competing, axis=1) / tf.maximum(tf.reduce_sum(competing, axis=1), 1.0)
-        losses = (1 - smoothing) * losses + smoothing * (log_total - mean)
-    return _weighted_mean(losses, weights)
+    log_total = losses + tf.gather(logits, labels, batch_dims=1)
+    mean = tf.reduce_sum(logits * competing, axis=1) / tf.maximum(tf.reduce_sum(competing, axis=1), 1.0)
+    return tf.reduce_sum(((1 - smoothing) * losses + smoothing * (log_total - mean)) * weights)
+
+
+def _cross_entropy(
+    contexts: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, absent: tf.Tensor | None
+) -> tf.Tensor:
+    """Cross-entropy by way of the probabilities, which oneDNN computes six times as fast as TensorFlow its own kernel.
+
+    The gradient passes over all logits once: weights scale vectors instead of logits, and targets are taken off apart.
+    """
+
+    @tf.custom_gradient
+    def loss_of(contexts: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
+        logits = tf.matmul(contexts, table, transpose_b=True)
+        probabilities = tf.nn.softmax(logits if absent is None else tf.where(absent, FORBIDDEN, logits))
+        own = tf.gather(probabilities, labels, batch_dims=1)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            scales = (weights * upstream)[:, None]
+            scaled = contexts * scales
+            of_contexts = (tf.matmul(probabilities, table) - tf.gather(table, labels)) * scales
+            of_targets = tf.math.unsorted_segment_sum(scaled, labels, table.shape[0])
+            return of_contexts, tf.matmul(probabilities, scaled, transpose_a=True) - of_targets
+
+        return -tf.reduce_sum(tf.math.log(tf.maximum(own, LEAST_PROBABILITY)) * weights), gradient
+
+    loss: tf.Tensor = loss_of(contexts, table)
+    return loss
 
 
 def sampled_softmax(
@@ -72,7 +104,7 @@ def sampled_softmax(
     out = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
     negative_logits = tf.where(out if absent is None else out | absent, FORBIDDEN, negative_logits)
     log_total = tf.reduce_logsumexp(tf.concat([target_logits[:, None], negative_logits], axis=1), axis=1)
-    return _weighted_mean(log_total - target_logits, weights)
+    return tf.reduce_sum((log_total - target_logits) * weights)
 
 
 def in_batch_softmax(
@@ -127,7 +159,7 @@ def gbce(
     competing = tf.cast(competing if absent is None else competing & ~absent, tf.float32)
     losses = power * tf.nn.softplus(-target_logits)
     losses += tf.reduce_sum(tf.nn.softplus(negative_logits) * competing, axis=1)
-    return _weighted_mean(losses, weights)
+    return tf.reduce_sum(losses * weights)
 
 
 def log_shares(counts: tf.Tensor, power: float = 1.0) -> tf.Tensor:
@@ -137,5 +169,38 @@ def log_shares(counts: tf.Tensor, power: float = 1.0) -> tf.Tensor:
     return tf.concat([tf.zeros(features.FIRST_INDEX), tf.cast(shares, tf.float32)], axis=0)
 
 
-def _weighted_mean(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(losses * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+class Seen:
+    """The items up to each position of windows: what is never recommended need not compete in training either.
+
+    Args:
+        items: int32 [B, L], item indices, then PADDING.
+    """
+
+    def __init__(self, items: tf.Tensor):
+        self._items = items
+        self._positions = tf.range(tf.shape(items)[1])
+
+    def before(self, size: int) -> tf.Tensor:
+        """Which of all items stand at a position or before it: bool [B * L, size - 2], one row a position.
+
+        Args:
+            size: number of item indices V.
+        """
+        batch, length = tf.unstack(tf.shape(self._items))
+        places = tf.stack([tf.repeat(tf.range(batch), length), tf.reshape(self._items, [-1])], axis=1)
+        never = tf.fill([batch, size], length)
+        first = tf.tensor_scatter_nd_min(never, places, tf.tile(self._positions, [batch]))[:, features.FIRST_INDEX :]
+        return tf.reshape(first[:, None, :] <= self._positions[None, :, None], [batch * length, -1])
+
+    def among(self, candidates: tf.Tensor) -> tf.Tensor:
+        """Which of int32 [S] candidates stand at a position or before it: bool [B * L, S], one row a position."""
+        never = tf.shape(self._items)[1]
+        same = self._items[:, :, None] == candidates[None, None, :]
+        first = tf.reduce_min(tf.where(same, self._positions[None, :, None], never), axis=1)
+        seen = first[:, None, :] <= self._positions[None, :, None]
+        return tf.reshape(seen, [-1, tf.shape(candidates)[0]])
+
+    def has(self, targets: tf.Tensor) -> tf.Tensor:
+        """Whether each position's target, int32 [B, L], stands there or before: bool [B, L]."""
+        same = self._items[:, None, :] == targets[:, :, None]
+        return tf.reduce_any(same & (self._positions[None, :] <= self._positions[:, None]), axis=2)

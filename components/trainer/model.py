@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,11 +17,7 @@ from components.trainer.activity import TIME_GAP, ActivityFeature, ActivityTower
 from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS
 from components.trainer.item_tower import FeatureValues, ItemEmbeddings, ItemTower, Tables
-from components.trainer.seen import Seen
 from components.trainer.settings import TrainerSettings
-
-ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner than 0.999
-MAX_GRADIENT_NORM = 1.0
 
 
 class Member(keras.layers.Layer):
@@ -130,15 +127,21 @@ class Recommender(keras.Model):
         self.history_length = history_length
         self.members = [
             Member(of_member, history_length, counts, item_features or {}, activity_features)
-            for of_member in settings.of_members()
+            for of_member in settings.all_members()
         ]
         # Items without train events never compete in training: they would only be pushed down.
         self._trained = int(np.flatnonzero(counts).max(initial=features.FIRST_INDEX)) + 1
         self._log_shares = losses.log_shares(tf.constant(counts[: self._trained]))
         self._negative_log_shares = losses.log_shares(tf.constant(counts[: self._trained]), settings.negative_power)
         self._negatives_seed = keras.random.SeedGenerator(settings.seed)
+        self._loss = keras.metrics.Mean("loss")
         nothing = {feature.input: tf.zeros((1, 2), feature.dtype) for feature in activity_features}
         self({ITEMS: tf.zeros((1, 2), tf.int32), **nothing})
+
+    @property
+    def size(self) -> int:
+        """Number of item indices V."""
+        return int(self.members[0].item_tower.item_tables["item"].shape[0])
 
     @property
     def context_weights(self) -> list[keras.Variable]:
@@ -221,19 +224,25 @@ class Recommender(keras.Model):
             tables = self.tables(training=training)
             labels = tables.labels[: self._trained]
         contexts = self(activities, training=training, tables=tables)
+        contexts = tf.reshape(contexts, [-1, contexts.shape[-1]])
         absent = None
         if self.settings.unseen_compete_alone and not self.settings.recommends_seen:
-            seen = Seen(activities[ITEMS])
+            seen = losses.Seen(activities[ITEMS])
             weights *= tf.cast(~seen.has(targets), tf.float32)
-            absent = seen.among(candidates)
+            everything = self.settings.loss == "full_softmax"
+            absent = seen.before(self._trained) if everything else seen.among(candidates)
         flat, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
+        weights /= tf.maximum(_sum_of_replicas(tf.reduce_sum(weights)), 1.0)
+        if self.settings.loss == "full_softmax" and not self.settings.jit_compile:
+            # Where no target counts, scores of all items are not worth their time. XLA knows no such shapes.
+            counted = tf.where(weights > 0)[:, 0]
+            contexts, flat, weights = (tf.gather(values, counted) for values in (contexts, flat, weights))
+            absent = None if absent is None else tf.gather(absent, counted)
         widths = [size * self.settings.table_dimension for size in self.settings.group_sizes()]
         of_groups = zip(tf.split(contexts, widths, axis=-1), tf.split(labels, widths, axis=-1), strict=True)
         return tf.add_n(
             [
-                self._loss_of_group(
-                    (tf.reshape(context, [-1, table.shape[1]]), table, flat, weights), candidates, rows, absent
-                )
+                self._loss_of_group((context, table, flat, weights), candidates, rows, absent)
                 for context, table in of_groups
             ]
         )
@@ -273,19 +282,34 @@ class Recommender(keras.Model):
         places = tf.searchsorted(cumulative, draws * cumulative[-1], side="right")
         return tf.minimum(places, self._trained - features.FIRST_INDEX - 1) + features.FIRST_INDEX
 
-    def make_train_step(self, optimizer: keras.optimizers.Optimizer) -> tf.types.experimental.PolymorphicFunction:
-        """The step: what `Batch.tensors` gives -> loss; one trace, and with XLA one compilation, for each shape."""
-
-        @tf.function(jit_compile=self.settings.jit_compile, reduce_retracing=False)
-        def train_step(activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def train_step(self, data: tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A step of `fit`: activities, targets and weights, as `loss_of` takes them."""
+        # At the end of an epoch there is no data: nothing of the step may then run, such as counting it.
+        with tf.control_dependencies(tf.nest.flatten(data)):
             with tf.GradientTape() as tape:
-                loss = self.loss_of(activities, targets, weights)
+                loss = self.loss_of(*data)
             gradients = tape.gradient(loss, self.trainable_variables)
-            gradients, _ = tf.clip_by_global_norm(gradients, MAX_GRADIENT_NORM)
-            optimizer.apply(gradients, self.trainable_variables)
-            return loss
+            self.optimizer.apply(gradients, self.trainable_variables)
+            self._loss.update_state(_sum_of_replicas(loss))
+        # Of several workers, Keras reduces along a batch, which a metric lacks.
+        several = isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        return {"loss": self._loss.result()[None] if several else self._loss.result()}
 
-        return train_step
+    def _maybe_symbolic_build(self, *unused: Any, **named: Any) -> None:
+        """See the base class; the constructor built the model, and Keras cannot reduce a batch that is a dict."""
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """See the base class."""
+        return [self._loss]
+
+
+def _sum_of_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of a value of every replica of `tf.distribute`."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def _kernel(size: int, units: int) -> keras.layers.Layer:
@@ -301,12 +325,12 @@ def _renumbered(*indices: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Items by the order in which they come first; PADDING and UNKNOWN, which come before all, keep their numbers.
 
     Args:
-        indices: of items, int32, of any static shapes.
+        indices: of items, int32.
 
     Returns:
         The index of each number, int32 [R], and the numbers in the shapes of the indices.
     """
     flat = [tf.range(features.FIRST_INDEX), *(tf.reshape(part, [-1]) for part in indices)]
     rows, numbers = tf.unique(tf.concat(flat, axis=0))
-    _, *parts = tf.split(numbers, [part.shape[0] for part in flat])
-    return rows, [tf.reshape(part, like.shape) for part, like in zip(parts, indices, strict=True)]
+    _, *parts = tf.split(numbers, [tf.size(part) for part in flat], num=len(flat))
+    return rows, [tf.reshape(part, tf.shape(like)) for part, like in zip(parts, indices, strict=True)]

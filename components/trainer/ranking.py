@@ -1,19 +1,28 @@
-"""Ranks the whole catalogue for the users of a split, without items that are never recommended to them."""
+"""Exact ranks and best items over the catalogue, without the items that a user is not recommended."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.blocks import UnseenScores
+from components import features
+from components.ranking_metrics import MISS, NAMES, values_of
+from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import Timelines
 from components.trainer.item_tower import Tables
 from components.trainer.model import Recommender
 
-BATCH = 256
+State = TypeVar("State")
+
+BATCH = 256  # users
+BLOCK = 8192  # items; with a few hundred users its scores stay in a processor's cache
+MANY = 32_768  # scores; for fewer TFLite's TOPK_V2 alone is as fast
+WIDTH = 128  # scores in a group
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class RankingMetrics:
 def evaluate(model: Recommender, timelines: Timelines) -> RankingMetrics:
     """Recall@10 and NDCG@10 of a model; a target that the vocabulary lacks is a miss."""
     ranks = target_ranks(model, timelines)
-    hits = ranks < 10
-    gains = np.where(hits, 1 / np.log2(ranks + 2), 0.0)
-    return RankingMetrics(float(hits.mean()), float(gains.mean()))
+    means = values_of(np.where(ranks < model.size, ranks, MISS)).mean(axis=0)
+    metrics = dict(zip(NAMES, means.tolist(), strict=True))
+    return RankingMetrics(metrics["recall_at_10"], metrics["ndcg_at_10"])
 
 
 def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
@@ -45,7 +54,7 @@ def target_ranks(model: Recommender, timelines: Timelines) -> np.ndarray:
         last = min(first + BATCH, len(timelines))
         starts = timelines.starts[first : last + 1]
         seen = tf.RaggedTensor.from_row_splits(timelines.items[starts[0] : starts[-1]], starts - starts[0])
-        histories = timelines.histories[first:last].tensors()
+        histories = timelines.histories(slice(first, last), model.history_length).tensors()
         ranks[first:last] = ranks_of(tables, histories, seen.to_tensor(), tf.constant(timelines.targets[first:last]))
     return ranks
 
@@ -68,3 +77,90 @@ def _make_ranker(model: Recommender) -> tf.types.experimental.PolymorphicFunctio
         return UnseenScores(scores_of, tables.size, unwanted).ranks(targets)
 
     return ranks_of
+
+
+class UnseenScores:
+    """Scores of all items that each user of a batch has not seen.
+
+    Args:
+        scores_of: scores of the items from one index to before another, int32 [] each: float32 [B, last - first].
+        size: number of item indices V.
+        seen: int32 [B, T], what each user has seen, and PADDING.
+    """
+
+    def __init__(self, scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], size: int, seen: tf.Tensor):
+        self._scores_of = scores_of
+        self._size = size
+        no_items = tf.tile([[features.PADDING, features.UNKNOWN]], [tf.shape(seen)[0], 1])
+        self._seen = tf.concat([seen, no_items], axis=1)
+
+    def ranks(self, targets: tf.Tensor) -> tf.Tensor:
+        """Where each user's target stands, int32 [B] -> int32 [B] from 0; V where it is no item or was seen.
+
+        Items of equal score stand in the order of their indices.
+        """
+
+        def find(first: tf.Tensor, scores: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+            places = targets - first
+            inside = (places >= 0) & (places < tf.shape(scores)[1])
+            return tf.where(inside, tf.gather(scores, tf.where(inside, places, 0), batch_dims=1), own)
+
+        def count(first: tf.Tensor, scores: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
+            before = tf.range(tf.shape(scores)[1]) < (targets - first)[:, None]
+            better = (scores > own[:, None]) | (before & (scores == own[:, None]))
+            return ahead + tf.math.count_nonzero(better, axis=1, dtype=tf.int32)
+
+        # A score of its own kernel could differ in the last bit from that of an equal item: so all blocks come twice.
+        own = self._reduce(find, tf.fill(tf.shape(targets), FORBIDDEN))
+        ahead = self._reduce(count, tf.zeros_like(targets))
+        return tf.where(own > FORBIDDEN / 2, ahead, self._size)
+
+    def best(self, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores, float32, and indices, int32, of the best items, [B, length] each; FORBIDDEN where none remains."""
+
+        def merge(first: tf.Tensor, scores: tf.Tensor, best: tuple[tf.Tensor, tf.Tensor]) -> tuple:
+            found, places = tf.math.top_k(scores, tf.minimum(length, tf.shape(scores)[1]))
+            # The earlier stand before, so that items of equal score keep their order.
+            of_both = tf.concat([best[0], found], axis=1)
+            ids = tf.concat([best[1], places + first], axis=1)
+            kept, places = tf.math.top_k(of_both, length)
+            return kept, tf.gather(ids, places, batch_dims=1)
+
+        shape = [tf.shape(self._seen)[0], length]
+        return self._reduce(merge, (tf.fill(shape, FORBIDDEN), tf.fill(shape, features.PADDING)))
+
+    def _reduce(self, step: Callable[[tf.Tensor, tf.Tensor, State], State], state: State) -> State:
+        """Go through the blocks: `step` takes a block's first index, its scores, and what came of those before."""
+
+        def body(first: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+            return first + BLOCK, step(first, self._block(first), state)
+
+        # One at a time: TensorFlow would compute several beside each other, and hold them all.
+        begin = (tf.constant(0), state)
+        return tf.while_loop(lambda first, _: first < self._size, body, begin, parallel_iterations=1)[1]
+
+    def _block(self, first: tf.Tensor) -> tf.Tensor:
+        last = tf.minimum(first + BLOCK, self._size)
+        scores = self._scores_of(first, last)
+        inside = tf.where((self._seen >= first) & (self._seen < last))
+        columns = tf.cast(tf.gather_nd(self._seen, inside) - first, tf.int64)
+        places = tf.stack([inside[:, 0], columns], axis=1)
+        return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(columns), FORBIDDEN))
+
+
+def best_of(scores: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """What `tf.math.top_k` gives, in the same order: float32 [1, V] -> float32 and int32 [1, length].
+
+    Of many scores the best are found in two stages: the groups with the highest maxima, as many as are wanted, and the
+    best of their scores. No other group can hold one of these, for each of those chosen has one that is at least as
+    good; of equal ones TFLite and TensorFlow take the earlier, in both stages.
+    """
+    size = scores.shape[1]
+    if size < max(MANY, 4 * WIDTH * length):
+        return tf.math.top_k(scores, length)
+    groups = tf.reshape(tf.pad(scores, [[0, 0], [0, -size % WIDTH]], constant_values=2 * FORBIDDEN), [-1, WIDTH])
+    _, chosen = tf.math.top_k(tf.reduce_max(groups, axis=1), length)
+    # In the order of the catalogue again, by which equal scores are ordered.
+    chosen = -tf.math.top_k(-chosen, length)[0]
+    best, places = tf.math.top_k(tf.reshape(tf.gather(groups, chosen), [1, -1]), length)
+    return best, tf.gather(chosen, places // WIDTH) * WIDTH + places % WIDTH

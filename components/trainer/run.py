@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
@@ -18,11 +19,11 @@ from components.code_version import step_version
 from components.errors import StepError
 from components.hyperparameters import best_values
 from components.trainer.activity import TIME_GAP, ActivityFeature, number_feature
-from components.trainer.checkpoint import Checkpoint, identity_of
-from components.trainer.fit import Fit, Plan, fit
+from components.trainer.baselines import count_transitions
+from components.trainer.devices import describe, is_chief, make_strategy, worker_name
+from components.trainer.fit import Backup, Fit, Plan, fit, identity_of
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
 from components.trainer.item_tower import FeatureValues, feature_values
-from components.trainer.markov import count_transitions
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings, top_k_complaint
@@ -49,6 +50,7 @@ class TrainingData:
         pairs: int32 [F, 2], an item index and the index of one of its tokens.
         tokens: all tokens, in the order of their indices.
         vectors: float32 [V, D], the vectors of items; D is 0 where they have none.
+        history_length: number of items N that the device sends.
         words: of features of activities that are columns of words, by the name of their input, in the order of their
             indices.
     """
@@ -60,6 +62,7 @@ class TrainingData:
     pairs: np.ndarray
     tokens: list[str]
     vectors: np.ndarray
+    history_length: int
     words: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -74,6 +77,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
         StepError: the data is too small for the settings.
     """
+    strategy = make_strategy()
     settings = TrainerSettings(**fn_args.custom_config["settings"])
     if fn_args.hyperparameters:
         settings = TrainerSettings(**{**settings.model_dump(), **best_values(fn_args.hyperparameters)})
@@ -87,6 +91,8 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.custom_config["checkpoints"],
         plan=Plan.of(settings),
         facts={"split": fn_args.custom_config["split"]},
+        log_dir=fn_args.model_run_dir or "",
+        strategy=strategy,
         base=_base_of(fn_args, settings, data),
     )
 
@@ -99,6 +105,8 @@ def fit_and_save(
     checkpoints: str,
     plan: Plan,
     facts: dict[str, Any],
+    log_dir: str = "",
+    strategy: tf.distribute.Strategy | None = None,
     base: tuple[str, Plan] | None = None,
 ) -> None:
     """Fits a recommender, and writes its SavedModel, its weights and the facts about it.
@@ -111,13 +119,17 @@ def fit_and_save(
         checkpoints: folder for what an interrupted fit leaves.
         plan: of a fit that begins with fresh weights.
         facts: what else is to be known of the model.
+        log_dir: folder for TensorBoard; empty writes nothing.
+        strategy: how training is distributed; None takes TensorFlow's default.
         base: folder of the SavedModel of a model whose weights the fit begins with, and the plan for that; None begins
             with fresh ones.
 
     Raises:
         StepError: the training diverged.
     """
-    model = build_model(settings, data)
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        model = build_model(settings, data)
     recommends_seen = model.settings.recommends_seen
     if recommends_seen:
         progress.info(
@@ -131,14 +143,25 @@ def fit_and_save(
         else:
             progress.info("starting with the weights of %s, which has %.1f%% of the items", base[0], 100 * share)
             started_from, plan = base
-    checkpoint = Checkpoint(checkpoints, _identity(settings, data, repr(plan), started_from))
-    fitted = fit(model, data.train, data.holdout, checkpoint=checkpoint, plan=plan)
+    # Every worker keeps what it needs to go on.
+    backup = os.path.join(checkpoints, _identity(settings, data, repr(plan), started_from) + worker_name())
+    fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir if is_chief() else "")
+    if strategy.num_replicas_in_sync > 1:  # What is saved is to run anywhere.
+        weights, model = model.get_weights(), build_model(settings, data)
+        model.set_weights(weights)
+    if not is_chief():
+        Backup.remove(backup)
+        return
     transitions = count_transitions(data.train, len(data.counts), repeats=recommends_seen)
     ServingModel(model, tft.TFTransformOutput(transform_graph), transitions).save(folder)
     save_weights(folder, model, data.ids, data.tokens)
     with fileio.open(os.path.join(folder, FACTS_FILE), "w") as stream:
-        stream.write(json.dumps({**_facts(settings, model, fitted, data), **facts, "started_from": started_from}))
-    checkpoint.remove()
+        stream.write(
+            json.dumps(
+                {**_facts(settings, model, fitted, data, describe(strategy)), **facts, "started_from": started_from}
+            )
+        )
+    Backup.remove(backup)
 
 
 def read_facts(folder: str) -> dict[str, Any]:
@@ -195,6 +218,7 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
         pairs=pairs,
         tokens=tokens,
         vectors=vectors,
+        history_length=transform_output.transformed_feature_spec()[features.HISTORY].shape[0],
         words={name: known for name, known in words.items() if known},
     )
 
@@ -228,7 +252,7 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
             of_feature = np.array(numbers, np.int32) + features.FIRST_INDEX
             item_features[name] = feature_values(data.pairs, of_feature, len(data.counts))
     known = [activity_feature(name, data) for name in settings.activity_features]
-    return Recommender(settings, data.train.histories.items.shape[1], data.counts, item_features, known)
+    return Recommender(settings, data.history_length, data.counts, item_features, known)
 
 
 def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
@@ -303,7 +327,7 @@ def check(settings: TrainerSettings, data: TrainingData) -> None:
 
 def _identity(settings: TrainerSettings, data: TrainingData, *more: str) -> str:
     """Returns a name of a fit: the same for the same settings, data, code and whatever else decides it."""
-    parts = [data.train.activities, *([data.holdout.histories] if data.holdout else [])]
+    parts = [data.train.activities, *([data.holdout.activities] if data.holdout else [])]
     arrays = [column for part in parts for column in part.arrays().values()]
     targets = [data.holdout.targets] if data.holdout else []
     targets += [] if data.train.weights is None else [data.train.weights]
@@ -313,7 +337,9 @@ def _identity(settings: TrainerSettings, data: TrainingData, *more: str) -> str:
     )
 
 
-def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: TrainingData) -> dict[str, Any]:
+def _facts(
+    settings: TrainerSettings, model: Recommender, fitted: Fit, data: TrainingData, device: str
+) -> dict[str, Any]:
     """Returns what is to be known of a model."""
     return {
         "encoder": settings.encoder,
@@ -329,5 +355,7 @@ def _facts(settings: TrainerSettings, model: Recommender, fitted: Fit, data: Tra
         "settings": settings.model_dump(mode="json"),
         "history": fitted.as_dicts(),
         "best_epoch": fitted.best_epoch,
+        "device": device,
+        "out_of_time": fitted.out_of_time,
         **_extent(data),
     }

@@ -11,14 +11,13 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
+from components.features import NO_ITEM
 from components.trainer.activity import ActivityFeature
-from components.trainer.best import best_of
-from components.trainer.blocks import UnseenScores
+from components.trainer.baselines import MarkovList, PopularityList, Transitions, TransitionTable, no_transitions
+from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import ITEMS
-from components.trainer.markov import MarkovList, Transitions, TransitionTable, no_transitions
-from components.trainer.masking import FORBIDDEN, NO_ITEM
 from components.trainer.model import Recommender
-from components.trainer.popularity import PopularityList
+from components.trainer.ranking import UnseenScores, best_of
 
 HISTORY = "history"
 # Where Transform leaves features of activities that every log has.

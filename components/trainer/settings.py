@@ -88,7 +88,8 @@ class TrainerSettings(Settings):
             so that it takes half of the time. It takes the model that was evaluated, not the refitted one, which knows
             the interactions that may be held out now.
         max_epochs: most passes over the train split.
-        max_minutes: most minutes of fitting; the learning rate decays to end by then.
+        max_minutes: a safety limit of fitting, which the schedule does not depend on; 0 sets none. When it strikes,
+            another machine may get another model.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
         top_k: how many items the model returns.
         eval_users: how many users of the eval split, drawn once, each epoch is measured with; 0 takes all. Ranking all
@@ -127,7 +128,7 @@ class TrainerSettings(Settings):
     learning_rate: float = Field(3e-3, gt=0)
     warm_start: bool = False
     max_epochs: int = Field(12, ge=1)
-    max_minutes: float = Field(6.0, gt=0)
+    max_minutes: float = Field(0.0, ge=0)
     patience: int = Field(5, ge=1)
     top_k: int = Field(100, ge=1)
     eval_users: int = Field(0, ge=0)
@@ -157,7 +158,7 @@ class TrainerSettings(Settings):
         """Whether a training step takes the rows of the tables that its batch asks for, instead of all."""
         return self.loss != "full_softmax" and not self.jit_compile
 
-    def of_members(self) -> list[TrainerSettings]:
+    def all_members(self) -> list[TrainerSettings]:
         """The settings of every member, this one first."""
         changes = [member.model_dump(exclude_none=True, exclude={"joint"}) for member in self.members]
         return [self.model_copy(update=change) for change in [{}, *changes]]

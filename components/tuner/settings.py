@@ -46,7 +46,7 @@ class TunerSettings(Settings):
         algorithm: `random`, or `bayesian`: a Gaussian process over the trials so far proposes the next one, after a
             random half (Snoek et al., "Practical Bayesian Optimization", NeurIPS 2012).
         trials: how many models are fitted; fewer where the space holds no more.
-        minutes_per_trial: most minutes of fitting in a trial.
+        minutes_per_trial: a safety limit of fitting in a trial; 0 sets none.
         max_epochs: most passes over the train split in a trial; the learning rate decays to end by then.
         seed: of the search; initial weights and batches of every trial have the Trainer's.
         search_space: the Trainer's settings to search: a list of choices, or a `Range`. The first trial is the
@@ -56,7 +56,7 @@ class TunerSettings(Settings):
     enabled: bool = False
     algorithm: Literal["random", "bayesian"] = "random"
     trials: int = Field(8, ge=1, le=1000)
-    minutes_per_trial: float = Field(3.0, gt=0)
+    minutes_per_trial: float = Field(0.0, ge=0)
     max_epochs: int = Field(4, ge=1)
     seed: int = Field(1, ge=1)  # KerasTuner takes 0 for no seed
     search_space: dict[str, Range | list[Any]] = {

@@ -13,11 +13,9 @@ def make_timelines():
     def make(histories: list[list[int]], targets: list[int] | None = None, times: list[int] | None = None) -> Timelines:
         items = np.array([item for history in histories for item in history], np.int32)
         when = np.arange(len(items), dtype=np.int32) if times is None else np.array(times, np.int32)
-        none = np.zeros((len(histories), 1), np.int32)
         return Timelines(
             activities=Activities(items, np.full(len(items), 4.0, np.float32), when),
             starts=np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64),
-            histories=Activities(none, none.astype(np.float32), none),
             targets=np.array(targets or [0] * len(histories), np.int32),
         )
 

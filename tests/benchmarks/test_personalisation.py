@@ -10,7 +10,7 @@ from benchmarks import held_out_users, personalisation
 from benchmarks.held_out_users import RECIPES, Measured, choose, fold_of, in_second_half
 from benchmarks.user_side import FACTOR_PRIOR, FACTOR_RATE, STEPS, Items, Recipe, fine_tune
 from components.trainer import losses
-from components.trainer.seen import Seen
+from components.trainer.losses import Seen
 
 HISTORY = np.array([2, 5, 3, 7, 5, 4], np.int32)
 RANDOM = np.random.default_rng(0)
@@ -32,7 +32,7 @@ def test_a_step_is_the_gradient_of_the_loss_of_training(part):
         seen = Seen(tf.constant(HISTORY[None, :-1]))
         weights = tf.cast(~seen.has(tf.constant(HISTORY[None, 1:]))[0], tf.float32)
         absent = seen.among(tf.range(2, ITEMS.trained))
-        loss = losses.full_softmax(contexts, both, HISTORY[1:], weights, absent=absent)
+        loss = losses.full_softmax(contexts, both, HISTORY[1:], weights / tf.reduce_sum(weights), absent=absent)
     of_bias, of_factor = tape.gradient(loss, [bias, factor])
     bias.assign_sub(0.1 * of_bias)
     if part in ("gain", "scale"):

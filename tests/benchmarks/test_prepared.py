@@ -12,9 +12,9 @@ import tensorflow_transform as tft
 from benchmarks.baselines import Markov, Popularity
 from benchmarks.prepared import Prepared, pairs_fingerprint, prepare
 from benchmarks.ranking import ndcg, recall, target_ranks
-from benchmarks.recall_cells import ModelScorer, cut_histories, training_data
+from benchmarks.recall_cells import ModelScorer, training_data
 from components.evaluator.metrics import RankingSums
-from components.trainer.markov import count_transitions
+from components.trainer.baselines import count_transitions
 from components.trainer.run import build_model
 from components.trainer.serving import ServingModel
 from pipeline.config import load_config
@@ -101,7 +101,10 @@ def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, 
 
 
 def test_histories_are_cut_as_transform_cuts_them(prepared):
-    for timelines in (prepared.train, prepared.holdout, prepared.test):
-        cut = cut_histories(timelines, CONFIG.transform.history_length).histories
-        for name, values in vars(timelines.histories).items():
-            np.testing.assert_array_equal(getattr(cut, name), values)
+    files = sorted(map(str, Path(prepared.transformed["eval"]).glob("*")))
+    examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    spec = tft.TFTransformOutput(str(prepared.transform_graph)).transformed_feature_spec()
+    parsed = tf.io.parse_example(list(examples.as_numpy_iterator()), spec)
+    cut = prepared.holdout.histories(slice(None), CONFIG.transform.history_length)
+    for name, values in (("", cut.items), ("_rating", cut.ratings), ("_time", cut.times)):
+        np.testing.assert_array_equal(parsed[f"history{name}"].numpy(), values)

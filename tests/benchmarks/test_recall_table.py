@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from benchmarks import inputs
 from benchmarks.ranking import Estimate
-from benchmarks.recall_cells import Results, cut_histories, settings_key
+from benchmarks.recall_cells import Results, settings_key
 from benchmarks.recall_plot import plot
 from benchmarks.recall_table import cell_config, main
 from pipeline.config import ConfigError
-
-
-def test_histories_are_the_last_items_oldest_first(make_timelines):
-    found = cut_histories(make_timelines([[2, 3, 4, 5], [], [6]]), 3)
-    assert found.histories.items.tolist() == [[3, 4, 5], [0, 0, 0], [6, 0, 0]]
-    assert found.histories.times.tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
-    assert found.histories.ratings.tolist() == [[4, 4, 4], [0, 0, 0], [4, 0, 0]]
-    assert [column.dtype for column in found.histories.arrays().values()] == [np.int32, np.float32, np.int32]
 
 
 def test_a_cell_is_the_encoders_own_configuration_with_another_history(monkeypatch, tmp_path):

@@ -36,7 +36,9 @@ def refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], li
     monkeypatch.setattr(executor, "read_training_data", lambda arguments: asked.append(vars(arguments)) or data)
     monkeypatch.setattr(executor, "check", lambda settings, data: None)
 
-    def fit_and_save(settings, data, *places: str, plan: Plan, facts: dict, base: Any = None) -> None:
+    def fit_and_save(
+        settings, data, *places: str, plan: Plan, facts: dict, base: Any = None, strategy: Any = None
+    ) -> None:
         asked.append({"settings": settings, "places": places, "plan": plan, "facts": facts, "base": base})
 
     monkeypatch.setattr(executor, "fit_and_save", fit_and_save)

@@ -100,10 +100,11 @@ def test_every_step_is_a_container_with_the_image(spec, job):
     for steps, found, module in ((STEPS, spec, ours), (STEPS | {"Tuner"}, job["pipelineSpec"], tfxs)):
         assert set(found["root"]["dag"]["tasks"]) == steps
         assert set(containers(found)) == steps, "Kubeflow has no resolvers"
-        for container in containers(found).values():
+        for step, container in containers(found).items():
             assert container["image"] == IMAGE
             assert container["command"] == ["python", "-m", module]
-            assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
+            gpus = [{"name": "REQUESTED_GPUS", "value": "1"}] if step == "Trainer" else []
+            assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}, *gpus]
 
 
 def test_optional_steps_are_there_where_they_are_asked_for(tmp_path, monkeypatch):
@@ -153,7 +154,7 @@ def test_parameters_reach_their_steps(spec):
         "data": ("STRING", "gs://bucket/log.csv"),
         "encoder": ("STRING", "transformer"),
         "max_epochs": ("NUMBER_INTEGER", 12),
-        "max_minutes": ("NUMBER_DOUBLE", 6.0),
+        "max_minutes": ("NUMBER_DOUBLE", 0.0),
         "min_recall_at_10": ("NUMBER_DOUBLE", 0.1),
     }
 
@@ -210,6 +211,6 @@ def test_vertexs_own_client_takes_the_job(job, tmp_path):
     assert config["parameterValues"] == {
         "data": "gs://bucket/other.csv",
         "max_epochs": 3,
-        "max_minutes": 6.0,
+        "max_minutes": 0.0,
         "min_recall_at_10": 0.1,
     }

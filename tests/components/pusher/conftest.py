@@ -116,6 +116,11 @@ class RingModel(tf.Module):
             outputs[f"{prefix}top_ids"] = tf.math.top_k(unseen, 10).indices
         return outputs
 
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        encoded = self.encode_examples(examples)
+        rows = (encoded["history"], encoded["left_out"])
+        return {"ids": tf.map_fn(lambda row: self.best(row[0][None], row[1][None])["ids"][0], rows, tf.int32)}
+
     def is_last(self, history: tf.Tensor) -> tf.Tensor:
         lengths = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
         return tf.one_hot(lengths - 1, HISTORY_LENGTH, dtype=tf.int32)
@@ -129,6 +134,7 @@ class RingModel(tf.Module):
             "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(history, exclude),
             "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
             "rank": tf.function(self.rank).get_concrete_function(examples),
+            "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
 

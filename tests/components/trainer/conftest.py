@@ -14,14 +14,6 @@ from components.trainer.input_pipeline import Activities, Timelines
 Columns = Sequence[Sequence[float]]
 
 
-def _padded(rows: Columns, length: int, dtype: type) -> np.ndarray:
-    table = np.zeros((len(rows), length), dtype)
-    for line, row in zip(table, rows, strict=True):
-        recent = list(row)[-length:]
-        line[: len(recent)] = recent
-    return table
-
-
 @pytest.fixture(scope="session")
 def activities_of() -> Callable[..., Activities]:
     """Makes activities of item indices; all are rated 3 at unknown times where a test does not say otherwise."""
@@ -46,21 +38,15 @@ def timelines_of(activities_of: Callable[..., Activities]) -> Callable[..., Time
     def make(
         items: Columns,
         targets: Sequence[int] = (),
-        history_length: int = 4,
         ratings: Columns | None = None,
         times: Columns | None = None,
     ) -> Timelines:
         ratings = [[3.0] * len(row) for row in items] if ratings is None else ratings
         times = [[0] * len(row) for row in items] if times is None else times
         flat = ([value for row in column for value in row] for column in (items, ratings, times))
-        padded = (
-            _padded(column, history_length, dtype)
-            for column, dtype in ((items, np.int32), (ratings, np.float32), (times, np.int32))
-        )
         return Timelines(
             activities=activities_of(*flat),
             starts=np.concatenate([[0], np.cumsum([len(row) for row in items], dtype=np.int64)]),
-            histories=Activities(*padded),
             targets=np.array(targets if len(targets) else [features.PADDING] * len(items), np.int32),
         )
 

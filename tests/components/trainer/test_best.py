@@ -10,7 +10,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from components.trainer import best
-from components.trainer.best import WIDTH, best_of
+from components.trainer.ranking import WIDTH, best_of
 
 LENGTH = 5
 SIZES = (4 * WIDTH * LENGTH, 4 * WIDTH * LENGTH + 1, 5 * WIDTH * LENGTH - 1)

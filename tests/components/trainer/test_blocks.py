@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from components import features
+from components.features import NO_ITEM
 from components.trainer import blocks
-from components.trainer.blocks import UnseenScores
-from components.trainer.masking import NO_ITEM
-from components.trainer.popularity import PopularityList
+from components.trainer.baselines import PopularityList
+from components.trainer.ranking import UnseenScores
 
 BLOCK, USERS = 16, 40
 # At and around the edges of blocks, within the first, and no more than two items.

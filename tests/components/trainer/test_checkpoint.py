@@ -10,21 +10,15 @@ import numpy as np
 import pytest
 
 from components.trainer.activity import ActivityFeature
-from components.trainer.checkpoint import Checkpoint, State, identity_of
-from components.trainer.fit import Fit, fit
+from components.trainer.fit import Fit, fit, identity_of
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics
 from components.trainer.settings import TrainerSettings
+from tests.object_store import BUCKET, played_s3
 
 pytestmark = pytest.mark.usefixtures("one_shape")
 
-STATE = State(
-    variables=[np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2], np.uint32)],
-    optimizer=[np.array(7, np.int64)],
-    best=[np.full(n, n, np.float32) for n in range(12)],
-    facts={"history": [{"epoch": 1, "loss": 0.1}], "step": 3},
-)
 # Everything that has a state: dropout of both kinds, drawn negatives, moving averages.
 RANDOM = TrainerSettings(
     **{"encoder": "bow", "dimension": 8, "blocks": 1, "dropout": 0.3, "item_dropout": 0.2, "negatives": 4},
@@ -48,11 +42,18 @@ RATING = ActivityFeature("rating", (2.5,))
 
 
 def run(
-    data: Timelines, checkpoint: Checkpoint | None, settings: TrainerSettings = RANDOM, stop_in: int | None = None
+    data: Timelines,
+    backup: str,
+    settings: TrainerSettings = RANDOM,
+    stop_in: int | None = None,
+    already: int | None = None,
 ) -> tuple[Recommender, Fit, list[list[np.ndarray]]]:
     """Fit with known recalls, interrupted while an epoch is measured; also the weights that were measured."""
     model = Recommender(settings, 4, np.bincount(data.items), activity_features=[RATING])
     seen: list[list[np.ndarray]] = []
+    history = Path(backup) / "history.csv"
+    if already is None:
+        already = len(history.read_text(encoding="utf-8").splitlines()) - 1 if backup and history.exists() else 0
 
     def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:
         epoch = int(len(seen) + 1 + already)
@@ -61,9 +62,7 @@ def run(
         seen.append([weight.copy() for weight in model.get_weights()])
         return RankingMetrics(RECALLS[epoch - 1], 0.5 * RECALLS[epoch - 1])
 
-    state = checkpoint.load() if checkpoint else None
-    already = len(state.facts["history"]) if state else 0
-    return model, fit(model, data, data, measure, checkpoint), seen
+    return model, fit(model, data, data, measure, backup), seen
 
 
 def without_seconds(fitted: Fit) -> list[dict[str, float]]:
@@ -76,8 +75,8 @@ def data(circle: Callable[..., Timelines]) -> Timelines:
 
 
 def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(tmp_path, data, messages):
-    expected_model, expected, expected_seen = run(data, None)
-    checkpoint = Checkpoint(str(tmp_path / "checkpoints"), "a")
+    expected_model, expected, expected_seen = run(data, "")
+    checkpoint = str(tmp_path / "checkpoints" / "a")
     for epoch in (2, 5):
         with pytest.raises(Interrupted):
             run(data, checkpoint, stop_in=epoch)
@@ -98,60 +97,48 @@ def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(tmp_path, dat
 
 
 def test_time_that_passed_before_the_interruption_counts(tmp_path, data):
-    checkpoint = Checkpoint(str(tmp_path), "a")
+    folder = str(tmp_path / "a")
     with pytest.raises(Interrupted):
-        run(data, checkpoint, stop_in=2)
-    state = checkpoint.load()
-    state.facts["history"][0]["seconds"] = 120.0
-    checkpoint.save(state)
-    _, fitted, seen = run(data, checkpoint, RANDOM.model_copy(update={"max_epochs": 2, "max_minutes": 2.1}))
+        run(data, folder, stop_in=2)
+    history = tmp_path / "a" / "history.csv"
+    lines = history.read_text(encoding="utf-8").splitlines()
+    row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True)) | {"seconds": "120.0"}
+    history.write_text(f"{lines[0]}\n{','.join(row.values())}\n", encoding="utf-8")
+    _, fitted, seen = run(data, folder, RANDOM.model_copy(update={"max_epochs": 2, "max_minutes": 2.1}))
     assert len(seen) == 1
     assert fitted.history[1].seconds >= 120
 
 
-def test_a_state_comes_back_as_it_was(tmp_path):
-    folder = str(tmp_path / "not" / "there")
-    checkpoint = Checkpoint(folder, "a")
-    assert checkpoint.load() is None
-    checkpoint.save(State([], [], [], {}))
-    checkpoint.save(STATE)
-    found = checkpoint.load()
-    assert found.facts == STATE.facts
-    for name in ("variables", "optimizer", "best"):
-        before, after = getattr(STATE, name), getattr(found, name)
-        assert [value.dtype for value in before] == [value.dtype for value in after]
-        for one, other in zip(before, after, strict=True):
-            np.testing.assert_array_equal(one, other)
-    assert Checkpoint(folder, "b").load() is None
-    assert [path.name for path in Path(checkpoint.path).parent.iterdir()] == ["a.npz"]
-    checkpoint.remove()
-    checkpoint.remove()
-    assert checkpoint.load() is None
+def test_what_is_in_an_object_store_is_gone_on_with(tmp_path, data, messages, monkeypatch):
+    with played_s3():
+        folder = f"s3://{BUCKET}/checkpoints/a"
+        with pytest.raises(Interrupted):
+            run(data, folder, stop_in=3)
+        _, _, seen = run(data, folder)
+    assert len(seen) == 3 and "going on after epoch 2 of" in messages()
 
 
-def broken(content: bytes) -> dict[str, bytes]:
-    damaged = bytearray(content)
-    damaged[200] ^= 0xFF
-    return {
-        "empty": b"",
-        "text": b"not a checkpoint",
-        "cut off": content[: len(content) // 2],
-        "damaged": bytes(damaged),
-        "zip without facts": b"PK\x05\x06" + bytes(18),
-    }
+DAMAGES = {
+    "empty": lambda content: b"",
+    "text": lambda content: b"not a checkpoint",
+    "cut off": lambda content: content[: len(content) // 2],
+}
 
 
-@pytest.mark.parametrize("kind", broken(bytes(300)))
-def test_what_cannot_be_read_starts_anew(tmp_path, messages, kind):
-    checkpoint = Checkpoint(str(tmp_path), "a")
-    checkpoint.save(STATE)
-    path = Path(checkpoint.path)
-    path.write_bytes(broken(path.read_bytes())[kind])
-    assert checkpoint.load() is None
-    assert f"{path} cannot be read (" in messages() and "training starts anew" in messages()
-    assert messages().count("\n") == 1
-    checkpoint.save(STATE)
-    assert checkpoint.load() is not None
+@pytest.mark.parametrize("name", ["latest.weights.h5", "best.weights.h5", "history.csv", "training_metadata.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_cannot_be_read_starts_anew(tmp_path, data, messages, damage, name):
+    folder = tmp_path / "a"
+    with pytest.raises(Interrupted):
+        run(data, str(folder), stop_in=2)
+    for path in folder.glob(f"{name}*"):  # With the one before.
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    model, fitted, _ = run(data, str(folder), already=0)
+    expected_model, expected, _ = run(data, "")
+    assert f"{folder} cannot be read (" in messages() and "training starts anew" in messages()
+    assert without_seconds(fitted) == without_seconds(expected)
+    for one, other in zip(model.get_weights(), expected_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_name_is_of_the_whole_content():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.errors import StepError
 from components.trainer import fit as fitting
 from components.trainer.activity import TIME_GAP, ActivityFeature
-from components.trainer.input_pipeline import Timelines
+from components.trainer.input_pipeline import Batches, Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, target_ranks
 from components.trainer.settings import EncoderName, LossName, TrainerSettings
@@ -45,13 +48,6 @@ def data(timelines_of: Callable[..., Timelines]) -> Timelines:
     return timelines_of([[2, 3], [4, 5, 6], []], targets=[4, 4, 1])
 
 
-def test_schedule_rises_then_falls_to_its_least():
-    assert fitting.schedule(0, 0.0) == pytest.approx(1 / fitting.WARM_UP_STEPS)
-    assert fitting.schedule(1000, 0.0) == pytest.approx(1.0)
-    assert fitting.schedule(1000, 0.5) == pytest.approx(0.505)
-    assert fitting.schedule(1000, 7.0) == pytest.approx(fitting.LEAST_LEARNING_RATE)
-
-
 def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -> tuple:
     """Fit with these recalls: the model, what fitting left, and the weights that were measured in each epoch."""
     model, answers, seen = tiny(settings), iter(recalls), []
@@ -75,7 +71,7 @@ def test_stops_after_patience_and_keeps_the_best_weights(data):
 def test_ranks_agree_with_a_brute_force(data):
     model = tiny()
     tables = model.tables()
-    contexts, _ = model.read_out(data.histories.tensors(), tables)
+    contexts, _ = model.read_out(data.histories(slice(None), 4).tensors(), tables)
     scores = np.asarray(contexts) @ np.asarray(tables.labels).T
     own = scores[0, 4]
     ahead = sum(scores[0, item] > own for item in (5, 6))  # 2 and 3 were seen, 0 and 1 are no items
@@ -127,11 +123,54 @@ def test_another_seed_gives_another_model(data):
     assert dropping_out(data, "sampled_softmax")[0] != dropping_out(data, "sampled_softmax", seed=2)[0]
 
 
-def test_stops_when_the_time_is_over(data):
+def test_stops_when_the_time_is_over_and_says_so(data, caplog):
+    caplog.set_level(logging.INFO, "recommender.progress")
     model = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
     fitted = fitting.fit(model, data, data)
-    assert len(fitted.history) == fitted.best_epoch == 1
+    assert len(fitted.history) == fitted.best_epoch == 1 and fitted.out_of_time
     assert np.isfinite(fitted.history[0].loss)
+    assert "trainer.max_minutes 1e-06 is over" in caplog.text
+
+
+def test_the_schedule_goes_by_steps_and_not_by_the_clock(circle, monkeypatch):
+    """On a slow machine each step has the learning rate that it has on a fast one."""
+
+    lazy_adam = fitting.LazyAdam
+
+    def rates(pause: float) -> list[float]:
+        taken = []
+
+        class Watch(lazy_adam):
+            def apply(self, gradients, variables):
+                tf.py_function(lambda rate: (time.sleep(pause), taken.append(float(rate)))[1], [self.learning_rate], [])
+                return super().apply(gradients, variables)
+
+        monkeypatch.setattr(fitting, "LazyAdam", Watch)
+        data = circle()
+        settings = LEARNING.model_copy(update={"max_epochs": 6, "patience": 6, "max_minutes": 0})
+        model = Recommender(settings, 4, np.bincount(data.items, minlength=14))
+        assert not fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).out_of_time
+        steps = Batches(data, settings.window, settings.batch_positions).steps
+        assert len(taken) == int(model.optimizer.iterations.numpy()) == 6 * steps
+        return taken
+
+    fast, slow = rates(0.0), rates(0.005)
+    assert fast == slow
+    top = int(np.argmax(fast))
+    assert fast[0] == 0 and max(fast) == pytest.approx(0.05, rel=0.05)
+    assert (np.diff(fast[: top + 1]) > 0).all() and (np.diff(fast[top:]) < 0).all()
+
+
+def test_tensorboard_and_the_history_show_the_fit(data, tmp_path):
+    fitting.fit(tiny(), data, data, lambda *_: RankingMetrics(0.25, 0.1), log_dir=str(tmp_path))
+    tags = {}
+    for path in map(str, tmp_path.glob("**/events*")):
+        for event in tf.compat.v1.train.summary_iterator(path):
+            tags |= {
+                value.tag: tf.make_ndarray(value.tensor) for value in event.summary.value if value.HasField("tensor")
+            }
+    assert {"epoch_loss", "epoch_learning_rate", "epoch_steps_per_second", "epoch_recall_at_10"} <= set(tags)
+    assert float(tags["epoch_recall_at_10"]) == 0.25
 
 
 def test_an_empty_history_is_ranked_by_popularity(timelines_of):

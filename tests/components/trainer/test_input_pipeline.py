@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.trainer.input_pipeline import Batches, Timelines, make_windows, without_unknown
 
@@ -21,6 +23,14 @@ def data(timelines_of: Callable[..., Timelines]) -> Timelines:
     rows = [list(itertools.islice(items, length)) for length in LENGTHS]
     ratings = [[item / 2 for item in row] for row in rows]
     return timelines_of(rows, ratings=ratings, times=[[item + 1000 for item in row] for row in rows])
+
+
+def of_epoch(batches: Batches, epoch: int) -> list[SimpleNamespace]:
+    batches.epoch = epoch
+    return [
+        SimpleNamespace(inputs=SimpleNamespace(**inputs), targets=targets, weights=weights)
+        for inputs, targets, weights in batches.batches()
+    ]
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 10, 40])
@@ -37,7 +47,7 @@ def test_windows_cover_every_step_once(data, window, seed):
 def test_an_epoch_has_every_step_once_in_few_shapes(data, window, positions):
     batches = Batches(data, window, positions)
     found: Counter[tuple[int, int]] = Counter()
-    for batch in batches.epoch(seed=3):
+    for batch in of_epoch(batches, 3):
         items = batch.inputs.items
         assert items.shape in batches.shapes()
         real = batch.targets > 0
@@ -54,7 +64,7 @@ def test_an_epoch_has_every_step_once_in_few_shapes(data, window, positions):
 
 def test_batches_say_of_each_input_its_rating_and_time_and_of_each_target_its_weight(data):
     weights = np.arange(len(data.items), dtype=np.float32)  # of the item `n + 2`: n
-    for batch in Batches(data, 10, 20, weights).epoch(seed=1):
+    for batch in of_epoch(Batches(data, 10, 20, weights), 1):
         real = batch.targets > 0
         inputs = batch.inputs
         assert (inputs.ratings == np.where(real, inputs.items / 2, 0)).all()
@@ -64,22 +74,23 @@ def test_batches_say_of_each_input_its_rating_and_time_and_of_each_target_its_we
 
 
 def test_without_weights_all_targets_count_alike(data):
-    for batch in Batches(data, 10, 20).epoch(seed=1):
+    for batch in of_epoch(Batches(data, 10, 20), 1):
         assert (batch.weights == (batch.targets > 0)).all()
 
 
-def test_empty_batches_have_the_shapes_and_nothing_else(data):
-    batches = Batches(data, 10, 20)
-    empty = list(batches.empty())
-    assert [batch.targets.shape for batch in empty] == batches.shapes()
-    assert not any(batch.inputs.items.any() or batch.targets.any() or batch.weights.any() for batch in empty)
-    dtypes = [{value.dtype for value in batch.inputs.tensors().values()} for batch in batches.epoch(1)]
-    assert all({value.dtype for value in batch.inputs.tensors().values()} == dtypes[0] for batch in empty)
+def test_a_dataset_gives_the_batches_of_its_epoch(data):
+    batches = Batches(data, 10, 20, seed=5)
+    batches.epoch = 2
+    expected, found = list(batches.batches()), list(batches.dataset().as_numpy_iterator())
+    for one, other in zip(expected, found, strict=True):
+        for value, same in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+            assert value.dtype == same.dtype
+            np.testing.assert_array_equal(value, same)
 
 
 def test_epochs_differ_and_repeat_with_their_seed(data):
     batches = Batches(data, 10, 20)
-    first, again, other = (np.concatenate([b.inputs.items.ravel() for b in batches.epoch(s)]) for s in (1, 1, 2))
+    first, again, other = (np.concatenate([b.inputs.items.ravel() for b in of_epoch(batches, s)]) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert len(first) != len(other) or (first != other).any()
 
@@ -96,7 +107,7 @@ def test_unknown_items_leave_the_timelines_with_their_ratings_and_times(timeline
     assert known.activities.ratings.tolist() == [0.5, 1.5, 3.0]
     assert known.activities.times.tolist() == [10, 30, 60]
     assert known.starts.tolist() == [0, 2, 2, 3, 3]
-    assert known.histories is data.histories and known.targets is data.targets
+    assert known.targets is data.targets
 
 
 def test_timelines_of_some_users_are_theirs(data):
@@ -108,5 +119,5 @@ def test_timelines_of_some_users_are_theirs(data):
         for name in ("items", "ratings", "times"):
             expected = getattr(data.activities, name)[its]
             np.testing.assert_array_equal(getattr(some.activities, name)[mine], expected)
-    np.testing.assert_array_equal(some.histories.items, data.histories.items[users])
+    np.testing.assert_array_equal(some.histories(slice(None), 3).items, data.histories(users, 3).items)
     np.testing.assert_array_equal(some.targets, data.targets[users])

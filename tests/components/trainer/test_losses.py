@@ -16,7 +16,7 @@ RANDOM = np.random.default_rng(1)
 CONTEXTS = RANDOM.normal(size=(4, 3)).astype(np.float32)
 TABLE = RANDOM.normal(size=(7, 3)).astype(np.float32)  # two reserved rows, five items
 TARGETS = np.array([2, 6, 4, 0], np.int32)
-WEIGHTS = np.array([1, 1, 1, 0], np.float32)
+WEIGHTS = np.array([1, 1, 1, 0], np.float32) / 3
 LOSSES = LossName.__args__
 
 
@@ -38,7 +38,7 @@ def test_full_softmax_leaves_out_reserved_rows_and_weightless_positions():
 
 
 def test_targets_count_as_their_weights_say():
-    weights = np.array([0.5, 2, 0, 0], np.float32)
+    weights = np.array([0.2, 0.8, 0, 0], np.float32)
     loss = losses.full_softmax(CONTEXTS, TABLE, TARGETS, weights)
     np.testing.assert_allclose(loss, full_by_hand(weights=weights), rtol=1e-5)
 
@@ -110,7 +110,7 @@ def test_correction_makes_the_sampled_loss_an_estimate_of_the_full_one():
 
 def test_in_batch_softmax_by_hand():
     # Item 2 is a target twice and 6 once; of four positions one is padding, and one target weighs nothing but competes.
-    targets, weights = np.array([2, 6, 2, 0], np.int32), np.array([1, 3, 0, 0], np.float32)
+    targets, weights = np.array([2, 6, 2, 0], np.int32), np.array([0.25, 0.75, 0, 0], np.float32)
     share = np.array([1, 1, 0.5, 0.1, 0.1, 0.1, 0.2])
     found = []
     for context, target in zip(CONTEXTS[:2], targets[:2], strict=True):
@@ -160,7 +160,7 @@ def test_gbce_as_its_paper_has_it(calibration):
 
 
 def test_gbce_without_calibration_is_binary_cross_entropy():
-    loss = losses.gbce(CONTEXTS[:1], TABLE, TARGETS[:1], WEIGHTS[:1], tf.constant([3]), 0.0)
+    loss = losses.gbce(CONTEXTS[:1], TABLE, TARGETS[:1], np.ones(1, np.float32), tf.constant([3]), 0.0)
     logits = TABLE[[2, 3]] @ CONTEXTS[0]
     expected = tf.nn.sigmoid_cross_entropy_with_logits(labels=np.array([1, 0], np.float32), logits=logits)
     np.testing.assert_allclose(loss, np.sum(expected), rtol=1e-5)
@@ -256,7 +256,7 @@ def test_a_model_s_loss_is_that_of_its_contexts_and_labels(loss, unseen_alone, a
     evenly = losses.log_shares(tf.constant(counts), 0.0)
     if unseen_alone:
         weights = weights * (np.arange(6) != 2)  # its target is the first of the row
-    given = (contexts, labels, targets, weights)
+    given = (contexts, labels, targets, weights / weights.sum())
     had = [[2], [2, 3], [2, 3, 4], [3], [3, 2], [3, 2]]
 
     def absent(candidates):

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from components import features
+from components.features import NO_ITEM
 from components.trainer import markov
-from components.trainer.markov import MarkovList, Transitions, TransitionTable, count_transitions, no_transitions
-from components.trainer.masking import NO_ITEM
+from components.trainer.baselines import MarkovList, Transitions, TransitionTable, count_transitions, no_transitions
 
 SIZE, USERS = 40, 80
 

@@ -34,7 +34,7 @@ def test_members_are_as_their_settings_say():
     settings = TrainerSettings(
         encoder="transformer", blocks=2, dropout=0.1, members=[{"encoder": "bow"}, {"blocks": 3}]
     )
-    found = [(one.encoder, one.blocks, one.dropout) for one in settings.of_members()]
+    found = [(one.encoder, one.blocks, one.dropout) for one in settings.all_members()]
     assert found == [("transformer", 2, 0.1), ("bow", 2, 0.1), ("transformer", 3, 0.1)]
 
 
@@ -66,7 +66,9 @@ def test_each_member_has_the_loss_that_it_would_have_alone(model, activities_of)
     for member in model.members:
         of_member = member.item_tower.tables()
         contexts = tf.reshape(member(tf.gather(of_member.inputs, inputs["items"]), inputs), [-1, 4])
-        expected += float(losses.full_softmax(contexts, of_member.labels, targets.ravel(), weights.ravel()))
+        expected += float(
+            losses.full_softmax(contexts, of_member.labels, targets.ravel(), weights.ravel() / weights.sum())
+        )
     found = float(model.loss_of(inputs, tf.constant(targets), tf.constant(weights)))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -85,7 +87,7 @@ def test_joint_members_have_one_loss_and_their_scores_add_up(activities_of):
     tables = model.tables()
     contexts, labels = np.asarray(model(activities.tensors())).reshape(-1, 12), tables.labels
     expected = sum(
-        float(losses.full_softmax(contexts[:, part], labels[:, part], targets.ravel(), weights.ravel()))
+        float(losses.full_softmax(contexts[:, part], labels[:, part], targets.ravel(), weights.ravel() / weights.sum()))
         for part in (slice(0, 8), slice(8, 12))
     )
     found = float(model.loss_of(activities.tensors(), tf.constant(targets), tf.constant(weights)))

@@ -75,10 +75,11 @@ def test_train_split(tmp_path):
     assert data.activities.ratings.tolist() == [1, 1.5, 2, 2.5, 3, 1.5, 1]
     assert data.activities.times.tolist() == [102, 103, 104, 105, 106, 103, 102]
     assert data.starts.tolist() == [0, 4, 5, 7]
-    assert data.histories.items.tolist() == [[3, 4, 5], [6, 0, 0], [3, 2, 0]]
-    assert data.histories.ratings.tolist() == [[1.5, 2, 2.5], [3, 0, 0], [1.5, 1, 0]]
-    assert data.histories.times.tolist() == [[103, 104, 105], [106, 0, 0], [103, 102, 0]]
-    for activities in (data.activities, data.histories):
+    histories = data.histories(slice(None), HISTORY)
+    assert histories.items.tolist() == [[3, 4, 5], [6, 0, 0], [3, 2, 0]]
+    assert histories.ratings.tolist() == [[1.5, 2, 2.5], [3, 0, 0], [1.5, 1, 0]]
+    assert histories.times.tolist() == [[103, 104, 105], [106, 0, 0], [103, 102, 0]]
+    for activities in (data.activities, histories):
         dtypes = [column.dtype for column in (activities.items, activities.ratings, activities.times)]
         assert dtypes == [np.int32, np.float32, np.int32]
 
@@ -110,7 +111,8 @@ def test_no_timelines_at_all(tmp_path):
     write(tmp_path / "a.gz", [])
     data = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput())
     assert len(data) == 0 and data.starts.tolist() == [0]
-    assert data.histories.items.shape == data.histories.ratings.shape == (0, HISTORY)
+    histories = data.histories(slice(None), HISTORY)
+    assert histories.items.shape == histories.ratings.shape == (0, HISTORY)
 
 
 def test_catalogue_leaves_out_what_has_no_index(tmp_path):

@@ -14,7 +14,6 @@ import pytest
 
 from components.errors import StepError
 from components.trainer import run
-from components.trainer.checkpoint import Checkpoint
 from components.trainer.fit import Fit, Plan
 from components.trainer.run import TrainingData, build_model, check, repeat_share
 from components.trainer.settings import TrainerSettings
@@ -45,6 +44,7 @@ def data(timelines_of: Callable, circle: Callable) -> TrainingData:
         pairs=np.array([[2, 2], [2, 4], [3, 2], [3, 3], [7, 3]], np.int32),
         tokens=TOKENS,
         vectors=np.zeros((8, 0), np.float32),
+        history_length=4,
     )
 
 
@@ -124,6 +124,7 @@ def arguments(
         hyperparameters=hyperparameters and {"values": hyperparameters},
         transform_output=str(folder),
         serving_model_dir=str(folder / "model"),
+        model_run_dir=str(folder / "logs"),
     )
 
 
@@ -170,8 +171,8 @@ def test_hyperparameters_win_over_the_settings(train):
 def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):
     paths = []
 
-    def fake_fit(*_: object, checkpoint: Checkpoint, plan: Plan) -> Fit:
-        paths.append(checkpoint.path)
+    def fake_fit(*_: object, backup: str, plan: Plan, log_dir: str) -> Fit:
+        paths.append(backup)
         return Fit((), 0)
 
     monkeypatch.setattr(run, "fit", fake_fit)
@@ -193,7 +194,7 @@ def test_the_same_fit_has_the_same_checkpoint(data):
 
 
 def test_a_warm_start_takes_the_weights_and_half_of_the_epochs(train, tmp_path):
-    settings = SETTINGS.model_copy(update={"max_epochs": 4})
+    settings = SETTINGS.model_copy(update={"max_epochs": 4, "learning_rate": 0.05, "patience": 9, "batch_positions": 8})
     assert train(settings)["started_from"] == ""
     earlier = shutil.copytree(tmp_path / "model", tmp_path / "earlier")
     facts = train(settings, base_model=str(earlier))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.seen import Seen
+from components.trainer.losses import Seen
 
 ITEMS = np.array([[2, 5, 2, 4], [3, 6, 0, 0]], np.int32)
 
@@ -23,3 +23,8 @@ def test_targets_that_came_before_are_told():
         for row, of_row in zip(ITEMS.tolist(), targets, strict=True)
     ]
     np.testing.assert_array_equal(Seen(tf.constant(ITEMS)).has(tf.constant(targets)), by_hand)
+
+
+def test_all_items_are_seen_from_their_first_position_on():
+    by_hand = [[item in row[: t + 1] for item in range(2, 8)] for row in ITEMS.tolist() for t in range(4)]
+    np.testing.assert_array_equal(Seen(tf.constant(ITEMS)).before(8), by_hand)

@@ -15,8 +15,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 from components import features
 from components.pusher.convert import convert
 from components.trainer.activity import TIME_GAP, ActivityFeature
+from components.trainer.baselines import Transitions
 from components.trainer.input_pipeline import Activities
-from components.trainer.markov import Transitions
 from components.trainer.model import Recommender
 from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
@@ -239,10 +239,10 @@ def test_early_stopping_ranks_as_the_saved_model_does(saved, timelines_of):
     rows = [(random.permutation(SIZE - 2)[: random.integers(0, 12)] + 2).tolist() for _ in range(40)]
     targets = random.integers(1, SIZE, len(rows)).tolist()
     about = {"ratings": [ratings_of(row) for row in rows], "times": [times_of(row) for row in rows]}
-    data = timelines_of(rows, targets, HISTORY, **about)
-    histories = [history_of(row) for row in rows]
-    columns = {name: np.stack([history[name] for history in histories]) for name in ("device", "column_k")}
-    data = dataclasses.replace(data, histories=dataclasses.replace(data.histories, columns=columns))
+    data = timelines_of(rows, targets, **about)
+    flat = [item for row in rows for item in row]
+    columns = {"device": np.array(devices_of(flat), np.int32), "column_k": np.array(numbers_of(flat), np.float32)}
+    data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns=columns))
     examples = [serialize(row, target) for row, target in zip(rows, targets, strict=True)]
     answer = saved.loaded.signatures["rank"](examples=tf.constant(examples))
     assert target_ranks(saved.model, data).tolist() == answer["target_rank"].numpy().tolist()

@@ -66,6 +66,6 @@ def test_what_is_rated_low_is_not_learnt(timelines_of, settings):
     rising = iter(range(30))
     fit(model, data, data, lambda *_: RankingMetrics(float(next(rising)), 0.0))
     tables = model.tables()
-    contexts, _ = model.read_out(timelines_of([[2]]).histories.tensors(), tables)
+    contexts, _ = model.read_out(timelines_of([[2]]).histories(slice(None), 4).tensors(), tables)
     liked, disliked = (np.asarray(tables.labels) @ np.asarray(contexts)[0])[3:5]
     assert (liked > disliked) == bool(settings)

@@ -30,7 +30,6 @@ def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
     timelines = Timelines(
         activities=activities(rows[:, :length].ravel()),
         starts=np.arange(users + 1) * length,
-        histories=activities(rows[:, :length][:, -2:]),
         targets=rows[:, length],
     )
     return TrainingData(
@@ -41,6 +40,7 @@ def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
         pairs=np.zeros((0, 2), np.int32),
         tokens=[],
         vectors=np.zeros((films + 2, 0), np.float32),
+        history_length=2,
     )
 
 

@@ -1,0 +1,130 @@
+"""Several workers train the model that one would, and go on after one of them died."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.errors import StepError
+from components.trainer.devices import is_chief, make_strategy, worker_name
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = [sys.executable, "-m", "tests.components.trainer.worker"]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def cluster_of(workers: int) -> list[str]:
+    """The `TF_CONFIG` of each worker."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    return [
+        json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}})
+        for number in range(workers)
+    ]
+
+
+def run(folder: Path, *arguments: str, workers: int = 1) -> list[int]:
+    """Runs a program for each worker, and returns their exit codes."""
+    environments = [{"TF_CONFIG": config} for config in cluster_of(workers)] if workers > 1 else [{}]
+    processes = [
+        subprocess.Popen([*PROGRAM, *arguments], env={**os.environ, **more}, cwd=ROOT, stderr=subprocess.PIPE)
+        for more in environments
+    ]
+    try:
+        ends = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    codes = [process.returncode for process in processes]
+    (folder / "stderr").write_bytes(b"\n".join(stderr for _, stderr in ends))
+    return codes
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def curve(content: dict[str, Any]) -> list[tuple[float, float]]:
+    return [(epoch["loss"], epoch["recall_at_10"]) for epoch in content["history"]]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, float]]:
+    """The curve of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert run(folder, "sampled_softmax", "0", "-", "0", str(folder / "one")) == [0]
+    losses = [loss for loss, _ in curve(read(folder / "one"))]
+    assert losses[-1] < 0.1 * losses[0]
+    return curve(read(folder / "one"))
+
+
+def is_like(found: list[tuple[float, float]], expected: list[tuple[float, float]]) -> bool:
+    return [recall for _, recall in found] == [recall for _, recall in expected] and [
+        loss for loss, _ in found
+    ] == pytest.approx([loss for loss, _ in expected], rel=1e-3, abs=1e-4)
+
+
+def test_two_workers_have_the_curve_of_one_with_the_same_global_batch_also_after_a_death(tmp_path, alone):
+    arguments = ("sampled_softmax", "0", str(tmp_path / "backup"))
+    assert run(tmp_path, *arguments, "2", str(tmp_path / "killed"), workers=2) == [9, 9]
+    assert not (tmp_path / "killed-worker-0").exists()
+    assert run(tmp_path, *arguments, "0", str(tmp_path / "again"), workers=2) == [0, 0]
+    for number in range(2):
+        content = read(tmp_path / f"again-worker-{number}")
+        assert (content["replicas"], content["measured"]) == (2, 3), "two of the five epochs were done"
+        assert is_like(curve(content), alone)
+
+
+def test_two_devices_of_one_machine_have_the_curve_of_one_and_draw_numbers(tmp_path, alone):
+    assert run(tmp_path, "sampled_softmax", "0", "-", "0", str(tmp_path / "two"), "mirrored") == [0]
+    assert read(tmp_path / "two")["replicas"] == 2 and is_like(curve(read(tmp_path / "two")), alone)
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(monkeypatch):
+    monkeypatch.setenv("REQUESTED_GPUS", "2")
+    with pytest.raises(StepError, match="2 GPUs were asked for, and TensorFlow sees 0: compare the image's CUDA"):
+        make_strategy()
+
+
+@pytest.mark.parametrize(
+    ("config", "chief", "name"),
+    [
+        ("", True, ""),
+        (json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}), True, ""),
+        (
+            json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}),
+            True,
+            "-worker-0",
+        ),
+        (
+            json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}),
+            False,
+            "-worker-1",
+        ),
+        (
+            json.dumps({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}),
+            *(True, "-chief-0"),
+        ),
+        (
+            json.dumps({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}),
+            *(False, "-worker-0"),
+        ),
+    ],
+)
+def test_one_of_the_workers_writes(monkeypatch, config, chief, name):
+    monkeypatch.setenv("TF_CONFIG", config)
+    assert (is_chief(), worker_name()) == (chief, name)
