@@ -110,14 +110,14 @@ class _Tally:
         return Check(metrics, self._agreement / self._examples, self._examples, name, error, -change)
 
 
-def complain(check: Check, evaluation: dict[str, float] | None, settings: PusherSettings) -> None:
+def complain(check: Check, settings: PusherSettings, evaluation: dict[str, float] | None = None) -> None:
     """Refuses a file that does not do what its SavedModel does.
 
     Args:
         check: of the file.
-        evaluation: the Evaluator's metrics of the SavedModel; None for a model that was not evaluated, whose answers in
-            the check itself count.
         settings: what is asked for.
+        evaluation: the Evaluator's metrics of the SavedModel, where there are any. They count where all timelines were
+            checked; otherwise the SavedModel's answers to those that were.
 
     Raises:
         PushError: too little agreement, or too much loss.
@@ -129,9 +129,9 @@ def complain(check: Check, evaluation: dict[str, float] | None, settings: Pusher
             f"pusher.min_agreement {settings.min_agreement:.2%}; {advice}"
         )
     name, recall = check.recall_name, check.recall
-    # The Evaluator's number is of all test timelines, and does not compare with a part of them.
-    comparable = None if settings.check_examples else evaluation
-    expected = recall + check.recall_loss if comparable is None else comparable[name]
+    expected = recall + check.recall_loss
+    if evaluation and round(evaluation["example_count"]) == check.examples:
+        expected = evaluation[name]
     if recall + SURE * check.recall_error < expected * (1 - settings.max_recall_loss):
         raise PushError(
             f"the file has {name} {recall:.4f} and the SavedModel {expected:.4f}, a loss of more than "

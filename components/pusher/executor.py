@@ -127,7 +127,7 @@ def write_version(
     if "refitted_model" in inputs:
         progress.debug("checking the file of the evaluated model on the test split, and converting the refitted one")
         (check_of_evaluated,) = check_files(evaluated.loaded, [chosen.recommender], tests, settings.check_examples)
-        complain(check_of_evaluated, evaluation, settings)
+        complain(check_of_evaluated, settings, evaluation)
         pushed = _Model(inputs["refitted_model"], inputs["catalog"].uri, settings)
         (file,) = make_files(pushed.loaded, pushed.parsed_items, pushed.facts, [chosen.precision])
     (folder / MODEL).write_bytes(file.content)
@@ -146,7 +146,7 @@ def write_version(
 
     progress.debug("checking the file on the test split")
     (check,) = check_files(pushed.loaded, [Recommender.load(folder)], tests, settings.check_examples)
-    complain(check, None if check_of_evaluated else evaluation, settings)
+    complain(check, settings, None if check_of_evaluated else evaluation)
     if check_of_evaluated:
         _compare(check, check_of_evaluated)
     progress.info(

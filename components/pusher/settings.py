@@ -19,8 +19,8 @@ class PusherSettings(Settings):
             and of the float32 file's on the eval split, for `auto` to choose it. On the test split the loss must also
             be beyond chance, two standard errors: in a small split one timeline is more than a hundredth.
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
-        check_examples: how many timelines of each split files are checked with; 0 takes all of them. With a part of
-            them the file's recall is compared with the SavedModel's for the same timelines, not with the Evaluator's.
+        check_examples: most timelines of each split that files are checked with; 0 takes all of them. The file's recall
+            is compared with the SavedModel's for the same timelines.
         item_counts: whether `items.json` says how often each item was chosen in training. The model file does not: it
             knows the order of popularity, no counts.
     """
@@ -28,5 +28,5 @@ class PusherSettings(Settings):
     precision: Precision | Literal["auto"] = "auto"
     max_recall_loss: float = Field(0.01, ge=0, le=1)
     min_agreement: float = Field(0.95, ge=0, le=1)
-    check_examples: int = Field(0, ge=0)
+    check_examples: int = Field(10_000, ge=0)
     item_counts: bool = True

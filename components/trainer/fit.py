@@ -24,13 +24,14 @@ from components.errors import StepError
 from components.trainer.input_pipeline import Batches, Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, evaluate
-from components.trainer.settings import TrainerSettings
+from components.trainer.settings import MOST_EPOCHS, TrainerSettings
 
 WARM_UP_STEPS = 100
 LEAST_LEARNING_RATE = 0.01  # of the peak, at the end of the schedule
 ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner than 0.999
 MAX_GRADIENT_NORM = 1.0
 PROGRESS_EVERY = 5.0  # seconds
+ESTIMATED_AFTER = 50  # steps
 RECALL, NDCG = "val_recall_at_10", "val_ndcg_at_10"
 
 progress = logging.getLogger("recommender.progress")
@@ -73,7 +74,7 @@ class Plan:
     @staticmethod
     def of(settings: TrainerSettings, begin: float = 0.0) -> Plan:
         """Returns the plan of some settings; what is left of their epochs after `begin`."""
-        return Plan(math.ceil(settings.max_epochs * (1 - begin)), settings.max_minutes, begin)
+        return Plan(math.ceil((settings.max_epochs or MOST_EPOCHS) * (1 - begin)), settings.max_minutes, begin)
 
 
 @dataclass(frozen=True)
@@ -223,18 +224,30 @@ class _Run(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """See the base class."""
+        if batch == 0:
+            self._first_step_ended = time.monotonic()
         if self._is_late() and not self.model.stop_training:
             self.out_of_time = self.model.stop_training = True
             progress.info(
                 "trainer.max_minutes %g is over: the fit ends here, and another machine may end it elsewhere",
                 self._plan.minutes,
             )
+        if logs and batch == ESTIMATED_AFTER and self._batches.epoch == len(self.history) == 0:
+            float(logs["loss"])  # Steps run asynchronously.
+            self._estimate(batch)
         if logs and time.monotonic() - self._reported > PROGRESS_EVERY:
             self._reported = time.monotonic()
             progress.debug(
                 "epoch %d/%d  step %d/%d  loss %.3f",
                 *(self._batches.epoch + 1, self._plan.epochs, batch + 1, self._batches.steps, float(logs["loss"])),
             )
+
+    def _estimate(self, batch: int) -> None:
+        """Says how long training takes, by the speed of the first steps but the first, which is traced."""
+        left = (self._batches.steps * self._plan.epochs - batch) * (time.monotonic() - self._first_step_ended) / batch
+        progress.info(
+            "at this speed, %d epochs take about %.0f min, measured apart", self._plan.epochs, left / 60 + 0.5
+        )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """See the base class; adds the metrics of the eval split to the logs.

@@ -122,7 +122,8 @@ class Recommender(keras.Model):
         super().__init__()
         assert tuple(feature.name for feature in activity_features) == settings.activity_features
         keras.utils.set_random_seed(settings.seed)
-        self.settings = settings
+        # As long as no data has decided, it is small.
+        self.settings = settings if settings.loss != "auto" else settings.model_copy(update={"loss": "full_softmax"})
         self.activity_features = tuple(activity_features)
         self.history_length = history_length
         self.members = [

@@ -82,6 +82,7 @@ def run_fn(fn_args: FnArgs) -> None:
     if fn_args.hyperparameters:
         settings = TrainerSettings(**{**settings.model_dump(), **best_values(fn_args.hyperparameters)})
     data = read_training_data(fn_args)
+    settings = decide_size(settings, data)
     check(settings, data)
     fit_and_save(
         settings,
@@ -276,6 +277,17 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
     if np.isnan(values).all() and name != features.RATING_FEATURE:
         raise StepError(f"trainer.activity_features names {name!r}, which has no value in the train split")
     return number_feature(name, values)
+
+
+def decide_size(settings: TrainerSettings, data: TrainingData) -> TrainerSettings:
+    """Returns settings in which the size of the data has decided what they leave open, and says what that is."""
+    positions = len(data.train.items) - len(data.train)
+    chosen = settings.for_data(len(data.ids), positions, 0 if data.holdout is None else len(data.holdout))
+    progress.info(
+        "%s positions, %s items: trainer.loss %s, trainer.max_epochs %d, trainer.eval_users %s",
+        *(f"{positions:,}", f"{len(data.ids):,}", chosen.loss, chosen.max_epochs, f"{chosen.eval_users:,}"),
+    )
+    return chosen
 
 
 def decide_repeats(settings: TrainerSettings, train: Timelines) -> TrainerSettings:

@@ -33,6 +33,12 @@ class MemberSettings(Settings):
     transition: bool | None = None
 
 
+# What `TrainerSettings.for_data` chooses by; on two cores 40,000 positions a second are trained with 3,400 items.
+MOST_EPOCHS, LEAST_EPOCHS = 12, 2
+TRAINED_POSITIONS = 60_000_000
+FULL_LOGITS, FULL_LOGITS_OF_STEP = 100_000_000_000, 100_000_000
+RANKED_SCORES, LEAST_EVAL_USERS = 1_000_000_000, 1000
+
 SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
 
 
@@ -68,6 +74,7 @@ class TrainerSettings(Settings):
             confidences of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
         loss: `full_softmax` over the catalogue; `sampled_softmax` and `in_batch_softmax`, with a log-Q correction; or
             `gbce`, a calibrated binary loss. See `losses.py`. A step of the last three costs no more with more items.
+            `auto` is `full_softmax` where a fit with it takes some minutes, and `sampled_softmax` above.
         repeats: what an interaction means with an item that the user had before. `recommend` recommends such items, as
             groceries are bought again; `keep` never does, as films are watched once, but leaves them in histories;
             `drop` leaves an item in a timeline once, which ExampleGen does. `auto` recommends them where they are at
@@ -87,13 +94,13 @@ class TrainerSettings(Settings):
         warm_start: whether fitting begins with the weights of the last blessed model, in the middle of the schedule,
             so that it takes half of the time. It takes the model that was evaluated, not the refitted one, which knows
             the interactions that may be held out now.
-        max_epochs: most passes over the train split.
+        max_epochs: most passes over the train split; 0 stands for 12, and for fewer where the log is large.
         max_minutes: a safety limit of fitting, which the schedule does not depend on; 0 sets none. When it strikes,
             another machine may get another model.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
         top_k: how many items the model returns.
-        eval_users: how many users of the eval split, drawn once, each epoch is measured with; 0 takes all. Ranking all
-            users among a million items takes longer than to train on them.
+        eval_users: how many users of the eval split, drawn once, each epoch is measured with; 0 takes as many as are
+            ranked in some seconds, which are all users of MovieLens 1M.
         jit_compile: whether XLA compiles the training step, once for each of five lengths of windows, which takes half
             a minute. On a CPU the default's steps are slower with it: `benchmarks.training_step` measures both. With
             it a step takes the whole tables, which is slow where they are large.
@@ -116,7 +123,7 @@ class TrainerSettings(Settings):
     activity_dropout: float = Field(0.1, ge=0, lt=1)
     min_target_rating: float | None = None
     target_weight: Literal["equal", "rating"] = "equal"
-    loss: LossName = "full_softmax"
+    loss: LossName | Literal["auto"] = "auto"
     repeats: Literal["auto", "drop", "keep", "recommend"] = "auto"
     unseen_compete_alone: bool = True
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -127,7 +134,7 @@ class TrainerSettings(Settings):
     window: int = Field(200, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
     warm_start: bool = False
-    max_epochs: int = Field(12, ge=1)
+    max_epochs: int = Field(0, ge=0)
     max_minutes: float = Field(0.0, ge=0)
     patience: int = Field(5, ge=1)
     top_k: int = Field(100, ge=1)
@@ -156,7 +163,21 @@ class TrainerSettings(Settings):
     @property
     def takes_rows(self) -> bool:
         """Whether a training step takes the rows of the tables that its batch asks for, instead of all."""
-        return self.loss != "full_softmax" and not self.jit_compile
+        return self.loss not in ("full_softmax", "auto") and not self.jit_compile
+
+    def for_data(self, items: int, positions: int, users: int) -> TrainerSettings:
+        """Returns settings in which the size of the data has decided what they leave open.
+
+        Args:
+            items: that have an index.
+            positions: of an epoch.
+            users: of the eval split.
+        """
+        epochs = self.max_epochs or min(max(round(TRAINED_POSITIONS / max(positions, 1)), LEAST_EPOCHS), MOST_EPOCHS)
+        affordable = items * positions * epochs <= FULL_LOGITS and items * self.batch_positions <= FULL_LOGITS_OF_STEP
+        loss = ("full_softmax" if affordable else "sampled_softmax") if self.loss == "auto" else self.loss
+        eval_users = self.eval_users or min(users, max(RANKED_SCORES // max(items, 1), LEAST_EVAL_USERS))
+        return self.model_copy(update={"loss": loss, "max_epochs": epochs, "eval_users": eval_users})
 
     def all_members(self) -> list[TrainerSettings]:
         """The settings of every member, this one first."""

@@ -6,7 +6,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from components.trainer.fit import fit
-from components.trainer.run import build_model, check, read_training_data
+from components.trainer.run import build_model, check, decide_size, read_training_data
 from components.trainer.settings import TrainerSettings
 from components.tuner.search import Search
 from components.tuner.settings import TunerSettings
@@ -24,6 +24,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """
     trainer = TrainerSettings(**fn_args.custom_config["settings"])
     data = read_training_data(fn_args)
+    trainer = decide_size(trainer, data)
     check(trainer, data)
 
     def recall(settings: TrainerSettings) -> float:

@@ -153,7 +153,7 @@ def test_parameters_reach_their_steps(spec):
     assert found == {
         "data": ("STRING", "gs://bucket/log.csv"),
         "encoder": ("STRING", "transformer"),
-        "max_epochs": ("NUMBER_INTEGER", 12),
+        "max_epochs": ("NUMBER_INTEGER", 0),
         "max_minutes": ("NUMBER_DOUBLE", 0.0),
         "min_recall_at_10": ("NUMBER_DOUBLE", 0.1),
     }

@@ -217,7 +217,12 @@ def _example(columns: dict[str, list[str]]) -> bytes:
 @pytest.fixture
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """What the Evaluator is said to have measured; tests may change it."""
-    metrics = {"unreachable": 1 / 6, **TEST_METRICS, **{f"popularity_{name}": 0.125 for name in METRICS}}
+    metrics = {
+        "unreachable": 1 / 6,
+        "example_count": 6.0,
+        **TEST_METRICS,
+        **{f"popularity_{name}": 0.125 for name in METRICS},
+    }
     monkeypatch.setattr(executor, "read_metrics", lambda uri: {"overall": metrics, "slices": {}})
     return metrics
 

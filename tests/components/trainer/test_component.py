@@ -33,7 +33,7 @@ def test_without_parameters_nothing_changes():
     ("parameters", "message"),
     [
         ({"encoder": "gru"}, "parameter encoder: input should be 'bow', 'cnn', 'lstm' or 'transformer', not 'gru'"),
-        ({"max_epochs": 0}, "parameter max_epochs: input should be greater than or equal to 1, not 0"),
+        ({"max_epochs": -1}, "parameter max_epochs: input should be greater than or equal to 0, not -1"),
     ],
 )
 def test_values_that_a_setting_cannot_have(parameters, message):

@@ -68,7 +68,7 @@ def test_an_item_feature_that_no_item_has(data):
 def test_more_scores_than_a_step_can_hold(data):
     many = dataclasses.replace(data, ids=["x"] * 500_000)
     with pytest.raises(StepError, match=r"all 500,000 items at 3,200 positions.* choose sampled_softmax"):
-        check(TrainerSettings(), many)
+        check(TrainerSettings(loss="full_softmax"), many)
     check(TrainerSettings(loss="sampled_softmax"), many)
 
 
@@ -165,7 +165,25 @@ def test_leaves_facts_and_no_checkpoint(train, tmp_path):
 def test_hyperparameters_win_over_the_settings(train):
     facts = train(hyperparameters={"dimension": 8, "max_epochs": 1})
     assert (facts["dimension"], len(facts["history"])) == (8, 1)
-    assert facts["settings"] == {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1}
+    chosen = {"loss": "full_softmax", "eval_users": 12}
+    assert facts["settings"] == {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1, **chosen}
+
+
+@pytest.mark.parametrize(
+    ("items", "positions", "users", "loss", "epochs", "eval_users"),
+    [
+        (3_416, 990_000, 6_040, "full_softmax", 12, 6_040),
+        (12_101, 150_000, 22_363, "full_softmax", 12, 22_363),
+        (87_000, 32_000_000, 200_000, "sampled_softmax", 2, 11_494),
+        (1_000_000, 100_000, 50_000, "sampled_softmax", 12, 1_000),
+        (3_000, 30_000_000, 500, "sampled_softmax", 2, 500),
+    ],
+)
+def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users, loss, epochs, eval_users):
+    chosen = TrainerSettings().for_data(items, positions, users)
+    assert (chosen.loss, chosen.max_epochs, chosen.eval_users) == (loss, epochs, eval_users)
+    given = TrainerSettings(loss="gbce", max_epochs=7, eval_users=5)
+    assert given.for_data(items, positions, users) == given
 
 
 def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):
