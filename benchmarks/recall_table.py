@@ -1,6 +1,6 @@
 """Prints and plots Recall@10 of each encoder at several history lengths.
 
-    .venv/bin/python -m benchmarks.recall_table --data path/to/ml-1m.zip --minutes 3 --json recall.json
+    .venv/bin/python -m benchmarks.recall_table --data path/to/ml-1m.zip --epochs 6 --json recall.json
 
 The data steps run once; every encoder is then trained with its own settings, `configs/<encoder>.yaml`, and another
 `history_length`. What is in the JSON file already is not computed again, so that an interrupted table goes on.
@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def read() -> tuple[Path, dict[tuple[str, int], PipelineConfig]]:
         values = {"example_gen.split": options.split}
-        if options.minutes:
-            values["trainer.max_minutes"] = options.minutes
+        if options.epochs:
+            values["trainer.max_epochs"] = options.epochs
         values.update(inputs.overrides(options.set))
         configs = {
             (encoder, length): cell_config(encoder, length, values)
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--lengths", nargs="+", type=int, default=list(LENGTHS), metavar="N", help="default: %(default)s"
     )
-    parser.add_argument("--minutes", type=float, help="most minutes of fitting a cell (default: as configured)")
+    parser.add_argument("--epochs", type=int, help="most epochs of a cell (default: as configured)")
     parser.add_argument("--split", choices=inputs.SPLITS, default=inputs.SPLITS[0], help="default: %(default)s")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the picture, SVG")
     inputs.add_common(parser)

@@ -40,7 +40,15 @@ RANKED = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes o
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
 MUCH_UNREACHABLE = 0.2  # of all targets
-TOLD = ("encoder", "parameters", "recommends_seen", "history", "best_epoch", "out_of_time")  # of the model's facts
+TOLD = (
+    "encoder",
+    "parameters",
+    "recommends_seen",
+    "history",
+    "best_epoch",
+    "out_of_time",
+    "device",
+)  # of the model's facts
 TITLE_WIDTH = 10  # columns before the text of a line
 PROJECT = Path(__file__).parent.parent
 
@@ -133,6 +141,13 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             "Tuned",
             f"{in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
             f"eval Recall@10 {tuner['recall_at_10']:.4f}",
+        )
+    if (training := summary.get("training")) and training.get("device"):
+        history = training["history"]
+        line(
+            "Training",
+            f"{len(history)} epochs in {duration(history[-1]['seconds'])} on {training['device']}; epoch "
+            f"{training['best_epoch']} was best",
         )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]

@@ -244,10 +244,9 @@ class _Run(keras.callbacks.Callback):
 
     def _estimate(self, batch: int) -> None:
         """Says how long training takes, by the speed of the first steps but the first, which is traced."""
-        left = (self._batches.steps * self._plan.epochs - batch) * (time.monotonic() - self._first_step_ended) / batch
-        progress.info(
-            "at this speed, %d epochs take about %.0f min, measured apart", self._plan.epochs, left / 60 + 0.5
-        )
+        steps = self._batches.steps * self._plan.epochs
+        minutes = steps * (time.monotonic() - self._first_step_ended) / batch / 60
+        progress.info("at this speed, the steps of %d epochs take about %.1f min", self._plan.epochs, minutes)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """See the base class; adds the metrics of the eval split to the logs.
