@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from pipeline.summary import refit_in_words, repeated, unreachable
+from pipeline.summary import STOPPED_EARLY, refit_in_words, repeated, show, unreachable
 
 
 def summary(share: float, repeats: int, recommends_seen: bool) -> dict[str, Any]:
@@ -35,3 +37,16 @@ def test_a_refit_says_whose_the_figures_are():
     words = refit_in_words({"refit": refit, "num_items": 45})
     assert "all 1,000 interactions, 200 more than before, and knows 5 more items" in words
     assert words.endswith("The figures of quality are of the model before the refit")
+
+
+@pytest.mark.parametrize("out_of_time", [False, True])
+def test_the_summary_says_where_training_took_place_and_whether_the_clock_ended_it(out_of_time):
+    history = [{"epoch": 1, "seconds": 60.0}, {"epoch": 2, "seconds": 130.0}]
+    training = {"history": history, "best_epoch": 1, "device": "2 CPU cores", "out_of_time": out_of_time}
+    gate = {"blessed": False, "reasons": ["Recall@10 0.0100 is below the floor"]}
+    stream = io.StringIO()
+    told = {"outcome": STOPPED_EARLY, "seconds": 200.0, "training": training, "gate": gate}
+    show(told, Console(file=stream, width=200), None, None)
+    lines = {line.partition(" ")[0]: line for line in stream.getvalue().splitlines()}
+    assert lines["Training"].endswith("2 epochs in 2 min 10 s on 2 CPU cores; epoch 1 was best")
+    assert ("trainer.max_minutes ended the fit in epoch 2" in lines["Gate"]) == out_of_time
