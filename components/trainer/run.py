@@ -146,7 +146,9 @@ def fit_and_save(
             started_from, plan = base
     # Every worker keeps what it needs to go on.
     backup = os.path.join(checkpoints, _identity(settings, data, repr(plan), started_from) + worker_name())
-    fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir if is_chief() else "")
+    if not is_chief() or ("://" in log_dir and not log_dir.startswith("gs://")):
+        log_dir = ""  # TensorFlow writes to no other store.
+    fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir)
     if strategy.num_replicas_in_sync > 1:  # What is saved is to run anywhere.
         weights, model = model.get_weights(), build_model(settings, data)
         model.set_weights(weights)
