@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import logging
 import math
@@ -150,7 +151,8 @@ def fit(
         model.optimizer.iterations.assign(int(plan.begin * steps))
     saved = Backup(backup) if backup else None
     run = _Run(plan, batches, holdout, measure, saved.restore(model) if saved else [])
-    early_stopping = _EarlyStopping(run.history, saved.best if saved else "", settings.patience)
+    best = saved.best_of(run.best_epoch) if saved and run.history else ""
+    early_stopping = _EarlyStopping(run.history, best, settings.patience)
     callbacks: list[keras.callbacks.Callback] = [run]
     callbacks += [early_stopping] if holdout is not None else []
     callbacks += (
@@ -168,7 +170,7 @@ def fit(
             shuffle=False,
         )
     elif saved and holdout is not None:
-        model.load_weights(saved.best)
+        model.load_weights(best)
     return Fit(tuple(run.history), run.best_epoch, run.out_of_time)
 
 
@@ -303,8 +305,11 @@ class Backup:
         self._is_local = "://" not in folder
         self._scratch = folder if self._is_local else tempfile.mkdtemp(prefix="fit-")
         os.makedirs(self._scratch, exist_ok=True)
-        self.best = os.path.join(self._scratch, "best.weights.h5")
         self._history = os.path.join(self._scratch, "history.csv")
+
+    def best_of(self, epoch: int | str) -> str:
+        """Returns the file with the weights of an epoch that was better than all before it."""
+        return os.path.join(self._scratch, f"best-{epoch:03}.weights.h5")
 
     def restore(self, model: Recommender) -> list[Epoch]:
         """Returns the epochs that an interrupted fit ended with, whose state the model has then; none for a new one."""
@@ -318,8 +323,6 @@ class Backup:
         try:
             with open(self._history, encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))
-            if RECALL in rows[0]:
-                model.load_weights(self.best)  # It can be read.
             backup = self._keras()
             backup.set_model(model)
             backup.on_train_begin()
@@ -330,6 +333,9 @@ class Backup:
             ]
             if not history or len(history) != model._initial_epoch:
                 raise ValueError("the history is incomplete")
+            if history[0].recall_at_10 is not None:
+                model.load_weights(self.best_of(max(history, key=lambda epoch: epoch.recall_at_10 or 0).epoch))
+                backup.on_train_begin()  # That was to see whether it can be read.
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             progress.info("%s cannot be read (%s): training starts anew", self._folder, reason)
@@ -354,8 +360,10 @@ class Backup:
             best_recall: Recall@10 of the best weights so far.
             measured: whether epochs are measured.
         """
+        # A file for each best epoch, so that a process which is killed as it writes one leaves the one before.
         best = keras.callbacks.ModelCheckpoint(
-            *(self.best, RECALL),
+            os.path.join(self._scratch, "best-{epoch:03}.weights.h5"),
+            RECALL,
             save_best_only=True,
             save_weights_only=True,
             mode="max",
@@ -369,10 +377,14 @@ class Backup:
         return keras.callbacks.BackupAndRestore(self._scratch, double_checkpoint=True, delete_checkpoint=False)
 
     def _upload(self) -> None:
-        if not self._is_local:
-            fileio.makedirs(self._folder)
-            for name in os.listdir(self._scratch):
-                _copy(os.path.join(self._scratch, name), os.path.join(self._folder, name))
+        """Removes all best weights but the last, and copies the files to a folder that is not local."""
+        for path in sorted(glob.glob(os.path.join(glob.escape(self._scratch), "best-*")))[:-1]:
+            os.remove(path)
+        if self._is_local:
+            return
+        fileio.makedirs(self._folder)
+        for name in os.listdir(self._scratch):
+            _copy(os.path.join(self._scratch, name), os.path.join(self._folder, name))
 
     @staticmethod
     def remove(folder: str) -> None:

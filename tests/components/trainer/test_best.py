@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from components.trainer import best
+from components.trainer import ranking
 from components.trainer.ranking import WIDTH, best_of
 
 LENGTH = 5
@@ -42,7 +42,7 @@ def in_a_file(size: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]
 @pytest.mark.parametrize("make", [in_tensorflow, in_a_file])
 @pytest.mark.parametrize("size", SIZES)
 def test_two_stages_find_what_one_sort_does(monkeypatch, make, size):
-    monkeypatch.setattr(best, "MANY", 0)
+    monkeypatch.setattr(ranking, "MANY", 0)
     run, random = make(size), np.random.default_rng(size)
     few = random.integers(0, 4, size).astype(np.float32)  # most are equal
     last = np.full(size, -25_000.0, np.float32)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components import features
 from components.features import NO_ITEM
-from components.trainer import blocks
+from components.trainer import ranking
 from components.trainer.baselines import PopularityList
 from components.trainer.ranking import UnseenScores
 
@@ -19,7 +19,7 @@ SIZES = (4, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK - 1, 3 * BLOCK, 3 * BLOCK + 1
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
+    monkeypatch.setattr(ranking, "BLOCK", BLOCK)
 
 
 class World:
@@ -70,8 +70,8 @@ def test_ranks_are_those_of_whole_rows(world):
 def test_the_best_are_those_of_whole_rows(world, length):
     scores, ids = (found.numpy() for found in world.unseen().best(length))
     lists = world.lists(world.scores)
-    assert np.where(scores > blocks.FORBIDDEN / 2, ids, NO_ITEM).tolist() == filled(lists, length, NO_ITEM)
-    own = filled([world.scores[user, row].tolist() for user, row in enumerate(lists)], length, blocks.FORBIDDEN)
+    assert np.where(scores > ranking.FORBIDDEN / 2, ids, NO_ITEM).tolist() == filled(lists, length, NO_ITEM)
+    own = filled([world.scores[user, row].tolist() for user, row in enumerate(lists)], length, ranking.FORBIDDEN)
     np.testing.assert_array_equal(scores, own)
 
 

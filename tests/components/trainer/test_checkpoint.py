@@ -118,6 +118,19 @@ def test_what_is_in_an_object_store_is_gone_on_with(tmp_path, data, messages, mo
     assert len(seen) == 3 and "going on after epoch 2 of" in messages()
 
 
+def test_weights_that_were_being_written_are_not_missed(tmp_path, data, messages):
+    """Killed as the best weights of the second epoch were written: those of the first are there."""
+    folder = tmp_path / "a"
+    with pytest.raises(Interrupted):
+        run(data, str(folder), stop_in=2)
+    (folder / "best-002.weights.h5").write_bytes(b"half of a fi")
+    with (folder / "history.csv").open("a", encoding="utf-8") as stream:
+        stream.write("1,0.5,9.0,0.4,0.2\n")
+    _, fitted, seen = run(data, str(folder), already=1)
+    assert "going on after epoch 1 of" in messages() and len(seen) == 4
+    assert without_seconds(fitted) == without_seconds(run(data, "")[1])
+
+
 DAMAGES = {
     "empty": lambda content: b"",
     "text": lambda content: b"not a checkpoint",
@@ -125,7 +138,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("name", ["latest.weights.h5", "best.weights.h5", "history.csv", "training_metadata.json"])
+@pytest.mark.parametrize("name", ["latest.weights.h5", "best-", "history.csv", "training_metadata.json"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_cannot_be_read_starts_anew(tmp_path, data, messages, damage, name):
     folder = tmp_path / "a"

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components import features
 from components.features import NO_ITEM
-from components.trainer import markov
+from components.trainer import baselines
 from components.trainer.baselines import MarkovList, Transitions, TransitionTable, count_transitions, no_transitions
 
 SIZE, USERS = 40, 80
@@ -45,7 +45,7 @@ def padded(rows: list[list[int]]) -> tf.Tensor:
     return tf.ragged.constant(rows, tf.int32).to_tensor(features.PADDING)
 
 
-@pytest.mark.parametrize("most", [1, 3, markov.MOST_FOLLOWERS])
+@pytest.mark.parametrize("most", [1, 3, baselines.MOST_FOLLOWERS])
 def test_transitions_are_those_that_counting_finds(timelines_of, rows, most):
     found = count_transitions(timelines_of(rows), SIZE, most)
     for item, after in counts_by_hand(rows).items():
@@ -55,19 +55,19 @@ def test_transitions_are_those_that_counting_finds(timelines_of, rows, most):
 
 def test_counting_in_pieces_changes_nothing(timelines_of, rows, monkeypatch):
     whole = count_transitions(timelines_of(rows), SIZE)
-    monkeypatch.setattr(markov, "PIECE", 7)
+    monkeypatch.setattr(baselines, "PIECE", 7)
     pieces = count_transitions(timelines_of(rows), SIZE)
     np.testing.assert_array_equal(pieces.starts, whole.starts)
     np.testing.assert_array_equal(pieces.followers, whole.followers)
 
 
 def test_what_is_kept_of_a_large_catalogue_is_bounded(timelines_of, rows, monkeypatch):
-    monkeypatch.setattr(markov, "MOST_TRANSITIONS", 2 * SIZE)
+    monkeypatch.setattr(baselines, "MOST_TRANSITIONS", 2 * SIZE)
     found = count_transitions(timelines_of(rows), SIZE)
     assert np.diff(found.starts).max() == 2 and len(found.followers) <= 2 * SIZE
 
 
-@pytest.mark.parametrize("most", [2, markov.MOST_FOLLOWERS])
+@pytest.mark.parametrize("most", [2, baselines.MOST_FOLLOWERS])
 def test_ranks_and_lists_agree_with_a_brute_force(timelines_of, rows, most):
     random = np.random.default_rng(7)
     seen = [random.permutation(row + [features.UNKNOWN] * (len(row) % 3)).tolist() for row in rows]
