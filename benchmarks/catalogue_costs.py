@@ -28,8 +28,8 @@ from components.evaluation import read_metrics
 from components.evaluator.component import Executor
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
-from components.trainer.fit import LazyAdam
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
+from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
 from pipeline.beam_runners import LOCAL_ARGUMENTS

@@ -97,8 +97,9 @@ def measure(output: Path) -> None:
     import tensorflow as tf
 
     from components import features
-    from components.trainer.fit import ADAM_BETA_2, MAX_GRADIENT_NORM, LazyAdam, target_weights
-    from components.trainer.input_pipeline import Batches, read_timelines
+    from components.trainer.fit import ADAM_BETA_2, MAX_GRADIENT_NORM
+    from components.trainer.input_pipeline import Batches, read_timelines, target_weights
+    from components.trainer.lazy_adam import LazyAdam
     from components.trainer.model import Recommender
     from components.trainer.settings import TrainerSettings
 

@@ -1,8 +1,9 @@
-"""Prints how long a training step takes, compiled by XLA and not, for each encoder.
+"""Prints how long a training step takes: as it is, compiled by XLA, in mixed precision, and both, for each encoder.
 
     .venv/bin/python -m benchmarks.training_step
 
-Two models with the same settings take turns on the same batch of random items, of the size of MovieLens 1M's catalogue.
+Models with the same settings take turns on the same batch of random items, of the size of MovieLens 1M's catalogue, on
+the device that TensorFlow chooses: the GPU where it sees one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from pipeline.config import PipelineConfig, load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 ITEMS = 3416
+VARIANTS: dict[str, dict[str, bool]] = {
+    "plain": {},
+    "XLA": {"jit_compile": True},
+    "mixed precision": {"mixed_precision": True},
+    "both": {"jit_compile": True, "mixed_precision": True},
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,9 +55,9 @@ def _measure(name: str, config: PipelineConfig, steps: int, console: Console) ->
     import tensorflow as tf
 
     from components import features
-    from components.trainer.fit import LazyAdam
     from components.trainer.input_pipeline import ITEMS as ITEM_COLUMN
     from components.trainer.input_pipeline import RATINGS, TIMES
+    from components.trainer.lazy_adam import LazyAdam
     from components.trainer.model import Recommender
 
     settings = config.trainer
@@ -60,23 +67,23 @@ def _measure(name: str, config: PipelineConfig, steps: int, console: Console) ->
     activities = {ITEM_COLUMN: items, RATINGS: tf.ones(shape), TIMES: tf.zeros(shape, tf.int32)}
     batch = (activities, tf.roll(items, -1, axis=1), tf.ones(shape))
     counts = np.concatenate([np.zeros(features.FIRST_INDEX), np.arange(ITEMS, 0, -1)]).astype(np.int64)
-    train_steps = []
-    for compiled in (True, False):
-        chosen = settings.model_copy(update={"jit_compile": compiled})
-        model = Recommender(chosen, config.transform.history_length, counts)
+    train_steps = {}
+    for variant, changes in VARIANTS.items():
+        model = Recommender(settings.model_copy(update=changes), config.transform.history_length, counts)
         model.compile(LazyAdam())
         model.optimizer.build(model.trainable_variables)
-        train_steps.append(tf.function(model.train_step, jit_compile=compiled))
-        train_steps[-1](batch)  # Compiles, or traces.
-    times: tuple[list[float], list[float]] = ([], [])
+        train_steps[variant] = tf.function(model.train_step, jit_compile=changes.get("jit_compile", False))
+        train_steps[variant](batch)  # Traces, and compiles.
+    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for _ in range(steps):
-        for train_step, of_step in zip(train_steps, times, strict=True):
+        for variant, train_step in train_steps.items():
             started = time.perf_counter()
             float(train_step(batch)["loss"])
-            of_step.append(time.perf_counter() - started)
-    with_xla, without = (1000 * statistics.median(of_step) for of_step in times)
-    console.print(f"{name:<12} XLA {with_xla:7.1f} ms   without {without:7.1f} ms   ratio {with_xla / without:.2f}")
-    return {"model": name, "xla_ms": with_xla, "plain_ms": without}
+            seconds[variant].append(time.perf_counter() - started)
+    medians = {variant: 1000 * statistics.median(times) for variant, times in seconds.items()}
+    ratios = "   ".join(f"{variant} x {medians[variant] / medians['plain']:.2f}" for variant in list(VARIANTS)[1:])
+    console.print(f"{name:<12} {medians['plain']:7.1f} ms   {ratios}")
+    return {"model": name, "milliseconds": medians}
 
 
 if __name__ == "__main__":

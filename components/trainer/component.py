@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from tfx.components.trainer.component import Trainer
 from tfx.components.trainer.executor import GenericExecutor
+from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.components.base import executor_spec
 from tfx.types import Artifact
 from tfx.types.standard_component_specs import CUSTOM_CONFIG_KEY
 from tfx.utils import json_utils
 
 from components.errors import StepError
+from components.trainer.devices import is_chief
 from components.trainer.settings import TrainerSettings
 
 
 class Executor(GenericExecutor):
-    """Trains as the stock executor does; parameters named as a setting win over the settings."""
+    """Trains as the stock executor does, also as one of several workers.
+
+    Parameters named as a setting win over the settings.
+    """
+
+    def _GetFnArgs(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> FnArgs:
+        """See the base class, which wants to find a model at the end: workers that write none get an empty folder."""
+        fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
+        if not is_chief():
+            fn_args.serving_model_dir = tempfile.mkdtemp(prefix="no-model-")
+        return fn_args
 
     def Do(
         self,

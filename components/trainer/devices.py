@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import statistics
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from components.errors import StepError
 from components.settings import GPUS
+
+SAMPLED_EVERY = 5.0  # seconds
+UTILISATION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 progress = logging.getLogger("recommender.progress")
 
@@ -51,6 +59,34 @@ def describe(strategy: tf.distribute.Strategy) -> str:
     workers = len(_workers())
     here = ", ".join(gpus) if gpus else f"{os.cpu_count()} CPU cores"
     return f"{workers} workers, this one with {here}" if workers > 1 else here
+
+
+@contextlib.contextmanager
+def gpu_utilisation() -> Iterator[Callable[[], float | None]]:
+    """Samples how busy the GPUs of this machine are, as `nvidia-smi` reports it.
+
+    Yields:
+        Returns the mean share of time in which the GPUs computed, from 0 to 1; None where there is no GPU, or no
+        `nvidia-smi`.
+    """
+    samples: list[float] = []
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(SAMPLED_EVERY):
+            try:
+                output = subprocess.run(UTILISATION, capture_output=True, text=True, timeout=30, check=True).stdout
+                samples.append(statistics.mean(float(line) for line in output.split()) / 100)
+            except (OSError, ValueError, subprocess.SubprocessError):
+                return
+
+    thread = threading.Thread(target=sample, daemon=True)
+    if tf.config.list_physical_devices("GPU"):
+        thread.start()
+    try:
+        yield lambda: statistics.mean(samples) if samples else None
+    finally:
+        over.set()
 
 
 def is_chief() -> bool:

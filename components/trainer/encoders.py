@@ -1,17 +1,22 @@
 """Encoders: the embeddings of a user's items -> a context vector after every item.
 
 All have one interface. They are causal (the vector after item `t` depends on items up to `t`), so that one pass over a
-window trains every position of it, and padding may follow the items without a mask.
+window trains every position of it, and padding may follow the items without a mask. They are Keras layers like any
+other: `keras.layers.serialize` saves them, and `name`, `dtype` and `trainable` are Keras' own arguments.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
-from keras import layers
+from keras import layers, saving
 
 from components.trainer.settings import TrainerSettings
+
+serialisable = saving.register_keras_serializable("recommender")
 
 # Far below any score, and exact in float16, in which constants of a converted model may be stored.
 FORBIDDEN = -30_000.0
@@ -28,8 +33,30 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
     Returns:
         The encoder.
     """
-    encoders = {"bow": BagOfWords, "cnn": Convolutional, "lstm": Recurrent, "transformer": Transformer}
-    return encoders[settings.encoder](settings, min(settings.look_back or history_length, history_length))
+    look_back = min(settings.look_back or history_length, history_length)
+    dimension, dropout, blocks = settings.dimension, settings.dropout, settings.blocks
+    if settings.encoder == "bow":
+        return BagOfWords(dimension, look_back, dropout=dropout)
+    if settings.encoder == "cnn":
+        return Convolutional(dimension, look_back, blocks, dropout=dropout)
+    if settings.encoder == "lstm":
+        return Recurrent(dimension, blocks, dropout=dropout)
+    return Transformer(dimension, _look_backs(settings, look_back), settings.heads, dropout=dropout)
+
+
+def _look_backs(settings: TrainerSettings, look_back: int) -> list[int]:
+    """Returns how many activities each block of the `transformer` looks back on.
+
+    Blocks after the first look back on `settings.upper_look_back`, so that on the device the blocks before them are
+    evaluated at that many positions only. Where windows in training are longer than N, all blocks together look back on
+    N activities, so that no position sees more than the device will. Otherwise the first does.
+    """
+    above = settings.blocks - 1
+    first, upper = look_back, min(settings.upper_look_back or look_back, look_back)
+    if settings.window > look_back:
+        upper = min(upper, (look_back - 1) // settings.blocks + 1)
+        first = look_back - above * (upper - 1)
+    return [first, *[upper] * above]
 
 
 class Encoder(layers.Layer):
@@ -46,18 +73,26 @@ class Encoder(layers.Layer):
         return tf.gather(self(x), positions, batch_dims=1)
 
 
+@serialisable
 class BagOfWords(Encoder):
-    """Average of the last N embeddings, weighted by how long ago they were, then a feed-forward layer."""
+    """Average of the last embeddings, weighted by how long ago they were, then a feed-forward layer.
 
-    def __init__(self, settings: TrainerSettings, history_length: int):
-        super().__init__()
-        self.look_back = self._history_length = history_length
-        self._feed_forward = FeedForward(settings.dimension, settings.dropout)
-        self._norm = layers.LayerNormalization(epsilon=1e-6)
+    Args:
+        dimension: size d of the embeddings.
+        look_back: how many of them are averaged.
+        dropout: share of activations dropped in training.
+        arguments: of a Keras layer.
+    """
+
+    def __init__(self, dimension: int, look_back: int, dropout: float = 0.0, **arguments: Any):
+        super().__init__(**arguments)
+        self.look_back = look_back
+        self._feed_forward = FeedForward(dimension, dropout, dtype=self.dtype_policy)
+        self._norm = _norm(self)
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Creates the weights."""
-        self._recency = self.add_weight(shape=(self._history_length,), initializer="zeros", name="recency")
+        self._recency = self.add_weight(shape=(self.look_back,), initializer="zeros", name="recency")
         self._norm.build(shape)
         self._feed_forward.build(shape)
 
@@ -78,21 +113,31 @@ class BagOfWords(Encoder):
         return tf.nn.softmax(_by_lag(self._recency, length), axis=-1)
 
 
+@serialisable
 class Convolutional(Encoder):
-    """Causal 1-D convolutions, max-pooling over the last items, and the last item itself; looks back N items."""
+    """Causal 1-D convolutions, max-pooling over the last items, and the last item itself.
+
+    Args:
+        dimension: size d of the embeddings.
+        look_back: how many items a context vector depends on.
+        blocks: most convolutions; fewer where they would look back further.
+        dropout: share of activations dropped in training.
+        arguments: of a Keras layer.
+    """
 
     KERNEL = 3
 
-    def __init__(self, settings: TrainerSettings, history_length: int):
-        super().__init__()
-        self.look_back = history_length
-        blocks = min(settings.blocks, max((history_length - 1) // (self.KERNEL - 1), 1))
-        self._pool = max(history_length - blocks * (self.KERNEL - 1), 1)
-        self._kernel = min(self.KERNEL, history_length)
-        self._convolutions = [layers.Dense(settings.dimension * 2, activation="relu") for _ in range(blocks)]
-        self._dropout = layers.Dropout(settings.dropout)
-        self._project = layers.Dense(settings.dimension)
-        self._norm = layers.LayerNormalization(epsilon=1e-6)
+    def __init__(self, dimension: int, look_back: int, blocks: int = 1, dropout: float = 0.0, **arguments: Any):
+        super().__init__(**arguments)
+        self.look_back = look_back
+        blocks = min(blocks, max((look_back - 1) // (self.KERNEL - 1), 1))
+        self._pool = max(look_back - blocks * (self.KERNEL - 1), 1)
+        self._kernel = min(self.KERNEL, look_back)
+        policy = self.dtype_policy
+        self._convolutions = [layers.Dense(dimension * 2, activation="relu", dtype=policy) for _ in range(blocks)]
+        self._dropout = layers.Dropout(dropout, dtype=policy)
+        self._project = layers.Dense(dimension, dtype=policy)
+        self._norm = _norm(self)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
@@ -112,15 +157,24 @@ class Convolutional(Encoder):
         return tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)
 
 
+@serialisable
 class Recurrent(Encoder):
-    """A stack of LSTMs (Hochreiter and Schmidhuber, 1997); remembers what came before the last N items too."""
+    """A stack of LSTMs (Hochreiter and Schmidhuber, 1997), whose context vectors depend on all items before.
 
-    def __init__(self, settings: TrainerSettings, history_length: int):
-        super().__init__()
-        self._lstms = [layers.LSTM(settings.dimension * 2, return_sequences=True) for _ in range(settings.blocks)]
-        self._dropout = layers.Dropout(settings.dropout)
-        self._project = layers.Dense(settings.dimension)
-        self._norm = layers.LayerNormalization(epsilon=1e-6)
+    Args:
+        dimension: size d of the embeddings.
+        blocks: number of LSTMs.
+        dropout: share of activations dropped in training.
+        arguments: of a Keras layer.
+    """
+
+    def __init__(self, dimension: int, blocks: int = 1, dropout: float = 0.0, **arguments: Any):
+        super().__init__(**arguments)
+        policy = self.dtype_policy
+        self._lstms = [layers.LSTM(dimension * 2, return_sequences=True, dtype=policy) for _ in range(blocks)]
+        self._dropout = layers.Dropout(dropout, dtype=policy)
+        self._project = layers.Dense(dimension, dtype=policy)
+        self._norm = _norm(self)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
@@ -130,31 +184,33 @@ class Recurrent(Encoder):
         return self._norm(self._project(tf.concat([y, x], axis=-1)))
 
 
+@serialisable
 class Transformer(Encoder):
-    """Pre-norm self-attention blocks with a learned bias by distance, which look back N items.
-
-    Blocks after the first look back `settings.upper_look_back` items, so that of the blocks before them only so many
-    positions are evaluated on the device. Where windows in training are longer than N, all blocks together look back N
-    items, so that no position sees more than the device will. Otherwise the first does.
+    """Pre-norm self-attention blocks with a learned bias by distance.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
     bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in
     the window it stands.
+
+    Args:
+        dimension: size d of the embeddings.
+        look_backs: how many activities each block looks back on, its own included.
+        heads: number of attention heads.
+        dropout: share of activations dropped in training.
+        arguments: of a Keras layer.
     """
 
-    def __init__(self, settings: TrainerSettings, history_length: int):
-        super().__init__()
-        above = settings.blocks - 1
-        upper = min(settings.upper_look_back or history_length, history_length)
-        first = history_length
-        if settings.window > history_length:
-            upper = min(upper, (history_length - 1) // settings.blocks + 1)
-            first = history_length - above * (upper - 1)
-        self._blocks = [Block(settings, look_back) for look_back in (first, *[upper] * above)]
+    def __init__(
+        self, dimension: int, look_backs: Sequence[int], heads: int = 1, dropout: float = 0.0, **arguments: Any
+    ):
+        super().__init__(**arguments)
+        policy = self.dtype_policy
+        self._blocks = [Block(dimension, look_back, heads, dropout, dtype=policy) for look_back in look_backs]
         # The positions of each block that the blocks above it look back on.
-        self._needed = [1 + (above - number) * (upper - 1) for number in range(settings.blocks)]
-        self._dropout = layers.Dropout(settings.dropout)
-        self._norm = layers.LayerNormalization(epsilon=1e-6)
+        reaches = [look_back - 1 for look_back in look_backs]
+        self._needed = [1 + sum(reaches[number + 1 :]) for number in range(len(reaches))]
+        self._dropout = layers.Dropout(dropout, dtype=policy)
+        self._norm = _norm(self)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
@@ -173,19 +229,29 @@ class Transformer(Encoder):
         return self._norm(tf.gather(x, positions, batch_dims=1))
 
 
+@serialisable
 class Block(layers.Layer):
-    """Causal multi-head self-attention and a feed-forward layer, each with a residual connection."""
+    """Causal multi-head self-attention and a feed-forward layer, each with a residual connection.
 
-    def __init__(self, settings: TrainerSettings, look_back: int):
-        super().__init__()
-        self._heads = settings.heads
+    Args:
+        dimension: size d of the embeddings.
+        look_back: how many activities a position attends to, its own included.
+        heads: number of attention heads.
+        dropout: share of activations dropped in training.
+        arguments: of a Keras layer.
+    """
+
+    def __init__(self, dimension: int, look_back: int, heads: int = 1, dropout: float = 0.0, **arguments: Any):
+        super().__init__(**arguments)
+        policy = self.dtype_policy
+        self._heads = heads
         self._look_back = look_back
-        self._attention_norm = layers.LayerNormalization(epsilon=1e-6)
-        self._feed_forward_norm = layers.LayerNormalization(epsilon=1e-6)
-        self._query_key_value = layers.Dense(3 * settings.dimension, use_bias=False)
-        self._out = layers.Dense(settings.dimension)
-        self._dropout = layers.Dropout(settings.dropout)
-        self._feed_forward = FeedForward(settings.dimension, settings.dropout)
+        self._attention_norm = _norm(self)
+        self._feed_forward_norm = _norm(self)
+        self._query_key_value = layers.Dense(3 * dimension, use_bias=False, dtype=policy)
+        self._out = layers.Dense(dimension, dtype=policy)
+        self._dropout = layers.Dropout(dropout, dtype=policy)
+        self._feed_forward = FeedForward(dimension, dropout, dtype=policy)
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Creates the weights."""
@@ -229,7 +295,8 @@ class Block(layers.Layer):
 
     def _attention(self, products: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """How queries share their attention among keys: their products and the bias, both [..., L] -> [..., L]."""
-        return tf.nn.softmax(products / math.sqrt(self._query_key_value.units // (3 * self._heads)) + bias)
+        scaled = products / math.sqrt(self._query_key_value.units // (3 * self._heads)) + bias
+        return tf.cast(tf.nn.softmax(tf.cast(scaled, tf.float32)), products.dtype)
 
     def _after(self, x: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
         """Residual connections and the feed-forward layer; all [B, L, d]."""
@@ -237,14 +304,21 @@ class Block(layers.Layer):
         return x + self._dropout(self._feed_forward(self._feed_forward_norm(x), training=training), training=training)
 
 
+@serialisable
 class FeedForward(layers.Layer):
-    """Two dense layers around a ReLU, four times as wide between."""
+    """Two dense layers around a ReLU, four times as wide between.
 
-    def __init__(self, dimension: int, dropout: float):
-        super().__init__()
-        self._expand = layers.Dense(4 * dimension, activation="relu")
-        self._dropout = layers.Dropout(dropout)
-        self._project = layers.Dense(dimension)
+    Args:
+        dimension: size d of what goes in and comes out.
+        dropout: share of activations dropped in training.
+        arguments: of a Keras layer.
+    """
+
+    def __init__(self, dimension: int, dropout: float = 0.0, **arguments: Any):
+        super().__init__(**arguments)
+        self._expand = layers.Dense(4 * dimension, activation="relu", dtype=self.dtype_policy)
+        self._dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
+        self._project = layers.Dense(dimension, dtype=self.dtype_policy)
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Creates the weights."""
@@ -254,6 +328,10 @@ class FeedForward(layers.Layer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [..., d] -> float32 [..., d]."""
         return self._project(self._dropout(self._expand(x), training=training))
+
+
+def _norm(layer: layers.Layer) -> layers.LayerNormalization:
+    return layers.LayerNormalization(epsilon=1e-6, dtype=layer.dtype_policy)
 
 
 def _by_lag(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:

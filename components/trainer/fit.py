@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import glob
-import hashlib
 import logging
 import math
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,12 +11,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from tfx.dsl.io import fileio
 
-from components import s3  # noqa: F401 - registers s3:// and minio://
 from components.errors import StepError
-from components.trainer.input_pipeline import Batches, Timelines
+from components.trainer.backup import NDCG, RECALL, Backup, Epoch
+from components.trainer.input_pipeline import Batches, Timelines, target_weights
+from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, evaluate
 from components.trainer.settings import MOST_EPOCHS, TrainerSettings
@@ -33,28 +26,8 @@ ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner
 MAX_GRADIENT_NORM = 1.0
 PROGRESS_EVERY = 5.0  # seconds
 ESTIMATED_AFTER = 50  # steps
-RECALL, NDCG = "val_recall_at_10", "val_ndcg_at_10"
 
 progress = logging.getLogger("recommender.progress")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """How an epoch went.
-
-    Attributes:
-        epoch: its number, from 1.
-        loss: mean of the training loss, in nats.
-        recall_at_10: on the eval split; None where there is none.
-        ndcg_at_10: on the eval split; None where there is none.
-        seconds: since fitting began, evaluation included.
-    """
-
-    epoch: int
-    loss: float
-    recall_at_10: float | None
-    ndcg_at_10: float | None
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -248,7 +221,8 @@ class _Run(keras.callbacks.Callback):
         """Says how long training takes, by the speed of the first steps but the first, which is traced."""
         steps = self._batches.steps * self._plan.epochs
         minutes = steps * (time.monotonic() - self._first_step_ended) / batch / 60
-        progress.info("at this speed, the steps of %d epochs take about %.1f min", self._plan.epochs, minutes)
+        expected = f"about {minutes:.1f} min" if minutes > 0.5 else "less than a minute"
+        progress.info("at this speed, the steps of %d epochs take %s", self._plan.epochs, expected)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """See the base class; adds the metrics of the eval split to the logs.
@@ -291,198 +265,6 @@ class _EarlyStopping(keras.callbacks.EarlyStopping):
         self.model.load_weights(self._best)
         self.best_weights = self.model.get_weights()
         self.model.set_weights(now)
-
-
-class Backup:
-    """What an interrupted fit leaves: Keras' backup, the best weights, and the history.
-
-    Args:
-        folder: of its own, on any file system that TFX knows. Files of one that is not local are copied there.
-    """
-
-    def __init__(self, folder: str):
-        self._folder = folder
-        self._is_local = "://" not in folder
-        self._scratch = folder if self._is_local else tempfile.mkdtemp(prefix="fit-")
-        os.makedirs(self._scratch, exist_ok=True)
-        self._history = os.path.join(self._scratch, "history.csv")
-
-    def best_of(self, epoch: int | str) -> str:
-        """Returns the file with the weights of an epoch that was better than all before it."""
-        return os.path.join(self._scratch, f"best-{epoch:03}.weights.h5")
-
-    def restore(self, model: Recommender) -> list[Epoch]:
-        """Returns the epochs that an interrupted fit ended with, whose state the model has then; none for a new one."""
-        if not self._is_local and fileio.exists(self._folder):
-            for name in fileio.listdir(self._folder):
-                _copy(os.path.join(self._folder, name), os.path.join(self._scratch, name))
-        if not os.path.exists(self._history):
-            return []
-        variables = [*model.variables, *model.optimizer.variables]
-        fresh = [variable.numpy() for variable in variables]
-        try:
-            with open(self._history, encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
-            backup = self._keras()
-            backup.set_model(model)
-            backup.on_train_begin()
-            names = ("loss", RECALL, NDCG, "seconds")
-            history = [
-                Epoch(number, *(float(row[name]) if row.get(name) else None for name in names))  # type: ignore[arg-type]
-                for number, row in enumerate(rows[: model._initial_epoch], start=1)
-            ]
-            if not history or len(history) != model._initial_epoch:
-                raise ValueError("the history is incomplete")
-            if history[0].recall_at_10 is not None:
-                model.load_weights(self.best_of(max(history, key=lambda epoch: epoch.recall_at_10 or 0).epoch))
-                backup.on_train_begin()  # That was to see whether it can be read.
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            progress.info("%s cannot be read (%s): training starts anew", self._folder, reason)
-            for variable, value in zip(variables, fresh, strict=True):
-                variable.assign(value)
-            model._initial_epoch = None
-            shutil.rmtree(self._scratch)
-            os.makedirs(self._scratch)
-            return []
-        # The epoch that was interrupted after its metrics were written comes again.
-        with open(self._history, "w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows[: len(history)])
-        progress.info("going on after epoch %d of an interrupted run", len(history))
-        return history
-
-    def callbacks(self, best_recall: float | None, measured: bool) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks that write it.
-
-        Args:
-            best_recall: Recall@10 of the best weights so far.
-            measured: whether epochs are measured.
-        """
-        # A file for each best epoch, so that a process which is killed as it writes one leaves the one before.
-        best = keras.callbacks.ModelCheckpoint(
-            os.path.join(self._scratch, "best-{epoch:03}.weights.h5"),
-            RECALL,
-            save_best_only=True,
-            save_weights_only=True,
-            mode="max",
-            initial_value_threshold=best_recall,
-        )
-        upload = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._upload())
-        history = keras.callbacks.CSVLogger(self._history, append=True)
-        return [history, *([best] if measured else []), self._keras(), upload]
-
-    def _keras(self) -> keras.callbacks.BackupAndRestore:
-        return keras.callbacks.BackupAndRestore(self._scratch, double_checkpoint=True, delete_checkpoint=False)
-
-    def _upload(self) -> None:
-        """Removes all best weights but the last, and copies the files to a folder that is not local."""
-        for path in sorted(glob.glob(os.path.join(glob.escape(self._scratch), "best-*")))[:-1]:
-            os.remove(path)
-        if self._is_local:
-            return
-        fileio.makedirs(self._folder)
-        for name in os.listdir(self._scratch):
-            _copy(os.path.join(self._scratch, name), os.path.join(self._folder, name))
-
-    @staticmethod
-    def remove(folder: str) -> None:
-        """Forgets it: the model is saved."""
-        if fileio.exists(folder):
-            fileio.rmtree(folder)
-
-
-def _copy(source: str, target: str) -> None:
-    """Copies a file from one file system to another."""
-    with fileio.open(source, "rb") as stream, fileio.open(target, "wb") as copy:
-        copy.write(stream.read())
-
-
-def identity_of(*parts: str | np.ndarray) -> str:
-    """Returns a name for texts and arrays: the same for the same content."""
-    digest = hashlib.sha256()
-    for part in parts:
-        content: Any = part.encode() if isinstance(part, str) else np.ascontiguousarray(part).reshape(-1).view(np.uint8)
-        digest.update(content)
-        digest.update(b"\0")
-    return digest.hexdigest()[:32]
-
-
-class LazyAdam(keras.optimizers.Adam):
-    """Adam (Kingma and Ba, ICLR 2015), lazy where a gradient is of some rows alone.
-
-    Those rows are updated, with their moments, as Adam does; the others stay as they are, moments included, where Adam
-    would let their moments decay and go on moving them. So does TensorFlow Addons' `LazyAdam`, which has no Keras 3.
-
-    Args:
-        max_norm: largest norm of all gradients together, those of all replicas summed, where Keras' `global_clipnorm`
-            clips those of each replica by itself; None leaves them as they are.
-        arguments: of Keras' Adam.
-    """
-
-    def __init__(self, *arguments: Any, max_norm: float | None = None, **named: Any):
-        super().__init__(*arguments, **named)
-        self._max_norm = max_norm
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, tf.Variable]]) -> list[tuple[Any, tf.Variable]]:
-        """See the base class; clips the sums."""
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            grads_and_vars = [
-                (_merged(gradient), variable)
-                for gradient, variable in super()._all_reduce_sum_gradients(grads_and_vars)
-            ]
-        if self._max_norm is None:
-            return grads_and_vars
-        clipped, _ = tf.clip_by_global_norm([gradient for gradient, _ in grads_and_vars], self._max_norm)
-        return [(gradient, variable) for gradient, (_, variable) in zip(clipped, grads_and_vars, strict=True)]
-
-    def update_step(
-        self, gradient: tf.Tensor | tf.IndexedSlices, variable: keras.Variable, learning_rate: tf.Tensor
-    ) -> None:
-        """See the base class; the indices of `tf.IndexedSlices` differ from each other."""
-        if not isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable, learning_rate)
-            return
-        rows, slopes = gradient.indices, gradient.values
-        number = self._get_variable_index(variable)
-        momenta, velocities = self._momentums[number], self._velocities[number]
-        momentum = tf.gather(momenta.value, rows) * self.beta_1 + slopes * (1 - self.beta_1)
-        velocity = tf.gather(velocities.value, rows) * self.beta_2 + slopes**2 * (1 - self.beta_2)
-        step = tf.cast(self.iterations + 1, tf.float32)
-        rate = tf.cast(learning_rate, tf.float32) * tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        self.assign(momenta, tf.IndexedSlices(momentum, rows))
-        self.assign(velocities, tf.IndexedSlices(velocity, rows))
-        self.assign_sub(variable, tf.IndexedSlices(rate * momentum / (tf.sqrt(velocity) + self.epsilon), rows))
-
-
-def _merged(gradient: Any) -> Any:
-    """Returns a gradient whose rows differ from each other: those of several replicas may be of the same."""
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
-    rows, places = tf.unique(gradient.indices)
-    return tf.IndexedSlices(tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows)), rows)
-
-
-def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
-    """How much each activity counts as a target, float32 [E]; 1 on average over those that count at all.
-
-    Raises:
-        StepError: no rating reaches `min_target_rating`, or none is above 0.
-    """
-    ratings = train.activities.ratings
-    weights = np.ones(len(ratings), np.float32) if train.weights is None else train.weights
-    if settings.target_weight == "rating":
-        weights = weights * np.maximum(ratings, 0.0)
-    if settings.min_target_rating is not None:
-        weights = np.where(ratings >= settings.min_target_rating, weights, 0.0)
-    if not weights.any():
-        raise StepError(
-            f"no rating of the train split counts as a target with trainer.min_target_rating "
-            f"{settings.min_target_rating} and trainer.target_weight {settings.target_weight!r}; the highest is "
-            f"{ratings.max(initial=0):g}"
-        )
-    return (weights / weights[weights > 0].mean()).astype(np.float32)
 
 
 def _drawn(holdout: Timelines, settings: TrainerSettings) -> Timelines:

@@ -16,6 +16,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
+from components.errors import StepError
+from components.trainer.settings import TrainerSettings
 
 READ_BATCH = 256
 AHEAD = 4  # batches that are prepared while the model trains on one
@@ -196,6 +198,27 @@ def without_unknown(timelines: Timelines) -> Timelines:
         starts=np.concatenate([[0], np.cumsum(known)])[timelines.starts],
         weights=None if timelines.weights is None else timelines.weights[known],
     )
+
+
+def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
+    """How much each activity counts as a target, float32 [E]; 1 on average over those that count at all.
+
+    Raises:
+        StepError: no rating reaches `min_target_rating`, or none is above 0.
+    """
+    ratings = train.activities.ratings
+    weights = np.ones(len(ratings), np.float32) if train.weights is None else train.weights
+    if settings.target_weight == "rating":
+        weights = weights * np.maximum(ratings, 0.0)
+    if settings.min_target_rating is not None:
+        weights = np.where(ratings >= settings.min_target_rating, weights, 0.0)
+    if not weights.any():
+        raise StepError(
+            f"no rating of the train split counts as a target with trainer.min_target_rating "
+            f"{settings.min_target_rating} and trainer.target_weight {settings.target_weight!r}; the highest is "
+            f"{ratings.max(initial=0):g}"
+        )
+    return (weights / weights[weights > 0].mean()).astype(np.float32)
 
 
 def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -> np.ndarray:

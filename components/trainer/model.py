@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -224,7 +225,8 @@ class Recommender(keras.Model):
             rows = tf.range(self._trained)
             tables = self.tables(training=training)
             labels = tables.labels[: self._trained]
-        contexts = self(activities, training=training, tables=tables)
+        with self._training_precision():
+            contexts = tf.cast(self(activities, training=training, tables=tables), tf.float32)
         contexts = tf.reshape(contexts, [-1, contexts.shape[-1]])
         absent = None
         if self.settings.unseen_compete_alone and not self.settings.recommends_seen:
@@ -247,6 +249,27 @@ class Recommender(keras.Model):
                 for context, table in of_groups
             ]
         )
+
+    @contextlib.contextmanager
+    def _training_precision(self) -> Iterator[None]:
+        """Lets the encoders compute in bfloat16 where `settings.mixed_precision` says so.
+
+        Only training does: the same layers rank and are saved in float32, as their weights are.
+        """
+        layers = [
+            layer
+            for member in self.members
+            for layer in member.encoder._flatten_layers()
+            if self.settings.mixed_precision
+        ]
+        before = [layer.dtype_policy for layer in layers]
+        try:
+            for layer in layers:
+                layer.dtype_policy = "mixed_bfloat16"
+            yield
+        finally:
+            for layer, policy in zip(layers, before, strict=True):
+                layer.dtype_policy = policy
 
     def _candidates(self, targets: tf.Tensor) -> tf.Tensor:
         """What competes with targets, int32 [B, L], besides themselves: int32 [S]."""

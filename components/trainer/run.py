@@ -19,9 +19,10 @@ from components.code_version import step_version
 from components.errors import StepError
 from components.hyperparameters import best_values
 from components.trainer.activity import TIME_GAP, ActivityFeature, number_feature
+from components.trainer.backup import Backup, identity_of
 from components.trainer.baselines import count_transitions
-from components.trainer.devices import describe, is_chief, make_strategy, worker_name
-from components.trainer.fit import Backup, Fit, Plan, fit, identity_of
+from components.trainer.devices import describe, gpu_utilisation, is_chief, make_strategy, worker_name
+from components.trainer.fit import Fit, Plan, fit
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.model import Recommender
@@ -148,7 +149,10 @@ def fit_and_save(
     backup = os.path.join(checkpoints, _identity(settings, data, repr(plan), started_from) + worker_name())
     if not is_chief() or ("://" in log_dir and not log_dir.startswith("gs://")):
         log_dir = ""  # TensorFlow writes to no other store.
-    fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir)
+    with gpu_utilisation() as utilisation:
+        fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir)
+        busy = utilisation()
+    device = describe(strategy) + ("" if busy is None else f", {busy:.0%} busy")
     if strategy.num_replicas_in_sync > 1:  # What is saved is to run anywhere.
         weights, model = model.get_weights(), build_model(settings, data)
         model.set_weights(weights)
@@ -160,9 +164,7 @@ def fit_and_save(
     save_weights(folder, model, data.ids, data.tokens)
     with fileio.open(os.path.join(folder, FACTS_FILE), "w") as stream:
         stream.write(
-            json.dumps(
-                {**_facts(settings, model, fitted, data, describe(strategy)), **facts, "started_from": started_from}
-            )
+            json.dumps({**_facts(settings, model, fitted, data, device), **facts, "started_from": started_from})
         )
     Backup.remove(backup)
 

@@ -104,6 +104,8 @@ class TrainerSettings(Settings):
         jit_compile: whether XLA compiles the training step, once for each of five lengths of windows, which takes half
             a minute. On a CPU the default's steps are slower with it: `benchmarks.training_step` measures both. With
             it a step takes the whole tables, which is slow where they are large.
+        mixed_precision: whether encoders compute in bfloat16 in training; weights, losses, evaluation and the saved
+            model stay float32. `benchmarks.training_step` measures whether it pays.
         seed: of initial weights, windows, dropout and negatives.
     """
 
@@ -140,6 +142,7 @@ class TrainerSettings(Settings):
     top_k: int = Field(100, ge=1)
     eval_users: int = Field(0, ge=0)
     jit_compile: bool = False
+    mixed_precision: bool = False
     seed: int = 1
 
     @field_validator("activity_features")

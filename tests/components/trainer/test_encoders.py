@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,3 +136,26 @@ def test_bag_of_words_averages_when_its_recency_is_flat():
     average = x.numpy()[0, -HISTORY:].mean(axis=0)
     expected = (average - average.mean()) / average.std()
     np.testing.assert_allclose(flat, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_keras_saves_and_loads_an_encoder(name, window):
+    encoder = encoder_with_random_weights(name, HISTORY, blocks=2)
+    loaded = keras.layers.deserialize(keras.layers.serialize(encoder))
+    loaded(tf.zeros([1, LENGTH, DIMENSION]))
+    loaded.set_weights(encoder.get_weights())
+    np.testing.assert_allclose(np.asarray(loaded(window)), np.asarray(encoder(window)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_computes_in_the_precision_that_keras_is_given(name, window):
+    settings = TrainerSettings(encoder=name, dimension=DIMENSION, blocks=2)
+    encoder = encoder_with_random_weights(name, HISTORY, blocks=2)
+    config = {**encoder.get_config(), "dtype": "mixed_bfloat16"}
+    mixed = type(make_encoder(settings, HISTORY)).from_config(config)
+    mixed(tf.zeros([1, LENGTH, DIMENSION]))
+    mixed.set_weights(encoder.get_weights())
+    assert {weight.dtype for weight in mixed.weights} == {"float32"}
+    found = mixed(window)
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(found, tf.float32), np.asarray(encoder(window)), atol=0.15)

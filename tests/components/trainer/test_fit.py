@@ -211,6 +211,27 @@ def test_ratings_and_times_are_learnt(timelines_of):
     assert last_loss("kind") < 0.3 * blind
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("encoder", ["lstm", "transformer"])
+def test_mixed_precision_learns_and_leaves_a_model_in_float32(circle, encoder, jit_compile):
+    data = circle()
+    settings = LEARNING.model_copy(update={"encoder": encoder, "max_epochs": 30, "patience": 30})
+
+    def fitted(mixed: bool) -> tuple[Recommender, list[float]]:
+        changes = {"mixed_precision": mixed, "jit_compile": jit_compile}
+        model = Recommender(settings.model_copy(update=changes), 4, np.bincount(data.items, minlength=14))
+        history = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history
+        return model, [epoch.loss for epoch in history]
+
+    (model, losses), (_, exact) = fitted(True), fitted(False)
+    assert losses != exact, "bfloat16 rounds"
+    assert losses[0] == pytest.approx(exact[0], rel=0.01) and losses[-1] < 0.1 * losses[0]
+    assert {weight.dtype for weight in model.weights if "seed" not in weight.path} == {"float32"}
+    contexts, _ = model.read_out(data.histories(slice(None), 4).tensors(), model.tables())
+    assert contexts.dtype == tf.float32
+    assert (target_ranks(model, data) == 0).mean() > 0.7
+
+
 @pytest.mark.parametrize(("asked", "measured"), [(0, 40), (7, 7), (60, 40)])
 def test_epochs_are_measured_with_the_same_users_as_many_as_asked(circle, asked, measured):
     seen = []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.fit import LazyAdam
+from components.trainer.lazy_adam import LazyAdam
 
 RATE, BETA_1, BETA_2, EPSILON = 0.1, 0.9, 0.98, 1e-7
 START = np.arange(10, dtype=np.float32).reshape(5, 2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from components.errors import StepError
-from components.trainer.fit import fit, target_weights
+from components.trainer.fit import fit
+from components.trainer.input_pipeline import target_weights
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics
 from components.trainer.settings import TrainerSettings

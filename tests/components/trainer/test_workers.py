@@ -7,13 +7,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.errors import StepError
-from components.trainer.devices import is_chief, make_strategy, worker_name
+from components.trainer import devices
+from components.trainer.devices import gpu_utilisation, is_chief, make_strategy, worker_name
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-m", "tests.components.trainer.worker"]
@@ -98,6 +100,29 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(monkeypatch):
     monkeypatch.setenv("REQUESTED_GPUS", "2")
     with pytest.raises(StepError, match="2 GPUs were asked for, and TensorFlow sees 0: compare the image's CUDA"):
         make_strategy()
+
+
+def test_the_utilisation_of_gpus_is_what_their_driver_reports(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 20\necho 60\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(devices, "SAMPLED_EVERY", 0.05)
+    with gpu_utilisation() as utilisation:
+        time.sleep(0.3)
+        assert utilisation() is None, "TensorFlow sees no GPU"
+    monkeypatch.setattr(devices.tf.config, "list_physical_devices", lambda kind: [kind])
+    with gpu_utilisation() as utilisation:
+        for _ in range(200):
+            time.sleep(0.05)
+            if utilisation() is not None:
+                break
+        assert utilisation() == pytest.approx(0.4)
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with gpu_utilisation() as utilisation:
+        time.sleep(0.3)
+        assert utilisation() is None, "there is no nvidia-smi"
 
 
 @pytest.mark.parametrize(

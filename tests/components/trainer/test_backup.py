@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from components.trainer.activity import ActivityFeature
-from components.trainer.fit import Fit, fit, identity_of
+from components.trainer.backup import identity_of
+from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics

@@ -1,0 +1,63 @@
+"""Adam for tables of which a step touches few rows: Keras has none that leaves the other rows as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class LazyAdam(keras.optimizers.Adam):
+    """Adam (Kingma and Ba, ICLR 2015), lazy where a gradient is of some rows alone.
+
+    Those rows are updated, with their moments, as Adam does; the others stay as they are, moments included, where Adam
+    would let their moments decay and go on moving them. So does TensorFlow Addons' `LazyAdam`, which has no Keras 3.
+
+    Args:
+        max_norm: largest norm of all gradients together, those of all replicas summed, where Keras' `global_clipnorm`
+            clips those of each replica by itself; None leaves them as they are.
+        arguments: of Keras' Adam.
+    """
+
+    def __init__(self, *arguments: Any, max_norm: float | None = None, **named: Any):
+        super().__init__(*arguments, **named)
+        self._max_norm = max_norm
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, tf.Variable]]) -> list[tuple[Any, tf.Variable]]:
+        """See the base class; clips the sums."""
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            grads_and_vars = [
+                (_merged(gradient), variable)
+                for gradient, variable in super()._all_reduce_sum_gradients(grads_and_vars)
+            ]
+        if self._max_norm is None:
+            return grads_and_vars
+        clipped, _ = tf.clip_by_global_norm([gradient for gradient, _ in grads_and_vars], self._max_norm)
+        return [(gradient, variable) for gradient, (_, variable) in zip(clipped, grads_and_vars, strict=True)]
+
+    def update_step(
+        self, gradient: tf.Tensor | tf.IndexedSlices, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """See the base class; the indices of `tf.IndexedSlices` differ from each other."""
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        rows, slopes = gradient.indices, gradient.values
+        number = self._get_variable_index(variable)
+        momenta, velocities = self._momentums[number], self._velocities[number]
+        momentum = tf.gather(momenta.value, rows) * self.beta_1 + slopes * (1 - self.beta_1)
+        velocity = tf.gather(velocities.value, rows) * self.beta_2 + slopes**2 * (1 - self.beta_2)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        rate = tf.cast(learning_rate, tf.float32) * tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        self.assign(momenta, tf.IndexedSlices(momentum, rows))
+        self.assign(velocities, tf.IndexedSlices(velocity, rows))
+        self.assign_sub(variable, tf.IndexedSlices(rate * momentum / (tf.sqrt(velocity) + self.epsilon), rows))
+
+
+def _merged(gradient: Any) -> Any:
+    """Returns a gradient whose rows differ from each other: those of several replicas may be of the same."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    return tf.IndexedSlices(tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows)), rows)

@@ -1,0 +1,78 @@
+"""TFX's Trainer step as several workers run it: with a `TF_CONFIG`, by the command that TFX starts on Vertex AI."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.types import artifact_utils
+
+from tests.components.trainer.test_workers import cluster_of
+from tests.forked import ROOT, run_forked
+
+PROPERTIES = ("custom_config", "run_fn", "train_args", "eval_args")
+
+
+def step_of(database: Path, outputs: Path) -> list[str]:
+    """The command of the Trainer step of a run, with outputs in another folder."""
+    store = MetadataStore(sqlite_metadata_connection_config(str(database)))
+    types = {type_.id: type_ for type_ in store.get_artifact_types()}
+    (execution,) = store.get_executions_by_type("components.trainer.component.RecommenderTrainer")
+    artifacts: dict[bool, dict[str, list[Any]]] = {True: {}, False: {}}
+    for event in store.get_events_by_execution_ids([execution.id]):
+        name = event.path.steps[0].key
+        (artifact,) = store.get_artifacts_by_id([event.artifact_id])
+        is_input = event.type == metadata_store_pb2.Event.INPUT
+        if not is_input:
+            artifact.uri = str(outputs / name)
+        deserialised = artifact_utils.deserialize_artifact(types[artifact.type_id], artifact)
+        artifacts[is_input].setdefault(name, []).append(deserialised)
+    properties = {name: execution.custom_properties[name].string_value for name in PROPERTIES}
+    return [
+        *(sys.executable, "-m", "tfx.scripts.run_executor"),
+        *("--executor_class_path", "components.trainer.component.Executor"),
+        *("--inputs", artifact_utils.jsonify_artifact_dict(artifacts[True])),
+        *("--outputs", artifact_utils.jsonify_artifact_dict(artifacts[False])),
+        *("--exec-properties", json.dumps(properties)),
+        *("--temp_directory_path", str(outputs)),
+    ]
+
+
+def facts_of(model: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((model / "Format-Serving" / "model_facts.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def test_two_workers_leave_the_model_that_one_would(tmp_path):
+    settings = ["--encoder", "bow", "--max-epochs", "2", "--set", "trainer.loss=sampled_softmax"]
+    places = ["--output", str(tmp_path / "output"), "--serving-dir", str(tmp_path / "serving")]
+    sample = ["--data", str(ROOT / "data" / "sample"), "--config", str(ROOT / "configs" / "sample.yaml")]
+    run = run_forked("local_runner", [*sample, *settings, *places, "--to-node", "Trainer"], tmp_path)
+    assert run.returncode == 4, "nothing is pushed"
+    command = step_of(tmp_path / "output" / "sample" / "metadata.db", tmp_path / "workers")
+    processes = [
+        subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config}, cwd=ROOT, stderr=subprocess.PIPE)
+        for config in cluster_of(2)
+    ]
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors.decode()[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
+    models = (tmp_path / "output" / "sample" / "artifacts" / "Trainer" / "model").iterdir()
+    (alone,) = (path for path in models if path.is_dir())
+    expected, facts = facts_of(alone)["history"], facts_of(tmp_path / "workers" / "model")["history"]
+    for name, tolerance in (("loss", 1e-3), ("recall_at_10", 0.02)):
+        values, others = ([epoch[name] for epoch in epochs] for epochs in (facts, expected))
+        assert values == pytest.approx(others, rel=tolerance)
+    assert facts_of(tmp_path / "workers" / "model")["device"].startswith("2 workers, this one with ")
