@@ -29,7 +29,7 @@ from pipeline.beam_runners import complaints
 from pipeline.config import ConfigError, PipelineConfig, check_literal, folder_name, load_config, read_assignments
 from pipeline.console import ConsoleObserver, quiet, show_line
 from pipeline.run_lock import RunLocked, run_lock
-from pipeline.steps import REFIT, REFIT_TRANSFORM, STEPS, TUNER, WARM_START, first_of
+from pipeline.steps import REFIT, REFIT_TRANSFORM, STEPS, TEACHER, TUNER, WARM_START, first_of
 
 EXIT_CODES = {
     "pushed": 0,
@@ -58,12 +58,13 @@ OVERRIDES = {
 }
 
 
-# The keys of the configuration that enable the optional steps.
+# What enables the optional steps.
 ENABLED_BY = {
-    TUNER: "tuner.enabled",
-    WARM_START: "trainer.warm_start",
-    REFIT_TRANSFORM: "refit",
-    REFIT: "refit",
+    TUNER: "--set tuner.enabled=true",
+    WARM_START: "--set trainer.warm_start=true",
+    TEACHER: "a section teacher, as configs/distilled.yaml has",
+    REFIT_TRANSFORM: "--set refit=true",
+    REFIT: "--set refit=true",
 }
 
 
@@ -159,7 +160,7 @@ def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
         if name is not None and name not in STEPS:
             raise ConfigError(f"{flag} {name}: no such step; there are {', '.join(STEPS)}")
         if name is not None and name not in config.steps():
-            raise ConfigError(f"{flag} {name}: the step is not enabled; add --set {ENABLED_BY[name]}=true")
+            raise ConfigError(f"{flag} {name}: the step is not enabled; add {ENABLED_BY[name]}")
     if options.from_node and options.to_node and STEPS.index(options.from_node) > STEPS.index(options.to_node):
         raise ConfigError(f"--from-node {options.from_node} comes after --to-node {options.to_node}")
 

@@ -27,6 +27,8 @@ _STEPS = {
     "LastBlessedModel": "LatestBlessedModel",
     "TFLitePusher": "Pusher",
 }
+# Steps of one type that a pipeline may have twice: what the configuration of the other one holds, and its name.
+_TWICE = {TRANSFORM: ("refit", "RefitTransform"), "RecommenderTrainer": ("teaches", "Teacher")}
 # The section of the configuration that a step's settings come from.
 _SECTIONS = {
     "ExampleGen": "example_gen",
@@ -34,6 +36,7 @@ _SECTIONS = {
     "ExampleValidator": "validation",
     "Transform": "transform",
     "Tuner": "trainer",
+    "Teacher": "teacher",
     "Trainer": "trainer",
     "Refit": "refit",
     "LatestBlessedModel": "gate",
@@ -149,9 +152,10 @@ def step_name(execution: Execution) -> str:
     """The name of a step, as `--from-node` takes it."""
     # Kubeflow has one type for all executions, and names them here.
     named = execution.properties.get("task_name") or execution.properties.get("display_name")
-    if not named and execution.type == TRANSFORM:  # There may be two of them.
+    if not named and execution.type in _TWICE:
+        key, other = _TWICE[execution.type]
         custom = parameters(execution).get("custom_config")
-        named = f"Refit{TRANSFORM}" if isinstance(custom, dict) and custom.get("refit") else TRANSFORM
+        named = other if isinstance(custom, dict) and custom.get(key) else ""
     return str(named) if named else _STEPS.get(execution.type, execution.type)
 
 

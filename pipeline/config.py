@@ -48,6 +48,8 @@ class PipelineConfig(Settings):
         transform: vocabularies and histories.
         tuner: the search for the Trainer's settings, an optional step.
         trainer: model and fitting.
+        teacher: settings, like those of the section `trainer`, of a larger model that is fitted first and that the
+            Trainer's model learns from (`trainer.teacher_weight`); it is never pushed. null fits none.
         gate: what a model must reach to be blessed.
         refit: whether the model that is pushed is fitted anew, after the gate, on all interactions and all items; null
             refits with the splits `temporal` and `sessions`, and not with `leave_one_out`, the protocol of the
@@ -64,6 +66,7 @@ class PipelineConfig(Settings):
     transform: TransformSettings = TransformSettings()
     tuner: TunerSettings = TunerSettings()
     trainer: TrainerSettings = TrainerSettings()
+    teacher: TrainerSettings | None = None
     gate: GateSettings = GateSettings()
     refit: bool | None = None
     pusher: PusherSettings = PusherSettings()
@@ -85,6 +88,7 @@ class PipelineConfig(Settings):
         optional = {
             steps.TUNER: self.tuner.enabled,
             steps.WARM_START: self.trainer.warm_start,
+            steps.TEACHER: self.teacher is not None,
             **dict.fromkeys((steps.REFIT_TRANSFORM, steps.REFIT), self.refits),
         }
         return tuple(step for step in steps.STEPS if optional.get(step, True))
@@ -98,10 +102,28 @@ class PipelineConfig(Settings):
 
     @model_validator(mode="after")
     def _heads_share_the_dimension(self) -> PipelineConfig:
-        trainer = self.trainer
-        for member in trainer.all_members():
-            if member.encoder == "transformer" and member.dimension % member.heads:
-                raise ValueError(f"trainer.dimension {member.dimension} cannot be shared by {member.heads} heads")
+        for section, settings in {"trainer": self.trainer, "teacher": self.teacher}.items():
+            for member in settings.all_members() if settings else ():
+                if member.encoder == "transformer" and member.dimension % member.heads:
+                    raise ValueError(f"{section}.dimension {member.dimension} cannot be shared by {member.heads} heads")
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_reads_what_its_pupil_reads(self) -> PipelineConfig:
+        if self.teacher is None:
+            return self
+        if unread := sorted({*self.teacher.activity_features} - {*self.trainer.activity_features}):
+            raise ValueError(
+                f"teacher.activity_features names {', '.join(unread)}, which trainer.activity_features lacks"
+            )
+        if self.teacher.repeats != self.trainer.repeats:
+            raise ValueError(
+                f"teacher.repeats {self.teacher.repeats} differs from trainer.repeats {self.trainer.repeats}; set both"
+            )
+        if self.teacher.warm_start:
+            raise ValueError("teacher.warm_start is not possible: a teacher begins with fresh weights")
+        if self.trainer.loss not in ("auto", "full_softmax"):
+            raise ValueError(f"with a teacher, trainer.loss must be full_softmax, not {self.trainer.loss}")
         return self
 
     @model_validator(mode="after")

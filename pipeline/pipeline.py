@@ -174,20 +174,32 @@ def create_pipeline(
             steps.WARM_START, GateSettings(baseline_runs=1, damaged_baseline="skip"), places.blessed_record
         )
 
-    # Fits the recommender; keeps the epoch that is best on the eval split.
-    trainer = RecommenderTrainer(
-        run_fn="components.trainer.run.run_fn",
+    # Fits a recommender; keeps the epoch that is best on the eval split.
+    def make_trainer(step: str, settings: TrainerSettings, **more: Any) -> RecommenderTrainer:
+        return RecommenderTrainer(
+            run_fn="components.trainer.run.run_fn",
+            custom_config={
+                "settings": settings.model_dump(mode="json"),
+                "checkpoints": os.path.join(places.pipeline_root, "checkpoints"),
+                "split": config.example_gen.split,
+                "code": step_version("trainer"),
+                **({"teaches": True} if step == steps.TEACHER else {}),
+            },
+            **more,
+            **training,
+        ).with_id(step)
+
+    # Optional: a larger model, from which the Trainer's model learns.
+    teacher = make_trainer(steps.TEACHER, config.teacher) if config.teacher else None
+
+    trainer = make_trainer(
+        steps.TRAINER,
+        config.trainer,
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         base_model=last_blessed.outputs["model"] if last_blessed else None,
-        custom_config={
-            "settings": config.trainer.model_dump(mode="json"),
-            "checkpoints": os.path.join(places.pipeline_root, "checkpoints"),
-            "split": config.example_gen.split,
-            "code": step_version("trainer"),
-        },
+        teacher=teacher.outputs["model"] if teacher else None,
         overrides={name: value for name, value in parameters.items() if name in TrainerSettings.model_fields},
-        **training,
-    ).with_id(steps.TRAINER)
+    )
 
     # The best of the last models that were good enough, to compare with.
     best_blessed = _blessed_model(
@@ -217,6 +229,7 @@ def create_pipeline(
             examples=refit_transform.outputs["transformed_examples"],
             transform_graph=refit_transform.outputs["transform_graph"],
             checkpoints=os.path.join(places.pipeline_root, "checkpoints"),
+            teacher=teacher.outputs["model"] if teacher else None,
         ).with_id(steps.REFIT)
 
     # Converts a blessed model, checks the file as a device would run it, and publishes it.
@@ -244,6 +257,7 @@ def create_pipeline(
             transform,
             *([tuner] if tuner else []),
             *([last_blessed] if last_blessed else []),
+            *([teacher] if teacher else []),
             trainer,
             best_blessed,
             evaluator,

@@ -9,6 +9,7 @@ EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
 TUNER = "Tuner"  # where it is enabled
 WARM_START = "WarmStart"  # where the Trainer begins with an earlier model
+TEACHER = "Teacher"  # where the Trainer's model learns from a larger one
 TRAINER = "Trainer"
 RESOLVER = "LatestBlessedModel"
 EVALUATOR = "Evaluator"
@@ -23,6 +24,7 @@ STEPS = (
     TRANSFORM,
     TUNER,
     WARM_START,
+    TEACHER,
     TRAINER,
     RESOLVER,
     EVALUATOR,

@@ -66,10 +66,10 @@ def summarise(
     Returns:
         `outcome` (one of PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED, INTERRUPTED), of the last two `step`, of a failure
     `error`, `seconds`, `steps`, and where the steps ran `data`, `drift` (see `read_drift`), `tuner` (see
-    `read_results`), `training` (`history`, by epoch, and `best_epoch`), `metrics` (`model`, `popularity`, `markov`,
-    the `standard_errors` of these three, `unreachable`, the share of targets that cannot be returned, and, by
-    `feature:value`, `slices`), `gate`, `artifact` and `served`, the
-    version that `latest` names.
+    `read_results`), `training` (`history`, by epoch, and `best_epoch`), `teaching` (the same of the teacher), `metrics`
+    (`model`, `popularity`, `markov`, the `standard_errors` of these three, `unreachable`, the share of targets that
+    cannot be returned, and, by `feature:value`, `slices`), `gate`, `artifact` and `served`, the version that `latest`
+    names.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {
@@ -83,9 +83,10 @@ def summarise(
         summary["drift"] = read_drift(anomalies)
     if hyperparameters := _uri(outputs, steps.TUNER, "best_hyperparameters"):
         summary["tuner"] = read_results(hyperparameters, _uri(outputs, steps.TUNER, "tuner_results"))
-    if model := _uri(outputs, steps.TRAINER, "model"):
-        facts = _read_json(path_utils.serving_model_path(model), "model_facts.json")
-        summary["training"] = {key: facts[key] for key in TOLD if key in facts}
+    for key, step in {"teaching": steps.TEACHER, "training": steps.TRAINER}.items():
+        if model := _uri(outputs, step, "model"):
+            facts = _read_json(path_utils.serving_model_path(model), "model_facts.json")
+            summary[key] = {name: facts[name] for name in TOLD if name in facts}
     if evaluation := _uri(outputs, steps.EVALUATOR, "evaluation"):
         found = read_metrics(evaluation)
         metrics = found["overall"]
@@ -142,13 +143,14 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
             f"{in_words(tuner['chosen'])}: the best of {len(tuner['trials'])} trials, "
             f"eval Recall@10 {tuner['recall_at_10']:.4f}",
         )
-    if (training := summary.get("training")) and training.get("device"):
-        history = training["history"]
-        line(
-            "Training",
-            f"{len(history)} epochs in {duration(history[-1]['seconds'])} on {training['device']}; epoch "
-            f"{training['best_epoch']} was best",
-        )
+    for title, key in {"Teacher": "teaching", "Training": "training"}.items():
+        if (training := summary.get(key)) and training.get("device"):
+            history = training["history"]
+            line(
+                title,
+                f"{len(history)} epochs in {duration(history[-1]['seconds'])} on {training['device']}; epoch "
+                f"{training['best_epoch']} was best{_eval_recall(training)}",
+            )
     if "metrics" in summary:
         examples = summary["metrics"]["examples"]
         line(
@@ -221,6 +223,11 @@ def refit_in_words(artifact: dict[str, Any]) -> str:
         f"{refit['trained_on'] - refit['evaluated_trained_on']:,} more than before, and knows {items:,} more items; "
         f"{duration(refit['seconds'])}. The figures of quality are of the model before the refit"
     )
+
+
+def _eval_recall(training: dict[str, Any]) -> str:
+    recall = training["history"][training["best_epoch"] - 1].get("recall_at_10")
+    return "" if recall is None else f", eval Recall@10 {recall:.4f}"
 
 
 def _late(summary: dict[str, Any]) -> str:

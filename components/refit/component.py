@@ -22,6 +22,7 @@ class RefitSpec(component_spec.ComponentSpec):
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
+        "teacher": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
 
@@ -35,6 +36,7 @@ class Refit(base_component.BaseComponent):
         examples: transformed examples with the splits `all` and `catalog`.
         transform_graph: what Transform left with them.
         checkpoints: folder for what an interrupted fit leaves.
+        teacher: the model that the candidate learned from; None where there is none.
 
     Outputs:
         model: the refitted model; without a SavedModel where the candidate is not blessed.
@@ -50,6 +52,7 @@ class Refit(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         checkpoints: str,
+        teacher: types.BaseChannel | None = None,
     ):
         super().__init__(
             spec=RefitSpec(
@@ -57,6 +60,7 @@ class Refit(base_component.BaseComponent):
                 model_blessing=model_blessing,
                 examples=examples,
                 transform_graph=transform_graph,
+                teacher=teacher,
                 checkpoints=checkpoints,
                 code=step_version("refit"),
                 model=channel_utils.as_channel([standard_artifacts.Model()]),

@@ -48,11 +48,18 @@ class Executor(base_executor.BaseExecutor):
             path_utils.serving_model_dir(artifact_utils.get_single_instance(output_dict["model"]).uri),
             exec_properties["checkpoints"],
             started,
+            path_utils.serving_model_path(inputs["teacher"].uri) if "teacher" in inputs else "",
         )
 
 
 def refit(
-    candidate: str, examples: Artifact, transform_graph: str, folder: str, checkpoints: str, started: float
+    candidate: str,
+    examples: Artifact,
+    transform_graph: str,
+    folder: str,
+    checkpoints: str,
+    started: float,
+    teacher: str = "",
 ) -> None:
     """Fits a model like a candidate on complete timelines, and saves it.
 
@@ -69,6 +76,7 @@ def refit(
         folder: of the new SavedModel.
         checkpoints: folder for what an interrupted fit leaves.
         started: when the work began, by `time.monotonic`.
+        teacher: folder of the SavedModel that the candidate learned from; empty where there is none.
 
     Raises:
         StepError: the catalogue is too large for the settings, or the training diverged.
@@ -78,7 +86,7 @@ def refit(
     settings = TrainerSettings(**{**known["settings"], "repeats": repeats})
     splits = [f"{artifact_utils.get_split_uri([examples], split)}/*" for split in (features.ALL, features.CATALOG)]
     data = read_training_data(FnArgs(transform_graph_path=transform_graph, train_files=splits, eval_files=[]))
-    check(settings, data)
+    check(settings, data, has_teacher=bool(teacher))
     epochs = known["best_epoch"]
     fit_and_save(
         settings,
@@ -94,6 +102,7 @@ def refit(
             "candidate_trained_on": known["trained_on"],
             "candidate_items": len(known["item_ids"]),
         },
+        teacher=teacher,
     )
     progress.info(
         "fitted on %s interactions instead of %s, with %s items instead of %s, in %.0f s",

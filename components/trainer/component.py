@@ -11,13 +11,16 @@ from tfx.components.trainer.component import Trainer
 from tfx.components.trainer.executor import GenericExecutor
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.components.base import executor_spec
-from tfx.types import Artifact
+from tfx.types import Artifact, BaseChannel, artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter
 from tfx.types.standard_component_specs import CUSTOM_CONFIG_KEY
-from tfx.utils import json_utils
+from tfx.utils import json_utils, path_utils
 
 from components.errors import StepError
 from components.trainer.devices import is_chief
 from components.trainer.settings import TrainerSettings
+
+TEACHER = "teacher"
 
 
 class Executor(GenericExecutor):
@@ -32,8 +35,14 @@ class Executor(GenericExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> FnArgs:
-        """See the base class, which wants to find a model at the end: workers that write none get an empty folder."""
+        """See the base class; adds the teacher's folder.
+
+        At the end, the base class wants to find a model. Workers that write none get an empty folder.
+        """
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
+        if teachers := input_dict.get(TEACHER):
+            folder = path_utils.serving_model_path(artifact_utils.get_single_uri(teachers))
+            fn_args.custom_config = {**fn_args.custom_config, TEACHER: folder}
         if not is_chief():
             fn_args.serving_model_dir = tempfile.mkdtemp(prefix="no-model-")
         return fn_args
@@ -56,16 +65,22 @@ class RecommenderTrainer(Trainer):
     """Fits the recommender.
 
     Args:
+        teacher: a fitted model to learn from; None learns from the data only.
         overrides: runtime parameters by the name of a field of `TrainerSettings`.
         arguments: of TFX's Trainer.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, *, overrides: Mapping[str, Any], **arguments: Any):
+    def __init__(
+        self, *, teacher: BaseChannel | None = None, overrides: Mapping[str, Any] | None = None, **arguments: Any
+    ):
         super().__init__(**arguments)
-        # The stock component builds its own specification, which has no place for them.
-        self.spec.exec_properties.update(overrides)
+        # The stock component builds its own specification, which has no place for these.
+        self.spec.exec_properties.update(overrides or {})
+        if teacher is not None:
+            self.spec.INPUTS = {**self.spec.INPUTS, TEACHER: ChannelParameter(type=standard_artifacts.Model)}
+            self.spec.inputs[TEACHER] = teacher
 
 
 def with_overrides(exec_properties: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from components.errors import StepError
 from components.trainer.backup import NDCG, RECALL, Backup, Epoch
-from components.trainer.input_pipeline import Batches, Timelines, target_weights
+from components.trainer.input_pipeline import Batches, SoftTargets, Timelines, target_weights
 from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, evaluate
@@ -84,6 +84,7 @@ def fit(
     backup: str = "",
     plan: Plan | None = None,
     log_dir: str = "",
+    soft: SoftTargets | None = None,
 ) -> Fit:
     """Fits a model and leaves it with the weights of the epoch that is best on the eval split.
 
@@ -99,6 +100,7 @@ def fit(
             Empty keeps nothing.
         plan: how long to fit; None is that of the model's settings.
         log_dir: local folder for TensorBoard; empty writes nothing.
+        soft: what a teacher expects at the positions of the train split; None where there is no teacher.
 
     Raises:
         StepError: the loss is no longer finite.
@@ -106,7 +108,8 @@ def fit(
     settings = model.settings
     plan = plan or Plan.of(settings)
     holdout = None if holdout is None else _drawn(holdout, settings)
-    batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings), settings.seed)
+    weights = target_weights(train, settings)
+    batches = Batches(train, settings.window, settings.batch_positions, weights, settings.seed, soft)
     steps = math.ceil(batches.steps * plan.epochs / (1 - plan.begin))
     warm_up = min(WARM_UP_STEPS, steps)
     with model.distribute_strategy.scope():

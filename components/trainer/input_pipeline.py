@@ -248,7 +248,20 @@ def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -
     return windows[ends > begins]
 
 
-Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+@dataclass(frozen=True)
+class SoftTargets:
+    """What a teacher expects in place of each activity of the train split, given those before it.
+
+    Attributes:
+        items: int32 [E, M], item indices.
+        shares: float16 [E, M], their probabilities, which sum up to 1; all 0 for the first activity of a timeline.
+    """
+
+    items: np.ndarray
+    shares: np.ndarray
+
+
+Batch = tuple[Any, ...]  # as `Recommender.loss_of` takes it
 
 
 class Batches:
@@ -266,15 +279,24 @@ class Batches:
         positions: number of positions in a batch, padding included.
         weights: float32 [E], how much each activity counts as a target; None counts all alike.
         seed: of the order and the cuts.
+        soft: what a teacher expects in place of each activity; None where there is no teacher. A batch then holds it
+            too, [B, L, M] each.
 
     Attributes:
         epoch: number of the epoch that `dataset` gives next, from 0.
     """
 
     def __init__(
-        self, timelines: Timelines, window: int, positions: int, weights: np.ndarray | None = None, seed: int = 0
+        self,
+        timelines: Timelines,
+        window: int,
+        positions: int,
+        weights: np.ndarray | None = None,
+        seed: int = 0,
+        soft: SoftTargets | None = None,
     ):
         self.epoch = 0
+        self._soft = soft
         self._seed = seed
         longest = int(min(window, max(np.diff(timelines.starts).max(initial=2) - 1, 1)))
         self._timelines = timelines
@@ -295,11 +317,14 @@ class Batches:
     def dataset(self) -> tf.data.Dataset:
         """Returns the batches of an epoch in random order, as a training step takes them, prepared ahead of it."""
         inputs = self._timelines.activities.arrays()
-        signature = (
+        signature: tuple[Any, ...] = (
             {name: tf.TensorSpec([None, None], values.dtype) for name, values in inputs.items()},
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None, None], tf.float32),
         )
+        if self._soft is not None:
+            shape = [None, None, self._soft.items.shape[1]]
+            signature += ((tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape, tf.float16)),)
         return tf.data.Dataset.from_generator(self.batches, output_signature=signature).prefetch(AHEAD)
 
     def batches(self) -> Iterator[Batch]:
@@ -330,8 +355,11 @@ class Batches:
         at = np.minimum(at, len(activities.items) - 2)
 
         def rows(values: np.ndarray) -> np.ndarray:
-            filled = np.zeros((self._rows[length], length), values.dtype)
-            filled[: len(windows)] = np.where(inside, values, 0)
+            filled = np.zeros((self._rows[length], *values.shape[1:]), values.dtype)
+            filled[: len(windows)] = np.where(inside.reshape(*inside.shape, *[1] * (values.ndim - 2)), values, 0)
             return filled
 
-        return activities[at].map(rows).arrays(), rows(activities.items[at + 1]), rows(self._weights[at + 1])
+        batch = (activities[at].map(rows).arrays(), rows(activities.items[at + 1]), rows(self._weights[at + 1]))
+        if self._soft is None:
+            return batch
+        return *batch, (rows(self._soft.items[at + 1]), rows(self._soft.shares[at + 1]))

@@ -2,7 +2,8 @@
 
 Shapes: contexts float32 [P, d], one a position; table float32 [V, d]; targets int32 [P]; weights float32 [P], 0 where a
 position does not count, and with a sum of 1 for the mean over positions; absent bool [P, S], which of the S candidates
-beside the target (all items or the negatives) do not compete at a position, or None.
+beside the target (all items or the negatives) do not compete at a position, or None; teacher, int32 and float [P, M],
+items and their shares of the target's probability, or None.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tensorflow as tf
 from components import features
 from components.trainer.encoders import FORBIDDEN
 
+Teacher = tuple[tf.Tensor, tf.Tensor]
 LEAST_PROBABILITY = 1e-37  # whose logarithm is finite
 
 
@@ -25,6 +27,7 @@ def full_softmax(
     weights: tf.Tensor,
     smoothing: float = 0.0,
     absent: tf.Tensor | None = None,
+    teacher: Teacher | None = None,
 ) -> tf.Tensor:
     """Cross-entropy over every item of the table; PADDING and UNKNOWN never compete.
 
@@ -32,11 +35,17 @@ def full_softmax(
         contexts, table, targets, weights: see above.
         smoothing: share of the target's probability that is spread over all that compete (label smoothing: Szegedy et
             al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
-        absent: see above.
+        absent, teacher: see above; with a teacher there is no smoothing.
     """
     table, labels = table[features.FIRST_INDEX :], tf.maximum(targets - features.FIRST_INDEX, 0)
     if not smoothing:
-        return _cross_entropy(contexts, table, labels, weights, absent)
+        # Whatever the teacher leaves of the probability is the target's.
+        items, shares = labels[:, None], tf.ones_like(weights)[:, None]
+        if teacher is not None:
+            expected = tf.cast(teacher[1], tf.float32)
+            items = tf.concat([items, tf.maximum(teacher[0] - features.FIRST_INDEX, 0)], axis=1)
+            shares = tf.concat([shares - tf.reduce_sum(expected, axis=1, keepdims=True), expected], axis=1)
+        return _cross_entropy(contexts, table, (items, shares), weights, absent)
     logits = tf.matmul(contexts, table, transpose_b=True)
     competing = tf.ones_like(logits) if absent is None else tf.cast(~absent, tf.float32)
     logits = tf.where(competing > 0, logits, FORBIDDEN)
@@ -47,27 +56,34 @@ def full_softmax(
 
 
 def _cross_entropy(
-    contexts: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, absent: tf.Tensor | None
+    contexts: tf.Tensor, table: tf.Tensor, labels: Teacher, weights: tf.Tensor, absent: tf.Tensor | None
 ) -> tf.Tensor:
     """Cross-entropy by way of the probabilities, which oneDNN computes six times as fast as TensorFlow its own kernel.
 
-    The gradient passes over all logits once: weights scale vectors instead of logits, and targets are taken off apart.
+    The gradient passes over all logits once: weights scale vectors instead of logits, and labels are taken off apart.
     """
+    items, shares = labels
 
     @tf.custom_gradient
     def loss_of(contexts: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
         logits = tf.matmul(contexts, table, transpose_b=True)
         probabilities = tf.nn.softmax(logits if absent is None else tf.where(absent, FORBIDDEN, logits))
-        own = tf.gather(probabilities, labels, batch_dims=1)
+        own = tf.gather(probabilities, items, batch_dims=1)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scales = (weights * upstream)[:, None]
             scaled = contexts * scales
-            of_contexts = (tf.matmul(probabilities, table) - tf.gather(table, labels)) * scales
-            of_targets = tf.math.unsorted_segment_sum(scaled, labels, table.shape[0])
-            return of_contexts, tf.matmul(probabilities, scaled, transpose_a=True) - of_targets
+            if items.shape[1] == 1:
+                of_contexts = (tf.matmul(probabilities, table) - tf.gather(table, items[:, 0])) * scales
+                of_targets = tf.math.unsorted_segment_sum(scaled, items[:, 0], table.shape[0])
+                return of_contexts, tf.matmul(probabilities, scaled, transpose_a=True) - of_targets
+            rows = tf.repeat(tf.range(tf.shape(items)[0]), items.shape[1])
+            places = tf.stack([rows, tf.reshape(items, [-1])], axis=1)
+            surplus = tf.tensor_scatter_nd_sub(probabilities, places, tf.reshape(shares, [-1]))
+            return tf.matmul(surplus, table) * scales, tf.matmul(surplus, scaled, transpose_a=True)
 
-        return -tf.reduce_sum(tf.math.log(tf.maximum(own, LEAST_PROBABILITY)) * weights), gradient
+        losses = -tf.reduce_sum(shares * tf.math.log(tf.maximum(own, LEAST_PROBABILITY)), axis=1)
+        return tf.reduce_sum(losses * weights), gradient
 
     loss: tf.Tensor = loss_of(contexts, table)
     return loss

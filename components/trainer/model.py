@@ -104,6 +104,9 @@ class Recommender(keras.Model):
     of their scores. Members that are trained as one make a group; the scores of groups are averaged (an ensemble:
     Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017). `D` is members times d, the dimension of the tables.
 
+    Attributes:
+        trained: number of item indices up to the last that has train events; those after it never compete in training.
+
     Args:
         settings: of the Trainer.
         history_length: number of items N that the device sends.
@@ -132,9 +135,9 @@ class Recommender(keras.Model):
             for of_member in settings.all_members()
         ]
         # Items without train events never compete in training: they would only be pushed down.
-        self._trained = int(np.flatnonzero(counts).max(initial=features.FIRST_INDEX)) + 1
-        self._log_shares = losses.log_shares(tf.constant(counts[: self._trained]))
-        self._negative_log_shares = losses.log_shares(tf.constant(counts[: self._trained]), settings.negative_power)
+        self.trained = int(np.flatnonzero(counts).max(initial=features.FIRST_INDEX)) + 1
+        self._log_shares = losses.log_shares(tf.constant(counts[: self.trained]))
+        self._negative_log_shares = losses.log_shares(tf.constant(counts[: self.trained]), settings.negative_power)
         self._negatives_seed = keras.random.SeedGenerator(settings.seed)
         self._loss = keras.metrics.Mean("loss")
         nothing = {feature.input: tf.zeros((1, 2), feature.dtype) for feature in activity_features}
@@ -204,7 +207,12 @@ class Recommender(keras.Model):
         return summed * share, length
 
     def loss_of(
-        self, activities: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, training: bool = True
+        self,
+        activities: dict[str, tf.Tensor],
+        targets: tf.Tensor,
+        weights: tf.Tensor,
+        teacher: losses.Teacher | None = None,
+        training: bool = True,
     ) -> tf.Tensor:
         """Loss in nats, a weighted mean over positions and the sum over groups of members.
 
@@ -212,6 +220,8 @@ class Recommender(keras.Model):
             activities: each [B, L].
             targets: int32 [B, L].
             weights: float32 [B, L].
+            teacher: what a teacher expects in place of the targets: items and their shares, int32 and float [B, L, M];
+                `full_softmax` only.
             training: whether to drop out.
         """
         candidates = self._candidates(targets)
@@ -222,9 +232,9 @@ class Recommender(keras.Model):
             tables = self.tables(training=training, rows=rows)
             labels = tables.labels
         else:
-            rows = tf.range(self._trained)
+            rows = tf.range(self.trained)
             tables = self.tables(training=training)
-            labels = tables.labels[: self._trained]
+            labels = tables.labels[: self.trained]
         with self._training_precision():
             contexts = tf.cast(self(activities, training=training, tables=tables), tf.float32)
         contexts = tf.reshape(contexts, [-1, contexts.shape[-1]])
@@ -233,19 +243,24 @@ class Recommender(keras.Model):
             seen = losses.Seen(activities[ITEMS])
             weights *= tf.cast(~seen.has(targets), tf.float32)
             everything = self.settings.loss == "full_softmax"
-            absent = seen.before(self._trained) if everything else seen.among(candidates)
+            absent = seen.before(self.trained) if everything else seen.among(candidates)
         flat, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
+        if teacher is not None:
+            count = teacher[0].shape[-1]
+            items, shares = (tf.reshape(part, [-1, count]) for part in teacher)
+            teacher = items, tf.cast(shares, tf.float32) * self.settings.teacher_weight
         weights /= tf.maximum(_sum_of_replicas(tf.reduce_sum(weights)), 1.0)
         if self.settings.loss == "full_softmax" and not self.settings.jit_compile:
             # Where no target counts, scores of all items are not worth their time. XLA knows no such shapes.
             counted = tf.where(weights > 0)[:, 0]
             contexts, flat, weights = (tf.gather(values, counted) for values in (contexts, flat, weights))
             absent = None if absent is None else tf.gather(absent, counted)
+            teacher = None if teacher is None else (tf.gather(teacher[0], counted), tf.gather(teacher[1], counted))
         widths = [size * self.settings.table_dimension for size in self.settings.group_sizes()]
         of_groups = zip(tf.split(contexts, widths, axis=-1), tf.split(labels, widths, axis=-1), strict=True)
         return tf.add_n(
             [
-                self._loss_of_group((context, table, flat, weights), candidates, rows, absent)
+                self._loss_of_group((context, table, flat, weights), candidates, rows, absent, teacher)
                 for context, table in of_groups
             ]
         )
@@ -274,7 +289,7 @@ class Recommender(keras.Model):
     def _candidates(self, targets: tf.Tensor) -> tf.Tensor:
         """What competes with targets, int32 [B, L], besides themselves: int32 [S]."""
         if self.settings.loss == "full_softmax":
-            return tf.range(features.FIRST_INDEX, self._trained)
+            return tf.range(features.FIRST_INDEX, self.trained)
         if self.settings.loss == "in_batch_softmax":
             return tf.reshape(targets, [-1])
         evenly = self.settings.loss == "gbce"
@@ -286,15 +301,16 @@ class Recommender(keras.Model):
         candidates: tf.Tensor,
         rows: tf.Tensor,
         absent: tf.Tensor | None,
+        teacher: losses.Teacher | None,
     ) -> tf.Tensor:
         """See `losses.py` for shapes; `rows`, int32 [R], are the item indices of the table's."""
         settings = self.settings
         if settings.loss == "full_softmax":
-            return losses.full_softmax(*given, settings.label_smoothing, absent)
+            return losses.full_softmax(*given, settings.label_smoothing, absent, teacher)
         if settings.loss == "in_batch_softmax":
             return losses.in_batch_softmax(*given, tf.gather(self._log_shares, rows), absent)
         if settings.loss == "gbce":
-            return losses.gbce(*given, candidates, settings.gbce_calibration, absent, self._trained)
+            return losses.gbce(*given, candidates, settings.gbce_calibration, absent, self.trained)
         log_expected = tf.gather(self._negative_log_shares, rows) + math.log(settings.negatives)
         return losses.sampled_softmax(*given, candidates, log_expected, absent)
 
@@ -304,10 +320,10 @@ class Recommender(keras.Model):
         # Not tf.random.uniform: in an XLA-compiled step it heeds no seed.
         draws = keras.random.uniform([self.settings.negatives], seed=self._negatives_seed)
         places = tf.searchsorted(cumulative, draws * cumulative[-1], side="right")
-        return tf.minimum(places, self._trained - features.FIRST_INDEX - 1) + features.FIRST_INDEX
+        return tf.minimum(places, self.trained - features.FIRST_INDEX - 1) + features.FIRST_INDEX
 
-    def train_step(self, data: tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """A step of `fit`: activities, targets and weights, as `loss_of` takes them."""
+    def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
+        """A step of `fit`: activities, targets, weights and, where there is one, a teacher, as `loss_of` takes them."""
         # At the end of an epoch there is no data: nothing of the step may then run, such as counting it.
         with tf.control_dependencies(tf.nest.flatten(data)):
             with tf.GradientTape() as tape:

@@ -22,8 +22,9 @@ from components.trainer.activity import TIME_GAP, ActivityFeature, number_featur
 from components.trainer.backup import Backup, identity_of
 from components.trainer.baselines import count_transitions
 from components.trainer.devices import describe, gpu_utilisation, is_chief, make_strategy, worker_name
+from components.trainer.distillation import soft_targets
 from components.trainer.fit import Fit, Plan, fit
-from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
+from components.trainer.input_pipeline import SoftTargets, Timelines, read_catalog, read_timelines, without_unknown
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
@@ -73,7 +74,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: TFX's; `custom_config` holds `settings`, the `TrainerSettings` as a dict, `checkpoints`, a folder, and
             `split`, the kind of the split. Hyperparameters that a Tuner chose win over the settings. `base_model` is
-            the folder of an earlier model, whose weights the fit begins with; empty for fresh ones.
+            the folder of an earlier model, whose weights the fit begins with; empty for fresh ones. With `teacher` in
+            `custom_config`, the folder of a model, this one learns from it.
 
     Raises:
         StepError: the data is too small for the settings.
@@ -84,7 +86,8 @@ def run_fn(fn_args: FnArgs) -> None:
         settings = TrainerSettings(**{**settings.model_dump(), **best_values(fn_args.hyperparameters)})
     data = read_training_data(fn_args)
     settings = decide_size(settings, data)
-    check(settings, data)
+    teacher = fn_args.custom_config.get("teacher", "")
+    check(settings, data, has_teacher=bool(teacher))
     fit_and_save(
         settings,
         data,
@@ -96,6 +99,7 @@ def run_fn(fn_args: FnArgs) -> None:
         log_dir=fn_args.model_run_dir or "",
         strategy=strategy,
         base=_base_of(fn_args, settings, data),
+        teacher=teacher,
     )
 
 
@@ -110,6 +114,7 @@ def fit_and_save(
     log_dir: str = "",
     strategy: tf.distribute.Strategy | None = None,
     base: tuple[str, Plan] | None = None,
+    teacher: str = "",
 ) -> None:
     """Fits a recommender, and writes its SavedModel, its weights and the facts about it.
 
@@ -125,10 +130,12 @@ def fit_and_save(
         strategy: how training is distributed; None takes TensorFlow's default.
         base: folder of the SavedModel of a model whose weights the fit begins with, and the plan for that; None begins
             with fresh ones.
+        teacher: folder of the SavedModel of a model to learn from; empty where there is none.
 
     Raises:
         StepError: the training diverged.
     """
+    soft = learn_from(teacher, settings, data) if teacher else None
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         model = build_model(settings, data)
@@ -146,11 +153,12 @@ def fit_and_save(
             progress.info("starting with the weights of %s, which has %.1f%% of the items", base[0], 100 * share)
             started_from, plan = base
     # Every worker keeps what it needs to go on.
-    backup = os.path.join(checkpoints, _identity(settings, data, repr(plan), started_from) + worker_name())
+    identity = _identity(settings, data, repr(plan), started_from, teacher)
+    backup = os.path.join(checkpoints, identity + worker_name())
     if not is_chief() or ("://" in log_dir and not log_dir.startswith("gs://")):
         log_dir = ""  # TensorFlow writes to no other store.
     with gpu_utilisation() as utilisation:
-        fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir)
+        fitted = fit(model, data.train, data.holdout, backup=backup, plan=plan, log_dir=log_dir, soft=soft)
         busy = utilisation()
     device = describe(strategy) + ("" if busy is None else f", {busy:.0%} busy")
     if strategy.num_replicas_in_sync > 1:  # What is saved is to run anywhere.
@@ -167,6 +175,22 @@ def fit_and_save(
             json.dumps({**_facts(settings, model, fitted, data, device), **facts, "started_from": started_from})
         )
     Backup.remove(backup)
+
+
+def learn_from(folder: str, settings: TrainerSettings, data: TrainingData) -> SoftTargets | None:
+    """Returns what a teacher expects at the positions of the train split; None where its weights do not fit the data.
+
+    Args:
+        folder: of the teacher's SavedModel.
+        settings: of the model that learns from it.
+        data: of the model that learns from it. The teacher may lack some of its items, which it then does not expect;
+            the buckets of a number may have moved since it was fitted, so that there are others.
+    """
+    teacher = build_model(TrainerSettings(**read_facts(folder)["settings"]), data)
+    if take_over(folder, teacher, data.ids, data.tokens) is None:
+        progress.info("the teacher %s does not fit this data: the model learns from the data only", folder)
+        return None
+    return soft_targets(teacher, data.train, settings.teacher_items, settings.teacher_temperature)
 
 
 def read_facts(folder: str) -> dict[str, Any]:
@@ -314,14 +338,19 @@ def repeat_share(timelines: Timelines) -> float:
     return float(is_repeat[counts].sum() / max(counts.sum(), 1))
 
 
-def check(settings: TrainerSettings, data: TrainingData) -> None:
-    """Refuse data that is too small, or too large, for the settings.
+def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = False) -> None:
+    """Refuses data that is too small, or too large, for the settings.
 
     Raises:
         StepError: fewer items than the model should return, more than a step can hold, an item feature that no item
-            has, or nothing to learn from.
+            has, nothing to learn from, or a teacher where not all items compete in a step.
     """
     items = len(data.ids)
+    if has_teacher and settings.loss != "full_softmax":
+        raise StepError(
+            f"with a teacher, trainer.loss must be full_softmax, not {settings.loss}, which {items:,} items and "
+            f"{len(data.train.items):,} interactions would make of auto; set it, or remove the section teacher"
+        )
     if settings.loss == "full_softmax" and items * settings.batch_positions > MOST_LOGITS:
         raise StepError(
             f"trainer.loss full_softmax holds scores of all {items:,} items at {settings.batch_positions:,} positions, "

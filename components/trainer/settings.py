@@ -83,7 +83,12 @@ class TrainerSettings(Settings):
         unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
             training, as they do in serving; a target that came before in it then does not count. Without effect where
             repeats are recommended.
-        label_smoothing: share of a target's probability that is spread over all items; `full_softmax` alone.
+        label_smoothing: share of a target's probability that is spread over all items; `full_softmax` alone, and not
+            with a teacher.
+        teacher_weight: share of a target's probability that goes to the items that the teacher expects, where the
+            configuration has a section `teacher`; `full_softmax` alone.
+        teacher_temperature: the teacher's scores are divided by it.
+        teacher_items: how many items the teacher names at a position.
         negatives: sampled negatives a step, shared by its batch; `sampled_softmax` and `gbce`.
         negative_power: negatives are drawn in proportion to an item's train events to this power, 0 is uniform;
             `sampled_softmax` alone.
@@ -129,6 +134,9 @@ class TrainerSettings(Settings):
     repeats: Literal["auto", "drop", "keep", "recommend"] = "auto"
     unseen_compete_alone: bool = True
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teacher_weight: float = Field(0.5, ge=0, le=1)
+    teacher_temperature: float = Field(1.0, gt=0)
+    teacher_items: int = Field(50, ge=1)
     negatives: int = Field(512, ge=1)
     negative_power: float = Field(0.0, ge=0, le=1)
     gbce_calibration: float = Field(0.75, ge=0, le=1)

@@ -34,7 +34,7 @@ def refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], li
     asked: list[dict[str, Any]] = []
     data = SimpleNamespace(train=SimpleNamespace(items=range(100)), ids=["a", "b", "c"])
     monkeypatch.setattr(executor, "read_training_data", lambda arguments: asked.append(vars(arguments)) or data)
-    monkeypatch.setattr(executor, "check", lambda settings, data: None)
+    monkeypatch.setattr(executor, "check", lambda settings, data, has_teacher: None)
 
     def fit_and_save(
         settings, data, *places: str, plan: Plan, facts: dict, base: Any = None, strategy: Any = None

@@ -30,6 +30,7 @@ SETTINGS = (
     ),
     *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
     *("trainer.learning_rate=0.01", "trainer.batch_positions=1280"),
+    "teacher={encoder: cnn, dimension: 16, max_epochs: 2, item_features: [genres], activity_features: [event]}",
     *("pusher.precision=dynamic_int8", "gate.min_targets=0", "gate.min_recall_at_10=0"),
     *("gate.min_lift_over_popularity=0", "gate.min_lift_over_markov=0"),
 )
@@ -72,6 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = [f"--set={setting}" for setting in ("name=shop", *SETTINGS)]
     done = run_forked("local_runner", [*places, *settings], folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("the teacher answered at ") == 2, "to the Trainer and to Refit"
     assert "the items' column 'about' is free text, which is not learned from" in done.stdout
     return folder
 
@@ -100,6 +102,7 @@ def test_the_refitted_model_is_pushed_and_the_figures_are_the_evaluated_one_s(fo
     model, file = summary["metrics"]["model"], summary["artifact"]["metrics"]["tflite"]
     assert file["recall_at_10"] == pytest.approx(model["recall_at_10"], abs=0.02)
     assert refit["epochs"] == summary["training"]["best_epoch"]
+    assert [len(summary[key]["history"]) for key in ("teaching", "training")] == [2, 6]
     assert list(summary["steps"])[-3:] == ["RefitTransform", "Refit", "Pusher"]
 
 
@@ -112,6 +115,7 @@ def test_the_lineage_has_both_models(folder):
     assert f"model: Model {info['model_id']} " in done.stdout
     assert f"refitted_model: Model {info['refitted_model_id']} " in done.stdout
     assert "RefitTransform" in done.stdout
+    assert done.stdout.count("teacher: Model ") == 2, "of the Trainer and of Refit"
 
 
 def test_unrated_items_are_the_last_of_the_pushed_catalogue(folder):

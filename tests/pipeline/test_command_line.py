@@ -38,6 +38,7 @@ LOCAL = [
     (["--from-node", "Trainr"], "--from-node Trainr: no such step"),
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),
     (["--to-node", "Tuner"], "--to-node Tuner: the step is not enabled; add --set tuner.enabled=true"),
+    (["--to-node", "Teacher"], "the step is not enabled; add a section teacher, as configs/distilled.yaml has"),
     (
         ["--set", "tuner.search_space={learning_rat: [0.1]}"],
         "tuner.search_space.learning_rat: unknown key; did you mean 'learning_rate'?",

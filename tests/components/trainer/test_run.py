@@ -189,7 +189,7 @@ def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users,
 def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):
     paths = []
 
-    def fake_fit(*_: object, backup: str, plan: Plan, log_dir: str) -> Fit:
+    def fake_fit(*_: object, backup: str, plan: Plan, log_dir: str, soft: None) -> Fit:
         paths.append(backup)
         return Fit((), 0)
 

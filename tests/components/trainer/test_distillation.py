@@ -1,0 +1,132 @@
+"""A teacher's answers at every position, and a model that learns them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import features
+from components.trainer import distillation, losses
+from components.trainer.distillation import soft_targets
+from components.trainer.fit import fit
+from components.trainer.input_pipeline import Batches, SoftTargets, Timelines
+from components.trainer.model import Recommender
+from components.trainer.ranking import RankingMetrics, target_ranks
+from components.trainer.settings import TrainerSettings
+
+pytestmark = pytest.mark.usefixtures("one_shape")
+
+FILMS, COUNT = 12, 4
+SETTINGS = TrainerSettings(
+    **{"encoder": "bow", "dimension": 16, "members": (), "dropout": 0.0, "batch_positions": 64, "window": 4},
+    **{"loss": "full_softmax", "learning_rate": 0.05, "max_epochs": 100, "patience": 100, "top_k": 3},
+)
+
+
+def recommender(counts: np.ndarray, **changes: object) -> Recommender:
+    """A model with random weights."""
+    model = Recommender(SETTINGS.model_copy(update=changes), 4, counts)
+    random = np.random.default_rng(3)
+    model.set_weights([random.normal(scale=0.5, size=weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.fixture
+def timelines(timelines_of: Callable[..., Timelines]) -> Timelines:
+    """Timelines of every length from 0 to 13, more than three times what the model looks back on."""
+    random = np.random.default_rng(5)
+    return timelines_of([random.permutation(FILMS)[:length] + features.FIRST_INDEX for length in [*range(14), 13, 2]])
+
+
+@pytest.mark.parametrize("members", [(), ({"encoder": "cnn", "joint": True}, {"encoder": "bow"})])
+@pytest.mark.parametrize("recommends_seen", [False, True])
+def test_a_teacher_is_asked_with_all_that_came_before(timelines, members, recommends_seen, monkeypatch):
+    monkeypatch.setattr(distillation, "POSITIONS", 12)  # Several batches.
+    counts = np.bincount(timelines.items, minlength=FILMS + features.FIRST_INDEX + 1)
+    assert counts[-1] == 0, "an item without train events, which is never named"
+    settings = TrainerSettings(**{**SETTINGS.model_dump(), "members": members})
+    teacher = recommender(
+        counts, members=settings.members, repeats="recommend" if recommends_seen else "keep", window=8
+    )
+    found = soft_targets(teacher, timelines, COUNT, temperature=2.0)
+    assert found.items.shape == found.shares.shape == (len(timelines.items), COUNT)
+    tables = teacher.tables()
+    for first, stop in zip(timelines.starts[:-1], timelines.starts[1:], strict=True):
+        for place in range(first + 1, stop):
+            before = timelines.items[first:place]
+            history = timelines.activities[max(place - 4, first) : place]
+            padded = history.map(lambda values: np.pad(values, (0, 4 - len(values)))[None])
+            context, _ = teacher.read_out(padded.tensors(), tables)
+            scores = (np.asarray(context) @ np.asarray(tables.labels[: teacher.trained]).T)[0] / 2
+            scores[: features.FIRST_INDEX] = -np.inf
+            if not recommends_seen:
+                scores[before] = -np.inf
+            expected = np.argsort(-scores, kind="stable")[:COUNT]
+            known = np.isfinite(scores[expected])
+            np.testing.assert_array_equal(found.items[place][known], expected[known])
+            odds = np.exp(scores[expected] - scores[expected].max())
+            np.testing.assert_allclose(found.shares[place], odds / odds.sum(), atol=2e-3)
+
+
+def test_the_first_activity_of_a_timeline_has_no_answer(timelines):
+    found = soft_targets(recommender(np.bincount(timelines.items)), timelines, COUNT, 1.0)
+    firsts = timelines.starts[:-1][np.diff(timelines.starts) > 0]
+    assert not found.shares[firsts].any()
+    others = np.setdiff1d(np.arange(len(timelines.items)), firsts)
+    np.testing.assert_allclose(found.shares[others].astype(float).sum(axis=1), 1, atol=5e-3)
+
+
+def test_a_batch_has_the_answer_for_each_target(timelines):
+    numbers = np.arange(len(timelines.items))[:, None] * 10 + np.arange(COUNT)
+    soft = SoftTargets(numbers.astype(np.int32), (numbers / 1000).astype(np.float16))
+    # Every activity is named by where it stands.
+    weights = np.arange(len(timelines.items)).astype(np.float32)
+    seen = []
+    for _, _, places, (items, shares) in Batches(timelines, 4, 64, weights, soft=soft).batches():
+        inside = places > 0
+        assert not shares[~inside].any() and items.dtype == np.int32 and shares.dtype == np.float16
+        np.testing.assert_array_equal(items[inside], numbers[places[inside].astype(int)])
+        np.testing.assert_allclose(shares[inside], numbers[places[inside].astype(int)] / 1000, rtol=1e-3)
+        seen += places[inside].astype(int).tolist()
+    assert len(seen) == len(timelines.items) - np.count_nonzero(np.diff(timelines.starts)), "each target once"
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+def test_loss_and_gradient_are_those_of_the_mixed_labels(weight):
+    random = np.random.default_rng(1)
+    contexts, table = (tf.Variable(random.normal(size=shape), dtype=tf.float32) for shape in ((3, 5), (8, 5)))
+    targets, weights = tf.constant([2, 7, 4]), tf.constant([0.5, 0.3, 0.2])
+    items = tf.constant([[3, 2], [5, 6], [2, 3]])
+    shares = weight * tf.constant([[0.8, 0.2], [0.6, 0.4], [0.5, 0.5]])
+    absent = tf.constant(np.eye(3, 6, k=2) > 0)  # items 4, 5 and 6, none of them a label of its row... but one
+    absent = tf.tensor_scatter_nd_update(absent, [[1, 3]], [False])
+    with tf.GradientTape(persistent=True) as tape:
+        loss = losses.full_softmax(contexts, table, targets, weights, absent=absent, teacher=(items, shares))
+        labels = (1 - weight) * tf.one_hot(targets - 2, 6)
+        labels += tf.reduce_sum(shares[..., None] * tf.one_hot(items - 2, 6), axis=1)
+        logits = tf.where(absent, -1e9, tf.matmul(contexts, table[2:], transpose_b=True))
+        expected = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits) * weights)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    for found, by_hand in zip(
+        tape.gradient(loss, [contexts, table]), tape.gradient(expected, [contexts, table]), strict=True
+    ):
+        np.testing.assert_allclose(tf.convert_to_tensor(found), tf.convert_to_tensor(by_hand), atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_model_learns_what_its_teacher_expects(circle, jit_compile):
+    """The teacher says that the next item but one follows; the data says that the next one does."""
+    data = circle(films=FILMS)
+    items = (data.items - features.FIRST_INDEX + 1) % FILMS + features.FIRST_INDEX
+    soft = SoftTargets(items[:, None].astype(np.int32), np.ones((len(items), 1), np.float16))
+
+    def hits(weight: float) -> float:
+        settings = SETTINGS.model_copy(update={"teacher_weight": weight, "jit_compile": jit_compile})
+        model = Recommender(settings, 4, np.bincount(data.items))
+        fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0), soft=soft)
+        return float((target_ranks(model, data) == 0).mean())
+
+    assert hits(0.0) > 0.9 and hits(1.0) < 0.1
