@@ -37,7 +37,7 @@ def refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], li
     monkeypatch.setattr(executor, "check", lambda settings, data, has_teacher: None)
 
     def fit_and_save(
-        settings, data, *places: str, plan: Plan, facts: dict, base: Any = None, strategy: Any = None
+        settings, data, *places: str, plan: Plan, facts: dict, base: Any = None, strategy: Any = None, teacher: str = ""
     ) -> None:
         asked.append({"settings": settings, "places": places, "plan": plan, "facts": facts, "base": base})
 
