@@ -21,7 +21,7 @@ from tfx.types import BaseChannel, Channel, standard_artifacts
 from components import features
 from components.code_version import code_version, file_version, library_version, step_version
 from components.evaluator.baseline import BLESSING, CANDIDATE, MODEL, BestOtherBlessedModel
-from components.evaluator.component import FLOOR, RECORD, GatingEvaluator
+from components.evaluator.component import FLOOR, MAX_USERS, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.last_blessed import LastBlessedModel
 from components.evaluator.settings import GateSettings
@@ -216,6 +216,7 @@ def create_pipeline(
         parameters={
             **({RECORD: places.blessed_record} if places.blessed_record else {}),
             **({FLOOR: parameters[FLOOR]} if FLOOR in parameters else {}),
+            **({MAX_USERS: config.gate.max_users} if config.gate.max_users else {}),
         },
     ).with_id(steps.EVALUATOR)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +17,7 @@ from tfx.types.standard_component_specs import (
     BLESSING_KEY,
     EVAL_CONFIG_KEY,
     EVALUATION_KEY,
+    EXAMPLES_KEY,
     MODEL_KEY,
 )
 
@@ -23,11 +26,13 @@ from components.code_version import step_version
 from components.evaluation import read_metrics
 from components.evaluator.baseline import CHANGE
 from components.evaluator.blessed import Blessed, holds_model
+from components.evaluator.draw import drawn_users
 from components.evaluator.eval_config import with_floor
 from components.evaluator.last_blessed import SOURCE, remember
 
 RECORD = "blessed_record"
 FLOOR = "min_recall_at_10"
+MAX_USERS = "max_users"
 DIFFERENCE = "_diff"  # ends the names of TFMA's differences to the baseline's metrics
 
 
@@ -47,8 +52,14 @@ class Executor(stock.Executor):
         record = exec_properties.get(RECORD)
         if record and not any(holds_model(baseline.uri) for baseline in input_dict[BASELINE_MODEL_KEY]):
             input_dict = {name: artifacts for name, artifacts in input_dict.items() if name != BASELINE_MODEL_KEY}
-        super().Do(input_dict, output_dict, exec_properties)
-        metrics = record_metrics(artifact_utils.get_single_instance(output_dict[EVALUATION_KEY]))
+        evaluation = artifact_utils.get_single_instance(output_dict[EVALUATION_KEY])
+        with contextlib.ExitStack() as stack:
+            if count := exec_properties.get(MAX_USERS):
+                examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
+                drawn = stack.enter_context(drawn_users(examples, count, os.path.join(evaluation.uri, "drawn")))
+                input_dict = {**input_dict, EXAMPLES_KEY: [drawn]}
+            super().Do(input_dict, output_dict, exec_properties)
+        metrics = record_metrics(evaluation)
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
         if CHANGE in metrics:
             blessing.set_float_custom_property(CHANGE, metrics[CHANGE])
@@ -72,8 +83,8 @@ class GatingEvaluator(Evaluator):
     """Ranks the whole catalogue for the test split, and blesses the model or not.
 
     Args:
-        parameters: `blessed_record`, where the blessed model's URI is written, and `min_recall_at_10`, which wins over
-            the floor in `eval_config`; empty where ML Metadata tells, and nothing is given at submission.
+        parameters: `blessed_record`, where the blessed model's URI is written; `min_recall_at_10`, which wins over
+            the floor in `eval_config`; and `max_users`, how many users are drawn. All may be left out.
         arguments: of TFX's Evaluator.
     """
 

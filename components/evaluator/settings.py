@@ -12,6 +12,8 @@ class GateSettings(Settings):
     """What a model must reach on the test split to be blessed, and which model it is compared with.
 
     Attributes:
+        max_users: how many users of the test split, drawn once for all models, are ranked; 0 ranks all. Standard errors
+            grow as the number falls: that of a Recall@10 of 0.3 is 0.003 with 20,000 users.
         min_targets: the least number of targets. Below it, chance decides more than the model.
         min_recall_at_10: the least Recall@10.
         min_lift_over_popularity: the least ratio of the model's Recall@10 to the popularity list's.
@@ -24,6 +26,7 @@ class GateSettings(Settings):
             with the next best.
     """
 
+    max_users: int = Field(0, ge=0)
     min_targets: int = Field(100, ge=0)
     min_recall_at_10: float = Field(0.05, ge=0, le=1)
     min_lift_over_popularity: float = Field(1.5, ge=0)

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfx.components.evaluator import executor
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
 from components import features
 from components.evaluation import ERROR, MARKOV, METRICS, POPULARITY, read_metrics
+from components.evaluator.component import MAX_USERS, Executor
+from components.evaluator.draw import drawn_users
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.gate import Condition, Verdict, read_conditions, read_verdict
 from components.evaluator.settings import GateSettings
@@ -134,11 +135,12 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
         properties = {
             specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(make_eval_config(GateSettings(**{**OPEN, **gate}))),
             specs.EXAMPLE_SPLITS_KEY: json.dumps([features.TEST]),
+            MAX_USERS: int(gate.get(MAX_USERS, 0)),
         }
         # The direct runner would look for a binary to download.
-        context = executor.Executor.Context(["--runner=FnApiRunner"], str(folder / "tmp"), unique_id="1")
+        context = Executor.Context(["--runner=FnApiRunner"], str(folder / "tmp"), unique_id="1")
         outputs = {specs.EVALUATION_KEY: [evaluation], specs.BLESSING_KEY: [blessing]}
-        executor.Executor(context).Do(inputs, outputs, properties)
+        Executor(context).Do(inputs, outputs, properties)
         verdict = read_verdict(evaluation.uri)
         assert verdict.blessed == bool(blessing.get_int_custom_property("blessed"))
         assert (folder / "blessing" / ("BLESSED" if verdict.blessed else "NOT_BLESSED")).exists()
@@ -265,3 +267,41 @@ def test_a_baseline_without_a_hit_does_not_block(evaluate):
 
 def test_the_same_model_again_passes(evaluate):
     assert evaluate(0, baseline=0)[1].blessed
+
+
+def test_a_model_is_judged_by_the_users_that_are_drawn(evaluate):
+    uri, _ = evaluate(0, max_users=9)
+    assert not (Path(uri) / "drawn").exists(), "their examples are removed"
+    metrics = read_metrics(uri)["overall"]
+    assert metrics["example_count"] == 18, "each user has two targets"
+    whole = read_metrics(evaluate(0)[0])["overall"]
+    assert metrics[f"recall_at_10{ERROR}"] > whole[f"recall_at_10{ERROR}"]
+    assert read_metrics(evaluate(0, max_users=1000)[0])["overall"] == pytest.approx(whole)
+
+
+def test_a_draw_depends_on_the_users_only_and_takes_all_of_their_examples(tmp_path):
+    def drawn(order: np.ndarray, count: int, files: int = 1) -> list[bytes]:
+        examples = standard_artifacts.Examples()
+        examples.uri = str(tmp_path / f"{files}")
+        examples.split_names = artifact_utils.encode_split_names([features.TEST])
+        split = tmp_path / f"{files}" / f"Split-{features.TEST}"
+        split.mkdir(parents=True, exist_ok=True)
+        for number, part in enumerate(np.array_split(order, files)):
+            with tf.io.TFRecordWriter(str(split / f"{number}.gz"), "GZIP") as writer:
+                for row in part:
+                    writer.write(raw_example(row))
+        with drawn_users(examples, count, str(tmp_path / "drawn")) as chosen:
+            paths = [str(path) for path in Path(chosen.uri).glob(f"Split-{features.TEST}/*")]
+            records = list(tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator())
+        assert not (tmp_path / "drawn").exists()
+        return sorted(records)
+
+    ordered, shuffled = np.arange(len(RANKS)), np.random.default_rng(1).permutation(len(RANKS))
+    few = drawn(ordered, 5)
+    assert few == drawn(shuffled, 5, files=3)
+    users = [
+        tf.train.Example.FromString(record).features.feature[features.USER_ID].bytes_list.value[0] for record in few
+    ]
+    assert sorted(map(users.count, set(users))) == [2] * 5
+    assert set(few) < set(drawn(ordered, 6)), "a larger draw has the users of a smaller one"
+    assert drawn(ordered, 24) == drawn(ordered, 100) == sorted(map(raw_example, range(len(RANKS))))
