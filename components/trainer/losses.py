@@ -114,13 +114,29 @@ def sampled_softmax(
         log_expected: float32 [V], log(S * Q(item)).
         absent: see above.
     """
-    target_logits = tf.reduce_sum(contexts * tf.gather(table, targets), axis=-1)
-    negative_logits = tf.matmul(contexts, tf.gather(table, negatives), transpose_b=True)
-    negative_logits -= tf.gather(log_expected, negatives)
     out = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
-    negative_logits = tf.where(out if absent is None else out | absent, FORBIDDEN, negative_logits)
-    log_total = tf.reduce_logsumexp(tf.concat([target_logits[:, None], negative_logits], axis=1), axis=1)
-    return tf.reduce_sum((log_total - target_logits) * weights)
+    if absent is not None:
+        out |= absent
+    corrections = tf.gather(log_expected, negatives)
+
+    @tf.custom_gradient
+    def loss_of(contexts: tf.Tensor, own: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
+        """As `_cross_entropy` does: by way of the probabilities of negatives among themselves, in one pass back."""
+        logits = tf.where(out, FORBIDDEN, tf.matmul(contexts, others, transpose_b=True) - corrections)
+        shares = tf.nn.softmax(logits)
+        log_total = tf.reduce_max(logits, axis=1) - tf.math.log(tf.reduce_max(shares, axis=1))
+        behind = log_total - tf.reduce_sum(contexts * own, axis=1)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            scales = (weights * upstream * tf.sigmoid(behind))[:, None]
+            scaled = contexts * scales
+            of_contexts = (tf.matmul(shares, others) - own) * scales
+            return of_contexts, -scaled, tf.matmul(shares, scaled, transpose_a=True)
+
+        return tf.reduce_sum(tf.math.softplus(behind) * weights), gradient
+
+    loss: tf.Tensor = loss_of(contexts, tf.gather(table, targets), tf.gather(table, negatives))
+    return loss
 
 
 def in_batch_softmax(

@@ -311,9 +311,10 @@ def decide_size(settings: TrainerSettings, data: TrainingData) -> TrainerSetting
     """Returns settings in which the size of the data has decided what they leave open, and says what that is."""
     positions = len(data.train.items) - len(data.train)
     chosen = settings.for_data(len(data.ids), positions, 0 if data.holdout is None else len(data.holdout))
+    sampled = f", trainer.negatives {chosen.negatives:,}" if chosen.loss in ("sampled_softmax", "gbce") else ""
     progress.info(
-        "%s positions, %s items: trainer.loss %s, trainer.max_epochs %d, trainer.eval_users %s",
-        *(f"{positions:,}", f"{len(data.ids):,}", chosen.loss, chosen.max_epochs, f"{chosen.eval_users:,}"),
+        "%s positions, %s items: trainer.loss %s%s, trainer.max_epochs %d, trainer.eval_users %s",
+        *(f"{positions:,}", f"{len(data.ids):,}", chosen.loss, sampled, chosen.max_epochs, f"{chosen.eval_users:,}"),
     )
     return chosen
 

@@ -37,6 +37,7 @@ class MemberSettings(Settings):
 MOST_EPOCHS, LEAST_EPOCHS = 12, 2
 TRAINED_POSITIONS = 60_000_000
 FULL_LOGITS, FULL_LOGITS_OF_STEP = 100_000_000_000, 100_000_000
+ITEMS_A_NEGATIVE, LEAST_NEGATIVES, MOST_NEGATIVES = 40, 512, 4096
 RANKED_SCORES, LEAST_EVAL_USERS = 1_000_000_000, 1000
 
 SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
@@ -89,7 +90,8 @@ class TrainerSettings(Settings):
             configuration has a section `teacher`; `full_softmax` alone.
         teacher_temperature: the teacher's scores are divided by it.
         teacher_items: how many items the teacher names at a position.
-        negatives: sampled negatives a step, shared by its batch; `sampled_softmax` and `gbce`.
+        negatives: sampled negatives a step, shared by its batch; `sampled_softmax` and `gbce`. 0 takes one for every 40
+            items of the catalogue, but from 512 to 4,096: with fewer, what is alike is hardly distinguished.
         negative_power: negatives are drawn in proportion to an item's train events to this power, 0 is uniform;
             `sampled_softmax` alone.
         gbce_calibration: how far sampling is made up for, from 0 to 1; `gbce` alone.
@@ -137,7 +139,7 @@ class TrainerSettings(Settings):
     teacher_weight: float = Field(0.5, ge=0, le=1)
     teacher_temperature: float = Field(1.0, gt=0)
     teacher_items: int = Field(50, ge=1)
-    negatives: int = Field(512, ge=1)
+    negatives: int = Field(0, ge=0)
     negative_power: float = Field(0.0, ge=0, le=1)
     gbce_calibration: float = Field(0.75, ge=0, le=1)
     batch_positions: int = Field(3200, ge=1)
@@ -188,7 +190,9 @@ class TrainerSettings(Settings):
         affordable = items * positions * epochs <= FULL_LOGITS and items * self.batch_positions <= FULL_LOGITS_OF_STEP
         loss = ("full_softmax" if affordable else "sampled_softmax") if self.loss == "auto" else self.loss
         eval_users = self.eval_users or min(users, max(RANKED_SCORES // max(items, 1), LEAST_EVAL_USERS))
-        return self.model_copy(update={"loss": loss, "max_epochs": epochs, "eval_users": eval_users})
+        negatives = self.negatives or min(max(items // ITEMS_A_NEGATIVE, LEAST_NEGATIVES), MOST_NEGATIVES)
+        chosen = {"loss": loss, "negatives": negatives, "max_epochs": epochs, "eval_users": eval_users}
+        return self.model_copy(update=chosen)
 
     def all_members(self) -> list[TrainerSettings]:
         """The settings of every member, this one first."""

@@ -165,24 +165,25 @@ def test_leaves_facts_and_no_checkpoint(train, tmp_path):
 def test_hyperparameters_win_over_the_settings(train):
     facts = train(hyperparameters={"dimension": 8, "max_epochs": 1})
     assert (facts["dimension"], len(facts["history"])) == (8, 1)
-    chosen = {"loss": "full_softmax", "eval_users": 12}
+    chosen = {"loss": "full_softmax", "eval_users": 12, "negatives": 512}
     assert facts["settings"] == {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1, **chosen}
 
 
 @pytest.mark.parametrize(
-    ("items", "positions", "users", "loss", "epochs", "eval_users"),
+    ("items", "positions", "users", "loss", "negatives", "epochs", "eval_users"),
     [
-        (3_416, 990_000, 6_040, "full_softmax", 12, 6_040),
-        (12_101, 150_000, 22_363, "full_softmax", 12, 22_363),
-        (87_000, 32_000_000, 200_000, "sampled_softmax", 2, 11_494),
-        (1_000_000, 100_000, 50_000, "sampled_softmax", 12, 1_000),
-        (3_000, 30_000_000, 500, "sampled_softmax", 2, 500),
+        (3_416, 990_000, 6_040, "full_softmax", 512, 12, 6_040),
+        (12_101, 150_000, 22_363, "full_softmax", 512, 12, 22_363),
+        (87_000, 32_000_000, 200_000, "sampled_softmax", 2_175, 2, 11_494),
+        (1_000_000, 100_000, 50_000, "sampled_softmax", 4_096, 12, 1_000),
+        (3_000, 30_000_000, 500, "sampled_softmax", 512, 2, 500),
     ],
 )
-def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users, loss, epochs, eval_users):
+def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users, loss, negatives, epochs, eval_users):
     chosen = TrainerSettings().for_data(items, positions, users)
-    assert (chosen.loss, chosen.max_epochs, chosen.eval_users) == (loss, epochs, eval_users)
-    given = TrainerSettings(loss="gbce", max_epochs=7, eval_users=5)
+    assert (chosen.loss, chosen.negatives) == (loss, negatives)
+    assert (chosen.max_epochs, chosen.eval_users) == (epochs, eval_users)
+    given = TrainerSettings(loss="gbce", negatives=3, max_epochs=7, eval_users=5)
     assert given.for_data(items, positions, users) == given
 
 
