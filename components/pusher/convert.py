@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
+from ai_edge_litert.tools import flatbuffer_utils
 
 from components.pusher.quantize import quantize
 from components.pusher.settings import Precision
@@ -35,7 +36,16 @@ def convert(loaded: Any, precision: Precision) -> bytes:
     content = bytes(converter.convert())
     if precision in ("int8_tables", "dynamic_int8"):
         content = quantize(content, tables_only=precision == "int8_tables")
-    return content
+    return _without_names(content)
+
+
+def _without_names(content: bytes) -> bytes:
+    """Returns the file without the names of its tensors, which no runtime reads: signatures have names of their own."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = b""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _named(signature: Any, name: str) -> Any:

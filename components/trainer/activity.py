@@ -64,13 +64,18 @@ class ActivityFeature:
         words = {} if self.words is None else {"words": list(self.words)}
         return {"feature": self.name, "input": self.input, "kind": self.kind, **words}
 
-    def row_of(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the row of the table for each value of the input, [B, L] -> int32 [B, L]."""
+    def row_of(self, values: tf.Tensor, latest_first: bool = False) -> tf.Tensor:
+        """Returns the row of the table for each value of the input, [B, L] -> int32 [B, L].
+
+        Args:
+            values: of the input.
+            latest_first: whether the latest activity comes first, not last.
+        """
         if self.kind == "word":
             # The row of UNKNOWN would never be trained where the log has few words.
             return tf.where((values >= FIRST_INDEX) & (values < self.rows), values, NOT_GIVEN)
         if self.kind == "time":
-            values, given = _gaps(values)
+            values, given = _gaps(values, latest_first)
         else:
             given = values == values  # NaN equals nothing.
         scale = edge_scale(np.array(self.edges, np.float32))
@@ -111,11 +116,11 @@ class ActivityTower(keras.layers.Layer):
             for feature in self.features
         }
 
-    def call(self, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def call(self, activities: dict[str, tf.Tensor], training: bool = False, latest_first: bool = False) -> tf.Tensor:
         """Activities, each [B, L] -> float32 [B, L, d]."""
         embeddings = []
         for feature in self.features:
-            rows = feature.row_of(activities[feature.input])
+            rows = feature.row_of(activities[feature.input], latest_first)
             if training and self._dropout:
                 length, width = tf.unstack(tf.shape(rows))
                 rows = tf.where(self._draw((length, width)) & self._draw((length, 1)), rows, NOT_GIVEN)
@@ -127,9 +132,9 @@ class ActivityTower(keras.layers.Layer):
         return keras.random.uniform(shape, seed=self._seeds) >= self._dropout
 
 
-def _gaps(times: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _gaps(times: tf.Tensor, latest_first: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Seconds since the activity before (int32 [B, L]), and whether both times are known."""
-    before = tf.pad(times, [[0, 0], [1, 0]])[:, :-1]
+    before = tf.pad(times[:, 1:], [[0, 0], [0, 1]]) if latest_first else tf.pad(times[:, :-1], [[0, 0], [1, 0]])
     given = (times != PADDING) & (before != PADDING)
     return times - before, given
 

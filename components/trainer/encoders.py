@@ -68,9 +68,20 @@ class Encoder(layers.Layer):
 
     look_back: int | None = None
 
-    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        """The context vector after one position of each row alone: [B, L, d], int32 [B] -> float32 [B, d]."""
-        return tf.gather(self(x), positions, batch_dims=1)
+    def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        """Returns the context vector after the latest item, as the device asks for it.
+
+        It equals the vector that `call` gives there. Items stand the other way round, so that all places are known in
+        advance.
+
+        Args:
+            x: float32 [B, M, d], the latest item first, then padding; M is at most `look_back`.
+            real: float32 [B, M], 1 for items and 0 for padding.
+
+        Returns:
+            float32 [B, d]; of a row without items it means nothing.
+        """
+        raise NotImplementedError
 
 
 @serialisable
@@ -98,19 +109,15 @@ class BagOfWords(Encoder):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
-        weights = self._weights(_length(x))
+        weights = tf.nn.softmax(_by_lag(self._recency, _length(x)), axis=-1)  # of each item after each: [L, L]
         average = self._norm(tf.einsum("ij,bjd->bid", weights, x))
         return average + self._feed_forward(average, training=training)
 
-    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """See the base class."""
-        weights = tf.gather(self._weights(tf.shape(x)[1]), positions)
-        average = self._norm(tf.einsum("bj,bjd->bd", weights, x))
+        logits = tf.convert_to_tensor(self._recency)[: x.shape[1]] + (1 - real) * FORBIDDEN
+        average = self._norm(tf.reduce_sum(tf.nn.softmax(logits)[:, :, None] * x, axis=1))
         return average + self._feed_forward(average)
-
-    def _weights(self, length: tf.Tensor) -> tf.Tensor:
-        """How much of each item is in the average after each: [L, L]."""
-        return tf.nn.softmax(_by_lag(self._recency, length), axis=-1)
 
 
 @serialisable
@@ -141,20 +148,26 @@ class Convolutional(Encoder):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
-        return self._norm(self._project(self._convolved(x, training)))
-
-    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        """See the base class."""
-        return self._norm(self._project(tf.gather(self._convolved(x), positions, batch_dims=1)))
-
-    def _convolved(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The maximum, the last convolution and the item itself, [B, L, d] -> [B, L, 5 d]."""
         y = x
         for convolution in self._convolutions:
             # A convolution as one product of matrices: XLA's own on a CPU takes several times as long.
             neighbours = tf.concat([_shifted(y, step) for step in range(self._kernel)], axis=-1)
             y = self._dropout(convolution(neighbours), training=training)
-        return tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)
+        return self._norm(self._project(tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)))
+
+    def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        """See the base class."""
+        real = tf.reshape(real, [-1, x.shape[1], 1])
+        if missing := self.look_back - x.shape[1]:
+            x, real = (tf.pad(values, [[0, 0], [0, missing], [0, 0]]) for values in (x, real))
+        x = y = x * real
+        for convolution in self._convolutions:
+            length = y.shape[1] - self._kernel + 1
+            neighbours = tf.concat([y[:, step : step + length] for step in range(self._kernel)], axis=-1)
+            real = real[:, :length]
+            y = convolution(neighbours) * real
+        pooled = tf.reduce_max(y + (1 - real) * FORBIDDEN, axis=1)
+        return self._norm(self._project(tf.concat([pooled, y[:, 0], x[:, 0]], axis=-1)))
 
 
 @serialisable
@@ -182,6 +195,14 @@ class Recurrent(Encoder):
         for lstm in self._lstms:
             y = self._dropout(lstm(y), training=training)
         return self._norm(self._project(tf.concat([y, x], axis=-1)))
+
+    def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        """See the base class."""
+        length = tf.cast(tf.reduce_sum(real, axis=1), tf.int32)
+        last = tf.maximum(length - 1, 0)
+        # The oldest first again; after the latest comes anything.
+        oldest_first = tf.gather(x, tf.maximum(last[:, None] - tf.range(x.shape[1]), 0), batch_dims=1)
+        return tf.gather(self(oldest_first), last, batch_dims=1)
 
 
 @serialisable
@@ -219,14 +240,14 @@ class Transformer(Encoder):
             x = block(x, training=training)
         return self._norm(x)
 
-    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """See the base class; each block is evaluated where the blocks above it look, and nowhere else."""
+        hidden = (1 - real) * FORBIDDEN
         for block, needed in zip(self._blocks, self._needed, strict=True):
-            needed = min(needed, x.shape[1])
-            first = tf.maximum(positions - needed + 1, 0)
-            x = block.at(x, first[:, None] + tf.range(needed))
-            positions -= first
-        return self._norm(tf.gather(x, positions, batch_dims=1))
+            asked = min(needed, x.shape[1])
+            x = block.latest(x, hidden, asked)
+            hidden = hidden if asked == hidden.shape[1] else hidden[:, :asked]
+        return self._norm(x[:, 0])
 
 
 @serialisable
@@ -265,38 +286,45 @@ class Block(layers.Layer):
         )
         query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
         bias = _by_lag(self._bias, _length(x))
-        attended = tf.matmul(self._attention(tf.matmul(query, key, transpose_b=True), bias), value)
+        scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(x.shape[2] // self._heads) + bias
+        attended = tf.matmul(tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32)), value.dtype), value)
         attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, _length(x), x.shape[2]])
         return self._after(x, attended, training)
 
-    def at(self, x: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        """Some positions of each row alone: [B, L, d], int32 [B, Q] -> float32 [B, Q, d].
+    def latest(self, x: tf.Tensor, hidden: tf.Tensor, asked: int) -> tf.Tensor:
+        """Returns what `call` gives at the latest positions.
 
         The products are those of `call` in another order: queries are multiplied into the kernel of the keys, and what
-        they attend to is averaged before it becomes values, so that no position but these meets a kernel.
+        they attend to is averaged before it becomes values, so that no position but these meets a kernel, nor the
+        weights of the norm. Its bias would add the same to all products of a query.
+
+        Args:
+            x: float32 [B, M, d], the latest item first.
+            hidden: float32 [B, M], FORBIDDEN for padding and 0 for items.
+            asked: number of positions Q.
+
+        Returns:
+            float32 [B, Q, d].
         """
-        asked, length, dimension = positions.shape[1], x.shape[1], x.shape[2]
+        length, dimension = x.shape[1:]
         of_query, of_key, of_value = tf.unstack(
             tf.reshape(self._query_key_value.kernel, [dimension, 3, self._heads, dimension // self._heads]), axis=1
         )
-        normed = self._attention_norm(x)
-        query = tf.einsum("bqd,dhe->bhqe", tf.gather(normed, positions, batch_dims=1), of_query)
+        scale, offset = (tf.convert_to_tensor(weight) for weight in self._attention_norm.trainable_weights)
+        centred = x - tf.reduce_mean(x, axis=2, keepdims=True)
+        variance = tf.reduce_mean(centred * centred, axis=2, keepdims=True)
+        standard = centred * tf.math.rsqrt(variance + self._attention_norm.epsilon)
+        query = tf.einsum("bqd,dhe->bhqe", standard[:, :asked] * scale + offset, of_query)
+        of_key *= scale[:, None, None] / math.sqrt(dimension // self._heads)
         of_normed = tf.reshape(tf.einsum("bhqe,dhe->bhqd", query, of_key), [-1, self._heads * asked, dimension])
-        products = tf.reshape(tf.matmul(of_normed, normed, transpose_b=True), [-1, self._heads, asked, length])
-        # Looked up for these positions alone: the bias of all pairs would be a third of the file.
-        bias = tf.gather(
-            _with_forbidden(self._bias, length), length - 1 + positions[:, :, None] - tf.range(length), axis=1
-        )
-        attention = self._attention(products, tf.transpose(bias, [1, 0, 2, 3]))
-        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), normed)
-        averages = tf.reshape(averages, [-1, self._heads, asked, dimension])
+        products = tf.reshape(tf.matmul(of_normed, standard, transpose_b=True), [-1, self._heads, asked, length])
+        distances = tf.range(length) - tf.range(asked)[:, None]
+        bias = tf.gather(_with_forbidden(self._bias, length), length - 1 + distances, axis=1)
+        attention = tf.nn.softmax(products + (bias + tf.reshape(hidden, [-1, 1, 1, length])))
+        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), standard)
+        averages = tf.reshape(averages, [-1, self._heads, asked, dimension]) * scale + offset
         attended = tf.reshape(tf.einsum("bhqd,dhe->bqhe", averages, of_value), [-1, asked, dimension])
-        return self._after(tf.gather(x, positions, batch_dims=1), attended, training=False)
-
-    def _attention(self, products: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """How queries share their attention among keys: their products and the bias, both [..., L] -> [..., L]."""
-        scaled = products / math.sqrt(self._query_key_value.units // (3 * self._heads)) + bias
-        return tf.cast(tf.nn.softmax(tf.cast(scaled, tf.float32)), products.dtype)
+        return self._after(x[:, :asked], attended, training=False)
 
     def _after(self, x: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
         """Residual connections and the feed-forward layer; all [B, L, d]."""

@@ -55,46 +55,44 @@ class Member(keras.layers.Layer):
     def call(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Context vectors: the embeddings of items, float32 [B, L, d], and their activities -> float32 [B, L, d].
 
-        Here and in `at`, `d` is the dimension of the tables.
+        Here and in `latest`, `d` is the dimension of the tables.
         """
         embedded = self._dropout(self._enriched(embedded, activities, training), training=training)
         return self.narrow(self.encoder(embedded, training=training))
 
-    def at(
-        self, embed: Callable[[tf.Tensor], tf.Tensor], activities: dict[str, tf.Tensor], positions: tf.Tensor
-    ) -> tf.Tensor:
-        """The context vectors after one position of each row alone.
+    def latest(self, embed: Callable[[tf.Tensor], tf.Tensor], activities: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The context vectors after the latest activities.
 
         Args:
             embed: items, int32 [B, M] -> float32 [B, M, d]; asked for no more than the encoder looks back on.
-            activities: each [B, L].
-            positions: int32 [B].
+            activities: each [B, L], the latest first, then PADDING.
 
         Returns:
             float32 [B, d].
         """
-        activities, positions = self._looked_back_on(activities, positions)
-        return self.narrow(self.encoder.at(self._enriched(embed(activities[ITEMS]), activities), positions))
+        if (look_back := self.encoder.look_back) is not None:
+            # The gap to the activity before is one more that a context vector depends on.
+            look_back += TIME_GAP in self.activity_tower.features
+            if look_back < activities[ITEMS].shape[1]:
+                activities = {name: column[:, :look_back] for name, column in activities.items()}
+        items = activities[ITEMS]
+        embedded = self._enriched(embed(items), activities, latest_first=True)
+        real = tf.cast(items != features.PADDING, tf.float32)
+        if self.encoder.look_back is not None and self.encoder.look_back < items.shape[1]:
+            embedded, real = embedded[:, : self.encoder.look_back], real[:, : self.encoder.look_back]
+        return self.narrow(self.encoder.latest(embedded, real))
 
-    def _looked_back_on(
-        self, activities: dict[str, tf.Tensor], positions: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """What a context vector depends on, and where in it the positions are."""
-        look_back = self.encoder.look_back
-        # The gap to the activity before is one more that it depends on.
-        if look_back is not None and TIME_GAP in self.activity_tower.features:
-            look_back += 1
-        if look_back is None or look_back >= activities[ITEMS].shape[1]:
-            return activities, positions
-        first = tf.maximum(positions - look_back + 1, 0)
-        places = first[:, None] + tf.range(look_back)
-        return {name: tf.gather(column, places, batch_dims=1) for name, column in activities.items()}, positions - first
-
-    def _enriched(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def _enriched(
+        self,
+        embedded: tf.Tensor,
+        activities: dict[str, tf.Tensor],
+        training: bool = False,
+        latest_first: bool = False,
+    ) -> tf.Tensor:
         embedded = self.widen(embedded)
         if not self.activity_tower.features:
             return embedded
-        return embedded + self.activity_tower(activities, training=training)
+        return embedded + self.activity_tower(activities, training=training, latest_first=latest_first)
 
 
 class Recommender(keras.Model):
@@ -189,16 +187,18 @@ class Recommender(keras.Model):
         """
         items = histories[ITEMS]
         known = (items >= features.FIRST_INDEX) & (items < tables.size)
-        # Known items first, in their order: the sort key falls from N to 1 along the history, and is 0 for the others.
-        key = tf.where(known, tf.range(self.history_length, 0, -1), 0)
+        # The latest known item first: the sort key rises from 1 to N along the history, and is 0 for others.
+        key = tf.where(known, tf.range(1, self.history_length + 1), 0)
         _, order = tf.math.top_k(key, self.history_length)
-        compact = {name: tf.gather(values, order, batch_dims=1) for name, values in histories.items() if name != ITEMS}
-        compact[ITEMS] = tf.gather(tf.where(known, items, features.PADDING), order, batch_dims=1)
+        blank = tf.zeros_like(items)
+        compact = {
+            name: tf.gather(tf.where(known, values, tf.cast(blank, values.dtype)), order, batch_dims=1)
+            for name, values in histories.items()
+        }
         length = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
-        last = tf.maximum(length - 1, 0)
         width = self.settings.table_dimension
         contexts = [
-            member.at(functools.partial(tables.embed, member=number, dimension=width), compact, last)
+            member.latest(functools.partial(tables.embed, member=number, dimension=width), compact)
             for number, member in enumerate(self.members)
         ]
         summed, groups = tf.concat(contexts, axis=-1), len(self.settings.group_sizes())

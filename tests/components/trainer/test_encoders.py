@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.encoders import _sliding_maximum, make_encoder
+from components.trainer.encoders import Encoder, _sliding_maximum, make_encoder
 from components.trainer.settings import TrainerSettings
 
 ENCODERS = ("bow", "cnn", "lstm", "transformer")
@@ -26,6 +26,16 @@ def encoder_with_random_weights(name: str, history_length: int, blocks: int):
 def encode(name: str, history_length: int = HISTORY, blocks: int = 1):
     encoder = encoder_with_random_weights(name, history_length, blocks)
     return lambda y: np.asarray(encoder(tf.constant(y, tf.float32)))
+
+
+def latest(encoder: Encoder, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """The context vectors after one position of each row, with what follows it as padding that is no zero."""
+    rows = [
+        np.concatenate([row[position::-1], row[:position:-1]]) for row, position in zip(window, positions, strict=True)
+    ]
+    real = np.arange(window.shape[1]) <= positions[:, None]
+    width = min(encoder.look_back or LENGTH, window.shape[1])
+    return np.asarray(encoder.latest(tf.constant(np.stack(rows)[:, :width]), tf.constant(real[:, :width], tf.float32)))
 
 
 @pytest.fixture
@@ -48,9 +58,19 @@ def test_later_items_change_nothing_before_them(name, window):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_one_position_alone_is_what_all_of_them_give_there(name, blocks, window):
     encoder = encoder_with_random_weights(name, HISTORY, blocks)
-    positions = np.array([LENGTH - 1, 3], np.int32)
-    alone = encoder.at(tf.constant(window), tf.constant(positions))
-    np.testing.assert_allclose(alone, np.asarray(encoder(window))[np.arange(2), positions], atol=1e-5)
+    for position in range(LENGTH):
+        positions = np.array([position, LENGTH - 1 - position], np.int32)
+        expected = np.asarray(encoder(window))[np.arange(2), positions]
+        np.testing.assert_allclose(latest(encoder, window, positions), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_histories_may_be_shorter_than_what_an_encoder_looks_back_on(name, length, window):
+    encoder = encoder_with_random_weights(name, HISTORY, blocks=2)
+    piece = window[:, :length]
+    expected = np.asarray(encoder(piece))[:, -1]
+    np.testing.assert_allclose(latest(encoder, piece, np.full(2, length - 1)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [2, 3])
@@ -65,8 +85,8 @@ def test_blocks_are_evaluated_where_those_above_look_alone(upper, blocks, window
     assert reaches == [HISTORY, *[min(upper, HISTORY)] * (blocks - 1)]
     for position in range(LENGTH):
         positions = np.array([position, LENGTH - 1 - position], np.int32)
-        alone = encoder.at(tf.constant(window), tf.constant(positions))
-        np.testing.assert_allclose(alone, np.asarray(encoder(window))[np.arange(2), positions], atol=1e-5)
+        expected = np.asarray(encoder(window))[np.arange(2), positions]
+        np.testing.assert_allclose(latest(encoder, window, positions), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bow", "cnn"])
