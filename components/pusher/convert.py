@@ -36,15 +36,15 @@ def convert(loaded: Any, precision: Precision) -> bytes:
     content = bytes(converter.convert())
     if precision in ("int8_tables", "dynamic_int8"):
         content = quantize(content, tables_only=precision == "int8_tables")
-    return _without_names(content)
+    return _with_short_names(content)
 
 
-def _without_names(content: bytes) -> bytes:
-    """Returns the file without the names of its tensors, which no runtime reads: signatures have names of their own."""
+def _with_short_names(content: bytes) -> bytes:
+    """Returns the file with numbers for names of tensors: no runtime reads them, and signatures have their own."""
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            tensor.name = b""
+    # Different in all signatures, as quantizers want them.
+    for number, tensor in enumerate(tensor for graph in model.subgraphs for tensor in graph.tensors):
+        tensor.name = b"%x" % number
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
