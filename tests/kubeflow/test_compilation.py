@@ -108,13 +108,17 @@ def test_every_step_is_a_container_with_the_image(spec, job):
 
 
 def test_optional_steps_are_there_where_they_are_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "DEPLOYMENT", DEPLOYMENT + "refit: true\ntrainer: {warm_start: true}\n")
+    monkeypatch.setattr(
+        sys.modules[__name__], "DEPLOYMENT", DEPLOYMENT + "refit: true\nteacher: {}\ntrainer: {warm_start: true}\n"
+    )
     text = compiled(tmp_path, "kubeflow", "yaml", "nvidia.com/gpu", False)
     first, *_ = yaml.safe_load_all(text)
     tasks = first["root"]["dag"]["tasks"]
-    assert set(tasks) == STEPS | {"WarmStart", "RefitTransform", "Refit"}
+    assert set(tasks) == STEPS | {"WarmStart", "Teacher", "RefitTransform", "Refit"}
     assert tasks["WarmStart"]["cachingOptions"] == {}, "which model is the last one changes from run to run"
     assert tasks["Refit"]["inputs"]["artifacts"]["model_blessing"]["taskOutputArtifact"]["producerTask"] == "Evaluator"
+    for pupil in ("Trainer", "Refit"):
+        assert tasks[pupil]["inputs"]["artifacts"]["teacher"]["taskOutputArtifact"]["producerTask"] == "Teacher"
     assert tasks["Pusher"]["inputs"]["artifacts"]["refitted_model"]["taskOutputArtifact"]["producerTask"] == "Refit"
 
 

@@ -31,12 +31,16 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 STEPS = (
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "LatestBlessedModel"),
-    *("WarmStart", "Evaluator", "RefitTransform", "Refit", "Pusher"),
+    *("WarmStart", "Teacher", "Evaluator", "RefitTransform", "Refit", "Pusher"),
 )
 # A quick fit, the same here and there: by epochs, since minutes differ. What is compiled is changed at submission.
 GATE = ["--set=gate.min_lift_over_popularity=0.5", "--set=gate.min_lift_over_markov=0"]
 GATE += ["--set=pusher.precision=dynamic_int8"]  # One file of four, for speed.
-GATE += ["--set=refit=true", "--set=trainer.warm_start=true"]
+GATE += [
+    "--set=refit=true",
+    "--set=trainer.warm_start=true",
+    "--set=teacher={encoder: bow, dimension: 8, max_epochs: 1}",
+]
 EPOCHS, FLOOR = 3, 0.02
 
 pytestmark = pytest.mark.timeout(1800)
