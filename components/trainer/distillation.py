@@ -120,6 +120,6 @@ def _make_asker(teacher: Recommender, count: int, temperature: float) -> tf.type
         places = tf.stack([rows, tf.reshape(left_out, [-1])], axis=1)
         scores = tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], FORBIDDEN))
         best, items = tf.math.top_k(scores, count)
-        return items, tf.cast(tf.nn.softmax(best), tf.float16)
+        return items, tf.nn.softmax(best)
 
     return ask

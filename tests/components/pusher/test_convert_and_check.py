@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 from tfx.types import Artifact
 
 from components.pusher import check
@@ -44,6 +45,13 @@ def test_file_has_named_signatures(content: bytes) -> None:
         "recommend": {"inputs": ["history"], "outputs": ["ids", "scores"]},
         "recommend_excluding": {"inputs": ["exclude", "history"], "outputs": ["ids", "scores"]},
     }
+
+
+@pytest.mark.parametrize("precision", ["float32", "dynamic_int8"])
+def test_names_of_tensors_are_short_and_differ(loaded: Any, precision: str) -> None:
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(loaded, precision)))
+    names = [tensor.name for graph in model.subgraphs for tensor in graph.tensors]
+    assert len(set(names)) == len(names) > 10 and max(map(len, names)) <= 3
 
 
 def test_signatures_share_their_weights(loaded: Any, ring: SimpleNamespace) -> None:
