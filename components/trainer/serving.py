@@ -50,7 +50,7 @@ class StoredTable(tf.Module):
 
     def look_up(self, indices: tf.Tensor) -> tf.Tensor:
         """Rows by number: int32 [M] -> float32 [M, D]."""
-        return tf.gather(self._rows, indices) * tf.gather(self._magnitudes, indices)[:, None]
+        return tf.gather(self._rows, indices) * tf.expand_dims(tf.gather(self._magnitudes, indices), 1)
 
     def products(self, vectors: tf.Tensor, factors: tf.Tensor, part: slice = EVERYTHING) -> tf.Tensor:
         """Vectors times every row of a part, times a factor each: float32 [B, D], float32 [B, 1] -> float32 [B, V]."""
@@ -137,7 +137,7 @@ class ServingModel(tf.Module):
         activities = {ITEMS: inputs[HISTORY]}
         activities |= {feature.input: inputs[feature.input] for feature in self._activity_features}
         contexts, length = self._read_out(activities, self._tables)
-        some = tf.cast(length[:, None] > 0, tf.float32)
+        some = tf.cast(tf.expand_dims(length, 1) > 0, tf.float32)
 
         def scores_of(part: slice = EVERYTHING) -> tf.Tensor:
             popularity = self._popularity if part == EVERYTHING else self._popularity[part]
@@ -169,7 +169,7 @@ class ServingModel(tf.Module):
         unwanted = tf.concat([[features.PADDING, features.UNKNOWN], self._valid(unwanted)[0]], axis=0)
         # Added, not put in place, which on the device takes three passes over all items; what is unwanted twice sinks
         # twice.
-        sunk = tf.scatter_nd(unwanted[:, None], tf.fill(tf.shape(unwanted), FORBIDDEN), [self.size])
+        sunk = tf.scatter_nd(tf.expand_dims(unwanted, 1), tf.fill(tf.shape(unwanted), FORBIDDEN), [self.size])
         return _listed(*best_of(scores + sunk, self.top_k))
 
     def _valid(self, indices: tf.Tensor) -> tf.Tensor:
