@@ -163,4 +163,5 @@ def best_of(scores: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
     # In the order of the catalogue again, by which equal scores are ordered.
     chosen = -tf.math.top_k(-chosen, length)[0]
     best, places = tf.math.top_k(tf.reshape(tf.gather(groups, chosen), [1, -1]), length)
-    return best, tf.gather(chosen, places // WIDTH) * WIDTH + places % WIDTH
+    indices = tf.expand_dims(chosen, 1) * WIDTH + tf.range(WIDTH)
+    return best, tf.gather(tf.reshape(indices, [-1]), places)

@@ -123,7 +123,7 @@ class TrainerSettings(Settings):
     members: tuple[MemberSettings, ...] = Field((SHORT_TERM,), max_length=15)
     blocks: int = Field(2, ge=1, le=12)
     heads: int = Field(2, ge=1, le=16)
-    upper_look_back: int | None = Field(32, ge=1)
+    upper_look_back: int | None = Field(16, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     item_features: tuple[str, ...] = ("genres", "year")
     item_dropout: float = Field(0.0, ge=0, lt=1)

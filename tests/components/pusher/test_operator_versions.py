@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from components.pusher.convert import convert
 from components.pusher.errors import PushError
 from components.pusher.operator_versions import RUNTIMES, check_operators, declare_versions
 from components.pusher.settings import Precision
+from components.trainer import ranking
 from tests.components.trainer.test_serving import MODELS, build
 
 
@@ -25,6 +27,16 @@ from tests.components.trainer.test_serving import MODELS, build
 def test_every_model_in_every_precision_runs_from_2_5_on(name: str, tmp_path: Path) -> None:
     loaded = build(tmp_path, **MODELS[name]).loaded
     assert {check_operators(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_large_catalogue_needs_no_newer_runtime(precision: Precision, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(ranking, "MANY", 1)
+    monkeypatch.setattr(ranking, "WIDTH", 1)
+    monkeypatch.setattr(ranking.tf, "pad", stages := Mock(wraps=tf.pad))
+    loaded = build(tmp_path, encoder="bow", top_k=1).loaded
+    assert any(call.kwargs.get("constant_values") == 2 * ranking.FORBIDDEN for call in stages.call_args_list)
+    assert check_operators(convert(loaded, precision)) == "2.5.0"
 
 
 def test_versions_are_raised_to_what_the_operators_need(content: bytes) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from components.pusher.operator_versions import check_operators
 from components.trainer import ranking
 from components.trainer.ranking import WIDTH, best_of
 
@@ -26,7 +27,9 @@ def in_a_file(size: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    interpreter = Interpreter(model_content=bytes(converter.convert()))
+    content = bytes(converter.convert())
+    check_operators(content)
+    interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
 
     def run(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
