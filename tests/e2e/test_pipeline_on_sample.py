@@ -212,7 +212,7 @@ def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
     told = {
         key.removeprefix("trainer."): value for key, value in story["settings"].items() if key.startswith("trainer.")
     }
-    decided = {"loss": "full_softmax", "eval_users": 300}  # by the size of the data
+    decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512}  # by the size of the data
     used = {key: value for key, value in summary["artifact"]["settings"].items() if key in told}
     assert used == {**told, **decided}
 

@@ -39,7 +39,8 @@ spec.loader.exec_module(module)
 recorder = module.Recorder(pathlib.Path(sys.argv[2]))
 recorder.count = 1000
 print("writing", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:
+# With pauses: a reader takes the longer the more there is, so that a busy writer would get away from a slow one.
+while not select.select([sys.stdin], [], [], 0.1)[0]:
     recorder.run()
 print(recorder.count - 1000, flush=True)
 """
