@@ -49,7 +49,8 @@ class PipelineConfig(Settings):
         tuner: the search for the Trainer's settings, an optional step.
         trainer: model and fitting.
         teacher: settings, like those of the section `trainer`, of a larger model that is fitted first and that the
-            Trainer's model learns from (`trainer.teacher_weight`); it is never pushed. null fits none.
+            Trainer's model learns from (`trainer.teacher_weight`); it is never pushed. null fits none. The Tuner's
+            trials learn without it.
         gate: what a model must reach to be blessed.
         refit: whether the model that is pushed is fitted anew, after the gate, on all interactions and all items; null
             refits with the splits `temporal` and `sessions`, and not with `leave_one_out`, the protocol of the
@@ -122,6 +123,8 @@ class PipelineConfig(Settings):
             )
         if self.teacher.warm_start:
             raise ValueError("teacher.warm_start is not possible: a teacher begins with fresh weights")
+        if self.trainer.label_smoothing:
+            raise ValueError("with a teacher, trainer.label_smoothing must be 0: the teacher's scores take its place")
         if self.trainer.loss not in ("auto", "full_softmax"):
             raise ValueError(f"with a teacher, trainer.loss must be full_softmax, not {self.trainer.loss}")
         return self

@@ -1,4 +1,4 @@
-"""A draw of users for an evaluation: where there are millions, some tens of thousands answer as well."""
+"""Draws users of the test split, since some tens of thousands measure a model well enough."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def drawn_users(examples: Artifact, count: int, folder: str) -> Iterator[Artifac
     Args:
         examples: raw examples with a test split.
         count: how many users; all where there are fewer.
-        folder: where their examples lie for as long as the context lasts, on any file system that TFX knows.
+        folder: where their examples are until the context ends; local or on a file system that TensorFlow reaches.
 
     Yields:
         Examples whose test split has all the examples of these users and no others.

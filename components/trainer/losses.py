@@ -73,7 +73,7 @@ def _cross_entropy(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scales = (weights * upstream)[:, None]
             scaled = contexts * scales
-            if items.shape[1] == 1:
+            if items.shape[1] == 1:  # Without a teacher, no copy of all probabilities is needed.
                 of_contexts = (tf.matmul(probabilities, table) - tf.gather(table, items[:, 0])) * scales
                 of_targets = tf.math.unsorted_segment_sum(scaled, items[:, 0], table.shape[0])
                 return of_contexts, tf.matmul(probabilities, scaled, transpose_a=True) - of_targets

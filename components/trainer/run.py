@@ -74,8 +74,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: TFX's; `custom_config` holds `settings`, the `TrainerSettings` as a dict, `checkpoints`, a folder, and
             `split`, the kind of the split. Hyperparameters that a Tuner chose win over the settings. `base_model` is
-            the folder of an earlier model, whose weights the fit begins with; empty for fresh ones. With `teacher` in
-            `custom_config`, the folder of a model, this one learns from it.
+            the folder of an earlier model, whose weights the fit begins with; empty for fresh ones. `custom_config` may
+            hold `teacher`, the folder of a model to learn from.
 
     Raises:
         StepError: the data is too small for the settings.
@@ -349,8 +349,8 @@ def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = Fal
     items = len(data.ids)
     if has_teacher and settings.loss != "full_softmax":
         raise StepError(
-            f"with a teacher, trainer.loss must be full_softmax, not {settings.loss}, which {items:,} items and "
-            f"{len(data.train.items):,} interactions would make of auto; set it, or remove the section teacher"
+            f"with a teacher, trainer.loss must be full_softmax. It is {settings.loss} here, with {items:,} items and "
+            f"{len(data.train.items):,} interactions: set trainer.loss, or remove the section teacher"
         )
     if settings.loss == "full_softmax" and items * settings.batch_positions > MOST_LOGITS:
         raise StepError(

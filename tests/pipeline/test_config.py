@@ -41,6 +41,10 @@ def test_overrides_win_over_the_file(tmp_path):
         ("teacher: {repeats: recommend}", "teacher.repeats recommend differs from trainer.repeats auto; set both"),
         ("teacher: {warm_start: true}", "teacher.warm_start is not possible: a teacher begins with fresh weights"),
         (
+            "{teacher: {}, trainer: {label_smoothing: 0.1}}",
+            "with a teacher, trainer.label_smoothing must be 0: the teacher's scores take its place",
+        ),
+        (
             "{teacher: {}, trainer: {loss: gbce}}",
             "with a teacher, trainer.loss must be full_softmax, not gbce",
         ),

@@ -72,6 +72,13 @@ def test_more_scores_than_a_step_can_hold(data):
     check(TrainerSettings(loss="sampled_softmax"), many)
 
 
+def test_a_teacher_where_not_all_items_compete(data):
+    settings = SETTINGS.model_copy(update={"loss": "sampled_softmax"})
+    check(settings, data)
+    with pytest.raises(StepError, match="It is sampled_softmax here, with 6 items and 48 interactions"):
+        check(settings, data, has_teacher=True)
+
+
 @pytest.mark.parametrize("lengths", [(), (0,), (1, 1, 0, 1)])
 def test_no_next_item_to_learn_from(data, timelines_of, lengths):
     short = dataclasses.replace(data, train=timelines_of([[2] * length for length in lengths]))
