@@ -97,7 +97,7 @@ def train(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `step_ms`, a median.
     """
-    settings = TrainerSettings(**asked["settings"])
+    settings = TrainerSettings(**asked["settings"]).decided()
     model = Recommender(settings, asked["history_length"], counts_of(asked["items"]))
     model.compile(LazyAdam())
     model.optimizer.build(model.trainable_variables)

@@ -27,7 +27,6 @@ from on_device.demo.server import DemoServer, make_site
 from on_device.errors import ArtifactError
 
 REFERENCE = "reference of 2021, CNN, N = 10"
-RANKING = "  of it: the best 100 of all scores"
 WARM_UP = 20
 STARTS = 7
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -35,22 +34,31 @@ FIRST_ANSWER = "import sys; from on_device import Recommender; Recommender.load(
 MEASURES = 8  # times 200 answers; the last counts
 
 
-def report(artifacts: list[Artifact], runs: int, browser: bool, console: Console) -> dict[str, Any]:
+def report(
+    artifacts: list[Artifact], others: dict[str, tuple[bytes, int]], runs: int, browser: bool, console: Console
+) -> dict[str, Any]:
     """Measure and print.
 
+    Args:
+        artifacts: pushed models.
+        others: content of further model files, and what their integer inputs are below, by name.
+        runs: answers of each.
+        browser: whether pushed models are timed in a browser too.
+        console: for people.
+
     Returns:
-        By name, for the reference, its ranking and each artifact: `size_bytes`, `median_us`, `p90_us` and, without
+        By name, for the reference and each model: `size_bytes`, `median_us`, `p90_us` and, without
         XNNPACK, `plain_us`; `ratio`, to the reference's median; of an artifact also `start_seconds` and, with
         `browser`, `browser_ms`, medians.
 
     Raises:
-        StepError: there is no browser to measure in.
+        StepError: there is no browser to measure in, or a file is no model.
     """
     named = {_name(artifact): artifact for artifact in artifacts}
     files = {
         REFERENCE: (reference_model.reference_file(), reference_model.ITEMS),
-        RANKING: (reference_model.ranking_file(), reference_model.ITEMS),
         **{name: (artifact.model, artifact.info["num_items"]) for name, artifact in named.items()},
+        **others,
     }
     found = inference_times(files, runs)
     for name, artifact in named.items():
@@ -94,12 +102,15 @@ def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str,
 
 def _times(files: dict[str, tuple[bytes, int]], runs: int, kernels: OpResolverType) -> dict[str, np.ndarray]:
     """Returns the seconds of each answer, float64 [runs], by file."""
-    interpreters = {
-        name: Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=kernels)
-        for name, (content, _) in files.items()
-    }
-    for interpreter in interpreters.values():
-        interpreter.allocate_tensors()
+    interpreters = {}
+    for name, (content, _) in files.items():
+        try:
+            interpreters[name] = Interpreter(
+                model_content=content, num_threads=1, experimental_op_resolver_type=kernels
+            )
+            interpreters[name].allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise StepError(f"{name} is no model file that LiteRT runs: {error}") from None
     random = np.random.default_rng(0)
     times = {name: np.empty(WARM_UP + runs) for name in files}
     for run in range(WARM_UP + runs):

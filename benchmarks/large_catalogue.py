@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(config: PipelineConfig) -> Any:
     """The Trainer's, without features, of which a random catalogue has none."""
-    return config.trainer.model_copy(update={"item_features": (), "activity_features": ()})
+    return config.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
 
 
 def _device(

@@ -79,6 +79,11 @@ def gains(ranks: np.ndarray, k: int) -> np.ndarray:
     return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
 
 
+def reciprocals(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Returns 1 / (rank + 1) among the best k, else 0, whose mean is MRR@k; float64 [U]."""
+    return np.where(ranks < k, 1 / (ranks + 1.0), 0.0)
+
+
 def recall(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
     """Recall@k, which is the hit rate with one target each.
 

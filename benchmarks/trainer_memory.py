@@ -104,7 +104,7 @@ def measure(output: Path) -> None:
     from components.trainer.settings import TrainerSettings
 
     asked = json.loads((output / "asked.json").read_text(encoding="utf-8"))
-    settings = TrainerSettings(**asked["settings"])
+    settings = TrainerSettings(**asked["settings"]).decided()
 
     class Output:
         """The features of transformed examples."""

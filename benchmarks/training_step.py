@@ -60,7 +60,7 @@ def _measure(name: str, config: PipelineConfig, steps: int, console: Console) ->
     from components.trainer.lazy_adam import LazyAdam
     from components.trainer.model import Recommender
 
-    settings = config.trainer
+    settings = config.trainer.decided()
     random = np.random.default_rng(0)
     shape = (max(settings.batch_positions // settings.window, 1), settings.window)
     items = tf.constant(random.integers(features.FIRST_INDEX, ITEMS, shape), tf.int32)

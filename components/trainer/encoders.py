@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-from keras import layers, saving
+from keras import initializers, layers, saving
 
 from components.trainer.settings import TrainerSettings
 
 serialisable = saving.register_keras_serializable("recommender")
 
+RESIDUAL = 0.02  # standard deviation of the kernels whose products are added to what passes a block by
 # Far below any score, and exact in float16, in which constants of a converted model may be stored.
 FORBIDDEN = -30_000.0
 
@@ -34,7 +35,7 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
         The encoder.
     """
     look_back = min(settings.look_back or history_length, history_length)
-    dimension, dropout, blocks = settings.dimension, settings.dropout, settings.blocks
+    dimension, dropout, blocks = settings.dimension, settings.dropout or 0.0, settings.blocks
     if settings.encoder == "bow":
         return BagOfWords(dimension, look_back, dropout=dropout)
     if settings.encoder == "cnn":
@@ -207,11 +208,11 @@ class Recurrent(Encoder):
 
 @serialisable
 class Transformer(Encoder):
-    """Pre-norm self-attention blocks with a learned bias by distance.
+    """Self-attention blocks with a learned bias by distance.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
     bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in
-    the window it stands.
+    the window it stands. The embeddings are dropped out before they come here.
 
     Args:
         dimension: size d of the embeddings.
@@ -230,12 +231,10 @@ class Transformer(Encoder):
         # The positions of each block that the blocks above it look back on.
         reaches = [look_back - 1 for look_back in look_backs]
         self._needed = [1 + sum(reaches[number + 1 :]) for number in range(len(reaches))]
-        self._dropout = layers.Dropout(dropout, dtype=policy)
         self._norm = _norm(self)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
-        x = self._dropout(x, training=training)
         for block in self._blocks:
             x = block(x, training=training)
         return self._norm(x)
@@ -254,6 +253,10 @@ class Transformer(Encoder):
 class Block(layers.Layer):
     """Causal multi-head self-attention and a feed-forward layer, each with a residual connection.
 
+    As in SASRec's code, queries are normed and keys and values are not, and residual connections begin behind a norm:
+    an item's own embedding weighs as much in every block, however small it is at first. What is added to it starts
+    small, so that the similarity of items is learned first.
+
     Args:
         dimension: size d of the embeddings.
         look_back: how many activities a position attends to, its own included.
@@ -269,8 +272,9 @@ class Block(layers.Layer):
         self._look_back = look_back
         self._attention_norm = _norm(self)
         self._feed_forward_norm = _norm(self)
-        self._query_key_value = layers.Dense(3 * dimension, use_bias=False, dtype=policy)
-        self._out = layers.Dense(dimension, dtype=policy)
+        self._query = layers.Dense(dimension, use_bias=False, dtype=policy)
+        self._key_value = layers.Dense(2 * dimension, use_bias=False, dtype=policy)
+        self._out = layers.Dense(dimension, kernel_initializer=_small(), dtype=policy)
         self._dropout = layers.Dropout(dropout, dtype=policy)
         self._feed_forward = FeedForward(dimension, dropout, dtype=policy)
 
@@ -280,23 +284,29 @@ class Block(layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, L, d] -> float32 [B, L, d]."""
-        split = tf.reshape(
-            self._query_key_value(self._attention_norm(x)),
-            [-1, _length(x), 3 * self._heads, x.shape[2] // self._heads],
-        )
-        query, key, value = tf.split(tf.transpose(split, [0, 2, 1, 3]), 3, axis=1)
-        bias = _by_lag(self._bias, _length(x))
-        scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(x.shape[2] // self._heads) + bias
+        length, dimension = _length(x), x.shape[2]
+
+        def of_heads(values: tf.Tensor) -> tf.Tensor:
+            """[B, L, n d] -> [B, n heads, L, d / heads]."""
+            split = tf.reshape(
+                values, [-1, length, values.shape[2] * self._heads // dimension, dimension // self._heads]
+            )
+            return tf.transpose(split, [0, 2, 1, 3])
+
+        normed = self._attention_norm(x)
+        query = of_heads(self._query(normed))
+        key, value = tf.split(of_heads(self._key_value(x)), 2, axis=1)
+        bias = _by_lag(self._bias, length)
+        scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(dimension // self._heads) + bias
         attended = tf.matmul(tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32)), value.dtype), value)
-        attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, _length(x), x.shape[2]])
-        return self._after(x, attended, training)
+        attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, length, dimension])
+        return self._after(normed, attended, training)
 
     def latest(self, x: tf.Tensor, hidden: tf.Tensor, asked: int) -> tf.Tensor:
         """Returns what `call` gives at the latest positions.
 
         The products are those of `call` in another order: queries are multiplied into the kernel of the keys, and what
-        they attend to is averaged before it becomes values, so that no position but these meets a kernel, nor the
-        weights of the norm. Its bias would add the same to all products of a query.
+        they attend to is averaged before it becomes values, so that no position but these meets a kernel or a norm.
 
         Args:
             x: float32 [B, M, d], the latest item first.
@@ -307,29 +317,26 @@ class Block(layers.Layer):
             float32 [B, Q, d].
         """
         length, dimension = x.shape[1:]
-        of_query, of_key, of_value = tf.unstack(
-            tf.reshape(self._query_key_value.kernel, [dimension, 3, self._heads, dimension // self._heads]), axis=1
-        )
-        scale, offset = (tf.convert_to_tensor(weight) for weight in self._attention_norm.trainable_weights)
-        centred = x - tf.reduce_mean(x, axis=2, keepdims=True)
-        variance = tf.reduce_mean(centred * centred, axis=2, keepdims=True)
-        standard = centred * tf.math.rsqrt(variance + self._attention_norm.epsilon)
-        query = tf.einsum("bqd,dhe->bhqe", standard[:, :asked] * scale + offset, of_query)
-        of_key *= scale[:, None, None] / math.sqrt(dimension // self._heads)
-        of_normed = tf.reshape(tf.einsum("bhqe,dhe->bhqd", query, of_key), [-1, self._heads * asked, dimension])
-        products = tf.reshape(tf.matmul(of_normed, standard, transpose_b=True), [-1, self._heads, asked, length])
+        size = dimension // self._heads
+        of_query = tf.reshape(self._query.kernel, [dimension, self._heads, size])
+        of_key, of_value = tf.unstack(tf.reshape(self._key_value.kernel, [dimension, 2, self._heads, size]), axis=1)
+        normed = self._attention_norm(x[:, :asked])
+        query = tf.einsum("bqd,dhe->bhqe", normed, of_query)
+        of_x = tf.einsum("bhqe,dhe->bhqd", query, of_key / math.sqrt(size))
+        products = tf.matmul(tf.reshape(of_x, [-1, self._heads * asked, dimension]), x, transpose_b=True)
+        products = tf.reshape(products, [-1, self._heads, asked, length])
         distances = tf.range(length) - tf.range(asked)[:, None]
         bias = tf.gather(_with_forbidden(self._bias, length), length - 1 + distances, axis=1)
         attention = tf.nn.softmax(products + (bias + tf.reshape(hidden, [-1, 1, 1, length])))
-        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), standard)
-        averages = tf.reshape(averages, [-1, self._heads, asked, dimension]) * scale + offset
+        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), x)
+        averages = tf.reshape(averages, [-1, self._heads, asked, dimension])
         attended = tf.reshape(tf.einsum("bhqd,dhe->bqhe", averages, of_value), [-1, asked, dimension])
-        return self._after(x[:, :asked], attended, training=False)
+        return self._after(normed, attended, training=False)
 
-    def _after(self, x: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
+    def _after(self, normed: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
         """Residual connections and the feed-forward layer; all [B, L, d]."""
-        x = x + self._dropout(self._out(attended), training=training)
-        return x + self._dropout(self._feed_forward(self._feed_forward_norm(x), training=training), training=training)
+        x = self._feed_forward_norm(normed + self._dropout(self._out(attended), training=training))
+        return x + self._dropout(self._feed_forward(x, training=training), training=training)
 
 
 @serialisable
@@ -346,7 +353,7 @@ class FeedForward(layers.Layer):
         super().__init__(**arguments)
         self._expand = layers.Dense(4 * dimension, activation="relu", dtype=self.dtype_policy)
         self._dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
-        self._project = layers.Dense(dimension, dtype=self.dtype_policy)
+        self._project = layers.Dense(dimension, kernel_initializer=_small(), dtype=self.dtype_policy)
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Creates the weights."""
@@ -360,6 +367,10 @@ class FeedForward(layers.Layer):
 
 def _norm(layer: layers.Layer) -> layers.LayerNormalization:
     return layers.LayerNormalization(epsilon=1e-6, dtype=layer.dtype_policy)
+
+
+def _small() -> initializers.Initializer:
+    return initializers.RandomNormal(stddev=RESIDUAL)
 
 
 def _by_lag(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:

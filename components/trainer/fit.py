@@ -18,7 +18,7 @@ from components.trainer.input_pipeline import Batches, SoftTargets, Timelines, t
 from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, evaluate
-from components.trainer.settings import MOST_EPOCHS, TrainerSettings
+from components.trainer.settings import DENSE_EPOCHS, TrainerSettings
 
 WARM_UP_STEPS = 100
 LEAST_LEARNING_RATE = 0.01  # of the peak, at the end of the schedule
@@ -48,7 +48,7 @@ class Plan:
     @staticmethod
     def of(settings: TrainerSettings, begin: float = 0.0) -> Plan:
         """Returns the plan of some settings; what is left of their epochs after `begin`."""
-        return Plan(math.ceil((settings.max_epochs or MOST_EPOCHS) * (1 - begin)), settings.max_minutes, begin)
+        return Plan(math.ceil((settings.max_epochs or DENSE_EPOCHS) * (1 - begin)), settings.max_minutes, begin)
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def fit(
     plan = plan or Plan.of(settings)
     holdout = None if holdout is None else _drawn(holdout, settings)
     weights = target_weights(train, settings)
+    assert settings.batch_positions is not None  # A model's settings are decided.
     batches = Batches(train, settings.window, settings.batch_positions, weights, settings.seed, soft)
     steps = math.ceil(batches.steps * plan.epochs / (1 - plan.begin))
     warm_up = min(WARM_UP_STEPS, steps)

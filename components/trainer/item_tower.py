@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from components.trainer.settings import TrainerSettings
 
-INITIAL = 0.05  # standard deviation of an embedding's values
+INITIAL = 0.02  # standard deviation of the values of an embedding
 INITIAL_TRANSITION = 0.02
 
 

@@ -18,7 +18,7 @@ from components.trainer.activity import TIME_GAP, ActivityFeature, ActivityTower
 from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS
 from components.trainer.item_tower import FeatureValues, ItemEmbeddings, ItemTower, Tables
-from components.trainer.settings import LEAST_NEGATIVES, TrainerSettings
+from components.trainer.settings import TrainerSettings
 
 
 class Member(keras.layers.Layer):
@@ -124,10 +124,7 @@ class Recommender(keras.Model):
         super().__init__()
         assert tuple(feature.name for feature in activity_features) == settings.activity_features
         keras.utils.set_random_seed(settings.seed)
-        # As long as no data has decided, it is small.
-        undecided: dict[str, Any] = {"loss": "full_softmax"} if settings.loss == "auto" else {}
-        undecided |= {} if settings.negatives else {"negatives": LEAST_NEGATIVES}
-        self.settings = settings.model_copy(update=undecided)
+        self.settings = settings = settings.decided()
         self.activity_features = tuple(activity_features)
         self.history_length = history_length
         self.members = [

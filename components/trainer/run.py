@@ -28,7 +28,7 @@ from components.trainer.input_pipeline import SoftTargets, Timelines, read_catal
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
-from components.trainer.settings import TrainerSettings, top_k_complaint
+from components.trainer.settings import SPARSE, TrainerSettings, top_k_complaint
 from components.trainer.warm_start import save_weights, take_over
 
 FACTS_FILE = "model_facts.json"
@@ -309,14 +309,21 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
 
 def decide_size(settings: TrainerSettings, data: TrainingData) -> TrainerSettings:
     """Returns settings in which the size of the data has decided what they leave open, and says what that is."""
-    positions = len(data.train.items) - len(data.train)
-    chosen = settings.for_data(len(data.ids), positions, 0 if data.holdout is None else len(data.holdout))
-    sampled = f", trainer.negatives {chosen.negatives:,}" if chosen.loss in ("sampled_softmax", "gbce") else ""
-    progress.info(
-        "%s positions, %s items: trainer.loss %s%s, trainer.max_epochs %d, trainer.eval_users %s",
-        *(f"{positions:,}", f"{len(data.ids):,}", chosen.loss, sampled, chosen.max_epochs, f"{chosen.eval_users:,}"),
-    )
+    positions, items = len(data.train.items) - len(data.train), len(data.ids)
+    chosen = settings.for_data(items, positions, 0 if data.holdout is None else len(data.holdout))
+    sampled = ["negatives"] if chosen.loss in ("sampled_softmax", "gbce") else []
+    by_size = ["loss", *sampled, "max_epochs", "eval_users"]
+    progress.info("%s positions, %s items: %s", f"{positions:,}", f"{items:,}", _listed(chosen, by_size))
+    if by_density := [name for name in SPARSE if getattr(settings, name) is None]:
+        progress.info("%.1f positions an item: %s", positions / max(items, 1), _listed(chosen, by_density))
     return chosen
+
+
+def _listed(settings: TrainerSettings, names: list[str]) -> str:
+    """Returns some settings for people; of members, the number."""
+    values = {name: len(value) if isinstance(value, tuple) else value for name, value in settings if name in names}
+    shown = {name: f"{value:,}" if type(value) is int else value for name, value in values.items()}
+    return ", ".join(f"trainer.{name} {shown[name]}" for name in names)
 
 
 def decide_repeats(settings: TrainerSettings, train: Timelines) -> TrainerSettings:
@@ -352,9 +359,10 @@ def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = Fal
             f"with a teacher, trainer.loss must be full_softmax. It is {settings.loss} here, with {items:,} items and "
             f"{len(data.train.items):,} interactions: set trainer.loss, or remove the section teacher"
         )
-    if settings.loss == "full_softmax" and items * settings.batch_positions > MOST_LOGITS:
+    positions = settings.batch_positions or 0
+    if settings.loss == "full_softmax" and items * positions > MOST_LOGITS:
         raise StepError(
-            f"trainer.loss full_softmax holds scores of all {items:,} items at {settings.batch_positions:,} positions, "
+            f"trainer.loss full_softmax holds scores of all {items:,} items at {positions:,} positions, "
             "more than fit in memory; choose sampled_softmax, as configs/large.yaml does, or a smaller "
             "trainer.batch_positions"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -34,17 +34,38 @@ class MemberSettings(Settings):
 
 
 # What `TrainerSettings.for_data` chooses by; on two cores 40,000 positions a second are trained with 3,400 items.
-MOST_EPOCHS, LEAST_EPOCHS = 12, 2
+LEAST_EPOCHS = 2
 TRAINED_POSITIONS = 60_000_000
 FULL_LOGITS, FULL_LOGITS_OF_STEP = 100_000_000_000, 100_000_000
 ITEMS_A_NEGATIVE, LEAST_NEGATIVES, MOST_NEGATIVES = 40, 512, 4096
 RANKED_SCORES, LEAST_EVAL_USERS = 1_000_000_000, 1000
 
 SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
+# Where a catalogue has few positions an item, what is particular to each item is learnt by heart: one table, no further
+# member, more dropout, and more steps, which are smaller. benchmarks/README.md has the evidence.
+SPARSE_BELOW = 100
+SPARSE: dict[str, Any] = {
+    "members": (),
+    "transition": False,
+    "dropout": 0.3,
+    "learning_rate": 2e-3,
+    "batch_positions": 1600,
+}
+DENSE: dict[str, Any] = {
+    "members": (SHORT_TERM,),
+    "transition": True,
+    "dropout": 0.25,
+    "learning_rate": 3e-3,
+    "batch_positions": 3200,
+}
+SPARSE_EPOCHS, DENSE_EPOCHS = 16, 12
 
 
 class TrainerSettings(Settings):
     """The model and how it is fitted.
+
+    The data decides what is None or, where a setting's description says so, 0: see `for_data`. `positions an item` are
+    the interactions of the train split, but each user's first, over the number of items.
 
     Attributes:
         encoder: what makes a context vector of a history.
@@ -55,16 +76,19 @@ class TrainerSettings(Settings):
             then as small as that, and the encoder is not.
         look_back: how many activities `bow`, `cnn` and `transformer` look back; None is all N.
         members: further models, trained beside the one described here: their scores add up where they are `joint`, and
-            are averaged where not. By default a convolution over the last three activities, jointly.
+            are averaged where not. None: a convolution over the last three activities, jointly, from 100 positions an
+            item on, and none below.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.
         upper_look_back: how many activities the blocks of the `transformer` after the first look back; None: as many as
             the first. The less, the faster the device answers.
-        dropout: share of activations dropped in training (Srivastava et al., JMLR 2014).
+        dropout: share of activations dropped in training (Srivastava et al., JMLR 2014). None: 0.25 from 100 positions
+            an item on, 0.3 below.
         item_features: what is known of items, added to their embeddings: `genres`, `year`, and the other columns of an
             items file of one's own. The data may lack `genres` and `year`; any other name that no item has is an error.
         item_dropout: share of items that are known by their features alone, anew in every step.
         transition: whether items have an embedding of their own in histories, added to the one that labels have too.
+            None: from 100 positions an item on.
         activity_features: what is known of a user's activities, added to the embeddings of their items: `rating`;
             `time_gap`, the time since the activity before; and any other column of the log by its name, with words or
             numbers, such as `event_type`, `device`, `hour` or `price`. The device sends them with the history.
@@ -95,13 +119,15 @@ class TrainerSettings(Settings):
         negative_power: negatives are drawn in proportion to an item's train events to this power, 0 is uniform;
             `sampled_softmax` alone.
         gbce_calibration: how far sampling is made up for, from 0 to 1; `gbce` alone.
-        batch_positions: supervised positions a step; a batch holds as many windows as fit.
+        batch_positions: supervised positions a step; a batch holds as many windows as fit. None: 3,200 from 100
+            positions an item on, 1,600 below.
         window: longest piece of a timeline that is trained on at once.
-        learning_rate: peak of the schedule.
+        learning_rate: peak of the schedule. None: 0.003 from 100 positions an item on, 0.002 below.
         warm_start: whether fitting begins with the weights of the last blessed model, in the middle of the schedule,
             so that it takes half of the time. It takes the model that was evaluated, not the refitted one, which knows
             the interactions that may be held out now.
-        max_epochs: most passes over the train split; 0 stands for 12, and for fewer where the log is large.
+        max_epochs: most passes over the train split. 0 stands for 12 from 100 positions an item on and for 16 below,
+            and for fewer where the log is large.
         max_minutes: a safety limit of fitting, which the schedule does not depend on; 0 sets none. When it strikes,
             another machine may get another model.
         patience: epochs without a better Recall@10 on the eval split before fitting stops.
@@ -120,14 +146,14 @@ class TrainerSettings(Settings):
     dimension: int = Field(64, ge=4, le=1024)
     item_dimension: int | None = Field(None, ge=4, le=1024)
     look_back: int | None = Field(None, ge=1, le=1000)
-    members: tuple[MemberSettings, ...] = Field((SHORT_TERM,), max_length=15)
+    members: tuple[MemberSettings, ...] | None = Field(None, max_length=15)
     blocks: int = Field(2, ge=1, le=12)
     heads: int = Field(2, ge=1, le=16)
     upper_look_back: int | None = Field(16, ge=1)
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float | None = Field(None, ge=0, lt=1)
     item_features: tuple[str, ...] = ("genres", "year")
     item_dropout: float = Field(0.0, ge=0, lt=1)
-    transition: bool = True
+    transition: bool | None = None
     activity_features: tuple[str, ...] = ()
     activity_dropout: float = Field(0.1, ge=0, lt=1)
     min_target_rating: float | None = None
@@ -142,9 +168,9 @@ class TrainerSettings(Settings):
     negatives: int = Field(0, ge=0)
     negative_power: float = Field(0.0, ge=0, le=1)
     gbce_calibration: float = Field(0.75, ge=0, le=1)
-    batch_positions: int = Field(3200, ge=1)
+    batch_positions: int | None = Field(None, ge=1)
     window: int = Field(200, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float | None = Field(None, gt=0)
     warm_start: bool = False
     max_epochs: int = Field(0, ge=0)
     max_minutes: float = Field(0.0, ge=0)
@@ -186,23 +212,41 @@ class TrainerSettings(Settings):
             positions: of an epoch.
             users: of the eval split.
         """
-        epochs = self.max_epochs or min(max(round(TRAINED_POSITIONS / max(positions, 1)), LEAST_EPOCHS), MOST_EPOCHS)
-        affordable = items * positions * epochs <= FULL_LOGITS and items * self.batch_positions <= FULL_LOGITS_OF_STEP
+        sparse = positions < SPARSE_BELOW * items
+        most_epochs = SPARSE_EPOCHS if sparse else DENSE_EPOCHS
+        epochs = self.max_epochs or min(max(round(TRAINED_POSITIONS / max(positions, 1)), LEAST_EPOCHS), most_epochs)
+        settings = self._with(SPARSE if sparse else DENSE)
+        logits_of_step = items * (settings.batch_positions or 0)
+        affordable = items * positions * epochs <= FULL_LOGITS and logits_of_step <= FULL_LOGITS_OF_STEP
         loss = ("full_softmax" if affordable else "sampled_softmax") if self.loss == "auto" else self.loss
         eval_users = self.eval_users or min(users, max(RANKED_SCORES // max(items, 1), LEAST_EVAL_USERS))
         negatives = self.negatives or min(max(items // ITEMS_A_NEGATIVE, LEAST_NEGATIVES), MOST_NEGATIVES)
         chosen = {"loss": loss, "negatives": negatives, "max_epochs": epochs, "eval_users": eval_users}
-        return self.model_copy(update=chosen)
+        return settings.model_copy(update=chosen)
+
+    def decided(self) -> TrainerSettings:
+        """Returns settings that leave nothing open which a model needs, as for small and dense data."""
+        undecided: dict[str, Any] = {"loss": "full_softmax"} if self.loss == "auto" else {}
+        undecided |= {} if self.negatives else {"negatives": LEAST_NEGATIVES}
+        return self._with(DENSE).model_copy(update=undecided)
+
+    def _with(self, defaults: dict[str, Any]) -> TrainerSettings:
+        """Returns settings that have a default wherever they have None."""
+        return self.model_copy(update={name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def all_members(self) -> list[TrainerSettings]:
         """The settings of every member, this one first."""
-        changes = [member.model_dump(exclude_none=True, exclude={"joint"}) for member in self.members]
+        changes = [member.model_dump(exclude_none=True, exclude={"joint"}) for member in self._members()]
         return [self.model_copy(update=change) for change in [{}, *changes]]
+
+    def _members(self) -> tuple[MemberSettings, ...]:
+        members: tuple[MemberSettings, ...] = DENSE["members"] if self.members is None else self.members
+        return members
 
     def group_sizes(self) -> list[int]:
         """How many members are trained as one, for each such group."""
         sizes = [1]
-        for member in self.members:
+        for member in self._members():
             if member.joint:
                 sizes[-1] += 1
             else:

@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks import runtime_matrix
 from components.features import history_bucket
+from components.trainer.settings import SPARSE
 from on_device.command_line import default_cache_dir
 from on_device.recommender import Recommender
 from tests.forked import run_forked
@@ -212,7 +213,9 @@ def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
     told = {
         key.removeprefix("trainer."): value for key, value in story["settings"].items() if key.startswith("trainer.")
     }
-    decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512}  # by the size of the data
+    # By the size of the data, and by its few positions an item.
+    decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512, "members": [], "transition": False}
+    decided |= {"dropout": SPARSE["dropout"]}
     used = {key: value for key, value in summary["artifact"]["settings"].items() if key in told}
     assert used == {**told, **decided}
 

@@ -16,7 +16,7 @@ from components.errors import StepError
 from components.trainer import run
 from components.trainer.fit import Fit, Plan
 from components.trainer.run import TrainingData, build_model, check, repeat_share
-from components.trainer.settings import TrainerSettings
+from components.trainer.settings import DENSE, SPARSE, TrainerSettings
 
 TOKENS = ["genres=Drama", "genres=War", "year=1994"]  # tokens 2, 3 and 4
 SETTINGS = TrainerSettings(
@@ -173,16 +173,18 @@ def test_hyperparameters_win_over_the_settings(train):
     facts = train(hyperparameters={"dimension": 8, "max_epochs": 1})
     assert (facts["dimension"], len(facts["history"])) == (8, 1)
     chosen = {"loss": "full_softmax", "eval_users": 12, "negatives": 512}
-    assert facts["settings"] == {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1, **chosen}
+    sparse = {name: [] if value == () else value for name, value in SPARSE.items() if getattr(SETTINGS, name) is None}
+    given = {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1}
+    assert facts["settings"] == {**given, **chosen, **sparse}
 
 
 @pytest.mark.parametrize(
     ("items", "positions", "users", "loss", "negatives", "epochs", "eval_users"),
     [
         (3_416, 990_000, 6_040, "full_softmax", 512, 12, 6_040),
-        (12_101, 150_000, 22_363, "full_softmax", 512, 12, 22_363),
+        (12_101, 150_000, 22_363, "full_softmax", 512, 16, 22_363),
         (87_000, 32_000_000, 200_000, "sampled_softmax", 2_175, 2, 11_494),
-        (1_000_000, 100_000, 50_000, "sampled_softmax", 4_096, 12, 1_000),
+        (1_000_000, 100_000, 50_000, "sampled_softmax", 4_096, 16, 1_000),
         (3_000, 30_000_000, 500, "sampled_softmax", 512, 2, 500),
     ],
 )
@@ -190,8 +192,20 @@ def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users,
     chosen = TrainerSettings().for_data(items, positions, users)
     assert (chosen.loss, chosen.negatives) == (loss, negatives)
     assert (chosen.max_epochs, chosen.eval_users) == (epochs, eval_users)
-    given = TrainerSettings(loss="gbce", negatives=3, max_epochs=7, eval_users=5)
+    given = TrainerSettings(loss="gbce", negatives=3, max_epochs=7, eval_users=5, **{**DENSE, "dropout": 0.0})
     assert given.for_data(items, positions, users) == given
+
+
+@pytest.mark.parametrize(("positions", "expected"), [(9_999, SPARSE), (10_000, DENSE)])
+def test_positions_an_item_decide_what_is_particular_to_items(positions, expected):
+    chosen = TrainerSettings().for_data(100, positions, 10)
+    assert {name: getattr(chosen, name) for name in expected} == expected
+    assert len(chosen.all_members()) == 1 + len(expected["members"])
+    assert TrainerSettings(transition=False, dropout=0).for_data(100, 10_000, 10).dropout == 0
+    # Without data, a model is as for dense data.
+    undecided = TrainerSettings()
+    assert undecided.decided().for_data(100, 9_999, 10).members == DENSE["members"]
+    assert undecided.all_members() == undecided.model_copy(update={"members": DENSE["members"]}).all_members()
 
 
 def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):

@@ -1,0 +1,139 @@
+"""The results page, on timelines that need no pipeline and a peer that needs no library."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks import peers, results, study_runs
+from benchmarks.prepared import Prepared
+from benchmarks.ranking import Estimate
+from benchmarks.results_page import page
+from benchmarks.studies import STUDIES, Study
+from benchmarks.trained import Trained
+from components.errors import StepError
+from pipeline.config import load_config
+
+pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
+ITEMS, USERS = 20, 60
+STUDY = Study("A circle", "circle", "generated", "leave_one_out", listing=True)
+
+
+@pytest.fixture
+def prepared(make_timelines) -> Prepared:
+    """Everybody goes up through the items; the last target of user 0 is an item that training did not see."""
+    rows = [[(user + step) % ITEMS + 2 for step in range(6)] for user in range(USERS)]
+    targets = [row[-1] for row in rows]
+    targets[0] = 1
+    return Prepared(
+        train=make_timelines([row[:-2] for row in rows], times=[at // 2 for _ in rows for at in range(4)]),
+        holdout=make_timelines([row[:-2] for row in rows], [row[-2] for row in rows]),
+        test=make_timelines([row[:-1] for row in rows], targets),
+        raw_test=[b""] * USERS,
+        users=np.array([b"%d" % user for user in range(USERS)]),
+        target_ids=np.array([b"%d" % target for target in targets]),
+        item_ids=[str(item) for item in range(ITEMS)],
+        transform_graph=Path(),
+        raw={},
+        transformed={},
+    )
+
+
+@pytest.fixture
+def fits(monkeypatch, prepared) -> list[int]:
+    """Stands in for training; the seeds of the fits so far. Seed 1 is right about all users, others about half."""
+    seeds: list[int] = []
+
+    def train(data, config, output, cache_dir, observer, raw_test):
+        seeds.append(config.trainer.seed)
+        ranks = np.where((np.arange(USERS) % 2 == 0) | (config.trainer.seed == 1), 0, 15)
+        return Trained(ranks, 0.75, 3, 61.0)
+
+    monkeypatch.setattr(study_runs, "train", train)
+    monkeypatch.setattr(study_runs, "prepare", lambda *_: prepared)
+    return seeds
+
+
+def run(folder: Path, seeds: list[int], peers: bool = False) -> study_runs.StudyResult:
+    runs = study_runs.Runs(STUDY, folder, folder / "out", folder, Console(file=io.StringIO()))
+    return runs.run(seeds, peers=peers)
+
+
+def cells(text: str, name: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {name}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_page_has_means_over_seeds_and_paired_errors(tmp_path, fits):
+    text = page([run(tmp_path, [1, 2])])
+    head, model = cells(text, " |"), cells(text, "**default**")
+    assert head[2] == "Recall@10" and model[2] == str(Estimate(0.75, np.sqrt(0.25 / USERS) / 2))
+    assert model[1] == "0.7500" and model[7] == "2: 0.5000 to 1.0000" and model[9] == "61 s"
+    markov = cells(text, "Markov")
+    # Whoever follows the circle is right about all but the unseen item.
+    assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[8] == "7"
+    assert f"{1 / USERS:.2%} of the targets are items that training did not see" in text
+    assert "Left out: peers: not asked for" in text
+
+
+def test_what_is_finished_is_not_computed_again(tmp_path, fits):
+    first = page([run(tmp_path, [1])])
+    assert fits == [1]
+    assert page([run(tmp_path, [1])]) == first
+    run(tmp_path, [1, 2])
+    assert fits == [1, 2]
+
+
+def test_other_code_of_the_trainer_is_trained_again(tmp_path, fits, monkeypatch):
+    run(tmp_path, [1])
+    monkeypatch.setattr(study_runs, "step_version", lambda step: "other")
+    run(tmp_path, [1])
+    assert fits == [1, 1]
+
+
+def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path, fits, prepared, monkeypatch):
+    requests = []
+
+    def fake(command: list[str], purpose: str) -> None:
+        request = json.loads(Path(command[-1]).read_text())
+        requests.append(request)
+        lists = np.zeros((USERS, request["k"]), np.int64)
+        lists[:, 3] = prepared.test.targets  # User 0's is unknown: a miss, although it is listed.
+        np.save(Path(request["folder"]) / "recommended.npy", lists)
+        (Path(request["folder"]) / "epochs.json").write_text("7")
+
+    monkeypatch.setattr(peers, "environment", lambda cache_dir: Path("python"))
+    monkeypatch.setattr(peers, "_run", fake)
+    result = run(tmp_path, [1], peers=True)
+    assert [request["minutes"] for request in requests] == [2, 2]  # 61 seconds
+    assert all(request["filter_seen"] for request in requests)
+    (sasrec,) = result.of_kind(study_runs.PEER)["SASRec (RecTools)"]
+    assert sasrec.ranks.tolist() == [prepared.size, *[3] * (USERS - 1)]
+    assert cells(page([result]), "gSASRec (RecTools) (7 epochs)")[2].startswith(f"{(USERS - 1) / USERS:.4f}")
+
+
+def test_unknown_items_never_reach_a_peer(make_timelines):
+    items, starts = peers._known(make_timelines([[1, 5, 1], [1], [6, 7]]))
+    assert (items.tolist(), starts.tolist()) == ([5, 6, 7], [0, 1, 1, 3])
+
+
+def test_a_peer_that_fails_says_why():
+    with pytest.raises(StepError, match="gSASRec failed: no such model"):
+        peers._run(["sh", "-c", "echo no such model >&2; exit 3"], "gSASRec")
+
+
+def test_every_study_has_configurations_that_exist():
+    for study in STUDIES:
+        assert "default" in study.configs
+        for path in study.configs.values():
+            assert load_config(path, study.overrides).example_gen.split == study.split
+
+
+def test_missing_data_is_answered_before_anything_is_trained(capsys):
+    assert results.main(["--beauty", "no/such/file.zip"]) == 2
+    assert "no/such/file.zip" in capsys.readouterr().err
