@@ -26,7 +26,7 @@ YEARS = values_of([[], [], [1], [0], [1], []], 2)
 
 def make(item_features: dict[str, FeatureValues], **settings: object) -> tuple[ItemTower, dict[str, np.ndarray]]:
     keras.utils.set_random_seed(1)
-    tower = ItemTower(TrainerSettings(dimension=4, **settings), COUNTS, item_features)
+    tower = ItemTower(TrainerSettings(dimension=4, **settings).decided(), COUNTS, item_features)
     tower.build()
     return tower, {weight.name: np.asarray(weight) for weight in tower.weights}
 
