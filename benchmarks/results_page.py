@@ -26,7 +26,8 @@ HEAD = """# Results
   differences.
 - Peers are RecTools' SASRec and gSASRec, trained on the same data on the same processor for as many minutes as our
   default took. Their settings are those that github.com/blondered/transformer_benchmark publishes for MovieLens 1M and
-  Amazon Beauty. Peers list 100 items, and a target below counts as a miss.
+  Amazon Beauty. Peers list 100 items, and a target below counts as a miss. The number of their epochs stands beside the
+  name: where it is small, the row says what they reach in that time, and not what they can reach.
 - Two tables with the same fingerprint of their targets answer the same questions.
 """
 

@@ -100,7 +100,7 @@ class Runs:
         self._observer = ConsoleObserver(console)
 
     def run(self, seeds: list[int], peers: bool, models: list[str] | None = None) -> StudyResult:
-        """Computes a section.
+        """Computes a section. What an earlier call finished is in it, whether it is asked for or not.
 
         Args:
             seeds: of models.
@@ -111,36 +111,33 @@ class Runs:
             DataError: the data cannot be read.
             StepError, StepFailed: a model or a peer failed.
         """
-        config = load_config(None, self._study.overrides)
+        study = self._study
+        config = load_config(None, study.overrides)
         prepared = prepare(self._data, config, self._folder, self._cache_dir, self._observer)
-        ranked, missing = [], []
+        entries: list[Ranked | None] = []
+        missing = []
         for name in GRIDS:
             try:
-                ranked.append(
-                    self._kept(prepared, name, 0, BASELINE, "", lambda name=name: self._baseline(name, prepared))
-                )
+                entries.append(self._kept(prepared, name, 0, "", functools.partial(self._baseline, name, prepared)))
             except TooLarge as error:
                 missing.append(f"{name}: {error}")
-        for name, path in self._study.configs.items():
-            if models is not None and name not in (*models, "default"):
-                missing.append(f"{name}: not asked for")
-                continue
-            for seed in seeds[:1] if name in self._study.one_seed else seeds:
-                values = {**self._study.overrides, "trainer.seed": seed}
-                settings = load_config(path, values).model_dump_json()
+        for name, path in study.configs.items():
+            asked = models is None or name in (*models, "default")
+            for seed in seeds[:1] if name in study.one_seed else seeds:
+                values = {**study.overrides, "trainer.seed": seed}
+                key = load_config(path, values).model_dump_json() + step_version("trainer")
                 compute = functools.partial(self._model, name, path, values, prepared)
-                ranked.append(self._kept(prepared, name, seed, MODEL, settings + step_version("trainer"), compute))
-        if peers:
-            minutes = max(math.ceil(max(entry.seconds for entry in ranked if entry.name == "default") / 60), 1)
-            for name in LOSSES:
-                compute = functools.partial(self._peer, name, prepared, minutes, seeds[0])
-                key = f"{LIBRARY} {LOSSES[name]} {minutes}"
-                ranked.append(self._kept(prepared, name, seeds[0], PEER, key, compute))
-        else:
-            missing.append("peers: not asked for")
-        asked = self._study.listing
-        listings = listing.measure(prepared.train, prepared.test, prepared.item_ids) if asked else []
-        return StudyResult(self._study, prepared, ranked, missing, listings, float(tied(prepared.train).mean()))
+                entries.append(self._kept(prepared, name, seed, key, compute, asked))
+        minutes = max(math.ceil(max(entry.seconds for entry in entries if entry and entry.name == "default") / 60), 1)
+        for name in LOSSES:
+            key = f"{LIBRARY} {LOSSES[name]} {minutes}"
+            compute = functools.partial(self._peer, name, prepared, minutes, seeds[0])
+            entries.append(self._kept(prepared, name, seeds[0], key, compute, peers))
+        ranked = [entry for entry in entries if entry]
+        names = {entry.name for entry in ranked}
+        missing += [f"{name}: not asked for" for name in (*study.configs, *LOSSES) if name not in names]
+        listings = listing.measure(prepared.train, prepared.test, prepared.item_ids) if study.listing else []
+        return StudyResult(study, prepared, ranked, missing, listings, float(tied(prepared.train).mean()))
 
     def _baseline(self, name: str, prepared: Prepared) -> Ranked:
         repeats, started = prepared.recommends_seen, time.monotonic()
@@ -164,14 +161,16 @@ class Runs:
         return Ranked(name, PEER, result.ranks, math.nan, seconds, 1, f"{result.epochs} epochs")
 
     def _kept(
-        self, prepared: Prepared, name: str, seed: int, kind: str, key: str, compute: Callable[[], Ranked]
-    ) -> Ranked:
-        """Returns what an earlier call left, or computes it and leaves it."""
+        self, prepared: Prepared, name: str, seed: int, key: str, compute: Callable[[], Ranked], asked: bool = True
+    ) -> Ranked | None:
+        """Returns what an earlier call left; otherwise, where it is asked for, computes it and leaves it."""
         parts = [prepared.fingerprint, str(len(prepared.train.items)), name, str(seed), key]
         file = self._folder / "ranked" / f"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}.npz"
         if file.exists():
             with np.load(file) as left:
                 return Ranked(ranks=left["ranks"], **json.loads(str(left["facts"])))
+        if not asked:
+            return None
         ranked = compute()
         facts = asdict(ranked)
         del facts["ranks"]

@@ -78,7 +78,7 @@ def test_the_page_has_means_over_seeds_and_paired_errors(tmp_path, fits):
     # Whoever follows the circle is right about all but the unseen item.
     assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[8] == "7"
     assert f"{1 / USERS:.2%} of the targets are items that training did not see" in text
-    assert "Left out: peers: not asked for" in text
+    assert "Left out: SASRec (RecTools): not asked for; gSASRec (RecTools): not asked for." in text
 
 
 def test_what_is_finished_is_not_computed_again(tmp_path, fits):
@@ -112,6 +112,7 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
     result = run(tmp_path, [1], peers=True)
     assert [request["minutes"] for request in requests] == [2, 2]  # 61 seconds
     assert all(request["filter_seen"] for request in requests)
+    assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.LOSSES.keys(), "what is finished is shown"
     (sasrec,) = result.of_kind(study_runs.PEER)["SASRec (RecTools)"]
     assert sasrec.ranks.tolist() == [prepared.size, *[3] * (USERS - 1)]
     assert cells(page([result]), "gSASRec (RecTools) (7 epochs)")[2].startswith(f"{(USERS - 1) / USERS:.4f}")
