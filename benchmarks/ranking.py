@@ -80,7 +80,7 @@ def gains(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def reciprocals(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Returns 1 / (rank + 1) among the best k, else 0, whose mean is MRR@k; float64 [U]."""
+    """1 / (rank + 1) among the best k, else 0; float64 [U]."""
     return np.where(ranks < k, 1 / (ranks + 1.0), 0.0)
 
 
@@ -100,6 +100,11 @@ def recall(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estima
 def ndcg(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
     """NDCG@k; arguments and standard error are those of `recall`."""
     return _mean(gains(ranks, k), users)
+
+
+def mrr(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
+    """MRR@k, the mean of 1 / (rank + 1) among the best k; arguments and standard error are those of `recall`."""
+    return _mean(reciprocals(ranks, k), users)
 
 
 def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Estimate]:

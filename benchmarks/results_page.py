@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from benchmarks.ranking import Estimate, paired_difference, quality, recall, reciprocals
+from benchmarks.ranking import Estimate, mrr, paired_difference, quality, recall
 from benchmarks.study_runs import BASELINE, MODEL, PEER, Ranked, StudyResult
 from components import features
 
@@ -35,7 +35,7 @@ LENGTHS = ((1, 4), (5, 9), (10, 49), (50, None))
 POPULARITIES = (
     ("the most popular tenth of the items", 0.0, 0.1),
     ("the next four tenths", 0.1, 0.5),
-    ("the rest", 0.5, 1.0),
+    ("the less popular half", 0.5, 1.0),
 )
 
 
@@ -76,7 +76,7 @@ def _row(entries: list[Ranked], best: Ranked, users: np.ndarray) -> list[str]:
     first = entries[0]
     metrics = [quality(entry.ranks, users) for entry in entries]
     recalls = [metric["recall_at_10"].mean for metric in metrics]
-    mrrs = [Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values)))) for values in _mrrs(entries)]
+    mrrs = [mrr(entry.ranks, 20, users) for entry in entries]
     over = _mean([paired_difference(entry.ranks, best.ranks, users) for entry in entries])
     name = f"**{first.name}**" if first.kind == MODEL else first.name
     return [
@@ -89,10 +89,6 @@ def _row(entries: list[Ranked], best: Ranked, users: np.ndarray) -> list[str]:
         str(first.trials),
         _duration(float(np.median([entry.seconds for entry in entries]))),
     ]
-
-
-def _mrrs(entries: list[Ranked]) -> Iterable[np.ndarray]:
-    return (reciprocals(entry.ranks, 20) for entry in entries)
 
 
 def _mean(estimates: list[Estimate]) -> Estimate:

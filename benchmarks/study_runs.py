@@ -158,7 +158,15 @@ class Runs:
         with self._console.status(f"{name}: at most {minutes:g} min"):
             result = run_peer(name, prepared, minutes, seed, folder, self._cache_dir)
         seconds = time.monotonic() - started
-        return Ranked(name, PEER, result.ranks, math.nan, seconds, 1, f"{result.epochs} epochs")
+        return Ranked(
+            name,
+            PEER,
+            result.ranks,
+            math.nan,
+            seconds,
+            1,
+            f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}",
+        )
 
     def _kept(
         self, prepared: Prepared, name: str, seed: int, key: str, compute: Callable[[], Ranked], asked: bool = True
