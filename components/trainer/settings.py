@@ -42,7 +42,7 @@ RANKED_SCORES, LEAST_EVAL_USERS = 1_000_000_000, 1000
 
 SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
 # Where a catalogue has few positions an item, what is particular to each item is learnt by heart: one table, no further
-# member, more dropout, and more steps, which are smaller. benchmarks/README.md has the evidence.
+# member, more dropout, and more steps, which are smaller. README.md has the evidence, under Training.
 SPARSE_BELOW = 100
 SPARSE: dict[str, Any] = {
     "members": (),
