@@ -118,7 +118,9 @@ class Runs:
         missing = []
         for name in GRIDS:
             try:
-                entries.append(self._kept(prepared, name, 0, "", functools.partial(self._baseline, name, prepared)))
+                entries.append(
+                    self._kept(prepared, name, 0, repr(GRIDS[name]), functools.partial(self._baseline, name, prepared))
+                )
             except TooLarge as error:
                 missing.append(f"{name}: {error}")
         for name, path in study.configs.items():

@@ -18,7 +18,7 @@ from components.trainer.settings import TrainerSettings
 
 serialisable = saving.register_keras_serializable("recommender")
 
-RESIDUAL = 0.02  # standard deviation of the kernels whose products are added to what passes a block by
+RESIDUAL = 0.02  # initial standard deviation of the kernels that end a residual branch
 # Far below any score, and exact in float16, in which constants of a converted model may be stored.
 FORBIDDEN = -30_000.0
 
