@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.set_defaults(run=_diff)
 
     proof = commands.add_parser("prove", parents=[common], help="where a file comes from, by its content")
-    proof.add_argument("path", type=path, metavar="PATH", help="a model.tflite, or its folder")
+    proof.add_argument("path", type=path_or_url, metavar="PATH", help="a model.tflite, or its folder")
     proof.set_defaults(run=_prove)
     return parser
 
@@ -115,7 +115,7 @@ def _prove(store: Store, options: argparse.Namespace) -> None:
         proof = prove(store, options.path)
     except UnknownError:
         if options.json:
-            _print_json({"file": str(options.path), "known": False})
+            _print_json({"file": options.path, "known": False})
         raise
     if options.json:
         _print_json(as_json.proof(proof))

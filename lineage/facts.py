@@ -6,6 +6,7 @@ Steps of other pipelines are read too; of them only the names, states and parame
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from lineage.graph import COMPARED, RESOLVER, Artifact, Execution, Graph
 MODEL, PUSHED_MODEL, EXAMPLES, CATALOG = "Model", "PushedModel", "Examples", "ItemCatalog"
 EVALUATION, BLESSING = "ModelEvaluation", "ModelBlessing"
 STATISTICS, HYPERPARAMETERS = "ExampleStatistics", "HyperParameters"
-STATISTICS_GEN, TRANSFORM = "StatisticsGen", "Transform"
+STATISTICS_GEN, TRANSFORM, PUSHER = "StatisticsGen", "Transform", "Pusher"
 
 # Types of our own executions, by the names of their steps. Others are named by their type.
 _STEPS = {
@@ -157,6 +158,11 @@ def step_name(execution: Execution) -> str:
         custom = parameters(execution).get("custom_config")
         named = other if isinstance(custom, dict) and custom.get(key) else ""
     return str(named) if named else _STEPS.get(execution.type, execution.type)
+
+
+def is_ours(steps: Iterable[str]) -> bool:
+    """Whether steps are those of this project's pipeline, by their names."""
+    return any(step in _SECTIONS for step in steps)
 
 
 def parameters(execution: Execution) -> dict[str, Any]:

@@ -62,10 +62,10 @@ def find(store: Store, what: str) -> Found:
         for record in store.executions([int(number)]) if kind != "artifact" else []:
             return _of_execution(store, read_execution(record))
         raise UnknownError(f"{store.where}: no {kind or 'artifact or execution'} has the id {number}")
-    file = model_file(Path(what))
+    file = model_file(what)
     if file is not None:
         return _of_artifact(store, pushes_of(store, file)[-1])
-    found = [read_artifact(record) for record in store.artifacts_at(what)] or _pushed_to(store, Path(what))
+    found = [read_artifact(record) for record in store.artifacts_at(what)] or _pushed_to(store, what)
     if not found:
         raise UnknownError(
             f"{store.where}: knows nothing of {what}; give an artifact's id or address, or a pushed file"
@@ -73,8 +73,16 @@ def find(store: Store, what: str) -> Found:
     return _of_artifact(store, found[-1])
 
 
-def model_file(path: Path) -> Path | None:
+def is_address(text: str) -> bool:
+    """Whether a text is an address such as `gs://BUCKET/KEY`, and not a path of this machine."""
+    return "://" in text
+
+
+def model_file(place: str) -> Path | None:
     """The pushed file that a path means, where it is on this machine: itself, in a version, or in the latest one."""
+    if is_address(place):
+        return None
+    path = Path(place)
     candidates = [path] if path.suffix == Path(MODEL_FILE).suffix else [path / MODEL_FILE]
     latest = path / LATEST
     try:
@@ -122,10 +130,10 @@ def _pushed(store: Store) -> list[Artifact]:
     return sorted((a for a in found if a.properties.get("pushed")), key=lambda artifact: artifact.id)
 
 
-def _pushed_to(store: Store, path: Path) -> list[Artifact]:
+def _pushed_to(store: Store, place: str) -> list[Artifact]:
     """What was pushed to a file, a version's folder or the folder of the versions, oldest first."""
-    folder = path.parent if path.name == MODEL_FILE else path
-    places = {str(folder).rstrip("/"), str(folder.resolve())}
+    folder = place.rstrip("/").removesuffix(f"/{MODEL_FILE}")
+    places = {folder} if is_address(place) else {str(Path(folder)), str(Path(folder).resolve())}
     found = [(artifact, str(artifact.properties.get("pushed_destination", ""))) for artifact in _pushed(store)]
     return [a for a, destination in found if destination in places or destination.rpartition("/")[0] in places]
 

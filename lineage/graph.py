@@ -19,6 +19,10 @@ OUTPUT_EVENTS = (pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT, pb.Event.INTERNAL_OU
 
 # What came in under these names was looked at beside the rest; nothing was made of it.
 COMPARED = frozenset({"baseline_model"})
+# The launcher of Kubeflow Pipelines records each step's log as an output of this name, and where the artifacts are stored
+# as a property. Neither is a result of the step.
+LOG = "executor-logs"
+STORE_OF_ARTIFACT = "store_session_info"
 # Executions of this type choose among artifacts of earlier runs, and make none.
 RESOLVER = "Resolver"
 
@@ -237,7 +241,7 @@ def _links(events: Iterable[pb.Event]) -> set[Link]:
     return {
         Link(event.execution_id, event.artifact_id, _name(event), event.type in OUTPUT_EVENTS)
         for event in events
-        if event.type in INPUT_EVENTS or event.type in OUTPUT_EVENTS
+        if (event.type in INPUT_EVENTS or event.type in OUTPUT_EVENTS) and _name(event) != LOG
     }
 
 
@@ -247,7 +251,10 @@ def _name(event: pb.Event) -> str:
 
 def _properties(record: pb.Artifact | pb.Execution) -> dict[str, Any]:
     return {
-        name: _value(value) for held in (record.properties, record.custom_properties) for name, value in held.items()
+        name: _value(value)
+        for held in (record.properties, record.custom_properties)
+        for name, value in held.items()
+        if name != STORE_OF_ARTIFACT
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lineage import facts
 from lineage.errors import LineageError
-from lineage.find import model_file, pushes_of
+from lineage.find import is_address, model_file, pushes_of
 from lineage.graph import ancestors
 from lineage.runs import runs_of
 from lineage.store import Store
@@ -32,18 +32,20 @@ class Proof:
     others: list[int]
 
 
-def prove(store: Store, path: Path) -> Proof:
+def prove(store: Store, place: str) -> Proof:
     """The last push of a file. The store decides: what lies beside the file is not read.
 
     Args:
         store: to look in.
-        path: the file, the folder of its version, or that of the versions.
+        place: the path of the file, of the folder of its version, or of the folder of the versions.
 
     Raises:
         UnknownError: a file with this content was never pushed.
         LineageError: there is no such file, or the store has lost what it was made of.
     """
-    file = model_file(path) or path  # Whatever its name: the content counts.
+    if is_address(place):
+        raise LineageError(f"{place}: only a file on this machine can be proved; copy it here, and give its path")
+    file = model_file(place) or Path(place)  # Whatever its name: the content counts.
     *others, artifact = pushes_of(store, file)
     graph = ancestors(store, [artifact.id])
     push, model = facts.push(graph, artifact), facts.pushed_model(graph, artifact.id)

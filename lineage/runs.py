@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,11 @@ from lineage.store import Store, pb
 # As TFX calls them, and as Kubeflow Pipelines does.
 RUN_TYPES = ("pipeline_run", "system.PipelineRun")
 PIPELINE_TYPES = ("pipeline", "system.Pipeline")
-_NO_STEPS = ("DAGExecution",)  # Kubeflow's record of a whole run
+# Kubeflow's record of an entire run, which stays RUNNING for ever.
+_NO_STEPS = ("DAGExecution",)
+ON_KUBEFLOW = "system.PipelineRun"
+# How long Kubeflow's driver may take until it records the first step.
+DRIVER_MILLISECONDS = 10 * 60 * 1000
 _BAD_STATES = {"FAILED": "failed", "CANCELED": "canceled"}
 RUNNING, COMPLETE = "running", "complete"
 
@@ -45,8 +50,9 @@ class Run:
         pipeline: name of the pipeline.
         started: milliseconds since the epoch.
         seconds: from the start of the first step to the end of the last.
-        state: `running`, `complete`, `failed` or `canceled`. A run that was killed stays `running`: the store is not
-            told.
+        state: `running`, `complete`, `failed` or `canceled`. A run that was killed stays `running`: nothing records
+            its end. On Kubeflow, where nothing records the end of a run, it is complete when its Pusher has ended, and
+            failed when ten minutes after its start no step is recorded.
         outcome: what came of it, in words.
         steps: in the order in which they started.
         data: see `facts.Story`.
@@ -162,8 +168,8 @@ def _share(whole: Graph, executions: list[Execution], shares: dict[int, list[Lin
 def _run(context: pb.Context, pipeline: str, executions: list[Execution], graph: Graph) -> Run:
     evaluation, pushed = _evaluation(graph), _push(graph)
     names = {facts.step_name(execution): execution for execution in executions}
-    pusher = names.get("Pusher")
-    state = _state(executions)
+    pusher = names.get(facts.PUSHER)
+    state = _state(context, names)
     start = executions[0].started if executions else context.create_time_since_epoch
     return Run(
         id=context.id,
@@ -187,11 +193,16 @@ def _run(context: pb.Context, pipeline: str, executions: list[Execution], graph:
     )
 
 
-def _state(executions: list[Execution]) -> str:
-    states = {execution.state for execution in executions}
+def _state(context: pb.Context, steps: dict[str, Execution]) -> str:
+    states = {execution.state for execution in steps.values()}
     for bad, word in _BAD_STATES.items():
         if bad in states:
             return word
+    if context.type == ON_KUBEFLOW:
+        if not states and time.time() * 1000 > context.create_time_since_epoch + DRIVER_MILLISECONDS:
+            return "failed"
+        if facts.is_ours(steps) and facts.PUSHER not in steps:
+            return RUNNING  # Between two steps.
     return RUNNING if states & {"RUNNING", "NEW"} or not states else COMPLETE
 
 
@@ -200,9 +211,11 @@ def _outcome(
 ) -> str:
     bad = [facts.step_name(e) for e in executions if e.state in (*_BAD_STATES, "RUNNING", "NEW")]
     if state != COMPLETE:
-        return f"at {bad[0]}" if bad else ""
+        if bad:
+            return f"at {bad[0]}"
+        return f"after {facts.step_name(executions[-1])}" if executions else "before the first step"
     if pushed:
-        cached = any(facts.step_name(e) == "Pusher" and e.state == "CACHED" for e in executions)
+        cached = any(facts.step_name(e) == facts.PUSHER and e.state == "CACHED" for e in executions)
         return f"{'unchanged,' if cached else 'pushed'} version {pushed.version}"
     if evaluation and evaluation.blessing_id and not evaluation.blessed:
         return "not blessed"

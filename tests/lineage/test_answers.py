@@ -162,7 +162,7 @@ def test_proof_tells_the_push_that_the_content_came_from(recorder, opened, tmp_p
     file.write_bytes(b"mine")
     # What lies beside it says otherwise, and is not asked.
     (tmp_path / "model_info.json").write_text('{"data": {"name": "ratings-x"}}', encoding="utf-8")
-    proof = prove(opened(), file)
+    proof = prove(opened(), str(file))
     assert proof.push.id == run.artifacts["pushed_model"] and proof.push.version == "2"
     assert proof.run_id == run.context
     assert proof.story.data["name"] == "ratings-b"
@@ -176,7 +176,7 @@ def test_proof_relies_on_the_evaluation_of_that_push_alone(recorder, opened, tmp
     recorder.run(cached=first, cached_until="Trainer", blessed=False)
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
-    (evaluation,) = prove(opened(), file).story.evaluations
+    (evaluation,) = prove(opened(), str(file)).story.evaluations
     assert (evaluation.id, evaluation.blessed) == (first.artifacts["evaluation"], True)
 
 
@@ -188,11 +188,11 @@ def test_every_change_of_a_byte_makes_a_file_unknown(recorder, opened, tmp_path)
         content[at] ^= 1
         file.write_bytes(content)
         with pytest.raises(UnknownError, match="unknown file"):
-            prove(opened(), file)
+            prove(opened(), str(file))
     for content in (b"", b"min", b"mine "):
         file.write_bytes(content)
         with pytest.raises(UnknownError, match="unknown file"):
-            prove(opened(), file)
+            prove(opened(), str(file))
 
 
 def test_model_that_was_not_blessed_proves_nothing(recorder, opened, tmp_path):
@@ -200,14 +200,14 @@ def test_model_that_was_not_blessed_proves_nothing(recorder, opened, tmp_path):
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
     with pytest.raises(UnknownError, match="unknown file"):
-        prove(opened(), file)
+        prove(opened(), str(file))
     with pytest.raises(LineageError, match=r"nothing\.tflite: cannot be read: no such file"):
-        prove(opened(), tmp_path / "nothing.tflite")
+        prove(opened(), str(tmp_path / "nothing.tflite"))
     with pytest.raises(LineageError, match="cannot be read: file name too long"):
-        prove(opened(), tmp_path / ("a" * 300))
+        prove(opened(), str(tmp_path / ("a" * 300)))
     (tmp_path / "folder").mkdir()
     with pytest.raises(LineageError, match="cannot be read: is a directory"):
-        prove(opened(), tmp_path / "folder")
+        prove(opened(), str(tmp_path / "folder"))
 
 
 def test_same_content_pushed_twice_names_the_earlier_push(recorder, opened, tmp_path):
@@ -215,7 +215,7 @@ def test_same_content_pushed_twice_names_the_earlier_push(recorder, opened, tmp_
     second = recorder.run(model=b"mine", destination="/serving/films/2")
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
-    proof = prove(opened(), file)
+    proof = prove(opened(), str(file))
     assert proof.push.id == second.artifacts["pushed_model"] and proof.others == [first.artifacts["pushed_model"]]
 
 

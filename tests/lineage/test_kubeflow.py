@@ -105,7 +105,7 @@ def test_runs(where):
 
 def test_proof(where, tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"mine")
-    proof = prove(open_store(where), tmp_path / "model.tflite")
+    proof = prove(open_store(where), str(tmp_path / "model.tflite"))
     told = {"name": "ml-1m", "fingerprint": "f00d", "fingerprint_of": "names, sizes and ETags", "ratings": 5}
     assert proof.story.data == {**told, "path": "gs://bucket/ml-1m.zip"}
     assert "SHA-256 f00d of names, sizes and ETags, read from" in data_in_words(proof.story.data)

@@ -237,7 +237,7 @@ def test_metadata_server_answers_the_same(recorder, server, tmp_path):
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
     assert [found.id for found in list_runs(open_store(server))] == [run.context]
-    assert prove(open_store(server), file).story == prove(open_store(str(recorder.path)), file).story
+    assert prove(open_store(server), str(file)).story == prove(open_store(str(recorder.path)), str(file)).story
 
 
 def test_no_tensorflow_is_imported(recorder):

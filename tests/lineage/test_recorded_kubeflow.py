@@ -1,0 +1,99 @@
+"""The store of a real Kubeflow Pipelines 2.17.0, after thirteen runs.
+
+`kubeflow_2.17.sql.gz` holds the rows of its MariaDB, as a SQLite script.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from lineage import as_json
+from lineage.__main__ import main
+from lineage.find import find
+from lineage.graph import LOG
+from lineage.runs import list_runs
+from lineage.store import Store, open_store
+
+RECORDED = Path(__file__).with_name("kubeflow_2.17.sql.gz")
+FAILED, RUNNING, COMPLETE = "failed", "running", "complete"
+RUNS = {
+    2: (FAILED, "before the first step"),  # Its driver failed.
+    3: (FAILED, "at LatestBlessedModel"),
+    4: (COMPLETE, "pushed version 1"),
+    5: (COMPLETE, "pushed version 2"),
+    6: (FAILED, "at ExampleGen"),  # Bad rows.
+    7: (COMPLETE, "not blessed"),
+    8: (COMPLETE, "not blessed"),
+    10: (COMPLETE, "pushed version 1"),
+    11: (COMPLETE, "pushed version 3"),
+    12: (RUNNING, "at LatestBlessedModel"),
+    13: (COMPLETE, "pushed version 4"),
+    14: (RUNNING, "at Trainer"),
+    15: (FAILED, "at ExampleValidator"),  # Drift.
+}
+MINUTE = 60_000
+
+
+@pytest.fixture
+def database(tmp_path) -> Path:
+    path = tmp_path / "metadata.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(gzip.decompress(RECORDED.read_bytes()).decode())
+    return path
+
+
+@pytest.fixture
+def store(database) -> Store:
+    return open_store(str(database))
+
+
+def test_every_run_has_its_true_state(store):
+    assert {run.id: (run.state, run.outcome) for run in list_runs(store)} == RUNS
+
+
+def test_a_run_is_running_between_two_steps(database):
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        pusher = "SELECT execution_id FROM ExecutionProperty WHERE name = 'task_name' AND string_value = 'Pusher'"
+        connection.execute(f"DELETE FROM Association WHERE context_id = 13 AND execution_id IN ({pusher})")
+    run = next(run for run in list_runs(open_store(str(database))) if run.id == 13)
+    assert (run.state, run.outcome) == (RUNNING, "after Evaluator")
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(9, RUNNING), (11, FAILED)])
+def test_a_driver_gets_ten_minutes_for_the_first_step(store, monkeypatch, minutes, state):
+    started = next(run.started for run in list_runs(store) if run.id == 2)
+    monkeypatch.setattr("time.time", lambda: (started + minutes * MINUTE) / 1000)
+    run = next(run for run in list_runs(store) if run.id == 2)
+    assert (run.state, run.outcome) == (state, "before the first step")
+
+
+@pytest.mark.parametrize(
+    ("address", "version"),
+    [
+        ("minio://mlpipeline/models/sample/2", "2"),
+        ("minio://mlpipeline/models/sample/2/", "2"),
+        ("minio://mlpipeline/models/sample/2/model.tflite", "2"),
+        ("minio://mlpipeline/models/sample", "4"),
+        ("s3://mlpipeline/models/s3shop/1", "1"),
+    ],
+)
+def test_an_address_that_was_pushed_to_is_known(store, address, version):
+    artifact = find(store, address).artifact
+    assert artifact is not None and artifact.properties["pushed_version"] == version
+
+
+def test_logs_and_places_of_the_store_are_no_results(store):
+    answer = as_json.found(find(store, "minio://mlpipeline/models/sample/2"))
+    assert not [artifact for artifact in answer["graph"]["artifacts"] if LOG in artifact["uri"]]
+    assert "accesskey" not in json.dumps(answer)
+
+
+def test_a_proof_of_a_file_elsewhere_says_what_to_do(database, capsys):
+    assert main(["prove", "minio://mlpipeline/models/sample/2", "--metadata", str(database)]) == 1
+    assert "only a file on this machine can be proved; copy it here" in capsys.readouterr().err
