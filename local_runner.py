@@ -26,8 +26,9 @@ from data.quick_check import quick_check
 from data.registry import DATASETS, fetch
 from on_device.command_line import EXIT_INTERRUPTED, EXIT_USAGE, command_line, default_cache_dir, path, path_or_url
 from pipeline.beam_runners import complaints
-from pipeline.config import ConfigError, PipelineConfig, check_literal, folder_name, load_config, read_assignments
+from pipeline.config import ConfigError, PipelineConfig, check_literal, folder_name, load_config
 from pipeline.console import ConsoleObserver, quiet, show_line
+from pipeline.options import OPTIONS, Option, add_options, read_options
 from pipeline.run_lock import RunLocked, run_lock
 from pipeline.steps import REFIT, REFIT_TRANSFORM, STEPS, TEACHER, TUNER, WARM_START, first_of
 
@@ -41,23 +42,10 @@ EXIT_CODES = {
 AGAIN = "run again to go on where it stopped"
 DEFAULT_DATASET = "ml-1m"
 
-# Options that override one key of the configuration.
-OVERRIDES = {
-    "encoder": ("trainer.encoder", str, "bow, cnn, lstm or transformer"),
-    "history-length": ("transform.history_length", int, "items of the user's history that the device sends"),
-    "dimension": ("trainer.dimension", int, "size of the embeddings"),
-    "max-epochs": ("trainer.max_epochs", int, "most passes over the train split"),
-    "max-minutes": ("trainer.max_minutes", float, "a safety limit of fitting in minutes; 0 sets none"),
-    "top-k": ("trainer.top_k", int, "items that the file returns"),
-    "precision": ("pusher.precision", str, "float32, float16, int8_tables, dynamic_int8 or auto"),
-    "split": ("example_gen.split", str, "leave_one_out, temporal or sessions"),
-    "max-bad-rows": ("example_gen.max_bad_rows", int, "rows of the data that may be skipped"),
-    "min-recall": ("gate.min_recall_at_10", float, "the gate's floor"),
-    "name": ("name", str, "name of the pipeline"),
-    "beam": ("beam.runner", str, "local, flink or dataflow: where the steps on Beam run; docs/beam_runners.md"),
+RUNNER_OPTIONS = {
+    **OPTIONS,
+    "beam": Option("beam.runner", "local, flink or dataflow: where the steps on Beam run; docs/beam_runners.md"),
 }
-
-
 # What enables the optional steps.
 ENABLED_BY = {
     TUNER: "--set tuner.enabled=true",
@@ -73,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the pipeline; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        config = load_config(options.config, _overrides(options))
+        config = load_config(options.config, read_options(options, RUNNER_OPTIONS))
         _check_nodes(options, config)
         if options.describe:
             data = _find_data(options, config)
@@ -125,12 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="show how the data is read, and the section that declares it; run nothing",
     )
-    overrides = parser.add_argument_group("overrides of the configuration")
-    for name, (key, kind, words) in OVERRIDES.items():
-        overrides.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=f"{words} ({key})")
-    overrides.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any key, such as trainer.dropout=0.1"
-    )
+    add_options(parser, RUNNER_OPTIONS, "trainer.dropout=0.1")
     running = parser.add_argument_group("running")
     running.add_argument("--from-node", metavar="STEP", help=f"start at a step: {', '.join(STEPS)}")
     running.add_argument("--to-node", metavar="STEP", help="end with a step")
@@ -144,15 +127,6 @@ def _parser() -> argparse.ArgumentParser:
     places.add_argument("--cache-dir", type=path, default=default_cache_dir(), help="downloads (default: %(default)s)")
     places.add_argument("--json", type=path, metavar="FILE", help="write the summary as JSON")
     return parser
-
-
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, (key, _, _) in OVERRIDES.items():
-        value = getattr(options, name.replace("-", "_"))
-        if value is not None:
-            values[key] = value
-    return {**values, **read_assignments(options.set)}
 
 
 def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:

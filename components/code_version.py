@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+STEP_PACKAGES = ("components", "data", "on_device", "pipeline", "report")
 
 
 def step_version(step: str, root: Path = ROOT) -> str:
@@ -79,6 +80,15 @@ def library_version(*names: str) -> str:
 def file_version(name: str, root: Path = ROOT) -> str:
     """Returns the first 16 hexadecimal digits of the SHA-256 of a file of the checkout, for a step that reads it."""
     return hashlib.sha256((root / name).read_bytes()).hexdigest()[:16]
+
+
+def project_version(root: Path = ROOT) -> str:
+    """Returns the fingerprint of all modules that steps run: the first 16 hexadecimal digits of a SHA-256."""
+    digest = hashlib.sha256()
+    for package in STEP_PACKAGES:
+        for source in sorted((root / package).rglob("*.py")):
+            digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def code_version() -> str:

@@ -2,7 +2,11 @@
 
 from pydantic import BaseModel, ConfigDict
 
-GPUS = "REQUESTED_GPUS"  # environment variable of a container: how many GPUs it was given
+# Environment variables of a step's container on a cluster.
+GPUS = "REQUESTED_GPUS"  # how many GPUs it was given
+STEP = "PIPELINE_STEP"  # the name of the step
+COMPILED_CODE = "COMPILED_CODE"  # fingerprint of the code that the pipeline was compiled from
+ARTIFACTS_IN_PLACE = "ARTIFACTS_IN_PLACE"  # set where steps read and write artifacts, not copies of them
 
 
 class Settings(BaseModel):

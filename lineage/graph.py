@@ -19,8 +19,8 @@ OUTPUT_EVENTS = (pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT, pb.Event.INTERNAL_OU
 
 # What came in under these names was looked at beside the rest; nothing was made of it.
 COMPARED = frozenset({"baseline_model"})
-# The launcher of Kubeflow Pipelines records each step's log as an output of this name, and where the artifacts are stored
-# as a property. Neither is a result of the step.
+# The launcher of Kubeflow Pipelines records each step's log as an output of this name, and the artifacts' store as a
+# property. Neither is a result of the step.
 LOG = "executor-logs"
 STORE_OF_ARTIFACT = "store_session_info"
 # Executions of this type choose among artifacts of earlier runs, and make none.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
@@ -12,17 +11,20 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
-from components.settings import GPUS
+from components.code_version import project_version
+from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, GPUS, STEP
 from pipeline import steps
+from pipeline.beam_runners import NO_CONTAINER
 from pipeline.config import PipelineConfig
-from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources
+from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, Toleration, quantity
 from pipeline.parameters import DATA, PARAMETERS, defaults
 from pipeline.pipeline import Places, create_pipeline
 
-# Beam in the step's own container. Named, since Beam's DirectRunner would first look for a binary on the internet.
-IN_CONTAINER = ["--runner=FnApiRunner"]
-# In place of TFX's own entry point, which Vertex AI takes.
-ON_KUBEFLOW = ["python", "-m", "pipeline.container"]
+# Beam in the step's own container. The runner is named, since Beam's DirectRunner would first look for a binary on the
+# internet. With no container image for Beam, TFX would first make a package of itself.
+IN_CONTAINER = ["--runner=FnApiRunner", NO_CONTAINER]
+# In place of TFX's own entry point.
+ENTRY = ["python", "-m", "pipeline.container"]
 CACHE_DIR = "/tmp/on-device-recommender"
 
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
@@ -67,20 +69,23 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     runner = KubeflowV2DagRunner(KubeflowV2DagRunnerConfig(default_image=deployment.image, use_pipeline_spec_2_1=True))
     job = runner.run(pipeline, parameter_values=given, write_out=False)
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)
-    for executor in job["pipelineSpec"]["deploymentSpec"]["executors"].values():
-        env = dict(deployment.env)
-        if gpus := executor["container"].get("resources", {}).get("accelerator", {}).get("count"):
+    _retry(job["pipelineSpec"]["root"]["dag"]["tasks"], deployment)
+    code = project_version()
+    for name, step in _steps_of_executors(job["pipelineSpec"]).items():
+        container = job["pipelineSpec"]["deploymentSpec"]["executors"][name]["container"]
+        env = {**deployment.env, STEP: step, COMPILED_CODE: code}
+        if deployment.in_place(engine):
+            env[ARTIFACTS_IN_PLACE] = "yes"
+        if gpus := container.get("resources", {}).get("accelerator", {}).get("count"):
             env[GPUS] = gpus  # So that a step notices when it sees fewer.
-        if env:
-            executor["container"]["env"] = [{"name": name, "value": value} for name, value in env.items()]
-        if engine == "kubeflow":
-            executor["container"]["command"] = list(ON_KUBEFLOW)
+        container["env"] = [{"name": name, "value": value} for name, value in env.items()]
+        container["command"] = list(ENTRY)
     if engine == "vertex":
         job["labels"].update(deployment.labels)
         return json.dumps(job, indent=1, sort_keys=True) + "\n"
     documents = [job["pipelineSpec"]]
-    if wanted := _of_kubernetes(deployment):
-        documents.append(_platform(job["pipelineSpec"], wanted))
+    if platform := _platform(job["pipelineSpec"], deployment):
+        documents.append(platform)
     return yaml.safe_dump_all(documents, sort_keys=True)
 
 
@@ -98,12 +103,16 @@ def _complete(spec: dict[str, Any], pipeline_root: str, given: dict[str, Any]) -
 
 
 def _resources(wanted: StepResources) -> Any:
-    """Limits as KFP's own compiler writes them, in Kubernetes' words and as numbers; None where there are none."""
+    """Limits and requests as KFP's own compiler writes them, in Kubernetes' words and as numbers; None without any."""
     spec = ResourceSpec()
     if wanted.cpu:
         spec.cpu_limit, spec.resource_cpu_limit = wanted.cpu, f"{wanted.cpu:g}"
+    if wanted.cpu_request:
+        spec.cpu_request, spec.resource_cpu_request = wanted.cpu_request, f"{wanted.cpu_request:g}"
     if wanted.memory:
-        spec.memory_limit, spec.resource_memory_limit = wanted.memory_bytes() / 1e9, wanted.memory
+        spec.memory_limit, spec.resource_memory_limit = quantity(wanted.memory) / 1e9, wanted.memory
+    if wanted.memory_request:
+        spec.memory_request, spec.resource_memory_request = quantity(wanted.memory_request) / 1e9, wanted.memory_request
     if wanted.gpu:
         kind = wanted.gpu_type or KUBERNETES_GPU
         spec.accelerator.type, spec.accelerator.count = kind, wanted.gpu
@@ -111,9 +120,10 @@ def _resources(wanted: StepResources) -> Any:
     return spec if spec.ByteSize() else None
 
 
-def _of_kubernetes(deployment: DeploymentSettings) -> dict[str, Any]:
-    """What every step's pod has besides, as a `KubernetesExecutorConfig`; empty where that is nothing."""
+def _pod(deployment: DeploymentSettings, step: str) -> dict[str, Any]:
+    """What Kubernetes alone knows of a step's pod, as a `KubernetesExecutorConfig`; empty where that is nothing."""
     wanted: dict[str, Any] = {}
+    pod = deployment.of_step(step)
     if deployment.labels:
         wanted["podMetadata"] = {"labels": dict(deployment.labels)}
     if deployment.secret_env:
@@ -121,10 +131,61 @@ def _of_kubernetes(deployment: DeploymentSettings) -> dict[str, Any]:
             {"secretName": key.secret, "keyToEnv": [{"secretKey": key.key, "envVar": name}]}
             for name, key in deployment.secret_env.items()
         ]
+    if pod.node_selector:
+        wanted["nodeSelector"] = {"labels": dict(pod.node_selector)}
+    if pod.tolerations:
+        wanted["tolerations"] = [_toleration(toleration) for toleration in pod.tolerations]
+    if pod.volumes:
+        wanted["pvcMount"] = [
+            {
+                "pvcNameParameter": {"runtimeValue": {"constant": volume.claim}},
+                "mountPath": volume.path,
+                **({"subPath": volume.sub_path} if volume.sub_path else {}),
+            }
+            for volume in pod.volumes
+        ]
+    if pod.scratch:
+        scratch: dict[str, Any] = {"volumeName": "scratch", "mountPath": pod.scratch.path, "size": pod.scratch.size}
+        storage = pod.scratch.storage_class
+        scratch |= {"storageClassName": storage} if storage else {"defaultStorageClass": True}
+        wanted["genericEphemeralVolume"] = [{**scratch, "accessModes": ["ReadWriteOnce"]}]
+    if pod.pull_secrets:
+        wanted["imagePullSecret"] = [{"secretName": secret} for secret in pod.pull_secrets]
+    if pod.pull_policy:
+        wanted["imagePullPolicy"] = pod.pull_policy
+    if pod.timeout_minutes:
+        wanted["activeDeadlineSeconds"] = str(round(60 * pod.timeout_minutes))
     return wanted
 
 
-def _platform(spec: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """The second document of a YAML file: what Kubernetes alone knows."""
-    executors = {name: copy.deepcopy(wanted) for name in spec["deploymentSpec"]["executors"]}
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+def _toleration(toleration: Toleration) -> dict[str, Any]:
+    wanted = toleration.model_dump(exclude_defaults=True, exclude={"seconds"}) | {"operator": toleration.operator}
+    return wanted if toleration.seconds is None else {**wanted, "tolerationSeconds": str(toleration.seconds)}
+
+
+def _platform(spec: dict[str, Any], deployment: DeploymentSettings) -> dict[str, Any]:
+    """The second document of a YAML file: what Kubernetes alone knows; empty where that is nothing."""
+    pods = {executor: _pod(deployment, step) for executor, step in _steps_of_executors(spec).items()}
+    executors = {executor: pod for executor, pod in pods.items() if pod}
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}} if executors else {}
+
+
+def _steps_of_executors(spec: dict[str, Any]) -> dict[str, str]:
+    """The name of the step that each executor of a pipeline spec runs, by the executor's name."""
+    return {
+        spec["components"][task["componentRef"]["name"]]["executorLabel"]: step
+        for step, task in spec["root"]["dag"]["tasks"].items()
+    }
+
+
+def _retry(tasks: dict[str, Any], deployment: DeploymentSettings) -> None:
+    """Let the engine run failed steps again."""
+    for step, task in tasks.items():
+        pod = deployment.of_step(step)
+        if pod.retries:
+            task["retryPolicy"] = {
+                "maxRetryCount": pod.retries,
+                "backoffDuration": f"{pod.retry_seconds}s",
+                "backoffFactor": 2.0,
+                "backoffMaxDuration": "3600s",
+            }

@@ -87,6 +87,11 @@ class _Screen(io.TextIOWrapper):
         os.close(nowhere)
 
 
+def plain_console() -> Console:
+    """Returns the console of a command that keeps nothing out of sight."""
+    return _console(sys.stdout)
+
+
 def _console(stream: TextIO) -> Console:
     """A console that shows text as it is: no markup or emoji codes are looked for unless a call asks for them."""
     width = None if stream.isatty() else LOG_WIDTH

@@ -1,18 +1,22 @@
-"""What a step's container runs on Kubeflow: TFX's own entry point, told what Kubeflow's driver and launcher leave out.
+"""What a step's container runs: TFX's own entry point, with the facts that Kubeflow's driver and launcher leave out.
 
-Tasks are described there as KFP's own SDK takes them (`backend/src/v2` of kubeflow/pipelines), which TFX does not:
+Kubeflow describes tasks as KFP's own SDK takes them (`backend/src/v2` of kubeflow/pipelines), which TFX does not:
 
 - An input artifact comes without its type, which the step's own specification has.
 - Each step has an output more, its log, which the launcher writes and TFX has no type for.
-- Of a pipeline root in `s3://` or `minio://`, which TensorFlow does not reach, the launcher copies the inputs to the
-  step's disk before the command, and whatever lies at the local paths of the outputs to the store after it. TFX takes
-  the URIs for the places to read and write: it gets the local paths, and the launcher gets the URIs back.
+- The launcher copies the inputs to the step's disk before the command, and whatever lies at the local paths of the
+  outputs to the store after it. TFX takes the URIs for the places to read and write: it gets the local paths, and the
+  launcher gets the URIs back. Vertex AI copies nothing, and workers of Beam on other machines need the URIs: there,
+  artifacts are read and written in place.
+
+On both engines it makes sure that the image holds the code that was compiled, and writes down why a step failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,14 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as 
 
 from components import s3  # registers s3:// and minio:// for all that is no artifact
 from components.addresses import address, learn
+from components.code_version import project_version
+from components.errors import StepError, describe
+from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, STEP
+from pipeline.failures import record_failure, run_folder
 
 LOG = "executor-logs"
+COPIED = (*s3.SCHEMES, "gs://")
+FOLDERS = {"gs": "gcs"}  # where the launcher keeps copies, if not in a folder that is named as the scheme
 
 
 def for_tfx(executor_input: str, inputs_spec: str) -> str:
@@ -41,10 +51,11 @@ def for_tfx(executor_input: str, inputs_spec: str) -> str:
             if not (artifact.type.schema_title or artifact.type.instance_schema):
                 artifact.type.CopyFrom(spec.artifacts[name].artifact_type)
     message.outputs.artifacts.pop(LOG, None)
+    copied = () if os.environ.get(ARTIFACTS_IN_PLACE) else COPIED
     for artifacts in (message.inputs.artifacts, message.outputs.artifacts):
         for found in artifacts.values():
             for artifact in found.artifacts:
-                if artifact.uri.startswith(s3.SCHEMES):
+                if artifact.uri.startswith(copied):
                     folder = local_path(artifact)
                     learn(folder, artifact.uri)
                     artifact.uri = folder
@@ -56,7 +67,20 @@ def local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
     if artifact.custom_path:
         return str(artifact.custom_path)
     scheme, _, place = artifact.uri.partition("://")
-    return f"/{scheme}/{place}"
+    return f"/{FOLDERS.get(scheme, scheme)}/{place}"
+
+
+def check_code(compiled: str, own: str) -> None:
+    """Makes sure that an image holds the code that was compiled.
+
+    Raises:
+        StepError: it does not, so that the lineage would name code that did not run.
+    """
+    if compiled and compiled != own:
+        raise StepError(
+            f"the image holds other code ({own}) than the pipeline was compiled from ({compiled}): build the image "
+            "from the commit that is compiled, and name it by its digest or by a tag that is used once"
+        )
 
 
 def for_kubeflow(value: Any) -> Any:
@@ -75,6 +99,18 @@ def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
         parsed: TFX's options, and those for Beam.
     """
     options, beam = parsed
+    step, outputs = os.environ.get(STEP, ""), json.loads(options.json_serialized_invocation_args).get("outputs", {})
+    try:
+        check_code(os.environ.get(COMPILED_CODE, ""), project_version())
+        _run(options, beam)
+    except BaseException as error:
+        uris = [artifact["uri"] for made in outputs.get("artifacts", {}).values() for artifact in made["artifacts"]]
+        if step and uris:
+            record_failure(run_folder(uris[0], step), step, describe(error))
+        raise
+
+
+def _run(options: argparse.Namespace, beam: list[str]) -> None:
     options.json_serialized_invocation_args = for_tfx(
         options.json_serialized_invocation_args, options.json_serialized_inputs_spec_args
     )

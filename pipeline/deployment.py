@@ -6,18 +6,28 @@ This module imports neither TensorFlow nor TFX, so that mistakes are answered at
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from components.settings import Settings
 from pipeline.steps import REFIT, STEPS, TRAINER, TUNER
 
 Engine = Literal["kubeflow", "vertex"]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
+KubernetesName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
-# Units of memory, in bytes.
+
+def _quantity(text: Any) -> Any:
+    if isinstance(text, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?[MGT]i?", text):
+        raise ValueError("takes a number and a unit, such as 8Gi or 500M")
+    return text
+
+
+Quantity = Annotated[str, BeforeValidator(_quantity)]
+
+# Units of memory and disk, in bytes.
 UNITS = {"M": 1e6, "G": 1e9, "T": 1e12, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 GPU_STEPS = (TRAINER, TUNER, REFIT)
 EVERY_STEP = "default"
@@ -38,35 +48,100 @@ _BUCKET = re.compile(r"(gs|s3|minio)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]
 _IMAGE = re.compile(r"[a-z0-9][\w.:/-]*?(@sha256:[0-9a-f]{64})?")
 
 
-class StepResources(Settings):
-    """What a step's container gets.
+class Toleration(Settings):
+    """A taint of nodes that a step's pod tolerates, in Kubernetes' words.
 
     Attributes:
-        cpu: cores.
-        memory: such as `8Gi` or `500M`.
+        key: of the taint; empty for every taint.
+        operator: `Exists`, or `Equal` to `value`.
+        value: of the taint.
+        effect: of the taint; empty for every effect.
+        seconds: how long a pod that runs stays on a node that gets the taint; None for ever.
+    """
+
+    key: str = ""
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    seconds: int | None = Field(None, ge=0)
+
+
+class Volume(Settings):
+    """A PersistentVolumeClaim that is mounted in a step's container.
+
+    Attributes:
+        claim: its name.
+        path: where it is mounted.
+        sub_path: folder of the volume that is mounted; empty for all of it.
+    """
+
+    claim: KubernetesName
+    path: Annotated[str, StringConstraints(pattern=r"^/.+$")]
+    sub_path: str = ""
+
+
+class Scratch(Settings):
+    """Disk of a step's own, for temporary files, that Kubernetes creates and deletes with the pod.
+
+    Attributes:
+        size: such as `50Gi`.
+        storage_class: of Kubernetes; empty for the default one.
+        path: where it is mounted.
+    """
+
+    size: Quantity
+    storage_class: str = ""
+    path: Annotated[str, StringConstraints(pattern=r"^/.+$")] = "/tmp"
+
+
+class StepResources(Settings):
+    """What a step's container gets, and where it runs.
+
+    Attributes:
+        cpu: most cores.
+        memory: most memory, such as `8Gi` or `500M`.
+        cpu_request: cores that a node must have free; None: as many as `cpu`.
+        memory_request: memory that a node must have free; None: as much as `memory`.
         gpu: how many; the Trainer, the Tuner and Refit make use of them.
-        gpu_type: a Kubernetes resource such as `nvidia.com/gpu` for Kubeflow (the default there), or what Vertex AI
-            calls it, such as `NVIDIA_TESLA_T4`.
+        gpu_type: a Kubernetes resource such as `nvidia.com/gpu` for Kubeflow (the default there), or the name that
+            Vertex AI has for it, such as `NVIDIA_TESLA_T4`.
+        retries: how often the engine runs a failed step again. The Trainer goes on after its last epoch.
+        retry_seconds: pause before the first of these runs, doubled for each further one.
+        timeout_minutes: after which Kubernetes stops the step's pod; Kubeflow only, like all that follow.
+        node_selector: labels of the nodes on which the step may run.
+        tolerations: taints of nodes that the step's pod tolerates.
+        volumes: claims that are mounted, for instance the one that holds the log.
+        scratch: disk for temporary files.
+        pull_secrets: Kubernetes secrets with the credentials of the image's registry.
+        pull_policy: when a node pulls the image; empty for Kubernetes' default, which keeps a tag that it has.
     """
 
     cpu: float | None = Field(None, gt=0)
-    memory: str | None = None
+    memory: Quantity | None = None
+    cpu_request: float | None = Field(None, gt=0)
+    memory_request: Quantity | None = None
     gpu: int = Field(0, ge=0)
     gpu_type: str | None = None
+    retries: int = Field(0, ge=0, le=10)
+    retry_seconds: int = Field(60, ge=0, le=3600)
+    timeout_minutes: float | None = Field(None, gt=0)
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    scratch: Scratch | None = None
+    pull_secrets: tuple[KubernetesName, ...] = ()
+    pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
 
-    @field_validator("memory")
-    @classmethod
-    def _memory_is_a_quantity(cls, memory: str | None) -> str | None:
-        if memory is not None and not re.fullmatch(r"[0-9]+(\.[0-9]+)?[MGT]i?", memory):
-            raise ValueError("takes a number and a unit, such as 8Gi or 500M")
-        return memory
+    def kubernetes_only(self) -> list[str]:
+        """Names of the settings that were given and that only Kubernetes has."""
+        names = ("timeout_minutes", "node_selector", "tolerations", "volumes", "scratch", "pull_secrets", "pull_policy")
+        return [name for name in names if getattr(self, name)]
 
-    def memory_bytes(self) -> float:
-        """The memory in bytes; 0 where it is not limited."""
-        if self.memory is None:
-            return 0.0
-        number = self.memory.rstrip("MGTi")
-        return float(number) * UNITS[self.memory[len(number) :]]
+
+def quantity(text: str) -> float:
+    """Returns the bytes of a quantity of memory or disk, such as `8Gi`."""
+    number = text.rstrip("MGTi")
+    return float(number) * UNITS[text[len(number) :]]
 
 
 class SecretKey(Settings):
@@ -77,8 +152,22 @@ class SecretKey(Settings):
         key: of the value in it.
     """
 
-    secret: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    secret: KubernetesName
     key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$")]
+
+
+class AccessSettings(Settings):
+    """How to reach Kubeflow's API server and to log in there, besides KUBEFLOW_TOKEN and KUBEFLOW_COOKIE.
+
+    Attributes:
+        kube_context: of a kubeconfig file: requests go through Kubernetes' own API server, with its credentials.
+        token_file: holds a bearer token, for instance of a Kubernetes service account.
+        ca_file: certificates of the authorities that are trusted, in PEM.
+    """
+
+    kube_context: str = ""
+    token_file: str = ""
+    ca_file: str = ""
 
 
 class DeploymentSettings(Settings):
@@ -102,10 +191,14 @@ class DeploymentSettings(Settings):
         cache: whether the engine may take results of earlier runs. It knows data by its path alone, so that only
             those whose paths never change their content should turn it on.
         host: address of Kubeflow Pipelines, for submissions.
-        experiment: groups runs in Kubeflow Pipelines; by default the pipeline's name.
+        access: how to log in to Kubeflow Pipelines.
+        experiment: groups runs in Kubeflow Pipelines, by default under the pipeline's name; on Vertex the name of an
+            experiment in Vertex AI Experiments, by default none.
         namespace: of a Kubeflow that many share.
         project: of Google Cloud, for submissions to Vertex.
         region: likewise.
+        network: of Google Cloud, with which Vertex peers the steps, such as `projects/NUMBER/global/networks/NAME`.
+        encryption_key: of Cloud KMS, with which Vertex encrypts the run and its artifacts.
     """
 
     image: str = ""
@@ -121,10 +214,13 @@ class DeploymentSettings(Settings):
     labels: dict[LabelText, LabelText] = {}
     cache: bool = False
     host: str = ""
+    access: AccessSettings = AccessSettings()
     experiment: str = ""
     namespace: str = ""
     project: str = ""
     region: str = ""
+    network: str = ""
+    encryption_key: str = ""
 
     @field_validator("resources")
     @classmethod
@@ -141,11 +237,11 @@ class DeploymentSettings(Settings):
     def of_step(self, step: str) -> StepResources:
         """The resources of a step: its own, and the default ones for what it does not name."""
         default, own = (self.resources.get(name, StepResources()) for name in (EVERY_STEP, step))
-        return default.model_copy(update=own.model_dump(exclude_unset=True))
+        return default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
-    def in_place(self) -> bool:
+    def in_place(self, engine: Engine) -> bool:
         """Whether steps read and write artifacts where they are, and not copies that Kubeflow's launcher makes."""
-        return self.pipeline_root.startswith(IN_PLACE)
+        return engine == "vertex" or bool(self.beam)
 
     def models_folder(self) -> str:
         """Where models are pushed to."""
@@ -173,9 +269,9 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
         found.append(f"--pipeline-root {settings.pipeline_root}: expected a URI such as gs://BUCKET/pipelines")
     elif set("*?[\\") & set(settings.pipeline_root):
         found.append(f"--pipeline-root {settings.pipeline_root}: the steps take *, ?, [ and \\ for patterns; leave out")
-    elif not settings.in_place() and engine == "vertex":
+    elif not settings.pipeline_root.startswith(IN_PLACE) and engine == "vertex":
         found.append(f"--pipeline-root {settings.pipeline_root}: Vertex AI keeps artifacts in gs:// alone")
-    elif not settings.in_place() and settings.beam:
+    elif not settings.pipeline_root.startswith(IN_PLACE) and settings.beam:
         found.append(
             f"deployment.beam with --pipeline-root {settings.pipeline_root}: other machines see no artifacts of it, "
             "which each step has on its own disk; take a gs:// root, or leave Beam in the containers"
@@ -191,8 +287,26 @@ def complaints(settings: DeploymentSettings, engine: Engine, pipeline: str) -> l
     if "_" in pipeline:
         found.append(f"name {pipeline}: a cluster's pipeline takes '-' in place of '_'; give another --name")
     for step, wanted in settings.resources.items():
+        key = f"deployment.resources.{step}"
         if wanted.gpu:
-            found += _gpu_complaints(f"deployment.resources.{step}", wanted, engine)
+            found += _gpu_complaints(key, wanted, engine)
+        found += _request_complaints(key, wanted)
+        if engine == "vertex":
+            found += [f"{key}.{name}: only Kubernetes has it, not Vertex AI" for name in wanted.kubernetes_only()]
+    if engine == "kubeflow":
+        for name in ("network", "encryption_key"):
+            if getattr(settings, name):
+                found.append(f"deployment.{name}: only Vertex AI has it, not Kubeflow")
+    return found
+
+
+def _request_complaints(key: str, wanted: StepResources) -> list[str]:
+    """Requests above their limits, which Kubernetes refuses."""
+    found = []
+    if wanted.cpu and wanted.cpu_request and wanted.cpu_request > wanted.cpu:
+        found.append(f"{key}.cpu_request {wanted.cpu_request:g}: over cpu, which is {wanted.cpu:g}")
+    if wanted.memory and wanted.memory_request and quantity(wanted.memory_request) > quantity(wanted.memory):
+        found.append(f"{key}.memory_request {wanted.memory_request}: over memory, which is {wanted.memory}")
     return found
 
 

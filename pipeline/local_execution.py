@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import json
 import logging
-import os
 import re
 import time
 import traceback
@@ -27,6 +25,7 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from components import checksums
+from components.errors import describe
 
 progress = logging.getLogger("recommender.progress")
 
@@ -297,26 +296,3 @@ def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Art
     for artifact in store.get_artifacts_by_id(list(names)):
         outputs.setdefault(names[artifact.id], []).append(artifact)
     return outputs
-
-
-# Beam hands on errors of its workers as text: a traceback with the error on the last line, and where it ran.
-_RAISED = re.compile(
-    r"(?:^|\n)(?:[\w.]+\.)?(?:DataError|StepError|TrainerError|PushError): (.+?)(?: \[while running|\n|$)"
-)
-
-
-_NO_ROOM = os.strerror(errno.ENOSPC)
-
-
-def describe(error: BaseException) -> str:
-    """What an error says, one line."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if _NO_ROOM in str(chain):
-            return "the disk is full; make room and run again: it goes on with the step that failed"
-        found = _RAISED.findall("\n".join([f"{type(chain).__name__}: {chain}"]))
-        if found:
-            return found[-1].strip()
-        chain = chain.__cause__ or chain.__context__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"

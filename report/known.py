@@ -47,7 +47,7 @@ def find_out(summary: dict[str, Any], config: dict[str, Any], metadata: Path) ->
     try:
         store = open_store(str(metadata))
         run = next(iter(list_runs(store, limit=1)), None)
-        proof = prove(store, Path(pushed["path"])) if pushed else None
+        proof = prove(store, pushed["path"]) if pushed else None
     except LineageError as error:
         missing.append(str(error))
     of_type = run.graph.of_type if run else lambda *types: []

@@ -152,6 +152,19 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ),
         ([*VERTEX, "--set", "deployment.resources.Trainer.memory=8gigs"], "a number and a unit, such as 8Gi or 500M"),
         ([*VERTEX, "--set", "deployment.resources.Trainr.cpu=8"], "there is no step Trainr"),
+        (
+            [*VERTEX, "--set", "deployment.resources.default.pull_secrets=[registry]"],
+            "deployment.resources.default.pull_secrets: only Kubernetes has it, not Vertex AI",
+        ),
+        ([*KUBEFLOW, "--set", "deployment.network=n"], "deployment.network: only Vertex AI has it, not Kubeflow"),
+        (
+            [*KUBEFLOW, "--set", "deployment.resources.Trainer={memory: 1Gi, memory_request: 2Gi}"],
+            "deployment.resources.Trainer.memory_request 2Gi: over memory, which is 1Gi",
+        ),
+        ([*KUBEFLOW, "--set", "deployment.resources.Trainer.priority=high"], "deployment.resources.Trainer.priority"),
+        ([*KUBEFLOW, "--wait"], "--wait is for --submit of a run"),
+        ([*KUBEFLOW, "runs", "r1"], "runs r1: only `wait` takes a run"),
+        (["runs", "--engine", "kubeflow"], "--host is missing: expected the address of Kubeflow Pipelines"),
         ([*VERTEX, "--set", "deployment.beam=[runner]"], "deployment.beam.0: string should match pattern"),
         ([*VERTEX, "--set", "deployment.env={AWS-REGION: x}"], "deployment.env.AWS-REGION"),
         ([*VERTEX, "--set", "deployment.labels={Team: Ads}"], "deployment.labels.Team"),
@@ -185,7 +198,7 @@ def test_kubeflow_runner_says_what_is_wrong(tmp_path, options, message):
 def test_kubeflow_that_cannot_be_reached(tmp_path):
     done, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--submit", "--host", NOBODY)
     assert done.returncode == 1
-    assert done.stderr.strip() == f"error: {NOBODY} cannot be reached: Connection refused"
+    assert done.stderr.strip() == f"error: --host {NOBODY} cannot be reached: Connection refused"
 
 
 def test_vertex_without_credentials(tmp_path, monkeypatch):

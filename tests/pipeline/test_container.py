@@ -7,6 +7,7 @@ import json
 import pytest
 
 from components import addresses
+from components.settings import ARTIFACTS_IN_PLACE
 from pipeline.container import for_kubeflow, for_tfx
 
 TYPE = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
@@ -47,7 +48,14 @@ def test_steps_read_and_write_where_the_launcher_copies_to_and_from():
     assert told["outputs"]["outputFile"] == "/tmp/kfp_outputs/output_metadata.json"
 
 
-def test_google_s_buckets_are_read_and_written_in_place():
+def test_copies_of_google_s_buckets_are_used_too():
+    given = executor_input().replace("s3://", "gs://").replace("minio://", "gs://")
+    told = json.loads(for_tfx(given, SPEC))
+    assert told["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "/gcs/other/examples"
+
+
+def test_artifacts_are_read_and_written_in_place_where_there_are_no_copies(monkeypatch):
+    monkeypatch.setenv(ARTIFACTS_IN_PLACE, "yes")
     given = executor_input().replace("s3://", "gs://").replace("minio://", "gs://")
     told = json.loads(for_tfx(given, SPEC))
     assert told["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "gs://other/examples"

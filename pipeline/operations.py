@@ -1,0 +1,154 @@
+"""Runs and schedules on a cluster, from the command line: lists them, changes them, follows a run to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.config import ConfigError
+from pipeline.deployment import DeploymentSettings
+from pipeline.engines import Client, EngineError, EngineRun, RunState, Schedule, Submission
+
+POLL_SECONDS = 10.0
+COLORS: dict[RunState, str] = {"succeeded": "green", "failed": "red", "canceled": "red", "running": "yellow"}
+SIGNS: dict[RunState, str] = {"succeeded": "✓", "failed": "✗", "canceled": "✗"}
+NAME_WIDTH = 20
+LOST_CONTACT = 30  # polls in a row that may fail
+
+
+def show_runs(client: Client, pipeline: str, console: Console) -> None:
+    """Prints the newest runs of a pipeline."""
+    runs = client.runs(pipeline)
+    if not runs:
+        console.print(f"no runs of {pipeline}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("started", "state", "name", "run"):
+        table.add_column(title, no_wrap=title != "name")
+    for run in runs:
+        state = Text(run.state, COLORS.get(run.state, ""))
+        table.add_row(run.started.partition(".")[0].rstrip("Z"), state, run.name, run.id)
+    console.print(table)
+
+
+def show_schedules(client: Client, pipeline: str, console: Console) -> None:
+    """Prints the schedules of a pipeline."""
+    schedules = client.schedules(pipeline)
+    if not schedules:
+        console.print(f"no schedules of {pipeline}")
+    for schedule in schedules:
+        state = "active" if schedule.active else "paused"
+        console.print(f"{schedule.cron}  {state}  {schedule.id}", soft_wrap=True)
+
+
+def change_schedules(client: Client, pipeline: str, change: str, console: Console) -> None:
+    """Pauses, resumes or deletes every schedule of a pipeline.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    schedules = client.schedules(pipeline)
+    if not schedules:
+        raise ConfigError(f"{change}: there is no schedule of {pipeline}")
+    action: dict[str, Callable[[Schedule], None]] = {
+        "pause": client.pause,
+        "resume": client.resume,
+        "delete": client.delete,
+    }
+    for schedule in schedules:
+        action[change](schedule)
+        console.print(f"{change}d: {schedule.cron}  {schedule.id}", soft_wrap=True)
+
+
+def replace_schedule(client: Client, submission: Submission, console: Console) -> None:
+    """Creates a schedule, then deletes the earlier ones of its pipeline, so that one is left whatever fails."""
+    earlier = client.schedules(submission.pipeline)
+    schedule = client.schedule(submission)
+    zone = submission.time_zone or "the engine's time zone, UTC unless it is set otherwise"
+    console.print(f"scheduled: {submission.cron} ({zone})  {schedule.page or schedule.id}", soft_wrap=True)
+    for old in earlier:
+        client.delete(old)
+        console.print(f"replaced: {old.cron}  {old.id}", soft_wrap=True)
+
+
+def follow(
+    client: Client,
+    run: EngineRun,
+    failures: Callable[[EngineRun], dict[str, str]],
+    console: Console,
+    poll_seconds: float = POLL_SECONDS,
+) -> bool:
+    """Follows a run to its end; prints a line for each step that ends, and one for the outcome.
+
+    Args:
+        client: of the engine.
+        run: to follow.
+        failures: returns the recorded reasons of a run's failed steps, by step; may raise an OSError.
+        console: to print on.
+        poll_seconds: between two looks.
+
+    Returns:
+        Whether the run succeeded.
+
+    Raises:
+        EngineError: the engine cannot be reached any more.
+    """
+    ended: set[str] = set()
+    lost = 0
+    with console.status(f"{run.name}: {run.state}") as status:
+        while True:
+            try:
+                run = client.run(run.id)
+                lost = 0
+            except EngineError:  # A port-forward that breaks, a server that restarts.
+                lost += 1
+                if lost == LOST_CONTACT:
+                    raise
+            for step, state in run.steps.items():
+                if state in SIGNS and step not in ended:
+                    ended.add(step)
+                    console.print(Text(f" {SIGNS[state]}", COLORS[state]), f"{step:<{NAME_WIDTH}} {state}")
+            if run.ended:
+                break
+            active = ", ".join(step for step, state in run.steps.items() if state == "running")
+            status.update(f"{run.name}: {active or run.state}")
+            time.sleep(poll_seconds)
+    if run.state == "succeeded":
+        console.print(Text(run.state, COLORS[run.state]), run.page or run.id, sep=": ", soft_wrap=True)
+        return True
+    console.print(Text(run.state, COLORS[run.state]), _reason(run, failures), sep=": ", soft_wrap=True)
+    return False
+
+
+def _reason(run: EngineRun, failures: Callable[[EngineRun], dict[str, str]]) -> str:
+    """Returns why a run failed, one line: the step, and its error as far as it is known."""
+    failed = [step for step, state in run.steps.items() if state == "failed"]
+    unknown = ""
+    try:
+        recorded = failures(run)
+    except OSError as error:
+        recorded, unknown = {}, f" ({error.strerror or error})"
+    for step in [*failed, *recorded]:
+        if reason := recorded.get(step) or run.errors.get(step):
+            return f"{step}: {reason}"
+    where = f"; see {run.page}" if run.page else ""
+    return f"{', '.join(failed) or 'before the first step'}: the reason is in the log of its pod{unknown}{where}"
+
+
+def failures_in(deployment: DeploymentSettings, pipeline: str) -> Callable[[EngineRun], dict[str, str]]:
+    """Returns a function that reads why steps of a run failed, from the folder where they recorded it."""
+
+    def read(run: EngineRun) -> dict[str, str]:
+        from pipeline.failures import read_failures  # Only now: it imports TFX.
+
+        root = deployment.pipeline_root.rstrip("/")
+        if run.id.startswith("projects/"):  # Vertex: projects/NUMBER/locations/REGION/pipelineJobs/ID
+            _, number, *_, job = run.id.split("/")
+            return read_failures(f"{root}/{number}/{job}")
+        return read_failures(f"{root}/{pipeline}/{run.id}")
+
+    return read

@@ -1,0 +1,94 @@
+"""What the driver of a real Kubeflow Pipelines 2.17.0 handed to the steps, given to the entry of each step.
+
+`executor_inputs_2.17.json.gz` holds the executor inputs of four runs, by run and step.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.dsl.components.base import base_executor
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as entry
+from tfx.utils import import_utils
+
+from components import addresses
+from pipeline import container
+from pipeline.cluster import compile_pipeline
+from pipeline.config import load_config
+from pipeline.failures import FOLDER
+
+RECORDED = json.loads(gzip.decompress(Path(__file__).with_name("executor_inputs_2.17.json.gz").read_bytes()))
+DEPLOYMENT = {
+    "image": "registry/recommender:1",
+    "pipeline_root": "minio://mlpipeline/v2/artifacts",
+    "data": "minio://mlpipeline/data/sample",
+    "env": {"AWS_ENDPOINT_URL": "http://seaweedfs.kubeflow:9000"},
+}
+
+
+@pytest.fixture(scope="module")
+def arguments() -> dict[str, list[str]]:
+    """The arguments of each step's container."""
+    import yaml
+
+    text = compile_pipeline(load_config(None, {"name": "sample", "deployment": DEPLOYMENT}), "kubeflow")
+    spec = next(iter(yaml.safe_load_all(text)))
+    executors = spec["deploymentSpec"]["executors"]
+    return {name.removesuffix("_executor"): found["container"]["args"] for name, found in executors.items()}
+
+
+@pytest.fixture(autouse=True)
+def no_addresses(monkeypatch):
+    monkeypatch.setattr(addresses, "_URIS", {})
+
+
+def run_entry(step: str, given: str, arguments: dict[str, list[str]]) -> None:
+    flags = [given if argument == "{{$}}" else argument for argument in arguments[step]]
+    container.run(entry._parse_flags(["entry", *flags]))
+
+
+@pytest.mark.parametrize("name", list(RECORDED))
+def test_every_step_takes_what_the_driver_hands_to_it(name, arguments, tmp_path, monkeypatch):
+    step = name.partition("-")[2]
+    output_file = tmp_path / "output_metadata.json"
+    recorded = json.loads(json.dumps(RECORDED[name]))
+    recorded["outputs"]["outputFile"] = str(output_file)
+    done: dict[str, Any] = {}
+
+    def keep(self: base_executor.BaseExecutor, inputs: Any, outputs: Any, properties: Any) -> None:
+        done.update(inputs=inputs, outputs=outputs, properties=properties)
+
+    executor = arguments[step][arguments[step].index("--executor_class_path") + 1]
+    monkeypatch.setattr(import_utils.import_class_by_path(executor), "Do", keep)
+    run_entry(step, json.dumps(recorded), arguments)
+    expected = set(recorded["outputs"]["artifacts"]) - {container.LOG}
+    assert set(done["outputs"]) == expected
+    assert set(done["inputs"]) == set(recorded["inputs"].get("artifacts", {}))
+    assert set(done["properties"]) >= set(recorded["inputs"].get("parameterValues", {}))
+    for artifacts in (*done["inputs"].values(), *done["outputs"].values()):
+        assert artifacts[0].uri.startswith(("/minio/", "/s3/")), "the launcher's copy"
+    told = json.loads(output_file.read_text(encoding="utf-8"))
+    assert set(told["artifacts"]) == expected
+    for made in told["artifacts"].values():
+        assert made["artifacts"][0]["uri"].startswith(("minio://", "s3://")), "where others find it"
+
+
+def test_a_step_that_fails_records_why(arguments, tmp_path, monkeypatch):
+    recorded = json.loads(json.dumps(RECORDED["4835c601-ExampleGen"]).replace("minio://mlpipeline", str(tmp_path)))
+    monkeypatch.setenv(container.STEP, "ExampleGen")
+    monkeypatch.setenv(container.COMPILED_CODE, "0" * 16)
+    with pytest.raises(container.StepError, match="the image holds other code"):
+        run_entry("ExampleGen", json.dumps(recorded), arguments)
+    (record,) = tmp_path.glob(f"v2/artifacts/sample/*/{FOLDER}/ExampleGen.json")
+    found = json.loads(record.read_text(encoding="utf-8"))
+    assert found["step"] == "ExampleGen" and found["reason"].startswith("the image holds other code (")
+
+
+def test_the_compiled_code_is_the_images(arguments, monkeypatch):
+    monkeypatch.setenv(container.COMPILED_CODE, container.project_version())
+    container.check_code(container.project_version(), container.project_version())
+    container.check_code("", container.project_version())  # Compiled before the check was there.
