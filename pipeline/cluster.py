@@ -16,6 +16,7 @@ from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, GPUS, STEP
 from pipeline import steps
 from pipeline.beam_runners import NO_CONTAINER
 from pipeline.config import PipelineConfig
+from pipeline.container import SHOWN
 from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, Toleration, quantity
 from pipeline.parameters import DATA, PARAMETERS, defaults
 from pipeline.pipeline import Places, create_pipeline
@@ -70,6 +71,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     job = runner.run(pipeline, parameter_values=given, write_out=False)
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)
     _retry(job["pipelineSpec"]["root"]["dag"]["tasks"], deployment)
+    _declare_shown(job["pipelineSpec"])
     code = project_version()
     for name, step in _steps_of_executors(job["pipelineSpec"]).items():
         container = job["pipelineSpec"]["deploymentSpec"]["executors"][name]["container"]
@@ -100,6 +102,15 @@ def _complete(spec: dict[str, Any], pipeline_root: str, given: dict[str, Any]) -
     for step in (steps.WARM_START, steps.RESOLVER, steps.EXAMPLE_VALIDATOR):
         if step in tasks:
             tasks[step]["cachingOptions"] = {}
+
+
+def _declare_shown(spec: dict[str, Any]) -> None:
+    """Declare the outputs that the engines' pages show."""
+    for step, shown in SHOWN.items():
+        component = spec["components"][spec["root"]["dag"]["tasks"][step]["componentRef"]["name"]]
+        for name, kind in shown.items():
+            kind_of_output = {"schemaTitle": kind, "schemaVersion": "0.0.1"}
+            component["outputDefinitions"]["artifacts"][name] = {"artifactType": kind_of_output}
 
 
 def _resources(wanted: StepResources) -> Any:

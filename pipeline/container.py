@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
-from pathlib import Path
 from typing import Any
 
 from absl import app
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as entry
 
 from components import s3  # registers s3:// and minio:// for all that is no artifact
@@ -30,9 +31,16 @@ from components.addresses import address, learn
 from components.code_version import project_version
 from components.errors import StepError, describe
 from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, STEP
+from pipeline import steps
 from pipeline.failures import record_failure, run_folder
 
 LOG = "executor-logs"
+# What the engines' pages show of a run, by step: outputs that TFX does not know, and their types.
+METRICS, REPORT = "metrics", "report"
+SHOWN = {
+    steps.EVALUATOR: {METRICS: "system.Metrics"},
+    steps.PUSHER: {METRICS: "system.Metrics", REPORT: "system.HTML"},
+}
 COPIED = (*s3.SCHEMES, "gs://")
 FOLDERS = {"gs": "gcs"}  # where the launcher keeps copies, if not in a folder that is named as the scheme
 
@@ -50,7 +58,8 @@ def for_tfx(executor_input: str, inputs_spec: str) -> str:
         for artifact in found.artifacts:
             if not (artifact.type.schema_title or artifact.type.instance_schema):
                 artifact.type.CopyFrom(spec.artifacts[name].artifact_type)
-    message.outputs.artifacts.pop(LOG, None)
+    for name in (LOG, *SHOWN.get(os.environ.get(STEP, ""), {})):
+        message.outputs.artifacts.pop(name, None)
     copied = () if os.environ.get(ARTIFACTS_IN_PLACE) else COPIED
     for artifacts in (message.inputs.artifacts, message.outputs.artifacts):
         for found in artifacts.values():
@@ -64,10 +73,13 @@ def for_tfx(executor_input: str, inputs_spec: str) -> str:
 
 def local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
     """Where the launcher keeps a copy: in `/s3/BUCKET/...` of `s3://BUCKET/...`, unless it says otherwise."""
-    if artifact.custom_path:
-        return str(artifact.custom_path)
-    scheme, _, place = artifact.uri.partition("://")
-    return f"/{FOLDERS.get(scheme, scheme)}/{place}"
+    return str(artifact.custom_path) or local_path_of(artifact.uri)
+
+
+def local_path_of(uri: str) -> str:
+    """Where the launcher keeps a copy by default; a path stays as it is."""
+    scheme, separator, place = uri.partition("://")
+    return f"/{FOLDERS.get(scheme, scheme)}/{place}" if separator else uri
 
 
 def check_code(compiled: str, own: str) -> None:
@@ -102,7 +114,7 @@ def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     step, outputs = os.environ.get(STEP, ""), json.loads(options.json_serialized_invocation_args).get("outputs", {})
     try:
         check_code(os.environ.get(COMPILED_CODE, ""), project_version())
-        _run(options, beam)
+        _run(options, beam, step, json.loads(options.json_serialized_invocation_args))
     except BaseException as error:
         uris = [artifact["uri"] for made in outputs.get("artifacts", {}).values() for artifact in made["artifacts"]]
         if step and uris:
@@ -110,13 +122,65 @@ def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
         raise
 
 
-def _run(options: argparse.Namespace, beam: list[str]) -> None:
+def _run(options: argparse.Namespace, beam: list[str], step: str, given: dict[str, Any]) -> None:
     options.json_serialized_invocation_args = for_tfx(
         options.json_serialized_invocation_args, options.json_serialized_inputs_spec_args
     )
     entry.main((options, beam))
-    told = Path(json.loads(options.json_serialized_invocation_args)["outputs"]["outputFile"])
-    told.write_text(json.dumps(for_kubeflow(json.loads(told.read_text(encoding="utf-8")))), encoding="utf-8")
+    output_file = json.loads(options.json_serialized_invocation_args)["outputs"]["outputFile"]
+    with fileio.open(output_file) as stream:
+        told = json.loads(stream.read())
+    _show(step, given, options.json_serialized_invocation_args, told)
+    with fileio.open(output_file, "w") as stream:
+        stream.write(json.dumps(for_kubeflow(told)))
+
+
+def _show(step: str, given: dict[str, Any], for_step: str, told: dict[str, Any]) -> None:
+    """Write what the engine's pages show of a step; a step does not fail for it.
+
+    Args:
+        step: its name.
+        given: the executor input, with URIs.
+        for_step: the same as the step got it, in JSON.
+        told: the executor's output; the artifacts that are shown are added to it.
+    """
+    made = given["outputs"]["artifacts"]
+    places = {name: _first(made[name]) for name in SHOWN.get(step, {}) if name in made}
+    if not places:
+        return
+    try:
+        shown = _shown(step, json.loads(for_step), told["artifacts"])
+        for name, place in places.items():
+            artifact: dict[str, Any] = {key: place[key] for key in ("name", "uri") if key in place}
+            if name == REPORT:
+                in_place = bool(os.environ.get(ARTIFACTS_IN_PLACE))
+                file = place["uri"] if in_place else place.get("customPath") or local_path_of(place["uri"])
+                fileio.makedirs(os.path.dirname(file))
+                with fileio.open(file, "w") as stream:
+                    stream.write(shown[name])
+            else:
+                artifact["metadata"] = shown[name]
+            told["artifacts"][name] = {"artifacts": [artifact]}
+    except Exception:
+        logging.exception("the engine's pages will lack what %s found", step)
+
+
+def _shown(step: str, given: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """What is shown, by the name of the output."""
+    from report.on_cluster import metrics_of_evaluation, report_of_push  # Only now: they load what TFX did not.
+
+    if step == steps.EVALUATOR:
+        blessed = _first(told["blessing"]).get("metadata", {}).get("blessed") == 1
+        return {METRICS: metrics_of_evaluation(_first(given["outputs"]["artifacts"]["evaluation"])["uri"], blessed)}
+    inputs = {name: _first(artifacts)["uri"] for name, artifacts in given["inputs"]["artifacts"].items()}
+    name = given["inputs"]["parameterValues"]["pipeline_name"]
+    metrics, page = report_of_push(name, inputs, _first(told["pushed_model"]).get("metadata", {}))
+    return {METRICS: metrics, REPORT: page}
+
+
+def _first(artifacts: dict[str, Any]) -> dict[str, Any]:
+    artifact: dict[str, Any] = artifacts["artifacts"][0]
+    return artifact
 
 
 if __name__ == "__main__":

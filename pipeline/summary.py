@@ -20,9 +20,9 @@ from components.evaluation import ERROR, MARKOV, POPULARITY, read_metrics
 from components.evaluator.gate import read_conditions, read_verdict
 from components.example_validator.results import read_drift
 from components.hyperparameters import in_words
-from components.pusher.store import VersionStore
+from components.pusher.rollback import open_store
 from components.tuner.results import read_results
-from on_device.artifact import open_artifact
+from on_device.artifact import INFO, open_artifact
 from pipeline import steps
 from pipeline.console import duration, show_line
 from pipeline.local_execution import Interrupted, StepFailed, StepResult
@@ -113,11 +113,11 @@ def summarise(
     if pushed := outputs.get(steps.PUSHER, {}).get("pushed_model"):
         properties = pushed[0].custom_properties
         if properties["pushed"].int_value:
-            folder = Path(properties["pushed_destination"].string_value)
-            info = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
+            folder, version = os.path.split(properties["pushed_destination"].string_value)
+            store = open_store(*os.path.split(folder), create=False)
             summary["outcome"] = PUSHED
-            summary["artifact"] = {"path": str(folder), **info}
-            summary["served"] = VersionStore(str(folder.parent.parent), folder.parent.name, create=False).latest()
+            summary["artifact"] = {"path": f"{folder}/{version}", **json.loads(store.read(version, INFO))}
+            summary["served"] = store.latest()
     if isinstance(stopped, StepFailed):
         summary |= {"outcome": FAILED, "step": stopped.step, "error": stopped.message}
     elif stopped:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.pusher.rollback import open_store as open_versions
 from lineage import facts, statistics
 from lineage.errors import LineageError
 from lineage.proof import Proof, prove
@@ -41,7 +43,7 @@ class Known:
 
 def find_out(summary: dict[str, Any], config: dict[str, Any], metadata: Path) -> Known:
     """Collect what is known of the newest run of a store."""
-    run, proof, told, examples = None, None, {}, []
+    run, proof, told = None, None, {}
     missing: list[str] = []
     pushed = summary.get("artifact")
     try:
@@ -53,12 +55,24 @@ def find_out(summary: dict[str, Any], config: dict[str, Any], metadata: Path) ->
     of_type = run.graph.of_type if run else lambda *types: []
     for artifact in of_type(facts.STATISTICS)[-1:]:
         told = statistics.summarise(artifact.uri)
-    if pushed:
-        found = next(
-            (artifact.uri for artifact in of_type(facts.EXAMPLES) if "data_fingerprint" in artifact.properties), ""
-        )
-        try:
-            examples = recommend_for(Recommender.load(pushed["path"]), read_users(Path(found)) if found else [])
-        except ArtifactError as error:
-            missing.append(str(error))
-    return Known(summary, config, run, proof, told, examples, missing)
+    data = next((artifact.uri for artifact in of_type(facts.EXAMPLES) if "data_fingerprint" in artifact.properties), "")
+    examples, unknown = recommendations(summary, data)
+    return Known(summary, config, run, proof, told, examples, missing + unknown)
+
+
+def recommendations(summary: dict[str, Any], examples: str) -> tuple[list[Example], list[str]]:
+    """Returns what the pushed file recommends to some users, and why that is not known, a line each.
+
+    Args:
+        summary: of the run.
+        examples: folder of ExampleGen's Examples artifact; empty where it is not known.
+    """
+    if not summary.get("artifact"):
+        return [], []
+    folder, version = os.path.split(summary["artifact"]["path"])
+    root, pipeline = os.path.split(folder)
+    try:
+        with open_versions(root, pipeline, create=False).here(version) as copy:
+            return recommend_for(Recommender.load(copy), read_users(Path(examples)) if examples else []), []
+    except ArtifactError as error:
+        return [], [str(error)]

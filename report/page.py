@@ -25,7 +25,8 @@ def render(known: Known, folder: Path) -> str:
     told = known.summary
     name = known.config["name"]
     when = datetime.fromtimestamp(known.run.started / 1000) if known.run else datetime.now()
-    note = [f"{when:%d %B %Y, %H:%M}", duration(told["seconds"])] + ([f"run {known.run.id}"] if known.run else [])
+    note = [f"{when:%d %B %Y, %H:%M}"] + ([duration(told["seconds"])] if told["seconds"] else [])
+    note += [f"run {known.run.id}"] if known.run else []
     tone, word, why = verdict(known)
     header = tag(
         "header",

@@ -244,7 +244,9 @@ def drift(known: Known, folder: Path) -> Html | None:
 
 
 def lineage(known: Known, folder: Path) -> Html | None:
-    """The steps and what they made, the proof, and the graph."""
+    """The steps and what they made, the proof, and the graph; None on a cluster, whose own pages have them."""
+    if not known.run and not known.summary["seconds"]:
+        return None
     stopped = known.summary.get("step")
     if known.run:
         steps = [_step(known, step.execution, step.name, step.state, step.seconds, folder) for step in known.run.steps]
@@ -283,8 +285,10 @@ def lineage(known: Known, folder: Path) -> Html | None:
     )
 
 
-def configuration(known: Known, folder: Path) -> Html:
-    """All settings."""
+def configuration(known: Known, folder: Path) -> Html | None:
+    """All settings; None where only the name of the pipeline is known."""
+    if set(known.config) == {"name"}:
+        return None
     text = yaml.safe_dump(known.config, sort_keys=False, allow_unicode=True)
     code = known.run.code_version if known.run else ""
     commit = tag("p", "Commit ", tag("code", code), class_="note") if code else None

@@ -32,6 +32,7 @@ from tests.forked import run_forked
 
 EXECUTOR_INPUT = "{{$}}"
 S3 = "s3://"
+SESSION = '{"Provider":"s3","Params":{"fromEnv":"true"}}'  # how the launcher reached the artifact's store
 LOG = "executor-logs"  # that the launcher adds where PUBLISH_LOGS is "true", as in Kubeflow's own manifests
 
 
@@ -161,8 +162,9 @@ class Engine:
             _local(made["uri"], disk).parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         if hook := container.get("lifecycle", {}).get("preCacheCheck"):
-            self._execute(f"{name}-driver", [*hook["command"], *hook.get("args", [])], executor_input)
-        command = self._execute(name, [*container["command"], *container.get("args", [])], executor_input)
+            self._execute(f"{name}-driver", [*hook["command"], *hook.get("args", [])], executor_input, {})
+        variables = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        command = self._execute(name, [*container["command"], *container.get("args", [])], executor_input, variables)
         told = json.loads(output_file.read_text()) if output_file.exists() else {}
         for key, made in outputs.items():
             for described in told.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
@@ -174,7 +176,7 @@ class Engine:
             # As ML Metadata hands it on: by its number, with a display name.
             made["name"] = str(next(self._ids))
             known = {field: _property(value, f"{name}: {key}") for field, value in made["metadata"].items()}
-            made["metadata"] = {"display_name": key, "store_session_info": "null", **known}
+            made["metadata"] = {"display_name": key, "store_session_info": SESSION, **known}
             made["type"] = {"instanceSchema": ""}  # `OutputArtifact.ToRuntimeArtifact` knows none.
         shutil.rmtree(disk)
         return TaskRun(command, outputs, time.monotonic() - started)
@@ -202,9 +204,10 @@ class Engine:
         if not uri.startswith(S3):
             return
         store, source = self._store(), _local(uri, disk)
-        for file in source.rglob("*"):
+        for file in [source] if source.is_file() else source.rglob("*"):
             if file.is_file():
-                with store.open_output_stream(f"{uri.removeprefix(S3)}/{file.relative_to(source)}") as stream:
+                key = uri if file == source else f"{uri}/{file.relative_to(source)}"
+                with store.open_output_stream(key.removeprefix(S3)) as stream:
                     stream.write(file.read_bytes())
 
     def _container(self, name: str, task: dict[str, Any], component: dict[str, Any]) -> dict[str, Any]:
@@ -236,12 +239,15 @@ class Engine:
             found[key] = self.runs[source["producerTask"]].artifacts[source["outputArtifactKey"]]
         return found
 
-    def _execute(self, name: str, command: list[str], executor_input: dict[str, Any]) -> list[str]:
+    def _execute(
+        self, name: str, command: list[str], executor_input: dict[str, Any], variables: Mapping[str, str]
+    ) -> list[str]:
         argument = json.dumps(executor_input)
         command = [part.replace(EXECUTOR_INPUT, argument) for part in command]
         # The image's environment: its Python first on the PATH, the project importable; nothing else of this process.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
-        environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder), **self._environment}
+        environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder)}
+        environment |= {**variables, **self._environment}
         log = self.folder / f"{name}.log"
         if self._forked:
             python, option, module, *arguments = command

@@ -23,8 +23,9 @@ from components.example_validator.profile import read_profile
 from components.example_validator.record import read_record
 from components.pusher.object_store import ObjectVersionStore
 from components.trees import copy_tree
+from pipeline.failures import read_failures
 from tests.forked import run_forked
-from tests.kubeflow.engine import Engine
+from tests.kubeflow.engine import Engine, EngineError
 from tests.object_store import BUCKET, played_s3
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +152,18 @@ def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, tmp_path):
     assert recall == pytest.approx(pushed["metrics"]["saved_model"]["recall_at_10"], abs=0.02)
 
 
+def test_the_engine_s_pages_show_metrics_and_the_report(engine, ran, pushed):
+    evaluated, published = (engine.runs[step].artifacts for step in ("Evaluator", "Pusher"))
+    shown = evaluated["metrics"]["metadata"]
+    assert shown["blessed"] == 1 and shown["recall_at_10"] == pushed["metrics"]["saved_model"]["recall_at_10"]
+    assert {"ndcg_at_10", "recall_at_10_lift", "recall_at_10_standard_error"} <= set(shown)
+    assert published["metrics"]["metadata"]["size_bytes"] == pushed["size_bytes"]
+    assert published["metrics"]["metadata"]["latency_us"] > 0
+    page = read(published["report"]["uri"])
+    assert page.startswith("<!doctype html>") and "pushed as version 1" in page and "Some answers" in page
+    assert "Not known" not in page
+
+
 def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, store, pushed):
     trained = engine.runs["Trainer"].artifacts["model"]["uri"]
     record = f"s3://{BUCKET}/pipelines/sample/last_blessed_model"
@@ -163,6 +176,18 @@ def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothin
     assert engine.runs["Pusher"].artifacts["pushed_model"]["metadata"]["pushed"] == 0
     assert store.latest() == "1" and store.versions() == ["1"]
     assert last_blessed.recall(record) == [Blessed(trained)]
+
+
+def test_a_step_that_fails_records_the_reason_in_the_run_s_folder(engine, store, pushed):
+    copy_tree(str(SAMPLE), f"s3://{BUCKET}/damaged")
+    with fileio.open(f"s3://{BUCKET}/damaged/ratings.dat", "w") as stream:
+        stream.write("1::2::many::978300760\n" * 10)
+    with pytest.raises(EngineError):
+        engine.run({"data": f"s3://{BUCKET}/damaged"}, only=("ExampleGen",))
+    runs = f"s3://{BUCKET}/pipelines/sample"
+    failures = [read_failures(f"{runs}/{name}") for name in fileio.listdir(runs) if fileio.isdir(f"{runs}/{name}")]
+    (failure,) = [found for found in failures if found]
+    assert failure["ExampleGen"].startswith("ratings.dat, line 1: rating 'many' is not a number")
 
 
 def test_steps_read_and_write_google_s_buckets_in_place(compiled, tmp_path):
