@@ -17,7 +17,7 @@ from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.console import plain_console, quiet, show_line
 from pipeline.deployment import Engine, complaints
 from pipeline.engines import Client, EngineError, Submission, check_schedule, connect
-from pipeline.operations import change_schedules, failures_in, follow, replace_schedule, show_runs, show_schedules
+from pipeline.operations import change_schedules, follow, outcomes_in, replace_schedule, show_runs, show_schedules
 from pipeline.options import OPTIONS, Option, add_options, read_options
 from pipeline.parameters import PARAMETERS, parse
 
@@ -114,7 +114,7 @@ def _submit(options: argparse.Namespace, config: PipelineConfig, client: Client,
     console.print(f"started: {run.name}  {run.page or run.id}", soft_wrap=True)
     if not options.wait:
         return EXIT_OK
-    return EXIT_OK if follow(client, run, failures_in(config.deployment, config.name), console) else EXIT_FAILED
+    return EXIT_OK if follow(client, run, outcomes_in(config.deployment, config.name), console) else EXIT_FAILED
 
 
 def _operate(options: argparse.Namespace, config: PipelineConfig, client: Client) -> int:
@@ -129,7 +129,7 @@ def _operate(options: argparse.Namespace, config: PipelineConfig, client: Client
         runs = [client.run(options.run)] if options.run else client.runs(config.name, 1)
         if not runs:
             raise ConfigError(f"wait: there is no run of {config.name}")
-        return EXIT_OK if follow(client, runs[0], failures_in(config.deployment, config.name), console) else EXIT_FAILED
+        return EXIT_OK if follow(client, runs[0], outcomes_in(config.deployment, config.name), console) else EXIT_FAILED
     return EXIT_OK
 
 

@@ -18,6 +18,7 @@ from pipeline.beam_runners import NO_CONTAINER
 from pipeline.config import PipelineConfig
 from pipeline.container import SHOWN
 from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, Toleration, quantity
+from pipeline.notify import OUTPUT as OUTCOME
 from pipeline.parameters import DATA, PARAMETERS, defaults
 from pipeline.pipeline import Places, create_pipeline
 
@@ -27,6 +28,8 @@ IN_CONTAINER = ["--runner=FnApiRunner", NO_CONTAINER]
 # In place of TFX's own entry point.
 ENTRY = ["python", "-m", "pipeline.container"]
 CACHE_DIR = "/tmp/on-device-recommender"
+
+PIPELINE, NOTIFY = "Pipeline", "Notify"  # tasks: all steps together, and the last one
 
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
@@ -72,6 +75,8 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     _complete(job["pipelineSpec"], deployment.pipeline_root, given)
     _retry(job["pipelineSpec"]["root"]["dag"]["tasks"], deployment)
     _declare_shown(job["pipelineSpec"])
+    if deployment.notify:
+        _notify_at_the_end(job["pipelineSpec"], config.name, deployment.image)
     code = project_version()
     for name, step in _steps_of_executors(job["pipelineSpec"]).items():
         container = job["pipelineSpec"]["deploymentSpec"]["executors"][name]["container"]
@@ -81,7 +86,8 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
         if gpus := container.get("resources", {}).get("accelerator", {}).get("count"):
             env[GPUS] = gpus  # So that a step notices when it sees fewer.
         container["env"] = [{"name": name, "value": value} for name, value in env.items()]
-        container["command"] = list(ENTRY)
+        if step != NOTIFY:
+            container["command"] = list(ENTRY)
     if engine == "vertex":
         job["labels"].update(deployment.labels)
         return json.dumps(job, indent=1, sort_keys=True) + "\n"
@@ -111,6 +117,40 @@ def _declare_shown(spec: dict[str, Any]) -> None:
         for name, kind in shown.items():
             kind_of_output = {"schemaTitle": kind, "schemaVersion": "0.0.1"}
             component["outputDefinitions"]["artifacts"][name] = {"artifactType": kind_of_output}
+
+
+def _notify_at_the_end(spec: dict[str, Any], pipeline: str, image: str) -> None:
+    """Put all tasks into a DAG of their own, after which a last one runs, whether it failed or not.
+
+    This is how KFP's own compiler writes an exit handler.
+    """
+    root = spec["root"]
+    parameters = root["inputDefinitions"]["parameters"]
+    spec["components"][PIPELINE] = {"dag": root["dag"], "inputDefinitions": {"parameters": parameters}}
+    spec["components"][NOTIFY] = {
+        "executorLabel": NOTIFY,
+        "outputDefinitions": {
+            "artifacts": {OUTCOME: {"artifactType": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}}}
+        },
+    }
+    command = ["python", "-m", "pipeline.notify"]
+    arguments = ["--pipeline", pipeline, "--executor_input", "{{$}}"]
+    spec["deploymentSpec"]["executors"][NOTIFY] = {"container": {"image": image, "command": command, "args": arguments}}
+    root["dag"] = {
+        "tasks": {
+            PIPELINE: {
+                "componentRef": {"name": PIPELINE},
+                "inputs": {"parameters": {name: {"componentInputParameter": name} for name in parameters}},
+                "taskInfo": {"name": PIPELINE},
+            },
+            NOTIFY: {
+                "componentRef": {"name": NOTIFY},
+                "dependentTasks": [PIPELINE],
+                "taskInfo": {"name": NOTIFY},
+                "triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"},
+            },
+        }
+    }
 
 
 def _resources(wanted: StepResources) -> Any:
@@ -183,10 +223,11 @@ def _platform(spec: dict[str, Any], deployment: DeploymentSettings) -> dict[str,
 
 def _steps_of_executors(spec: dict[str, Any]) -> dict[str, str]:
     """The name of the step that each executor of a pipeline spec runs, by the executor's name."""
-    return {
-        spec["components"][task["componentRef"]["name"]]["executorLabel"]: step
-        for step, task in spec["root"]["dag"]["tasks"].items()
+    dags = [spec["root"]["dag"], *(part["dag"] for part in spec["components"].values() if "dag" in part)]
+    components = {
+        step: spec["components"][task["componentRef"]["name"]] for dag in dags for step, task in dag["tasks"].items()
     }
+    return {part["executorLabel"]: step for step, part in components.items() if "executorLabel" in part}
 
 
 def _retry(tasks: dict[str, Any], deployment: DeploymentSettings) -> None:

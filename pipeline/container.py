@@ -32,7 +32,7 @@ from components.code_version import project_version
 from components.errors import StepError, describe
 from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, STEP
 from pipeline import steps
-from pipeline.failures import record_failure, run_folder
+from pipeline.outcomes import NOT_BLESSED, PUSHED, Outcome, record_end, record_failure, run_folder
 
 LOG = "executor-logs"
 # What the engines' pages show of a run, by step: outputs that TFX does not know, and their types.
@@ -161,6 +161,9 @@ def _show(step: str, given: dict[str, Any], for_step: str, told: dict[str, Any])
             else:
                 artifact["metadata"] = shown[name]
             told["artifacts"][name] = {"artifacts": [artifact]}
+        if step == steps.PUSHER:
+            pushed = _first(told["artifacts"]["pushed_model"])
+            record_end(run_folder(pushed["uri"], step), _outcome(pushed.get("metadata", {}), shown[METRICS], for_step))
     except Exception:
         logging.exception("the engine's pages will lack what %s found", step)
 
@@ -176,6 +179,17 @@ def _shown(step: str, given: dict[str, Any], told: dict[str, Any]) -> dict[str, 
     name = given["inputs"]["parameterValues"]["pipeline_name"]
     metrics, page = report_of_push(name, inputs, _first(told["pushed_model"]).get("metadata", {}))
     return {METRICS: metrics, REPORT: page}
+
+
+def _outcome(pushed: dict[str, Any], metrics: dict[str, float], for_step: str) -> Outcome:
+    """How a run ended whose Pusher ended well."""
+    if pushed.get("pushed"):
+        version = pushed["pushed_version"]
+        return Outcome(PUSHED, f"version {version}, {pushed['pushed_destination']}", "", version, metrics)
+    from components.evaluator.gate import read_verdict
+
+    evaluation = _first(json.loads(for_step)["inputs"]["artifacts"]["evaluation"])["uri"]
+    return Outcome(NOT_BLESSED, "; ".join(read_verdict(evaluation).reasons), metrics=metrics)
 
 
 def _first(artifacts: dict[str, Any]) -> dict[str, Any]:

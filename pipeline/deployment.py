@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
-from components.settings import Settings
+from components.settings import WEBHOOK, Settings
 from pipeline.steps import REFIT, STEPS, TRAINER, TUNER
 
 Engine = Literal["kubeflow", "vertex"]
@@ -188,6 +188,8 @@ class DeploymentSettings(Settings):
         secret_env: environment variables of every step whose values are in Kubernetes secrets, such as
             `AWS_ACCESS_KEY_ID: {secret: mlpipeline-minio-artifact, key: accesskey}`; for Kubeflow alone.
         labels: of the job on Vertex, of every step's pod on Kubeflow.
+        notify: whether a last task, which runs whatever became of the others, posts how the run ended to the webhook
+            whose URL is the environment variable `OUTCOME_WEBHOOK` (of `env`, or better of `secret_env`).
         cache: whether the engine may take results of earlier runs. It knows data by its path alone, so that only
             those whose paths never change their content should turn it on.
         host: address of Kubeflow Pipelines, for submissions.
@@ -212,6 +214,7 @@ class DeploymentSettings(Settings):
     env: dict[VariableName, str] = {}
     secret_env: dict[VariableName, SecretKey] = {}
     labels: dict[LabelText, LabelText] = {}
+    notify: bool = False
     cache: bool = False
     host: str = ""
     access: AccessSettings = AccessSettings()
@@ -314,6 +317,8 @@ def _environment_complaints(settings: DeploymentSettings, engine: Engine) -> lis
     found = []
     if settings.secret_env and engine == "vertex":
         found.append("deployment.secret_env: Vertex AI has no Kubernetes secrets; give rights to --service-account")
+    if settings.notify and WEBHOOK not in {*settings.env, *settings.secret_env}:
+        found.append(f"deployment.notify: to which URL? give it as {WEBHOOK} in deployment.secret_env or .env")
     if twice := sorted(set(settings.env) & set(settings.secret_env)):
         found.append(f"deployment.secret_env.{twice[0]}: is in deployment.env, too; leave it in one")
     places = {"--pipeline-root": settings.pipeline_root, "--data": settings.data, "--serving-dir": settings.serving_dir}

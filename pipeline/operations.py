@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,9 @@ from rich.text import Text
 from pipeline.config import ConfigError
 from pipeline.deployment import DeploymentSettings
 from pipeline.engines import Client, EngineError, EngineRun, RunState, Schedule, Submission
+
+if TYPE_CHECKING:
+    from pipeline.outcomes import Outcome
 
 POLL_SECONDS = 10.0
 COLORS: dict[RunState, str] = {"succeeded": "green", "failed": "red", "canceled": "red", "running": "yellow"}
@@ -78,7 +82,7 @@ def replace_schedule(client: Client, submission: Submission, console: Console) -
 def follow(
     client: Client,
     run: EngineRun,
-    failures: Callable[[EngineRun], dict[str, str]],
+    outcome_of: Callable[[EngineRun], Outcome | None],
     console: Console,
     poll_seconds: float = POLL_SECONDS,
 ) -> bool:
@@ -87,7 +91,7 @@ def follow(
     Args:
         client: of the engine.
         run: to follow.
-        failures: returns the recorded reasons of a run's failed steps, by step; may raise an OSError.
+        outcome_of: returns how a run ended, as its steps recorded it; may raise an OSError.
         console: to print on.
         poll_seconds: between two looks.
 
@@ -117,38 +121,39 @@ def follow(
             active = ", ".join(step for step, state in run.steps.items() if state == "running")
             status.update(f"{run.name}: {active or run.state}")
             time.sleep(poll_seconds)
-    if run.state == "succeeded":
-        console.print(Text(run.state, COLORS[run.state]), run.page or run.id, sep=": ", soft_wrap=True)
-        return True
-    console.print(Text(run.state, COLORS[run.state]), _reason(run, failures), sep=": ", soft_wrap=True)
-    return False
+    console.print(Text(run.state, COLORS[run.state]), _in_words(run, outcome_of), sep=": ", soft_wrap=True)
+    return run.state == "succeeded"
 
 
-def _reason(run: EngineRun, failures: Callable[[EngineRun], dict[str, str]]) -> str:
-    """Returns why a run failed, one line: the step, and its error as far as it is known."""
-    failed = [step for step, state in run.steps.items() if state == "failed"]
-    unknown = ""
+def _in_words(run: EngineRun, outcome_of: Callable[[EngineRun], Outcome | None]) -> str:
+    """Returns how a run ended, one line; of a failure the step and its error, as far as they are known."""
+    unknown, outcome = "", None
     try:
-        recorded = failures(run)
+        outcome = outcome_of(run)
     except OSError as error:
-        recorded, unknown = {}, f" ({error.strerror or error})"
-    for step in [*failed, *recorded]:
-        if reason := recorded.get(step) or run.errors.get(step):
-            return f"{step}: {reason}"
+        unknown = f" ({error.strerror or error})"
     where = f"; see {run.page}" if run.page else ""
+    if outcome and (outcome.step or run.state == "succeeded"):
+        return outcome.text
+    if run.state == "succeeded":
+        return run.page or run.id
+    failed = [step for step, state in run.steps.items() if state == "failed"]
+    for step in failed:
+        if step in run.errors:
+            return f"{step}: {run.errors[step]}"
     return f"{', '.join(failed) or 'before the first step'}: the reason is in the log of its pod{unknown}{where}"
 
 
-def failures_in(deployment: DeploymentSettings, pipeline: str) -> Callable[[EngineRun], dict[str, str]]:
-    """Returns a function that reads why steps of a run failed, from the folder where they recorded it."""
+def outcomes_in(deployment: DeploymentSettings, pipeline: str) -> Callable[[EngineRun], Outcome | None]:
+    """Returns a function that reads how a run ended, from the folder where its steps recorded it."""
 
-    def read(run: EngineRun) -> dict[str, str]:
-        from pipeline.failures import read_failures  # Only now: it imports TFX.
+    def read(run: EngineRun) -> Outcome | None:
+        from pipeline.outcomes import read_outcome  # Only now: it imports TFX.
 
         root = deployment.pipeline_root.rstrip("/")
         if run.id.startswith("projects/"):  # Vertex: projects/NUMBER/locations/REGION/pipelineJobs/ID
             _, number, *_, job = run.id.split("/")
-            return read_failures(f"{root}/{number}/{job}")
-        return read_failures(f"{root}/{pipeline}/{run.id}")
+            return read_outcome(f"{root}/{number}/{job}")
+        return read_outcome(f"{root}/{pipeline}/{run.id}")
 
     return read

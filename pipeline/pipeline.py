@@ -245,6 +245,7 @@ def create_pipeline(
         push_root=places.serving_root,
         settings=config.pusher.model_dump_json(),
         code_version=code_version(),
+        fail_unblessed=config.gate.fail_run,
     ).with_id(steps.PUSHER)
 
     return Pipeline(

@@ -24,6 +24,8 @@ class GateSettings(Settings):
         baseline_model: a model to compare with instead: its URI, or its id in ML Metadata.
         damaged_baseline: with a damaged or missing model to compare with, `stop` fails the run, and `skip` compares
             with the next best.
+        fail_run: whether a model that is not blessed fails the run, in the Pusher; otherwise the run ends well, and
+            pushes nothing.
     """
 
     max_users: int = Field(0, ge=0)
@@ -34,6 +36,7 @@ class GateSettings(Settings):
     baseline_runs: int = Field(5, ge=0, le=50)
     baseline_model: str = Field("", coerce_numbers_to_str=True)
     damaged_baseline: Literal["stop", "skip"] = "stop"
+    fail_run: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ class TFLitePusherSpec(component_spec.ComponentSpec):
         "push_root": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
+        "fail_unblessed": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -45,6 +46,7 @@ class TFLitePusher(base_component.BaseComponent):
         push_root: the serving folder.
         settings: `PusherSettings` as JSON.
         code_version: of the project, for `model_info.json`.
+        fail_unblessed: whether a model without a blessing is an error.
 
     Outputs:
         pushed_model: custom properties `pushed` (0 or 1), `pushed_destination`, `pushed_version` and `sha256`.
@@ -64,6 +66,7 @@ class TFLitePusher(base_component.BaseComponent):
         push_root: str,
         settings: str,
         code_version: str,
+        fail_unblessed: bool = False,
         refitted_model: types.BaseChannel | None = None,
     ):
         super().__init__(
@@ -78,6 +81,7 @@ class TFLitePusher(base_component.BaseComponent):
                 push_root=push_root,
                 settings=settings,
                 code_version=code_version,
+                fail_unblessed=int(fail_unblessed),
                 code=step_version("pusher"),
                 pushed_model=channel_utils.as_channel([standard_artifacts.PushedModel()]),
             )

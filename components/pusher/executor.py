@@ -18,8 +18,10 @@ from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import features
+from components.addresses import address
 from components.chance import SURE
 from components.evaluation import read_metrics
+from components.evaluator.gate import read_verdict
 from components.pusher import manifest
 from components.pusher.candidates import Candidate, File, choose, make_candidates, make_files
 from components.pusher.check import Check, check_files, complain
@@ -27,6 +29,7 @@ from components.pusher.errors import PushError
 from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
 from components.pusher.settings import PusherSettings
 from components.pusher.store import COMPLETE, StoreError
+from components.settings import STEP
 from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
 from on_device.errors import ArtifactError
 from on_device.recommender import Recommender
@@ -47,10 +50,14 @@ class Executor(base_executor.BaseExecutor):
         """See the base class.
 
         Raises:
-            PushError: the file does not do what the SavedModel does, or the serving folder cannot be written to.
+            PushError: the file does not do what the SavedModel does, the serving folder cannot be written to, or, where
+                that is an error, the model is not blessed.
         """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
+            if exec_properties.get("fail_unblessed"):
+                evaluation = artifact_utils.get_single_uri(input_dict["evaluation"])
+                raise PushError(f"the model is not blessed: {'; '.join(read_verdict(evaluation).reasons)}")
             pushed.set_int_custom_property("pushed", 0)
             progress.info("the model is not blessed, so nothing is pushed")
             return
@@ -62,7 +69,7 @@ class Executor(base_executor.BaseExecutor):
             "version": "",  # Given when it is published.
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "code_version": exec_properties["code_version"],
-            "mlmd": self._metadata_ids(inputs),
+            "mlmd": self._metadata_ids(inputs, pushed.uri),
         }
         try:
             store = open_store(exec_properties["push_root"], exec_properties["pipeline_name"])
@@ -76,9 +83,23 @@ class Executor(base_executor.BaseExecutor):
         pushed.set_string_custom_property("pushed_version", os.path.basename(version))
         pushed.set_string_custom_property("sha256", info["sha256"][MODEL])
 
-    def _metadata_ids(self, inputs: dict[str, Artifact]) -> dict[str, int | str | None]:
-        """Returns what ML Metadata calls the inputs and this execution."""
+    def _metadata_ids(self, inputs: dict[str, Artifact], pushed: str) -> dict[str, int | str | None]:
+        """Returns what identifies the inputs and this execution: ids of ML Metadata, or URIs on a cluster.
+
+        There, TFX is not given the ids, and makes up numbers of 63 bits, which nobody else knows.
+        """
         refitted = inputs.get("refitted_model")
+        if os.environ.get(STEP):
+            uris = {name: address(artifact.uri) for name, artifact in inputs.items()}
+            return {
+                "model_id": uris["model"],
+                "refitted_model_id": uris.get("refitted_model"),
+                "evaluation_id": uris["evaluation"],
+                "blessing_id": uris["model_blessing"],
+                "catalog_id": uris["catalog"],
+                "examples_id": uris["examples"],
+                "execution_id": os.path.dirname(address(pushed)),  # The task's folder, in the run's.
+            }
         # TFX hands an executor the id of its execution under this name alone.
         execution = (self._context._unique_id if self._context else "") or ""
         return {

@@ -1,25 +1,28 @@
 """Versions in an object store: the same names as in a folder, without locks and renames, which it lacks.
 
 A version's files are written under their final prefix, its completion marker after them, and `latest` last: readers
-trust that pointer alone. What a killed push leaves is never pointed at. Numbers are claimed in `.claims/`, so that none
-is given twice, be it by pushes at once or after a version was deleted. `.history/` has an object for every rollback.
+trust that pointer alone. It is written conditionally: of two pushes at once, the one with the higher number is served,
+and the other one fails and says so. What a killed push leaves is never pointed at. Numbers are claimed in `.claims/`,
+so that none is given twice, be it by pushes at once or after a version was deleted. `.history/` has an object for every
+rollback.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
+from components.conditional import ConflictError, shared_object
 from components.pusher.store import COMPLETE, HISTORY, LATEST, StoreError
 
 CLAIMS = ".claims"
@@ -39,6 +42,7 @@ class ObjectVersionStore:
 
     def __init__(self, root: str, pipeline: str, *, create: bool = True):
         self.folder = f"{root.rstrip('/')}/{pipeline}"
+        self._latest = shared_object(f"{self.folder}/{LATEST}")
         if not create:
             return
         try:
@@ -54,8 +58,8 @@ class ObjectVersionStore:
 
     def latest(self) -> str | None:
         """The version that is served; None where none is."""
-        pointer = f"{self.folder}/{LATEST}"
-        return _read(pointer).strip() if fileio.exists(pointer) else None
+        text = self._latest.read()
+        return None if text is None else text.strip()
 
     def newest(self) -> str | None:
         """The version with the highest number; None where there is none."""
@@ -66,7 +70,7 @@ class ObjectVersionStore:
         """A file of a version."""
         return _read(f"{self.folder}/{version}/{name}")
 
-    @contextmanager
+    @contextlib.contextmanager
     def here(self, version: str) -> Iterator[Path]:
         """The files of a version in a folder of this machine, gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="version-") as folder:
@@ -74,12 +78,12 @@ class ObjectVersionStore:
                 fileio.copy(f"{self.folder}/{version}/{name}", f"{folder}/{name}")
             yield Path(folder)
 
-    @contextmanager
+    @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """There are no locks: of a push and a rollback at once, the later one moves `latest`."""
+        """There are no locks: a rollback beside a push or another rollback changes nothing, and says so."""
         yield
 
-    @contextmanager
+    @contextlib.contextmanager
     def push(self) -> Iterator[Path]:
         """Yields an empty staging folder on this machine, gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="version-") as staging:
@@ -94,6 +98,9 @@ class ObjectVersionStore:
 
         Returns:
             The version's URI.
+
+        Raises:
+            StoreError: a later version was pushed at the same time, and is served.
         """
         number = self._claim()
         version = f"{self.folder}/{number}"
@@ -103,12 +110,30 @@ class ObjectVersionStore:
                 fileio.copy(str(path), f"{version}/{path.name}")
         content = json.dumps({**info, "version": str(number)}, indent=1, ensure_ascii=False)
         _write(f"{version}/{COMPLETE}", content + "\n")
-        self.point_latest_at(version)
-        return version
+        while True:
+            served = self.latest() or ""
+            if served.isdecimal() and int(served) > number:
+                raise StoreError(
+                    f"{self.folder}: version {served} was pushed at the same time, and stays served; version {number} "
+                    "is stored beside it, and `python -m components.pusher rollback --to` serves it"
+                )
+            with contextlib.suppress(ConflictError):
+                self._latest.replace(f"{number}\n")
+                return version
 
     def point_latest_at(self, version: str | Path) -> None:
-        """Let `latest` name a version: one object, which is replaced whole."""
-        _write(f"{self.folder}/{LATEST}", os.path.basename(version) + "\n")
+        """Let `latest` name a version, if it is as it was when it was read last.
+
+        Raises:
+            StoreError: somebody else moved it since.
+        """
+        try:
+            self._latest.replace(os.path.basename(version) + "\n")
+        except ConflictError:
+            raise StoreError(
+                f"{self.folder}: latest was moved at the same time, to version {self.latest()}, and stays as it is; "
+                "look again"
+            ) from None
 
     def history(self) -> list[dict[str, Any]]:
         """The entries of all rollbacks, oldest first."""

@@ -23,7 +23,8 @@ from components.example_validator.profile import read_profile
 from components.example_validator.record import read_record
 from components.pusher.object_store import ObjectVersionStore
 from components.trees import copy_tree
-from pipeline.failures import read_failures
+from pipeline.notify import notify
+from pipeline.outcomes import read_outcome
 from tests.forked import run_forked
 from tests.kubeflow.engine import Engine, EngineError
 from tests.object_store import BUCKET, played_s3
@@ -164,6 +165,15 @@ def test_the_engine_s_pages_show_metrics_and_the_report(engine, ran, pushed):
     assert "Not known" not in page
 
 
+def test_a_webhook_hears_what_was_pushed(engine, ran, webhook):
+    folder = engine.runs["Pusher"].artifacts["pushed_model"]["uri"].partition("/Pusher/")[0]
+    notify("sample", folder, webhook.url)
+    (message,) = webhook.heard
+    assert message["text"] == f"sample: pushed: version 1, s3://{BUCKET}/models/sample/1"
+    assert (message["outcome"], message["version"], message["run"]) == ("pushed", "1", folder.rpartition("/")[2])
+    assert message["metrics"]["latency_us"] > 0
+
+
 def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, store, pushed):
     trained = engine.runs["Trainer"].artifacts["model"]["uri"]
     record = f"s3://{BUCKET}/pipelines/sample/last_blessed_model"
@@ -175,6 +185,8 @@ def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothin
     assert blessing["baseline_model"] == last["uri"] and blessing["blessed"] == 0
     assert engine.runs["Pusher"].artifacts["pushed_model"]["metadata"]["pushed"] == 0
     assert store.latest() == "1" and store.versions() == ["1"]
+    outcome = read_outcome(engine.runs["Pusher"].artifacts["pushed_model"]["uri"].partition("/Pusher/")[0])
+    assert outcome and outcome.outcome == "not blessed" and "below the floor of 0.9900" in outcome.text
     assert last_blessed.recall(record) == [Blessed(trained)]
 
 
@@ -185,9 +197,10 @@ def test_a_step_that_fails_records_the_reason_in_the_run_s_folder(engine, store,
     with pytest.raises(EngineError):
         engine.run({"data": f"s3://{BUCKET}/damaged"}, only=("ExampleGen",))
     runs = f"s3://{BUCKET}/pipelines/sample"
-    failures = [read_failures(f"{runs}/{name}") for name in fileio.listdir(runs) if fileio.isdir(f"{runs}/{name}")]
-    (failure,) = [found for found in failures if found]
-    assert failure["ExampleGen"].startswith("ratings.dat, line 1: rating 'many' is not a number")
+    outcomes = [read_outcome(f"{runs}/{name}") for name in fileio.listdir(runs) if fileio.isdir(f"{runs}/{name}")]
+    (failure,) = [outcome for outcome in outcomes if outcome and outcome.outcome == "failed"]
+    assert failure.step == "ExampleGen"
+    assert failure.text.startswith("ExampleGen: ratings.dat, line 1: rating 'many' is not a number")
 
 
 def test_steps_read_and_write_google_s_buckets_in_place(compiled, tmp_path):

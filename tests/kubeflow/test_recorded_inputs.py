@@ -19,7 +19,7 @@ from components import addresses
 from pipeline import container
 from pipeline.cluster import compile_pipeline
 from pipeline.config import load_config
-from pipeline.failures import FOLDER
+from pipeline.outcomes import FOLDER, Outcome
 
 RECORDED = json.loads(gzip.decompress(Path(__file__).with_name("executor_inputs_2.17.json.gz").read_bytes()))
 DEPLOYMENT = {
@@ -84,8 +84,9 @@ def test_a_step_that_fails_records_why(arguments, tmp_path, monkeypatch):
     with pytest.raises(container.StepError, match="the image holds other code"):
         run_entry("ExampleGen", json.dumps(recorded), arguments)
     (record,) = tmp_path.glob(f"v2/artifacts/sample/*/{FOLDER}/ExampleGen.json")
-    found = json.loads(record.read_text(encoding="utf-8"))
-    assert found["step"] == "ExampleGen" and found["reason"].startswith("the image holds other code (")
+    found = Outcome(**json.loads(record.read_text(encoding="utf-8")))
+    assert (found.outcome, found.step) == ("failed", "ExampleGen")
+    assert found.text.startswith("ExampleGen: the image holds other code (")
 
 
 def test_the_compiled_code_is_the_images(arguments, monkeypatch):

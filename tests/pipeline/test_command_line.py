@@ -162,6 +162,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
             "deployment.resources.Trainer.memory_request 2Gi: over memory, which is 1Gi",
         ),
         ([*KUBEFLOW, "--set", "deployment.resources.Trainer.priority=high"], "deployment.resources.Trainer.priority"),
+        ([*KUBEFLOW, "--set", "deployment.notify=true"], "deployment.notify: to which URL? give it as OUTCOME_WEBHOOK"),
         ([*KUBEFLOW, "--wait"], "--wait is for --submit of a run"),
         ([*KUBEFLOW, "runs", "r1"], "runs r1: only `wait` takes a run"),
         (["runs", "--engine", "kubeflow"], "--host is missing: expected the address of Kubeflow Pipelines"),

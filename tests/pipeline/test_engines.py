@@ -20,6 +20,7 @@ from pipeline import kubeflow, operations
 from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.engines import EngineError, EngineRun, Submission, check_schedule, connect
 from pipeline.operations import change_schedules, follow, replace_schedule, show_runs, show_schedules
+from pipeline.outcomes import Outcome
 
 SPEC = """
 pipelineInfo: {name: shop}
@@ -223,8 +224,8 @@ def test_runs_are_listed_newest_first(host, file, console):
     assert [line.split()[-1] for line in lines[2:]] == ["r1", "r0"]
 
 
-def never(run: EngineRun) -> dict[str, str]:
-    raise OSError("never asked")
+def no_records(run: EngineRun) -> None:
+    """Of runs that recorded nothing."""
 
 
 def test_a_run_is_followed_to_its_end(host, file, console):
@@ -236,7 +237,7 @@ def test_a_run_is_followed_to_its_end(host, file, console):
     ]
     kubeflow_client = client(host=host)
     run = kubeflow_client.start(submission(file))
-    assert follow(kubeflow_client, run, never, console, poll_seconds=0)
+    assert follow(kubeflow_client, run, no_records, console, poll_seconds=0)
     lines = [line.strip() for line in console.export_text().splitlines()]
     assert [re.sub(" +", " ", line) for line in lines] == [
         "✓ ExampleGen succeeded",
@@ -248,9 +249,12 @@ def test_a_run_is_followed_to_its_end(host, file, console):
 @pytest.mark.parametrize(
     ("recorded", "line"),
     [
-        ({"ExampleGen": "log.csv:7: no number: 'x'"}, "failed: ExampleGen: log.csv:7: no number: 'x'"),
-        ({}, "failed: ExampleGen: the reason is in the log of its pod; see HOST/#/runs/details/r0"),
-        (None, "failed: ExampleGen: the reason is in the log of its pod (no way to the bucket); see HOST/#/runs"),
+        (
+            Outcome("failed", "ExampleGen: log.csv:7: no number", "ExampleGen"),
+            "failed: ExampleGen: log.csv:7: no number",
+        ),
+        (None, "failed: ExampleGen: the reason is in the log of its pod; see HOST/#/runs/details/r0"),
+        (OSError("no way"), "failed: ExampleGen: the reason is in the log of its pod (no way); see HOST/#/runs"),
     ],
 )
 def test_a_failed_run_ends_with_the_step_and_its_reason(host, file, console, recorded, line):
@@ -258,13 +262,22 @@ def test_a_failed_run_ends_with_the_step_and_its_reason(host, file, console, rec
     kubeflow_client = client(host=host)
     run = kubeflow_client.start(submission(file))
 
-    def failures(run: EngineRun) -> dict[str, str]:
-        if recorded is None:
-            raise OSError("no way to the bucket")
+    def outcome_of(run: EngineRun) -> Outcome | None:
+        if isinstance(recorded, OSError):
+            raise recorded
         return recorded
 
-    assert not follow(kubeflow_client, run, failures, console, poll_seconds=0)
+    assert not follow(kubeflow_client, run, outcome_of, console, poll_seconds=0)
     assert console.export_text().splitlines()[-1].startswith(line.replace("HOST", host))
+
+
+def test_a_run_that_succeeds_ends_with_its_outcome(host, file, console):
+    KubeflowServer.states = [{"run": "SUCCEEDED"}]
+    kubeflow_client = client(host=host)
+    run = kubeflow_client.start(submission(file))
+    pushed = Outcome("pushed", "version 3, gs://bucket/models/shop/3", version="3")
+    assert follow(kubeflow_client, run, lambda run: pushed, console, poll_seconds=0)
+    assert console.export_text().splitlines()[-1] == "succeeded: version 3, gs://bucket/models/shop/3"
 
 
 def test_following_survives_a_server_that_restarts(host, file, console, monkeypatch):
@@ -279,10 +292,10 @@ def test_following_survives_a_server_that_restarts(host, file, console, monkeypa
         return asked(run_id)
 
     monkeypatch.setattr(kubeflow_client, "run", sometimes)
-    assert follow(kubeflow_client, run, never, console, poll_seconds=0)
+    assert follow(kubeflow_client, run, no_records, console, poll_seconds=0)
     monkeypatch.setattr(kubeflow_client, "run", lambda run_id: (_ for _ in ()).throw(EngineError("gone")))
     with pytest.raises(EngineError, match="gone"):
-        follow(kubeflow_client, run, never, console, poll_seconds=0)
+        follow(kubeflow_client, run, no_records, console, poll_seconds=0)
 
 
 def test_submit_and_wait_ends_with_one_line(host, tmp_path, capsys, monkeypatch):
@@ -292,7 +305,10 @@ def test_submit_and_wait_ends_with_one_line(host, tmp_path, capsys, monkeypatch)
     KubeflowServer.states = [{"run": "RUNNING"}, {"run": "FAILED", "ExampleGen": "FAILED"}]
     monkeypatch.setattr(operations, "POLL_SECONDS", 0.01)
     monkeypatch.setattr("pipeline.cluster.compile_pipeline", lambda config, engine: SPEC)
-    monkeypatch.setattr("pipeline.failures.read_failures", lambda folder: {"ExampleGen": f"read from {folder}"})
+    monkeypatch.setattr(
+        "pipeline.outcomes.read_outcome",
+        lambda folder: Outcome("failed", f"ExampleGen: read from {folder}", "ExampleGen"),
+    )
     monkeypatch.chdir(tmp_path)
     options = ["--engine", "kubeflow", "--name", "shop", "--image", "registry/shop:1", "--host", host]
     options += ["--pipeline-root", "s3://bucket/pipelines", "--data", "s3://bucket/log.csv", "--submit", "--wait"]
@@ -512,14 +528,14 @@ def test_a_failed_run_on_vertex_names_the_step(vertex, console):
     vertex_client = client("vertex", **PLACE)
     (run,) = vertex_client.runs("shop", 1)
     assert vertex["list"][0] == 'pipeline_name="shop"'
-    assert not follow(vertex_client, run, lambda run: {}, console, poll_seconds=0)
+    assert not follow(vertex_client, run, no_records, console, poll_seconds=0)
     assert console.export_text().splitlines()[-1] == "failed: Trainer: exit status 1"
 
 
-def test_records_of_failures_lie_in_the_run_s_folder(monkeypatch):
+def test_records_of_outcomes_lie_in_the_run_s_folder(monkeypatch):
     asked: list[str] = []
-    monkeypatch.setattr("pipeline.failures.read_failures", lambda folder: asked.append(folder) or {})
-    read = operations.failures_in(config().deployment, "shop")
+    monkeypatch.setattr("pipeline.outcomes.read_outcome", asked.append)
+    read = operations.outcomes_in(config().deployment, "shop")
     read(EngineRun("r1", "shop", "failed"))
     read(EngineRun("projects/7/locations/r/pipelineJobs/9", "shop", "failed"))
     assert asked == ["gs://bucket/pipelines/shop/r1", "gs://bucket/pipelines/7/9"]

@@ -232,7 +232,10 @@ def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Art
     """Runs the Pusher; returns its output. Models go to `serving/rings` in `tmp_path`."""
 
     def run(
-        settings: dict[str, Any] | None = None, push_root: Path = tmp_path / "serving", **changed: Artifact
+        settings: dict[str, Any] | None = None,
+        push_root: Path = tmp_path / "serving",
+        fail_unblessed: bool = False,
+        **changed: Artifact,
     ) -> Artifact:
         pushed = standard_artifacts.PushedModel()
         pushed.uri = str(tmp_path / "pushed_model")
@@ -244,6 +247,7 @@ def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Art
                 "push_root": str(push_root),
                 "settings": PusherSettings(**(settings or {})).model_dump_json(),
                 "code_version": "c0de",
+                "fail_unblessed": int(fail_unblessed),
             },
         )
         return pushed

@@ -133,7 +133,7 @@ def test_component_has_json_parameters_alone(inputs: dict[str, list[Artifact]], 
         settings=PusherSettings().model_dump_json(),
         code_version="c0de",
     )
-    assert all(isinstance(value, str) for value in pusher.exec_properties.values())
+    assert all(isinstance(value, (str, int)) for value in pusher.exec_properties.values())
     assert json.loads(pusher.exec_properties["settings"])["precision"] == "auto"
     assert pusher.outputs["pushed_model"].type_name == "PushedModel"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tfx.dsl.io import fileio
 
+from components import conditional
 from components.evaluator import last_blessed
 from components.evaluator.blessed import Blessed, holds_model
 from components.pusher import object_store
@@ -76,9 +78,14 @@ def test_what_a_killed_push_leaves_is_never_pointed_at(store, monkeypatch, kille
 
         return wrapped
 
+    def replace(text: str) -> None:
+        unless_killed(lambda uri: latest(text))(f"{store.folder}/latest")
+
+    latest = store._latest.replace
     with monkeypatch.context() as patch:
         patch.setattr(object_store.fileio, "copy", unless_killed(fileio.copy))
         patch.setattr(object_store, "_write", unless_killed(object_store._write))
+        patch.setattr(store._latest, "replace", replace)
         with pytest.raises(Killed):
             push(store, "half")
     # Files, then the marker, then the pointer.
@@ -100,18 +107,115 @@ def test_deleted_version_is_not_given_again(store):
 def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
     """The other push claims its number between this one's claim and its look at the claims."""
     other = ObjectVersionStore(root, "rings")
-    real, published = object_store._write, []
+    real = object_store._write
 
     def interrupted(uri: str, text: str) -> None:
         real(uri, text)
         if "/.claims/1-" in uri:
             monkeypatch.setattr(object_store, "_write", real)
-            published.append(push(other, "other"))
+            push(other, "other")
 
     monkeypatch.setattr(object_store, "_write", interrupted)
-    published.append(push(store, "this"))
-    assert len(set(published)) == 2
-    assert {read(f"{version}/model.tflite") for version in published} == {"this", "other"}
+    with contextlib.suppress(StoreError):  # The later number is served.
+        push(store, "this")
+    assert len(store.versions()) == 2 and store.latest() == store.versions()[-1]
+    assert {store.read(version, "model.tflite") for version in store.versions()} == {"this", "other"}
+
+
+@pytest.mark.parametrize("other_first", [True, False])
+def test_of_two_pushes_at_once_the_later_version_is_served(store, root, monkeypatch, other_first):
+    """The other push takes place between this one's look at `latest` and its write."""
+    push(store)
+    other = ObjectVersionStore(root, "rings")
+    replace = store._latest.replace
+
+    def interrupted(text: str) -> None:
+        monkeypatch.undo()
+        if other_first:
+            other.latest()
+            other._latest.replace("9\n")
+        else:
+            push(other, "other")  # Has number 3, this one has 2.
+        replace(text)
+
+    monkeypatch.setattr(store._latest, "replace", interrupted)
+    later = 9 if other_first else 3
+    with pytest.raises(StoreError, match=f"version {later} was pushed at the same time, and stays served; version 2"):
+        push(store, "this")
+    assert store.latest() == str(later)
+    assert read(f"{store.folder}/2/model.tflite") == "this"
+
+
+def test_a_push_beside_a_rollback_is_served(store, root, monkeypatch):
+    for _ in range(2):
+        push(store)
+    replace = store._latest.replace
+
+    def interrupted(text: str) -> None:
+        monkeypatch.undo()
+        other = ObjectVersionStore(root, "rings")
+        other.latest()
+        other.point_latest_at("1")
+        replace(text)
+
+    monkeypatch.setattr(store._latest, "replace", interrupted)
+    push(store)
+    assert store.latest() == "3"
+
+
+def test_a_rollback_beside_a_push_changes_nothing_and_says_so(store, root):
+    for _ in range(2):
+        push(store)
+    assert store.latest() == "2"
+    push(ObjectVersionStore(root, "rings"), "other")
+    with pytest.raises(StoreError, match="latest was moved at the same time, to version 3, and stays as it is"):
+        store.point_latest_at("1")
+    assert store.latest() == "3"
+
+
+class GoogleBlob:
+    """Plays a blob of google.cloud.storage, with its generations."""
+
+    content, generation = None, None
+    stored: tuple[bytes, int] | None = None
+
+    def download_as_bytes(self) -> bytes:
+        from google.api_core.exceptions import NotFound
+
+        if GoogleBlob.stored is None:
+            raise NotFound("no object")
+        content, self.generation = GoogleBlob.stored
+        return content
+
+    def upload_from_string(self, text: str, if_generation_match: int) -> None:
+        from google.api_core.exceptions import PreconditionFailed
+
+        now = GoogleBlob.stored[1] if GoogleBlob.stored else 0
+        if if_generation_match != now:
+            raise PreconditionFailed("generation")
+        self.generation = now + 1
+        GoogleBlob.stored = (text.encode(), now + 1)
+
+
+def test_google_s_store_compares_generations(monkeypatch):
+    class Client:
+        def bucket(self, name: str) -> Client:
+            return self
+
+        def blob(self, key: str) -> GoogleBlob:
+            return GoogleBlob()
+
+    monkeypatch.setattr("google.cloud.storage.Client", Client)
+    monkeypatch.setattr(GoogleBlob, "stored", None)
+    mine, other = (conditional.shared_object("gs://bucket/models/rings/latest") for _ in range(2))
+    assert mine.read() is None and other.read() is None
+    mine.replace("1\n")
+    with pytest.raises(conditional.ConflictError):
+        other.replace("2\n")
+    assert other.read() == "1\n"
+    other.replace("2\n")
+    other.replace("3\n")
+    assert mine.read() == "3\n"
 
 
 def test_a_push_that_was_killed_before_it_could_tell_is_not_repeated(store, stage):

@@ -18,7 +18,7 @@ from tfx.components.evaluator.executor import Executor as EvaluatorExecutor
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
-from components import features
+from components import addresses, features
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
 from components.pusher import candidates, executor
@@ -74,12 +74,37 @@ def test_pushes_what_it_says(push: Push, evaluated: dict[str, float], folder: Pa
     assert info["code_version"] == "c0de"
 
 
+def test_on_a_cluster_uris_identify_what_the_model_is_made_of(
+    push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """TFX gives made-up numbers there, above what JavaScript can hold."""
+    monkeypatch.setenv("PIPELINE_STEP", "Pusher")
+    monkeypatch.setattr(addresses, "_URIS", {inputs["model"][0].uri: "minio://bucket/run/Trainer/task/model"})
+    push()
+    ids = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))["mlmd"]
+    assert ids["model_id"] == "minio://bucket/run/Trainer/task/model"
+    assert ids["evaluation_id"] == inputs["evaluation"][0].uri and ids["refitted_model_id"] is None
+    assert ids["execution_id"] == str(tmp_path)
+
+
 def test_pushed_folder_recommends(push: Push, evaluated: dict[str, float], folder: Path) -> None:
     push()
     recommender = Recommender.load(folder)
     found = recommender.recommend(["103", "Fält\u2028110"], k=3, exclude=[112])
     assert [(one.id, one.title) for one in found] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
     assert recommender.items[0].count == 1000
+
+
+def test_a_model_that_is_not_blessed_fails_the_run_where_it_shall(
+    push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blessing = standard_artifacts.ModelBlessing()
+    blessing.set_int_custom_property("blessed", 0)
+    verdict = SimpleNamespace(reasons=("Recall@10 0.2500 is below the floor of 0.9900", "too few targets"))
+    monkeypatch.setattr(executor, "read_verdict", lambda uri: verdict)
+    with pytest.raises(PushError, match=r"the model is not blessed: Recall@10 0\.2500 is below .*; too few targets"):
+        push(model_blessing=blessing, fail_unblessed=True)
+    assert not folder.exists()
 
 
 def test_not_blessed(push: Push, evaluated: dict[str, float], folder: Path, caplog: pytest.LogCaptureFixture) -> None:

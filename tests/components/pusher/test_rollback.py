@@ -116,8 +116,8 @@ def test_lineage_finds_what_is_served_and_what_was(tmp_path, stage):
         with store.push() as staging:
             store.publish(staging, stage(staging, content))
     rollback(store)
-    assert model_file(store.folder) == store.folder / "1" / "model.tflite"
-    assert model_file(store.folder / "2") == store.folder / "2" / "model.tflite"
+    assert model_file(str(store.folder)) == store.folder / "1" / "model.tflite"
+    assert model_file(str(store.folder / "2")) == store.folder / "2" / "model.tflite"
 
 
 @pytest.mark.parametrize(("step", "done"), [("os.rename", False), ("os.replace", True)])

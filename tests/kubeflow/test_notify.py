@@ -1,0 +1,88 @@
+"""The last task of a run: in the compiled file, and as it runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from components.settings import STEP, WEBHOOK
+from pipeline import notify
+from pipeline.cluster import compile_pipeline
+from pipeline.config import load_config
+from pipeline.outcomes import Outcome, record_end, record_failure
+
+DEPLOYMENT = {
+    "image": "registry/recommender:1",
+    "pipeline_root": "gs://bucket/pipelines",
+    "data": "gs://bucket/log.csv",
+    "notify": True,
+    "secret_env": {WEBHOOK: {"secret": "chat", "key": "url"}},
+}
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+    """Of a run."""
+    return str(tmp_path / "pipelines" / "shop" / "r1")
+
+
+def test_the_last_task_runs_whatever_became_of_the_others():
+    text = compile_pipeline(load_config(None, {"name": "shop", "deployment": DEPLOYMENT}), "kubeflow")
+    spec, platform = yaml.safe_load_all(text)
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    tasks = spec["root"]["dag"]["tasks"]
+    assert set(tasks) == {"Pipeline", "Notify"}
+    assert tasks["Notify"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert tasks["Notify"]["dependentTasks"] == ["Pipeline"]
+    inner = spec["components"]["Pipeline"]
+    assert {"ExampleGen", "Trainer", "Pusher"} <= set(inner["dag"]["tasks"])
+    assert set(inner["inputDefinitions"]["parameters"]) == set(spec["root"]["inputDefinitions"]["parameters"])
+    assert set(tasks["Pipeline"]["inputs"]["parameters"]) == set(inner["inputDefinitions"]["parameters"])
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(spec["deploymentSpec"]["executors"]), "the last task has the secret, too"
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        module = "pipeline.notify" if name == "Notify" else "pipeline.container"
+        assert executor["container"]["command"] == ["python", "-m", module]
+
+
+def run_task(folder: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STEP, "Notify")
+    monkeypatch.setenv(WEBHOOK, url)
+    outcome = {"artifacts": [{"name": "outcome", "uri": f"{folder}/Notify/t1/outcome"}]}
+    executor_input = json.dumps({"outputs": {"artifacts": {"outcome": outcome}}})
+    assert notify.main(["--pipeline", "shop", "--executor_input", executor_input]) == 0
+
+
+def test_a_failure_is_posted_with_the_step_and_its_reason(folder, webhook, monkeypatch):
+    record_failure(folder, "Trainer", "the loss is not a number in epoch 3")
+    webhook.refuses = [503]  # A chat server that restarts.
+    run_task(folder, webhook.url, monkeypatch)
+    (message,) = webhook.heard
+    assert message["text"] == "shop: failed: Trainer: the loss is not a number in epoch 3"
+    assert (message["outcome"], message["step"], message["run"]) == ("failed", "Trainer", "r1")
+
+
+def test_a_step_that_succeeded_at_its_second_try_is_no_failure(folder, webhook, monkeypatch):
+    record_failure(folder, "Trainer", "the node went away")
+    record_end(folder, Outcome("pushed", "version 3, gs://bucket/models/shop/3", "", "3", {"recall_at_10": 0.25}))
+    run_task(folder, webhook.url, monkeypatch)
+    (message,) = webhook.heard
+    assert message["text"] == "shop: pushed: version 3, gs://bucket/models/shop/3"
+    assert message["metrics"] == {"recall_at_10": 0.25} and message["step"] == ""
+
+
+def test_a_pod_that_was_killed_recorded_nothing(folder, webhook, monkeypatch):
+    run_task(folder, webhook.url, monkeypatch)
+    (message,) = webhook.heard
+    assert message["text"].startswith("shop: failed: a step ended without a word: its pod was killed, or never started")
+
+
+def test_a_webhook_that_refuses_fails_the_task(folder, webhook, monkeypatch):
+    webhook.refuses = [403]
+    with pytest.raises(requests.HTTPError, match="403"):
+        run_task(folder, webhook.url, monkeypatch)
