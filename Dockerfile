@@ -1,22 +1,26 @@
 # syntax=docker/dockerfile:1
-# The image that every step of the pipeline runs in, on Kubeflow and Vertex AI:
+# The image that every step of the pipeline runs in, on Kubeflow and Vertex AI. TensorFlow Transform's and ML Metadata's
+# wheels are for x86-64, so on another machine say for which platform it is:
 #
-#     docker build --tag REGISTRY/recommender:1 .                         GPU: --build-arg GPU=1
-#     docker build --tag REGISTRY/recommender-worker:1 --target beam-worker .    for workers of Dataflow
+#     docker build --platform linux/amd64 --tag REGISTRY/recommender:1 .          GPU: --build-arg GPU=1
+#     docker build --platform linux/amd64 --target beam-worker --tag REGISTRY/recommender-worker:1 .    for Dataflow
+#
+# `make image-test` builds it and runs the sample pipeline in it.
+
+ARG BASE=python:3.11-slim-trixie
 
 # The environment is made as `make setup` makes it, without the tools of development.
-FROM python:3.11-slim-trixie AS environment
+FROM ${BASE} AS environment
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
 COPY setup setup
-# Compiled now: the steps' user cannot write beside the modules, and would compile them anew in every container.
-ENV UV_COMPILE_BYTECODE=1
-RUN PYTHON=python3 SETUP_GROUPS="--no-default-groups --group setup" sh setup/bootstrap.sh
 ARG GPU=
-RUN if [ -n "$GPU" ]; then .venv/bin/uv pip install --python .venv/bin/python \
-    "tensorflow[and-cuda]==$(.venv/bin/python -c 'from importlib.metadata import version; print(version("tensorflow"))')"; fi
+# Headers of C++ and the tests of libraries, a seventh of all, are of no use here.
+RUN PYTHON=python3 SETUP_GROUPS="--no-default-groups --group setup${GPU:+ --group gpu}" sh setup/bootstrap.sh \
+    && rm -rf .venv/lib/python3.*/site-packages/tensorflow/include \
+    && find .venv -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 
-FROM python:3.11-slim-trixie AS project
+FROM ${BASE} AS project
 RUN useradd --create-home --uid 1000 recommender
 WORKDIR /app
 COPY --from=environment /app/.venv .venv
@@ -28,7 +32,15 @@ COPY components components
 COPY pipeline pipeline
 COPY lineage lineage
 COPY report report
-ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
+# A checkout may be readable by its owner alone; runs write into these folders. The modules that every step imports are
+# compiled now: the steps' user cannot write beside them, and would compile them anew in every container.
+RUN chmod -R a+rX local_runner.py kubeflow_runner.py on_device data configs components pipeline lineage report \
+    && install -d -o recommender output serving_models \
+    && PYTHONPATH=/app .venv/bin/python -m pipeline.container --help > /dev/null \
+    && PYTHONPATH=/app .venv/bin/python -c "import pipeline.pipeline, report.on_cluster"
+# GKE mounts the driver's libraries here, and TensorFlow would run on the processor without them.
+ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib64
 # By number: of a name Kubernetes cannot tell whether it is root, and Kubeflow lets nobody run as root.
 USER 1000
 

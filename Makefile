@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo flink-jar test lint format clean
+.PHONY: help setup run demo flink-jar test image-test lint format clean
 
 help: ## Show what there is to make.
 	@echo "make run    the whole pipeline: environment, data, training, a checked TFLite file"
@@ -11,6 +11,7 @@ help: ## Show what there is to make.
 	@echo "make demo   the newest model in your browser; make demo MODEL=serving_models/NAME"
 	@echo "make flink-jar   Beam's job server for Apache Flink, by Maven; docs/beam_runners.md"
 	@echo "make test   all tests; make test ARGS=tests/data picks some"
+	@echo "make image-test   build the container image, and run the sample in it (docker, or buildah)"
 	@echo "make setup  the environment .venv alone; make setup PYTHON=python3.12 picks its Python"
 	@echo "make lint   ruff and mypy"
 	@echo "make format ruff's formatter"
@@ -30,6 +31,9 @@ flink-jar: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+image-test:
+	@sh setup/image_test.sh $(IMAGE)
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

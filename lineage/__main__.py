@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         type=path_or_url,
         default=DEFAULT_STORE,
         metavar="PATH|URL",
-        help="a metadata.db, a folder with one, mysql://user@host:port/db or grpc://host:port (default: %(default)s)",
+        help="a metadata.db, a folder with one, mysql://user@host:port/db, grpc://host:port or, with TLS, "
+        "grpcs://host:port (default: %(default)s)",
     )
     common.add_argument("--json", action="store_true", help="answer as JSON")
     page = argparse.ArgumentParser(add_help=False)

@@ -29,6 +29,9 @@ BATCH = 500  # ids a call: well below SQLite's limit on the length of a statemen
 LOCK_SECONDS = 5.0
 GRPC_SECONDS = 30.0
 GRPC_BYTES = 1 << 28
+# Files in PEM of a connection with TLS, by environment variable: the authorities that are trusted, by default those of
+# gRPC, and the client's own certificate and key, where the server asks for them.
+TLS_FILES = {"custom_ca": "MLMD_CA_FILE", "server_cert": "MLMD_CERTIFICATE_FILE", "client_key": "MLMD_KEY_FILE"}
 
 Answer = TypeVar("Answer")
 
@@ -105,7 +108,8 @@ def open_store(where: str) -> Store:
 
     Args:
         where: a SQLite file, a folder that holds one or whose folders do (`output`), `mysql://user@host:port/db`
-            (a password after `user:`, or in the environment's MYSQL_PWD) or `grpc://host:port`.
+            (a password after `user:`, or in the environment's MYSQL_PWD), or `grpc://host:port`, with TLS
+            `grpcs://host:port` (see `TLS_FILES`).
 
     Raises:
         StoreError: it is not there, or cannot be read.
@@ -125,14 +129,32 @@ def open_store(where: str) -> Store:
         raise StoreError(f"{where}: {error}; write {_FORMS}") from None
     if scheme == "mysql" and host and address.username and address.path.strip("/"):
         return _connect(_mysql(address), f"mysql://{address.username}@{host}:{port or 3306}{address.path}")
-    if scheme == "grpc" and host and port and not address.path.strip("/"):
+    if scheme in ("grpc", "grpcs") and host and port and not address.path.strip("/"):
         config = pb.MetadataStoreClientConfig(host=host, port=port, client_timeout_sec=GRPC_SECONDS)
         config.channel_arguments.max_receive_message_length = GRPC_BYTES
+        if scheme == "grpcs":
+            _secure(config.ssl_config)
         return _connect(config, where)
     raise StoreError(f"{where}: not the address of a store; write {_FORMS}")
 
 
-_FORMS = "the path of a metadata.db, mysql://user@host:port/database or grpc://host:port"
+_FORMS = "the path of a metadata.db, mysql://user@host:port/database, grpc://host:port or grpcs://host:port"
+
+
+def _secure(config: pb.MetadataStoreClientConfig.SSLConfig) -> None:
+    """Read the certificates of a connection with TLS.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    for field, variable in TLS_FILES.items():
+        if file := os.environ.get(variable):
+            try:
+                setattr(config, field, Path(file).read_text(encoding="ascii"))
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not in PEM"
+                raise StoreError(f"{variable} {file}: {reason}") from None
+    config.SetInParent()
 
 
 def find_database(path: Path) -> Path:

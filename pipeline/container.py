@@ -162,8 +162,9 @@ def _show(step: str, given: dict[str, Any], for_step: str, told: dict[str, Any])
                 artifact["metadata"] = shown[name]
             told["artifacts"][name] = {"artifacts": [artifact]}
         if step == steps.PUSHER:
-            pushed = _first(told["artifacts"]["pushed_model"])
-            record_end(run_folder(pushed["uri"], step), _outcome(pushed.get("metadata", {}), shown[METRICS], for_step))
+            pushed = _first(told["artifacts"]["pushed_model"]).get("metadata", {})
+            folder = run_folder(_first(made["pushed_model"])["uri"], step)
+            record_end(folder, _outcome(pushed, shown[METRICS], for_step))
     except Exception:
         logging.exception("the engine's pages will lack what %s found", step)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import ipaddress
 import os
 import sqlite3
 import subprocess
@@ -12,6 +14,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from ml_metadata.proto import metadata_store_service_pb2 as service
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_grpc
 
@@ -210,6 +216,43 @@ def test_password_is_never_told():
 @pytest.fixture
 def server(recorder):
     """A metadata server over the recorder's store."""
+    yield from serve(recorder)
+
+
+@pytest.fixture
+def secure_server(recorder, tmp_path, monkeypatch):
+    """The same with TLS, for clients with a certificate of the same authority, which clients are told of."""
+    keys = tmp_path / "keys"
+    make_certificates(keys)
+    certificate, key, authority = (keys.joinpath(f"{name}.pem").read_bytes() for name in ("server", "key", "authority"))
+    credentials = grpc.ssl_server_credentials([(key, certificate)], authority, require_client_auth=True)
+    for field, name in (("custom_ca", "authority"), ("server_cert", "server"), ("client_key", "key")):
+        monkeypatch.setenv(store_module.TLS_FILES[field], str(keys / f"{name}.pem"))
+    yield from serve(recorder, credentials)
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, and a certificate of it for 127.0.0.1 with its key."""
+    folder.mkdir()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    made = {}
+    for file, owner, is_authority in (("authority", authority_key, True), ("server", key, False)):
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        builder = x509.CertificateBuilder().issuer_name(issuer).public_key(owner.public_key())
+        builder = builder.subject_name(issuer if is_authority else name).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+        builder = builder.add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        made[file] = builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for file, content in {**made, "key": key.private_bytes(*pem)}.items():
+        (folder / f"{file}.pem").write_bytes(content)
+
+
+def serve(recorder, credentials=None):
 
     class Servicer(service_grpc.MetadataStoreServiceServicer):
         pass
@@ -226,9 +269,10 @@ def server(recorder):
         setattr(Servicer, name, answer(name))
     running = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     service_grpc.add_MetadataStoreServiceServicer_to_server(Servicer(), running)
-    port = running.add_insecure_port("127.0.0.1:0")
+    place = "127.0.0.1:0"
+    port = running.add_secure_port(place, credentials) if credentials else running.add_insecure_port(place)
     running.start()
-    yield f"grpc://127.0.0.1:{port}"
+    yield f"{'grpcs' if credentials else 'grpc'}://127.0.0.1:{port}"
     running.stop(None)
 
 
@@ -238,6 +282,17 @@ def test_metadata_server_answers_the_same(recorder, server, tmp_path):
     file.write_bytes(b"mine")
     assert [found.id for found in list_runs(open_store(server))] == [run.context]
     assert prove(open_store(server), str(file)).story == prove(open_store(str(recorder.path)), str(file)).story
+
+
+def test_metadata_server_with_tls(recorder, secure_server, monkeypatch, tmp_path):
+    run = recorder.run()
+    assert [found.id for found in list_runs(open_store(secure_server))] == [run.context]
+    monkeypatch.delenv("MLMD_CA_FILE")
+    with pytest.raises(StoreError, match="no metadata server answers there"):
+        list_runs(open_store(secure_server))
+    monkeypatch.setenv("MLMD_CA_FILE", str(tmp_path / "nothing.pem"))
+    with pytest.raises(StoreError, match=r"MLMD_CA_FILE .*nothing\.pem: No such file or directory"):
+        open_store(secure_server)
 
 
 def test_no_tensorflow_is_imported(recorder):
