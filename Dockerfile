@@ -18,7 +18,7 @@ ARG GPU=
 # Headers of C++ and the tests of libraries, a seventh of all, are of no use here.
 RUN PYTHON=python3 SETUP_GROUPS="--no-default-groups --group setup${GPU:+ --group gpu}" sh setup/bootstrap.sh \
     && rm -rf .venv/lib/python3.*/site-packages/tensorflow/include \
-    && find .venv -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
+    && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE} AS project
 RUN useradd --create-home --uid 1000 recommender
@@ -36,8 +36,7 @@ COPY report report
 # compiled now: the steps' user cannot write beside them, and would compile them anew in every container.
 RUN chmod -R a+rX local_runner.py kubeflow_runner.py on_device data configs components pipeline lineage report \
     && install -d -o recommender output serving_models \
-    && PYTHONPATH=/app .venv/bin/python -m pipeline.container --help > /dev/null \
-    && PYTHONPATH=/app .venv/bin/python -c "import pipeline.pipeline, report.on_cluster"
+    && PYTHONPATH=/app .venv/bin/python -c "import pipeline.container, pipeline.notify, pipeline.pipeline, report.on_cluster"
 # GKE mounts the driver's libraries here, and TensorFlow would run on the processor without them.
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64
