@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_STORE,
         metavar="PATH|URL",
         help="a metadata.db, a folder with one, mysql://user@host:port/db, grpc://host:port or, with TLS, "
-        "grpcs://host:port (default: %(default)s)",
+        "grpcs://host:port, or vertex://PROJECT/REGION (default: %(default)s)",
     )
     common.add_argument("--json", action="store_true", help="answer as JSON")
     page = argparse.ArgumentParser(add_help=False)

@@ -109,7 +109,7 @@ def open_store(where: str) -> Store:
     Args:
         where: a SQLite file, a folder that holds one or whose folders do (`output`), `mysql://user@host:port/db`
             (a password after `user:`, or in the environment's MYSQL_PWD), or `grpc://host:port`, with TLS
-            `grpcs://host:port` (see `TLS_FILES`).
+            `grpcs://host:port` (see `TLS_FILES`), or `vertex://PROJECT/REGION` for Vertex ML Metadata.
 
     Raises:
         StoreError: it is not there, or cannot be read.
@@ -135,10 +135,19 @@ def open_store(where: str) -> Store:
         if scheme == "grpcs":
             _secure(config.ssl_config)
         return _connect(config, where)
+    if scheme == "vertex" and host and address.path.strip("/"):
+        from lineage.vertex import copy_store
+
+        with tempfile.TemporaryDirectory(prefix="lineage-") as folder:
+            copy_store(address.netloc, address.path.strip("/"), Path(folder) / DATABASE)
+            return _connect(_sqlite(Path(folder) / DATABASE), where)
     raise StoreError(f"{where}: not the address of a store; write {_FORMS}")
 
 
-_FORMS = "the path of a metadata.db, mysql://user@host:port/database, grpc://host:port or grpcs://host:port"
+_FORMS = (
+    "the path of a metadata.db, mysql://user@host:port/database, grpc://host:port, grpcs://host:port or "
+    "vertex://PROJECT/REGION"
+)
 
 
 def _secure(config: pb.MetadataStoreClientConfig.SSLConfig) -> None:
