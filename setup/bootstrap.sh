@@ -115,7 +115,12 @@ ready() {
 
 # Prints options of uv for this machine, or fails where the dependencies cannot run on it.
 platform_options() {
-    [ "$(uname -sm)" = "Linux x86_64" ] || return 0
+    case $(uname -sm) in
+        "Linux x86_64") ;;
+        "Linux "*) fail "TFX's libraries have no wheels for Linux on $(uname -m); an image is built with" \
+            "docker build --platform linux/amd64" ;;
+        *) return 0 ;;
+    esac
     glibc=$("$1" -Ic 'import platform; print("".join(platform.libc_ver()))')
     case $glibc in
         glibc2.*) minor=${glibc#glibc2.} minor=${minor%%.*} ;;

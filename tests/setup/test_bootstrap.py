@@ -166,6 +166,18 @@ def test_takes_wheels_of_a_newer_c_library_only_where_it_is_older(checkout, libc
         assert sync.partition("--python .venv/bin/python")[2].strip() == outcome
 
 
+def test_linux_on_another_processor_is_refused_in_one_line(checkout):
+    checkout.add_python("python3", "3.12")
+    (checkout.bin / "uname").unlink(missing_ok=True)
+    (checkout.bin / "uname").write_text('#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || echo Linux aarch64\n')
+    (checkout.bin / "uname").chmod(0o755)
+    assert checkout.error() == (
+        "error: TFX's libraries have no wheels for Linux on aarch64; an image is built with docker build --platform "
+        "linux/amd64"
+    )
+    assert not [call for call in checkout.calls() if call.startswith("uv sync")]
+
+
 def test_done_once_it_does_nothing_until_something_changes(checkout):
     checkout.add_python("python3", "3.12")
     assert checkout.set_up().returncode == 0
