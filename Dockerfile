@@ -15,9 +15,10 @@ WORKDIR /app
 COPY pyproject.toml uv.lock ./
 COPY setup setup
 ARG GPU=
-# Headers of C++ and the tests of libraries, a seventh of all, are of no use here.
+# A sixth of all is of no use here: headers of C++, the tests of libraries, the C++ compiler's library and uv.
 RUN PYTHON=python3 SETUP_GROUPS="--no-default-groups --group setup${GPU:+ --group gpu}" sh setup/bootstrap.sh \
-    && rm -rf .venv/lib/python3.*/site-packages/tensorflow/include \
+    && cd .venv/lib/python3.*/site-packages && rm -rf tensorflow/include pyarrow/include clang/native && cd /app \
+    && rm .venv/bin/uv \
     && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE} AS project
@@ -36,7 +37,8 @@ COPY report report
 # compiled now: the steps' user cannot write beside them, and would compile them anew in every container.
 RUN chmod -R a+rX local_runner.py kubeflow_runner.py on_device data configs components pipeline lineage report \
     && install -d -o recommender output serving_models \
-    && PYTHONPATH=/app .venv/bin/python -c "import pipeline.container, pipeline.notify, pipeline.pipeline, report.on_cluster"
+    && PYTHONPATH=/app .venv/bin/python -c "import pipeline.container, pipeline.notify, pipeline.pipeline, report.on_cluster" \
+    && find .venv -path "*/google/cloud/*" -name __pycache__ -prune -exec rm -rf {} +
 # GKE mounts the driver's libraries here, and TensorFlow would run on the processor without them.
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64
