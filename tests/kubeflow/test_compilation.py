@@ -69,7 +69,7 @@ sys.exit(f"needs {slow}" if slow else code)
 def compiled(folder: Path, engine: str, ending: str, gpu: str, tuned: bool) -> str:
     (folder / "c.yaml").write_text(DEPLOYMENT.replace("GPU", gpu).replace("TUNED", str(tuned).lower()))
     output = folder / f"pipeline.{ending}"
-    options = ["--engine", engine, "--config", str(folder / "c.yaml"), "--output", str(output)]
+    options = ["--engine", engine, "--config", str(folder / "c.yaml"), "--output", str(output), "--max-bad-rows", "3"]
     if engine == "kubeflow":
         options += ["--set", f"deployment.secret_env={SECRETS}"]
         for step, pod in PODS.items():
@@ -164,6 +164,11 @@ def test_beam_arguments_are_those_of_the_deployment(spec):
     for name in ("StatisticsGen", "Transform", "Evaluator"):
         assert containers(spec)[name]["args"][-4:-2] == ["--runner=DataflowRunner", "--project=p"]
     assert containers(spec)["ExampleGen"]["args"][-1] == containers(spec)["Transform"]["args"][-1], "workers read files"
+
+
+def test_options_of_the_local_runner_are_there_too(spec):
+    given = spec["root"]["dag"]["tasks"]["ExampleGen"]["inputs"]["parameters"]["settings"]["runtimeValue"]["constant"]
+    assert json.loads(given)["max_bad_rows"] == 3
 
 
 def test_parameters_reach_their_steps(spec):

@@ -41,6 +41,11 @@ def arguments() -> dict[str, list[str]]:
     return {name.removesuffix("_executor"): found["container"]["args"] for name, found in executors.items()}
 
 
+def test_beam_runs_in_the_step_s_container_and_packs_nothing(arguments):
+    for step in ("StatisticsGen", "Transform", "Evaluator"):
+        assert {"--runner=FnApiRunner", "--sdk_container_image=none"} <= set(arguments[step])
+
+
 @pytest.fixture(autouse=True)
 def no_addresses(monkeypatch):
     monkeypatch.setattr(addresses, "_URIS", {})

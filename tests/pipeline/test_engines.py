@@ -358,6 +358,13 @@ def test_a_context_of_kubectl_leads_through_kubernetes(tmp_path, monkeypatch, ho
         client(access={"kube_context": "other"})
 
 
+def test_a_proxy_is_asked_where_the_environment_names_one(host, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", host)
+    client(host="http://kubeflow.example").check()
+    (asked,) = KubeflowServer.asked
+    assert (asked["path"], asked["Host"]) == ("http://kubeflow.example/apis/v2beta1/healthz", "kubeflow.example")
+
+
 def test_within_the_cluster_no_host_is_needed(monkeypatch):
     with pytest.raises(ConfigError, match="--host is missing"):
         client()
