@@ -216,14 +216,20 @@ def data(known: Known, folder: Path) -> Html | None:
         found = known.statistics.get(split, {}).get("features", [])
         item: dict[str, Any] = next((feature for feature in found if feature["name"] == features.ITEM_ID), {})
         lengths = [f"{length:,.0f}" for length in item.get("lengths", [])] or ["-"] * 3
-        rows.append([split, f"{timelines:,}", f"{item['values']:,}" if item else "-", *lengths])
+        counted = [f"{item['values']:,}" if item else "-", *lengths] if known.statistics else []
+        rows.append([split, f"{timelines:,}", *counted])
     listed = {"Name": told["name"], "Size": ", ".join(counts), "Left out": leavings or "nothing"}
     listed |= {"Read from": known.run.data["path"]} if known.run and known.run.data.get("path") else {}
     of_what = told.get("fingerprint_of", "content")
     listed |= {"SHA-256" if of_what == "content" else f"SHA-256 of {of_what}": tag("code", told["fingerprint"])}
-    note = "Interactions are those of the histories, without the items that are to be found. Lengths are of histories."
-    head = ["split", "timelines", "interactions", "shortest", "median", "longest"]
-    return _section("Data", _facts(listed), _table(head, rows), tag("p", note, class_="note"))
+    head, note = ["split", "timelines"], None
+    if known.statistics:
+        head += ["interactions", "shortest", "median", "longest"]
+        words = (
+            "Interactions are those of the histories, without the items that are to be found. Lengths are of histories."
+        )
+        note = tag("p", words, class_="note")
+    return _section("Data", _facts(listed), _table(head, rows), note)
 
 
 def drift(known: Known, folder: Path) -> Html | None:
