@@ -16,11 +16,10 @@ from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, GPUS, STEP
 from pipeline import steps
 from pipeline.beam_runners import NO_CONTAINER
 from pipeline.config import PipelineConfig
-from pipeline.container import SHOWN
 from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, Toleration, quantity
-from pipeline.notify import OUTPUT as OUTCOME
 from pipeline.parameters import DATA, PARAMETERS, defaults
 from pipeline.pipeline import Places, create_pipeline
+from pipeline.shown import OUTCOME, SHOWN
 
 # Beam in the step's own container. The runner is named, since Beam's DirectRunner would first look for a binary on the
 # internet. With no container image for Beam, TFX would first make a package of itself.

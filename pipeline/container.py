@@ -33,14 +33,9 @@ from components.errors import StepError, describe
 from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, STEP
 from pipeline import steps
 from pipeline.outcomes import NOT_BLESSED, PUSHED, Outcome, record_end, record_failure, run_folder
+from pipeline.shown import METRICS, REPORT, SHOWN
 
 LOG = "executor-logs"
-# What the engines' pages show of a run, by step: outputs that TFX does not know, and their types.
-METRICS, REPORT = "metrics", "report"
-SHOWN = {
-    steps.EVALUATOR: {METRICS: "system.Metrics"},
-    steps.PUSHER: {METRICS: "system.Metrics", REPORT: "system.HTML"},
-}
 COPIED = (*s3.SCHEMES, "gs://")
 FOLDERS = {"gs": "gcs"}  # where the launcher keeps copies, if not in a folder that is named as the scheme
 

@@ -16,8 +16,8 @@ import requests
 
 from components.settings import STEP, WEBHOOK
 from pipeline.outcomes import FAILED, Outcome, read_outcome, run_folder
+from pipeline.shown import OUTCOME
 
-OUTPUT = "outcome"  # the task's artifact, whose URI names the run's folder
 SECONDS, TRIES = 30.0, 3
 
 
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pipeline", required=True)
     parser.add_argument("--executor_input", required=True, help="of Kubeflow's and Vertex's launcher, JSON")
     options = parser.parse_args(arguments)
-    (outcome,) = json.loads(options.executor_input)["outputs"]["artifacts"][OUTPUT]["artifacts"]
+    (outcome,) = json.loads(options.executor_input)["outputs"]["artifacts"][OUTCOME]["artifacts"]
     message = notify(options.pipeline, run_folder(outcome["uri"], os.environ[STEP]), os.environ[WEBHOOK])
     logging.getLogger().setLevel(logging.INFO)
     logging.info("posted: %s", message["text"])
