@@ -219,4 +219,6 @@ def _write_report(output: Path, config: PipelineConfig, told: dict[str, Any], co
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    gc.freeze()  # Python would spend two seconds on looking for garbage in TensorFlow before it ends.
+    sys.exit(exit_code)

@@ -15,6 +15,7 @@ On both engines it makes sure that the image holds the code that was compiled, a
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -193,5 +194,10 @@ def _first(artifacts: dict[str, Any]) -> dict[str, Any]:
     return artifact
 
 
+def _run_and_freeze(parsed: tuple[argparse.Namespace, list[str]]) -> None:
+    run(parsed)
+    gc.freeze()  # Python would spend two seconds on looking for garbage in TensorFlow before it ends.
+
+
 if __name__ == "__main__":
-    app.run(run, flags_parser=entry._parse_flags)
+    app.run(_run_and_freeze, flags_parser=entry._parse_flags)
