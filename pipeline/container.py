@@ -33,7 +33,7 @@ from components.code_version import project_version
 from components.errors import StepError, describe
 from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, STEP
 from pipeline import steps
-from pipeline.outcomes import NOT_BLESSED, PUSHED, Outcome, record_end, record_failure, run_folder
+from pipeline.outcomes import NOT_BLESSED, PUSHED, Outcome, forget_failure, record_end, record_failure, run_folder
 from pipeline.shown import METRICS, REPORT, SHOWN
 
 LOG = "executor-logs"
@@ -107,15 +107,18 @@ def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
         parsed: TFX's options, and those for Beam.
     """
     options, beam = parsed
-    step, outputs = os.environ.get(STEP, ""), json.loads(options.json_serialized_invocation_args).get("outputs", {})
+    step, given = os.environ.get(STEP, ""), json.loads(options.json_serialized_invocation_args)
+    made = given["outputs"].get("artifacts", {}).values()
+    folder = run_folder(_first(next(iter(made)))["uri"], step) if step and made else ""
     try:
         check_code(os.environ.get(COMPILED_CODE, ""), project_version())
-        _run(options, beam, step, json.loads(options.json_serialized_invocation_args))
+        _run(options, beam, step, given)
     except BaseException as error:
-        uris = [artifact["uri"] for made in outputs.get("artifacts", {}).values() for artifact in made["artifacts"]]
-        if step and uris:
-            record_failure(run_folder(uris[0], step), step, describe(error))
+        if folder:
+            record_failure(folder, step, describe(error))
         raise
+    if folder:
+        forget_failure(folder, step)
 
 
 def _run(options: argparse.Namespace, beam: list[str], step: str, given: dict[str, Any]) -> None:

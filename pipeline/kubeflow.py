@@ -93,7 +93,9 @@ class Kubeflow:
         if not experiment:
             return []
         query = {"experiment_id": experiment, "sort_by": "created_at desc", "page_size": str(limit)}
-        return [self._read_run(run) for run in self._call("GET", "runs", query).get("runs", [])]
+        runs = [self._read_run(run) for run in self._call("GET", "runs", query).get("runs", [])]
+        # An experiment that the configuration names may hold runs of other pipelines.
+        return [run for run in runs if not self._deployment.experiment or pipeline in run.name]
 
     def run(self, run_id: str) -> EngineRun:
         return self._read_run(self._call("GET", f"runs/{run_id}"))

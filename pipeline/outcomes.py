@@ -60,6 +60,16 @@ def record_failure(folder: str, step: str, reason: str) -> None:
     _write(folder, step, Outcome(FAILED, f"{step}: {reason}", step))
 
 
+def forget_failure(folder: str, step: str) -> None:
+    """Removes the record of a step that failed before and succeeded now."""
+    record = f"{folder}/{FOLDER}/{step}.json"
+    try:
+        if fileio.exists(record):
+            fileio.remove(record)
+    except Exception as error:
+        logging.getLogger(__name__).warning("%s: cannot be removed: %s", record, error)
+
+
 def record_end(folder: str, outcome: Outcome) -> None:
     """Writes down how a run ended whose last step ended well."""
     _write(folder, END, outcome)
@@ -67,8 +77,6 @@ def record_end(folder: str, outcome: Outcome) -> None:
 
 def read_outcome(folder: str) -> Outcome | None:
     """Returns how a run ended; None where nothing is recorded: it has not ended, or a step was killed.
-
-    A step that failed and succeeded at a later try does not count.
 
     Raises:
         OSError: the folder cannot be read.

@@ -14,7 +14,7 @@ from components.settings import STEP, WEBHOOK
 from pipeline import notify
 from pipeline.cluster import compile_pipeline
 from pipeline.config import load_config
-from pipeline.outcomes import Outcome, record_end, record_failure
+from pipeline.outcomes import Outcome, forget_failure, read_outcome, record_end, record_failure
 
 DEPLOYMENT = {
     "image": "registry/recommender:1",
@@ -67,7 +67,18 @@ def test_a_failure_is_posted_with_the_step_and_its_reason(folder, webhook, monke
     assert (message["outcome"], message["step"], message["run"]) == ("failed", "Trainer", "r1")
 
 
-def test_a_step_that_succeeded_at_its_second_try_is_no_failure(folder, webhook, monkeypatch):
+def test_a_step_that_succeeds_at_its_second_try_forgets_its_failure(folder):
+    record_failure(folder, "Trainer", "the node went away")
+    record_failure(folder, "Transform", "the disk is full")
+    forget_failure(folder, "Transform")
+    outcome = read_outcome(folder)
+    assert outcome is not None and outcome.step == "Trainer"
+    forget_failure(folder, "Trainer")
+    forget_failure(folder, "Trainer")
+    assert read_outcome(folder) is None
+
+
+def test_the_end_of_a_run_counts_whatever_failed_before(folder, webhook, monkeypatch):
     record_failure(folder, "Trainer", "the node went away")
     record_end(folder, Outcome("pushed", "version 3, gs://bucket/models/shop/3", "", "3", {"recall_at_10": 0.25}))
     run_task(folder, webhook.url, monkeypatch)

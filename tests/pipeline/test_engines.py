@@ -224,6 +224,13 @@ def test_runs_are_listed_newest_first(host, file, console):
     assert [line.split()[-1] for line in lines[2:]] == ["r1", "r0"]
 
 
+def test_runs_of_other_pipelines_in_a_shared_experiment_are_left_out(host, file):
+    kubeflow_client = client(host=host, experiment="shared")
+    kubeflow_client.start(submission(file))
+    kubeflow_client.start(Submission("films", file, "films 2026-11-28 01234567"))
+    assert [run.id for run in kubeflow_client.runs("shop")] == ["r0"]
+
+
 def no_records(run: EngineRun) -> None:
     """Of runs that recorded nothing."""
 
