@@ -6,7 +6,9 @@ November 2024, and MinIO and SeaweedFS have, too), the generation of Google Clou
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from tfx.dsl.io import fileio
@@ -37,6 +39,22 @@ def shared_object(uri: str) -> SharedObject:
     if scheme == "gs":
         return _GoogleObject(bucket, key)
     return _S3Object(bucket, key) if scheme in ("s3", "minio") else _PlainObject(uri)
+
+
+def update(uri: str, change: Callable[[str | None], str]) -> None:
+    """Replaces a text by another that is made of it, again and again until nobody else wrote in between.
+
+    Args:
+        uri: of the object, or a path.
+        change: returns the new text; is given None where there is no object.
+    """
+    fileio.makedirs(os.path.dirname(uri))
+    shared = shared_object(uri)
+    while True:
+        text = change(shared.read())
+        with contextlib.suppress(ConflictError):
+            shared.replace(text)
+            return
 
 
 class _S3Object:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Any
 
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import Artifact, artifact_utils, channel_utils, component_spec, standard_artifacts
 
+from components.conditional import update
 from components.errors import StepError
 from components.evaluator.blessed import Blessed, best_first, first_whole, holds_model
 from components.evaluator.settings import GateSettings
@@ -26,11 +26,17 @@ MOST_REMEMBERED = 100  # twice the most that `baseline_runs` can be, since a mod
 
 
 def remember(record: str, blessed: Blessed) -> None:
-    """Add a model, by its URI, to a record."""
-    lines = [json.dumps(dataclasses.asdict(one)) for one in [*recall(record), blessed][-MOST_REMEMBERED:]]
-    fileio.makedirs(os.path.dirname(record))
-    with fileio.open(record, "w") as stream:
-        stream.write("".join(f"{line}\n" for line in lines))
+    """Adds a model, by its URI, to a record; of two runs at once, each adds its own.
+
+    Raises:
+        StepError: the record cannot be read.
+    """
+
+    def add(text: str | None) -> str:
+        models = [*_read(record, text or ""), blessed][-MOST_REMEMBERED:]
+        return "".join(f"{json.dumps(dataclasses.asdict(model))}\n" for model in models)
+
+    update(record, add)
 
 
 def recall(record: str) -> list[Blessed]:
@@ -42,7 +48,11 @@ def recall(record: str) -> list[Blessed]:
     if not fileio.exists(record):
         return []
     with fileio.open(record) as stream:
-        lines = [line.strip() for line in stream.read().splitlines() if line.strip()]
+        return _read(record, stream.read())
+
+
+def _read(record: str, text: str) -> list[Blessed]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
         # An earlier version left the URI itself.
         return [Blessed(**json.loads(line)) if line.startswith("{") else Blessed(line) for line in lines]

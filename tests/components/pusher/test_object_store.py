@@ -173,6 +173,22 @@ def test_a_rollback_beside_a_push_changes_nothing_and_says_so(store, root):
     assert store.latest() == "3"
 
 
+def test_of_two_runs_that_bless_a_model_at_once_each_adds_its_own(root, monkeypatch):
+    record = f"{root}/last_blessed_model"
+    last_blessed.remember(record, Blessed("first"))
+    read = last_blessed._read
+    others = iter([Blessed("other")])
+
+    def interrupted(name: str, text: str) -> list[Blessed]:
+        for other in others:  # Once, between this run's reading and its writing.
+            last_blessed.remember(record, other)
+        return read(name, text)
+
+    monkeypatch.setattr(last_blessed, "_read", interrupted)
+    last_blessed.remember(record, Blessed("mine"))
+    assert [blessed.model for blessed in last_blessed.recall(record)] == ["first", "other", "mine"]
+
+
 class GoogleBlob:
     """Plays a blob of google.cloud.storage, with its generations."""
 
