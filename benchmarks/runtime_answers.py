@@ -2,8 +2,8 @@
 
     python runtime_answers.py FOLDER OUTPUT
 
-FOLDER holds `.tflite` files and `inputs.npz`: `history` int32 [H, N], `exclude` int32 [H, M], and `ratings` and `times`
-where the model takes them. OUTPUT gets ids int32 [H, K] by `file|signature|kernels`, and the text of an error where the
+FOLDER holds `.tflite` files and `inputs.npz`: `history` int32 [H, N], `bias` float32 [H, V], and `ratings` and `times`
+where the model takes them. OUTPUT gets ids int32 [H, K] by `file|kernels`, and the text of an error where the
 runtime refuses a file.
 """
 
@@ -20,27 +20,26 @@ except ImportError:
 KERNELS = {"xnnpack": OpResolverType.AUTO, "plain": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
-def answer(path, signature, kernels, columns):
+def answer(path, kernels, columns):
     """Returns the ids, int32 [H, K], of all histories."""
     interpreter = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=KERNELS[kernels])
-    runner = interpreter.get_signature_runner(signature)
+    runner = interpreter.get_signature_runner("recommend")
     names = runner.get_input_details()
     rows = len(columns["history"])
     return np.stack([runner(**{name: columns[name][row][None] for name in names})["ids"][0] for row in range(rows)])
 
 
 def main(folder, output):
-    """Answers with every file, signature and set of kernels."""
+    """Answers with every file and set of kernels."""
     columns = dict(np.load(folder / "inputs.npz"))
     answers = {}
     for path in sorted(folder.glob("*.tflite")):
-        for signature in ("recommend", "recommend_excluding"):
-            for kernels in KERNELS:
-                try:
-                    ids = answer(path, signature, kernels, columns)
-                except (RuntimeError, ValueError) as error:
-                    ids = np.array(str(error))
-                answers["|".join((path.stem, signature, kernels))] = ids
+        for kernels in KERNELS:
+            try:
+                ids = answer(path, kernels, columns)
+            except (RuntimeError, ValueError) as error:
+                ids = np.array(str(error))
+            answers[f"{path.stem}|{kernels}"] = ids
     np.savez(output, **answers)
 
 

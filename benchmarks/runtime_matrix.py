@@ -3,7 +3,7 @@
     python -m benchmarks.runtime_matrix output/movielens/artifacts/Trainer/model/ID/Format-Serving
 
 converts the SavedModel in every precision, and prints the mean share of the top 10 that each runtime has in common with
-the float32 file on the newest one, over random histories: the lower of both signatures. The environments come from the
+the float32 file on the newest one, over random histories and items that are excluded. The environments come from the
 package index, and stay in the cache folder.
 """
 
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from on_device.artifact import FIRST_INDEX
 from on_device.command_line import default_cache_dir
+from on_device.tflite_model import EXCLUDED
 
 NEWEST = "ai-edge-litert"
 # What each runtime needs, as uv takes it. The oldest were built for NumPy 1.
@@ -35,8 +36,8 @@ RUNTIMES = {
     NEWEST: ("ai-edge-litert",),
 }
 PYTHON = "3.11"  # The last that all of them have wheels for.
-SIGNATURES = ("recommend", "recommend_excluding")
-HISTORIES, EXCLUDED, TOP = 40, 8, 10
+HISTORIES, TOP = 40, 10
+UNWANTED = 0.1  # share of the items
 TIMEOUT = 120.0  # seconds for each environment, and for the answers of each
 
 
@@ -71,7 +72,7 @@ def environment(requirements: tuple[str, ...], folder: Path) -> Path:
 
 
 def answers(python: Path, folder: Path) -> dict[str, np.ndarray]:
-    """Returns what a runtime answers, by `file|signature|kernels`: ids int32 [H, K], or the text of its refusal.
+    """Returns what a runtime answers, by `file|kernels`: ids int32 [H, K], or the text of its refusal.
 
     Args:
         python: of the runtime's environment.
@@ -97,7 +98,7 @@ def write_inputs(folder: Path, items: int, length: int) -> None:
     np.savez(
         folder / "inputs.npz",
         history=np.where(filled, history, 0).astype(np.int32),
-        exclude=random.integers(FIRST_INDEX, items + FIRST_INDEX, [HISTORIES, EXCLUDED], np.int32),
+        bias=np.where(random.random([HISTORIES, items + FIRST_INDEX]) < UNWANTED, EXCLUDED, 0).astype(np.float32),
         ratings=np.where(filled, random.integers(1, 6, history.shape), np.nan).astype(np.float32),
         times=np.where(filled, times, 0).astype(np.int32),
     )
@@ -127,7 +128,7 @@ def convert_all(saved_model: Path, folder: Path) -> list[str]:
 
 
 def matrix(saved_model: Path, cache_dir: Path) -> dict[str, dict[str, float] | str]:
-    """Returns the overlap by runtime and `precision|signature|kernels`, or why a runtime is not there.
+    """Returns the overlap by runtime and `precision|kernels`, or why a runtime is not there.
 
     Raises:
         RuntimeUnavailable: the newest runtime, with which the others are compared, cannot be had.
@@ -143,9 +144,7 @@ def matrix(saved_model: Path, cache_dir: Path) -> dict[str, dict[str, float] | s
             except RuntimeUnavailable as reason:
                 overlaps[name] = str(reason)
                 continue
-            overlaps[name] = {
-                key: overlap(newest[f"float32|{key.split('|')[1]}|xnnpack"], ids) for key, ids in own.items()
-            }
+            overlaps[name] = {key: overlap(newest["float32|xnnpack"], ids) for key, ids in own.items()}
     return overlaps
 
 
@@ -164,14 +163,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     newest = overlaps[NEWEST]
     assert isinstance(newest, dict)
-    columns = list(dict.fromkeys((key.split("|")[0], key.split("|")[2]) for key in newest))
-    table = Table("runtime", *(f"{precision}, {kernels}" for precision, kernels in columns))
+    table = Table("runtime", *(key.replace("|", ", ") for key in newest))
     for name, of_runtime in overlaps.items():
         if isinstance(of_runtime, str):
             table.add_row(name, of_runtime)
             continue
-        lowest = [min(of_runtime[f"{p}|{s}|{k}"] for s in SIGNATURES) for p, k in columns]
-        table.add_row(name, *(f"{value:.3f}" for value in lowest))
+        table.add_row(name, *(f"{of_runtime[key]:.3f}" for key in newest))
     Console(width=200).print(table)
     return 0
 

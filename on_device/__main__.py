@@ -77,12 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     recommend.add_argument("--k", type=int, metavar="N", help=f"how many (default: {SHOWN}, or the model's most)")
     recommend.add_argument(
-        "--exclude",
+        "--deny",
         action="append",
         default=[],
         metavar="TITLE",
         help="a title or id that is not wanted; may be repeated",
     )
+    recommend.add_argument("--genre", metavar="GENRE", help="recommend only items of a genre")
     recommend.set_defaults(run=_with_model(_recommend))
     bench = commands.add_parser("bench", help="measure how fast the model answers, on one thread, and its memory")
     bench.add_argument("--runs", type=_positive, default=1000, metavar="N", help="answers (default: %(default)s)")
@@ -133,8 +134,18 @@ def _has_screen() -> bool:
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
+def _of_genre(recommender: Recommender, genre: str | None) -> list[str] | None:
+    """Returns the ids of the items of a genre; None for all items."""
+    if genre is None:
+        return None
+    genres = {name for item in recommender.items for name in item.genres}
+    if genre not in genres:
+        raise ArtifactError(f'no genre "{genre}" in the catalogue; there are {", ".join(sorted(genres)) or "none"}')
+    return [item.id for item in recommender.items if genre in item.genres]
+
+
 def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[str]:
-    for wanted in [*options.history, *options.exclude]:
+    for wanted in [*options.history, *options.deny]:
         if recommender.find(wanted) is None:
             from on_device.titles import suggest
 
@@ -143,7 +154,7 @@ def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[st
                 f'no title or id "{wanted}" in the catalogue' + (f"; did you mean {near}?" if near else "")
             )
     k = min(SHOWN, recommender.top_k) if options.k is None else options.k
-    found = recommender.recommend(options.history, k, options.exclude)
+    found = recommender.recommend(options.history, k, allow=_of_genre(recommender, options.genre), deny=options.deny)
     if options.json:
         return [json.dumps([dataclasses.asdict(recommendation) for recommendation in found], ensure_ascii=False)]
     return _table(found)

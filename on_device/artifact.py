@@ -14,7 +14,7 @@ from typing import Any
 from on_device.errors import ArtifactError
 
 MODEL, ITEMS, INFO, LATEST = "model.tflite", "items.json", "model_info.json", "latest"
-FORMAT = 1
+FORMAT = 2
 PADDING, UNKNOWN, FIRST_INDEX = 0, 1, 2
 # What the client needs of `model_info.json`.
 _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": dict}

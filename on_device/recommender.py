@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from on_device.artifact import AGAIN, FIRST_INDEX, ITEMS, MODEL, PADDING, UNKNOWN, Artifact, Item, open_artifact
 from on_device.errors import ArtifactError
 from on_device.runtime import check_runtime
-from on_device.tflite_model import NOTHING, TFLiteModel
+from on_device.tflite_model import EXCLUDED, LARGEST_BOOST, NOTHING, TFLiteModel
 
 LARGEST = 2**63  # what int64 does not hold any more
 
@@ -107,17 +107,23 @@ class Recommender:
         self,
         history: Sequence[str | int],
         k: int = 10,
-        exclude: Iterable[str | int] = (),
+        *,
+        allow: Iterable[str | int] | None = None,
+        deny: Iterable[str | int] = (),
+        boost: Mapping[str | int, float] | None = None,
         **activity: Sequence[Any] | np.ndarray | None,
     ) -> list[Recommendation]:
-        """The best items for a user.
+        """Returns the best items for a user.
 
         Args:
             history: ids or titles of what the user chose, oldest first. The model looks at the last N; items that the
                 catalogue lacks count as unknown ones. For an empty history the popular items are returned.
             k: how many, from 1 to K.
-            exclude: ids or titles that are not wanted. Nothing in the history is, however long ago, unless
+            allow: ids or titles of the only items that may be recommended, such as those in stock; None allows all.
+            deny: ids or titles that are not wanted. Nothing in the history is, however long ago, unless
                 `recommends_seen` of `model_info.json` is true.
+            boost: what is added to the scores of some items, by id or title; a negative number demotes. Scores of the
+                best ten items often lie within 3 of each other.
             activity: what is known of each item of the history, by the names of `activity_inputs`, as long as the
                 history; None where a value is unknown. `ratings` are what the user said of it, `times` when that was,
                 in seconds since 1970; models that do not look at these ignore them. Other inputs are numbers, or words
@@ -127,30 +133,33 @@ class Recommender:
             The best first; fewer than `k` where no more items remain.
 
         Raises:
-            ArtifactError: `k` is out of range, an entry is neither an id nor a title, the model has no input of a
-                name, its values are not numbers or not as many as the history has, or the files do not belong together.
+            ArtifactError: `k` is out of range, an entry is neither an id nor a title, a boost is no number or over
+                1000, the model has no input of a name, its values are not numbers or not as many as the history has,
+                or the files do not belong together.
         """
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= self.top_k:
             raise ArtifactError(f"k is {k}; this model answers 1 to {self.top_k}")
         indices = self._indices(history)
         older = indices[:0] if self.artifact.info.get("recommends_seen") else indices[: -self.history_length]
-        unwanted = np.concatenate([self._indices(exclude), older])
+        unwanted = np.concatenate([self._indices(deny), older])
         coded = {name: self._coded(name, values) for name, values in activity.items()}
-        ids, scores = self.rank_indices(indices, unwanted, **coded)
+        ids, scores = self.rank_indices(indices, unwanted, self._bias(allow, boost), **coded)
         return [self._recommendation(*pair) for pair in zip(ids[:k].tolist(), scores[:k].tolist(), strict=True)]
 
     def rank_indices(
         self,
         history: np.ndarray | Sequence[int],
         exclude: np.ndarray | Sequence[int] = (),
+        bias: np.ndarray | None = None,
         **activity: Sequence[float] | np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The best items, by index.
+        """Returns the best items, by index.
 
         Args:
             history: int [H], oldest first; of more than N the last N count. Integers that are no index of the
                 catalogue count as unknown items.
             exclude: int [M], not wanted; neither are the N items of the history.
+            bias: float32 [V], added to the score of each index, from padding on; None adds nothing.
             activity: as `recommend` takes it, with indices of words in place of words.
 
         Returns:
@@ -160,7 +169,26 @@ class Recommender:
             ArtifactError: as `recommend`; `history` or `exclude` are not integers.
         """
         known, unwanted = self._known(history, "history"), self._known(exclude, "exclude")
-        return self._model.rank(known, unwanted, **activity)
+        return self._model.rank(known, unwanted, bias, **activity)
+
+    def _bias(self, allow: Iterable[str | int] | None, boost: Mapping[str | int, float] | None) -> np.ndarray | None:
+        """What is added to the scores, float32 [V]; None where that is nothing."""
+        if allow is None and not boost:
+            return None
+        bias = np.zeros(self._model.size, np.float32)
+        for wanted, value in (boost or {}).items():
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float, np.number))
+                or not abs(value) <= LARGEST_BOOST
+            ):
+                raise ArtifactError(f"boost of {wanted!r} is {value!r}; expected a number up to {LARGEST_BOOST:g}")
+            bias[self._indices([wanted])] = value
+        if allow is not None:
+            allowed = np.zeros(len(bias), bool)
+            allowed[self._indices(allow)] = True
+            bias[~allowed] = EXCLUDED
+        return bias
 
     @functools.cached_property
     def _words(self) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The model file: its two signatures, on item indices."""
+"""The model file: its signature, on item indices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from on_device.artifact import AGAIN, FIRST_INDEX, MODEL, PADDING
 from on_device.errors import ArtifactError
 
-RECOMMEND, RECOMMEND_EXCLUDING = "recommend", "recommend_excluding"
+RECOMMEND = "recommend"
 RATINGS, TIMES = "ratings", "times"  # inputs that every log may have values for
 # What stands for a value that is not known, by the type of an input: a number; or a time or the index of a word.
 NOT_GIVEN: dict[Any, np.generic] = {np.float32: np.float32(np.nan), np.int32: np.int32(0)}
@@ -20,7 +20,8 @@ NOT_GIVEN: dict[Any, np.generic] = {np.float32: np.float32(np.nan), np.int32: np
 LARGEST: dict[Any, float] = {np.float32: float(np.finfo(np.float32).max), np.int32: float(np.iinfo(np.int32).max)}
 LARGEST_TIME = 2.0**62
 NOTHING = np.empty(0, np.int32)
-LEAST_ROOM = 64  # items that are not wanted
+EXCLUDED = np.float32(-30_000)  # bias of an item that is not wanted: far below any score
+LARGEST_BOOST = 1000.0  # far above any difference of scores, and far from EXCLUDED
 
 
 class TFLiteModel:
@@ -36,6 +37,7 @@ class TFLiteModel:
     Attributes:
         history_length: number of items N that the model looks at.
         top_k: number of items K that it returns.
+        size: number of indices V, of items and those before FIRST_INDEX.
         activity_inputs: names of what it looks at besides the items of a history, such as `ratings` and `times`.
 
     Raises:
@@ -47,20 +49,20 @@ class TFLiteModel:
         try:
             interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=kernels)
             self._recommend = interpreter.get_signature_runner(RECOMMEND)
-            self._excluding = interpreter.get_signature_runner(RECOMMEND_EXCLUDING)
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ArtifactError(f"{name}: not a model file that this client can run ({reason})") from None
         self._lock = threading.Lock()
-        self._room = LEAST_ROOM
         self._name = name
         self.history_length = _length(self._recommend.get_input_details(), "history", np.int32, name)
         self.top_k = _length(self._recommend.get_output_details(), "ids", np.int32, name)
         _length(self._recommend.get_output_details(), "scores", np.float32, name)
-        _length(self._excluding.get_input_details(), "exclude", np.int32, name)
         inputs = self._recommend.get_input_details()
+        self.size = _length(inputs, "bias", np.float32, name)
+        self._no_bias = np.zeros((1, self.size), np.float32)
         expected = {RATINGS: np.float32, TIMES: np.int32}
-        self._dtypes = {key: expected.get(key, _kind(inputs, key, name)) for key in inputs if key != "history"}
+        others = [key for key in inputs if key not in ("history", "bias")]
+        self._dtypes = {key: expected.get(key, _kind(inputs, key, name)) for key in others}
         for key, dtype in self._dtypes.items():
             length = _length(inputs, key, dtype, name)
             if length != self.history_length:
@@ -68,13 +70,18 @@ class TFLiteModel:
         self.activity_inputs = tuple(self._dtypes)
 
     def rank(
-        self, history: np.ndarray, exclude: np.ndarray = NOTHING, **activity: Sequence[float] | np.ndarray | None
+        self,
+        history: np.ndarray,
+        exclude: np.ndarray = NOTHING,
+        bias: np.ndarray | None = None,
+        **activity: Sequence[float] | np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best items.
 
         Args:
             history: int [H], item indices, oldest first; of more than N the last N count.
             exclude: int [M], item indices that are not wanted; the history's never are.
+            bias: float32 [V], added to the score of each index; None adds nothing.
             activity: what else is known of the history, in parallel, by the name of the input: numbers [H], NaN where
                 unknown, such as `ratings`; indices of words [H], and `times` [H], seconds since 1970; 0 or NaN where
                 unknown. `ratings` and `times` are ignored by a model that does not look at them; what is missing counts
@@ -92,12 +99,10 @@ class TFLiteModel:
             raise ArtifactError(f"{self._name}: does not look at {', '.join(unknown)}, but at {looked_at}")
         for key, dtype in self._dtypes.items():
             inputs[key] = self._padded(self._activity(key, activity.get(key), len(history)), NOT_GIVEN[dtype])
+        inputs["bias"] = self._bias(exclude, bias)
         try:
             with self._lock:
-                if len(exclude):
-                    answer = self._excluding(**inputs, exclude=self._roomy(np.asarray(exclude, np.int32)))
-                else:
-                    answer = self._recommend(**inputs)
+                answer = self._recommend(**inputs)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ArtifactError(f"{self._name}: cannot answer ({reason}); {AGAIN}") from None
@@ -125,15 +130,17 @@ class TFLiteModel:
         # Times later than 2038 wrap around, which no time between two activities feels.
         return numbers.astype(np.int64).astype(np.int32) if dtype is np.int32 else numbers.astype(np.float32)
 
-    def _roomy(self, exclude: np.ndarray) -> np.ndarray:
-        """What is not wanted, then padding: [1, M].
-
-        M only grows, by doubling: at another length the runtime plans the whole graph anew, which takes longer than to
-        answer.
-        """
-        while self._room < len(exclude):
-            self._room *= 2
-        return np.pad(exclude, (0, self._room - len(exclude)), constant_values=PADDING)[None, :]
+    def _bias(self, exclude: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        """What is added to the scores, [1, V]."""
+        if bias is None and not len(exclude):
+            return self._no_bias
+        added = self._no_bias.copy() if bias is None else np.array(bias, np.float32, ndmin=2)
+        if added.shape != self._no_bias.shape:
+            raise ArtifactError(f"{self._name}: a bias of {added.size} values for {self.size} indices")
+        if not np.isfinite(added).all():
+            raise ArtifactError(f"{self._name}: the bias has values that are no numbers")
+        added[0, exclude[(exclude >= 0) & (exclude < self.size)]] = EXCLUDED
+        return added
 
     def _padded(self, values: np.ndarray, padding: np.generic) -> np.ndarray:
         """The last N of [H] values, then padding: [1, N]."""

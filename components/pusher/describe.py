@@ -14,11 +14,10 @@ MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # where runtimes lo
 IDENTIFIER = b"M001"  # of its format, tflite-support's metadata_schema.fbs
 SIGNATURES = {
     "recommend": "The best items, popular ones where the history is empty; model_info.json says whether repeats count.",
-    "recommend_excluding": "The same without the items of `exclude`.",
 }
 TENSORS = {
     "history": "Item indices of items.json, oldest first, then 0. More than fit: send the last. 1 is an unknown item.",
-    "exclude": "Item indices that are not wanted, any number of them.",
+    "bias": "Of each index, added to its score: 0 leaves it, -30000 takes it out of the answer.",
     "ratings": "Of each item of the history; NaN where it is not known, and after the last.",
     "times": "Of each item of the history, seconds since 1970; 0 where it is not known, and after the last.",
     "ids": "Item indices, best first; -1 where fewer items remain.",

@@ -19,7 +19,7 @@ from components.trainer.input_pipeline import ITEMS
 from components.trainer.model import Recommender
 from components.trainer.ranking import UnseenScores, best_of
 
-HISTORY = "history"
+HISTORY, BIAS = "history", "bias"
 # Where Transform leaves features of activities that every log has.
 SOURCES = {features.RATING_FEATURE: features.HISTORY_RATING, features.TIME_GAP_FEATURE: features.HISTORY_TIME}
 LISTED = 10  # items listed by `rank`, for coverage
@@ -149,15 +149,11 @@ class ServingModel(tf.Module):
         """Returns the best items; those of the history are not among them, unless the model recommends repeats.
 
         Args:
-            inputs: `history` int32 [1, N]; and in parallel the input of each feature of activities, int32 or float32
-                [1, N].
+            inputs: `history` int32 [1, N]; in parallel the input of each feature of activities, int32 or float32
+                [1, N]; and `bias` float32 [1, V], which is added to the scores: 0 leaves an item as it is, `FORBIDDEN`
+                or less takes it out of the answer.
         """
-        return self._best(self.scores(inputs), self._left_out(inputs[HISTORY]))
-
-    def recommend_excluding(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what `recommend` does without the items of the further input `exclude`, int32 [1, M]."""
-        unwanted = tf.concat([self._left_out(inputs[HISTORY]), inputs["exclude"]], axis=1)
-        return self._best(self.scores(inputs), unwanted)
+        return self._best(self.scores(inputs) + inputs[BIAS], self._left_out(inputs[HISTORY]))
 
     def _left_out(self, items: tf.Tensor) -> tf.Tensor:
         """Returns the items of timelines that are not recommended, of the shape of `items`: all, or PADDING."""
@@ -230,15 +226,12 @@ class ServingModel(tf.Module):
         examples = tf.TensorSpec([None], tf.string, "examples")
         dtypes = {HISTORY: tf.int32, **{feature.input: feature.dtype for feature in self._activity_features}}
         inputs = {name: tf.TensorSpec([1, self.history_length], dtype, name) for name, dtype in dtypes.items()}
-        exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
+        inputs[BIAS] = tf.TensorSpec([1, self.size], tf.float32, BIAS)
         return {
             "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
             "rank": tf.function(self.rank).get_concrete_function(examples),
             "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
             "recommend": tf.function(self.recommend).get_concrete_function(**inputs),
-            "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(
-                **inputs, exclude=exclude
-            ),
         }
 
     def save(self, folder: str) -> None:

@@ -8,6 +8,7 @@ import org.tensorflow.lite.TensorFlowLite
 
 const val PADDING = 0
 const val UNKNOWN = 1
+const val EXCLUDED = -30000f // The bias of an item that is not wanted: far below any score.
 const val FIRST_INDEX = 2 // An id below it is no item: -1 marks the places of an answer that stay empty.
 
 data class Item(val id: String, val title: String)
@@ -33,27 +34,34 @@ class Recommender(folder: File) : AutoCloseable {
         JSONObject(File(folder, "model_info.json").readText()).optBoolean("recommends_seen")
     private val indices = items.withIndex().associate { (place, item) -> item.id to place + FIRST_INDEX }
 
-    /** The best items, best first, for somebody who chose `history`: ids, oldest first. */
+    /**
+     * The best items, best first, for somebody who chose `history`: ids, oldest first. Only items that `allows` are
+     * among them, and none of `deny`; `boost` is added to the scores of some.
+     */
     @Synchronized
-    fun recommend(history: List<String>, exclude: List<String> = emptyList()): List<Recommendation> {
+    fun recommend(
+        history: List<String>,
+        deny: List<String> = emptyList(),
+        boost: Map<String, Float> = emptyMap(),
+        allows: (Item) -> Boolean = { true },
+    ): List<Recommendation> {
         val chosen = history.map { indices[it] ?: UNKNOWN }
         val recent = IntArray(length) { PADDING }.also { chosen.takeLast(length).toIntArray().copyInto(it) }
         // The model leaves out the items that it sees of the history; older ones are excluded here.
         val older = if (recommendsSeen) emptyList() else chosen.dropLast(length)
-        val unwanted = (exclude.mapNotNull { indices[it] } + older).toIntArray()
+        val bias = FloatArray(items.size + FIRST_INDEX)
+        boost.forEach { (id, value) -> indices[id]?.let { bias[it] = value } }
+        items.forEachIndexed { place, item -> if (!allows(item)) bias[place + FIRST_INDEX] = EXCLUDED }
+        (deny.mapNotNull { indices[it] } + older).forEach { bias[it] = EXCLUDED }
         // A model with activity features also takes, in parallel with the history, "ratings" (FloatArray, NaN where
         // nothing was said and in the padding) and "times" (IntArray, seconds since 1970, 0 where unknown). For columns
         // of a log, `activity_inputs` of model_info.json has the names: a `number` is as ratings are, and a `word` is
         // its place among the `words` plus 2 (IntArray), 1 for another word, 0 where unknown.
-        val inputs = mapOf<String, Any>("history" to arrayOf(recent))
+        val inputs = mapOf<String, Any>("history" to arrayOf(recent), "bias" to arrayOf(bias))
         val ids = Array(1) { IntArray(topK) }
         val scores = Array(1) { FloatArray(topK) }
         val outputs = mapOf<String, Any>("ids" to ids, "scores" to scores)
-        if (unwanted.isEmpty()) {
-            interpreter.runSignature(inputs, outputs, "recommend")
-        } else {
-            interpreter.runSignature(inputs + ("exclude" to arrayOf(unwanted)), outputs, "recommend_excluding")
-        }
+        interpreter.runSignature(inputs, outputs, "recommend")
         return (ids[0] zip scores[0].asIterable())
             .filter { (id, _) -> id >= FIRST_INDEX }
             .map { (id, score) -> Recommendation(items[id - FIRST_INDEX], score) }

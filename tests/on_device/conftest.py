@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.tflite import convert_function
+
 ITEMS, HISTORY_LENGTH, TOP_K = 12, 4, 10
 TITLES = ("Toy Story (1995)", "Toy Story 2 (1999)", "Léon (1994)", "Heat (1995)", "Heat (1986)")
 
@@ -32,28 +34,25 @@ class NextFilms(tf.Module):
         scores[:, :2] = -1e9
         self.scores = tf.constant(scores, tf.float32)
 
-    def best(self, history: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
+    def best(self, history: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
         position = tf.reduce_max(tf.where(history[0] > 1, tf.range(1, HISTORY_LENGTH + 1), 0))
         scores = tf.gather(self.scores, tf.gather(tf.concat([[0], history[0]], axis=0), position))
-        scores = tf.tensor_scatter_nd_update(scores, unwanted[0][:, None], tf.fill(tf.shape(unwanted[0]), -1e9))
-        best, ids = tf.math.top_k(scores[None, :], TOP_K)
-        return {"ids": tf.where(best > -1e8, ids, -1), "scores": best}
+        scores = tf.tensor_scatter_nd_update(scores, history[0][:, None], tf.fill(tf.shape(history[0]), -1e9))
+        best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
+        return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
-    def convert(self, names: tuple[str, str] = ("recommend", "recommend_excluding")) -> bytes:
-        def recommend(history: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.best(history, history)
+    def convert(self, name: str = "recommend", bias: str = "bias") -> bytes:
+        """The file, perhaps with another name of the signature or of its input."""
 
-        def recommend_excluding(history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.best(history, tf.concat([history, exclude], axis=1))
+        def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.best(inputs["history"], inputs[bias])
 
-        recommend.__name__, recommend_excluding.__name__ = names
-        history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
-        exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
-        functions = [
-            tf.function(recommend).get_concrete_function(history),
-            tf.function(recommend_excluding).get_concrete_function(history, exclude),
-        ]
-        return bytes(tf.lite.TFLiteConverter.from_concrete_functions(functions, self).convert())
+        recommend.__name__ = name
+        specs = {
+            "history": tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history"),
+            bias: tf.TensorSpec([1, ITEMS + 2], tf.float32, bias),
+        }
+        return convert_function(recommend, self, **specs)
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +74,8 @@ def pushed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = pipeline / version
         folder.mkdir(parents=True)
         (folder / "model.tflite").write_bytes(NextFilms(first).convert())
-        (folder / "items.json").write_text(json.dumps({"format": 1, "items": items}), encoding="utf-8")
-        info = {"format": 1, "version": version, "history_length": HISTORY_LENGTH, "top_k": TOP_K, "num_items": ITEMS}
+        (folder / "items.json").write_text(json.dumps({"format": 2, "items": items}), encoding="utf-8")
+        info = {"format": 2, "version": version, "history_length": HISTORY_LENGTH, "top_k": TOP_K, "num_items": ITEMS}
         write_info(folder, info)
     (pipeline / "latest").write_text("2\n", encoding="utf-8")
     return pipeline

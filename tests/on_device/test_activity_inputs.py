@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from on_device import ArtifactError, Recommender
 from on_device.tflite_model import TFLiteModel
+from tests.tflite import convert_function
 
 HISTORY_LENGTH = 4
 NAN = float("nan")
+SIZE = 40  # of the catalogue
 SPECS = {
     "history": tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history"),
     "ratings": tf.TensorSpec([1, HISTORY_LENGTH], tf.float32, "ratings"),
@@ -28,18 +30,11 @@ def mirror(**specs: tf.TensorSpec) -> bytes:
 
     def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         given = tf.concat([tf.cast(inputs[name], tf.float32) for name in specs], axis=1)
-        return {"ids": tf.range(2, 2 + given.shape[1])[None, :] + 0 * inputs["history"][:, :1], "scores": given}
+        unused = 0 * inputs["history"][:, :1] + tf.cast(0 * inputs["bias"][:, :1], tf.int32)
+        return {"ids": tf.range(2, 2 + given.shape[1])[None, :] + unused, "scores": given}
 
-    def recommend_excluding(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        answer = recommend(**inputs)
-        return {"ids": answer["ids"] + 0 * inputs["exclude"][:, :1], "scores": answer["scores"]}
-
-    exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
-    functions = [
-        tf.function(recommend).get_concrete_function(**specs),
-        tf.function(recommend_excluding).get_concrete_function(**specs, exclude=exclude),
-    ]
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions(functions, tf.Module()).convert())
+    bias = tf.TensorSpec([1, SIZE], tf.float32, "bias")
+    return convert_function(recommend, tf.Module(), **specs, bias=bias)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +166,7 @@ def test_recommends_with_ratings_and_times(recommend: Callable[..., dict[str, li
 
 def test_recommends_after_a_long_history(recommend: Callable[..., dict[str, list[float]]]) -> None:
     history = [1002, 1003, 1004, 1005, 1006, 1007]
-    found = recommend(history, ratings=[1, 2, 3, 4, 5, 0.5], times=range(1, 7), exclude=["1010"])
+    found = recommend(history, ratings=[1, 2, 3, 4, 5, 0.5], times=range(1, 7), deny=["1010"])
     assert found == {"history": [4, 5, 6, 7], "ratings": [3, 4, 5, 0.5], "times": [3, 4, 5, 6]}
 
 

@@ -19,7 +19,7 @@ from on_device.titles import suggest
 
 
 def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", "--k", "3", "--exclude", "1005"]) == 0
+    assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", "--k", "3", "--deny", "1005"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "    title                  score  genres",
         "  1 Toy Story 2 (1999)    12.000  Drama, War",
@@ -65,7 +65,7 @@ def test_unknown_title(pushed_once: Path, capsys: pytest.CaptureFixture[str], ti
     assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
-@pytest.mark.parametrize("option", [["--exclude", "nothing like it"], ["--k", "0"], ["--k", "11"]])
+@pytest.mark.parametrize("option", [["--deny", "nothing like it"], ["--k", "0"], ["--k", "11"]])
 def test_request_that_cannot_be_met(pushed_once: Path, capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
     assert main(["recommend", "--model", str(pushed_once), *option]) == 1
     assert capsys.readouterr().err.startswith("error: ")

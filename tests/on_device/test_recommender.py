@@ -67,14 +67,44 @@ def test_unknown_items_are_tolerated(recommender: Recommender) -> None:
     assert _indices(recommender.recommend(["no such film"], k=2)) == [2, 3]
 
 
-def test_exclude(recommender: Recommender) -> None:
-    found = recommender.recommend([1005], k=3, exclude=["1006", "Film 8 (2000)", "no such film"])
+def test_allow(recommender: Recommender) -> None:
+    assert _indices(recommender.recommend([1005], k=10, allow=["1009", "1004", 1005, "no such film"])) == [9, 4]
+    assert recommender.recommend([1005], allow=[]) == []
+    assert _indices(recommender.recommend([1005], k=10, allow=["1009", "1004"], deny=["1009"])) == [4]
+
+
+def test_boost(recommender: Recommender) -> None:
+    plain = recommender.recommend([1005], k=3)
+    last = recommender.recommend([1005], k=10)[-1]
+    boosted = recommender.recommend([1005], k=3, boost={last.id: 100, "no such film": 5.0})
+    assert _indices(boosted) == [last.index, *_indices(plain)[:2]]
+    assert boosted[0].score == pytest.approx(last.score + 100)
+    demoted = recommender.recommend([1005], k=3, boost={plain[0].title: -100.0})
+    assert _indices(demoted)[:2] == _indices(plain)[1:]
+    assert _indices(recommender.recommend([1005], k=10, allow=["1004"], boost={"1009": 1000})) == [4]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1001, "2", None, True])
+def test_boosts_that_are_no_numbers(recommender: Recommender, value: Any) -> None:
+    with pytest.raises(ArtifactError, match=r"^boost of '1009' is .*; expected a number up to 1000$"):
+        recommender.recommend([1005], boost={"1009": value})
+
+
+def test_a_bias_of_another_size(recommender: Recommender) -> None:
+    with pytest.raises(ArtifactError, match="a bias of 3 values for 14 indices"):
+        recommender.rank_indices([5], bias=np.zeros(3, np.float32))
+    with pytest.raises(ArtifactError, match="the bias has values that are no numbers"):
+        recommender.rank_indices([5], bias=np.full(14, np.nan, np.float32))
+
+
+def test_deny(recommender: Recommender) -> None:
+    found = recommender.recommend([1005], k=3, deny=["1006", "Film 8 (2000)", "no such film"])
     assert _indices(found) == [7, 9, 10]
 
 
 def test_fewer_than_k_remain(recommender: Recommender) -> None:
     everything_but_two = [item.id for item in recommender.items if item.index not in (4, 9)]
-    assert _indices(recommender.recommend([1005], k=10, exclude=everything_but_two)) == [9, 4]
+    assert _indices(recommender.recommend([1005], k=10, deny=everything_but_two)) == [9, 4]
     assert recommender.recommend([item.id for item in recommender.items]) == []
 
 
@@ -120,7 +150,7 @@ def test_threads_get_their_own_answers(recommender: Recommender) -> None:
         expected = [2 + (index - 1 + step) % 12 for step in range(3)]
         for turn in range(200):
             exclude = [] if turn % 2 else [1000 + 2 + (index + 8) % 12]  # The last but two: changes no answer.
-            if _indices(recommender.recommend([1000 + index], 3, exclude)) != expected:
+            if _indices(recommender.recommend([1000 + index], 3, deny=exclude)) != expected:
                 wrong.append(index)
 
     threads = [threading.Thread(target=ask, args=(index,)) for index in range(2, 10)]

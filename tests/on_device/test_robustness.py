@@ -75,13 +75,13 @@ def test_arrays_of_any_integers(recommender: Recommender, dtype: Any) -> None:
 @pytest.mark.parametrize("unknown", [2**40, 2**63, -1, np.uint64(2**63), "-1", ""])
 def test_ids_that_nothing_has_are_unknown_items(recommender: Recommender, unknown: Any) -> None:
     found = recommender.recommend([1005], k=3)
-    assert recommender.recommend([1005, unknown], k=3, exclude=[unknown]) == found
+    assert recommender.recommend([1005, unknown], k=3, deny=[unknown]) == found
 
 
 @pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, b"1005"])
 def test_histories_that_are_no_lists(recommender: Recommender, history: Any) -> None:
     assert complaint(recommender.recommend, history) == f"expected a list of ids or titles, found {history!r}"
-    assert complaint(recommender.recommend, [], exclude=history).startswith("expected a list of ids or titles")
+    assert complaint(recommender.recommend, [], deny=history).startswith("expected a list of ids or titles")
 
 
 @pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",)])

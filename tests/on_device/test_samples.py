@@ -19,7 +19,7 @@ from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
 from on_device import artifact
-from on_device.tflite_model import NOT_GIVEN, RECOMMEND, RECOMMEND_EXCLUDING
+from on_device.tflite_model import EXCLUDED, NOT_GIVEN, RECOMMEND
 
 CLIENT = Path(artifact.__file__).parent
 KOTLIN, SWIFT = (CLIENT / "samples" / f"Recommender.{language}" for language in ("kt", "swift"))
@@ -81,7 +81,7 @@ def test_shapes_that_the_samples_rely_on(plain: dict[str, Any]) -> None:
         for tensors in signature.values()
         for name, found in tensors.items()
     }
-    assert shapes == {"history": [1, HISTORY_LENGTH], "exclude": [1, -1], "ids": [1, 3], "scores": [1, 3]}
+    assert shapes == {"history": [1, HISTORY_LENGTH], "bias": [1, len(COUNTS)], "ids": [1, 3], "scores": [1, 3]}
 
 
 @SAMPLES
@@ -92,23 +92,24 @@ def test_names(sample: Path, plain: dict[str, Any]) -> None:
         expected |= {"items", "id", "title", "min_runtime", "recommends_seen"}
     texts = set(re.findall(r'"(.*?)"', code(sample)))
     assert {text for text in texts if " " not in text and text not in (".", "-", "1.")} == expected
-    assert set(plain) == {RECOMMEND, RECOMMEND_EXCLUDING}
-    assert set(plain[RECOMMEND_EXCLUDING]["inputs"]) - set(plain[RECOMMEND]["inputs"]) == {"exclude"}
+    assert set(plain) == {RECOMMEND}
 
 
 def test_dtypes(plain: dict[str, Any]) -> None:
-    inputs, outputs = plain[RECOMMEND_EXCLUDING]["inputs"], plain[RECOMMEND_EXCLUDING]["outputs"]
+    inputs, outputs = plain[RECOMMEND]["inputs"], plain[RECOMMEND]["outputs"]
     dtypes = {name: found["dtype"] for name, found in {**inputs, **outputs}.items()}
     kotlin = dict(re.findall(r"val (\w+) = (?:Array\(1\) \{ )?(Int|Float)Array", code(KOTLIN)))
-    of_values = {"history": "recent", "ids": "ids", "scores": "scores"}
+    of_values = {"history": "recent", "bias": "bias", "ids": "ids", "scores": "scores"}
     assert {name: DTYPES[kotlin[value]] for name, value in of_values.items()} == {
         name: dtypes[name] for name in of_values
     }
-    assert '"exclude" to arrayOf(unwanted)' in code(KOTLIN) and re.search(r"val unwanted = .*toIntArray", code(KOTLIN))
+    assert '"history" to arrayOf(recent), "bias" to arrayOf(bias)' in code(KOTLIN)
     swift = re.findall(r'output\(named: "(\w+)"\), as: (\w+)\.self', code(SWIFT))
     assert {name: DTYPES[kind] for name, kind in swift} == {name: dtypes[name] for name in outputs}
-    (bytes_of,) = re.findall(r"func bytes\(_ values: \[(\w+)\]\)", code(SWIFT))
-    assert {DTYPES[bytes_of]} == {dtypes[name] for name in inputs}
+    assert '["history": bytes(Array(padded)), "bias": bytes(bias)]' in code(SWIFT)
+    (bias,) = re.findall(r"var bias = \[(\w+)\]", code(SWIFT))
+    (padding,) = re.findall(r"let padding: (\w+) =", code(SWIFT))
+    assert {"bias": DTYPES[bias], "history": DTYPES[padding]} == {name: dtypes[name] for name in inputs}
 
 
 @SAMPLES
@@ -116,6 +117,8 @@ def test_constants(sample: Path) -> None:
     found = dict(re.findall(r"^(?:const val|let) (\w+)(?:: Int32)? = (\d+)", code(sample), re.MULTILINE))
     constants = {"padding": artifact.PADDING, "unknown": artifact.UNKNOWN, "firstindex": artifact.FIRST_INDEX}
     assert {name.lower().replace("_", ""): int(value) for name, value in found.items()} == constants
+    (excluded,) = re.findall(r"^(?:const val EXCLUDED|let excluded: Float32) = (-[\d_]+)f?", code(sample), re.MULTILINE)
+    assert float(excluded.replace("_", "")) == EXCLUDED
 
 
 @SAMPLES

@@ -6,6 +6,8 @@ import { FIRST_INDEX, Problem } from "./artifact.js";
 const ARRAYS = { int32: Int32Array, float32: Float32Array };
 /** What an input has where a value is unknown: a number, or an index or a time. */
 const UNKNOWN_VALUES = { int32: 0, float32: NaN };
+/** The bias of an item that is not wanted: far below any score. */
+const EXCLUDED = -30000;
 
 /**
  * @typedef {object} Answer
@@ -50,30 +52,39 @@ export class Model {
   /**
    * The best items for somebody who chose these.
    *
-   * `recommend_excluding` would take what lies further back than N, but LiteRT.js has no inputs of changing length. So
-   * that is taken out of the K best: fewer than ten remain only when more than K - 10 of them are such old picks.
-   *
    * @param {number[]} history indices, oldest first
+   * @param {(index: number) => boolean} [allows] whether an item may be recommended; by default all may
    * @returns {Promise<Answer>}
    */
-  async recommend(history) {
+  async recommend(history, allows = () => true) {
     const started = performance.now();
-    const inputs = this.#tensors(history.slice(-this.historyLength));
+    const older = this.#recommendsSeen ? [] : history.slice(0, -this.historyLength);
+    const inputs = this.#tensors(history.slice(-this.historyLength), older, allows);
     const outputs = await this.#signature.run(inputs);
     const [ids, scores] = [outputs.ids.toTypedArray(), outputs.scores.toTypedArray()];
     for (const tensor of [...Object.values(inputs), ...Object.values(outputs)]) tensor.delete();
     const milliseconds = performance.now() - started;
-    const older = new Set(this.#recommendsSeen ? [] : history.slice(0, -this.historyLength));
     const ranking = Array.from(ids, (index, place) => ({ index, score: scores[place] }));
-    return { ranking: ranking.filter(({ index }) => index >= FIRST_INDEX && !older.has(index)), milliseconds };
+    return { ranking: ranking.filter(({ index }) => index >= FIRST_INDEX), milliseconds };
   }
 
-  /** @param {number[]} recent at most N indices @returns {Record<string, Tensor>} */
-  #tensors(recent) {
+  /**
+   * @param {number[]} recent at most N indices
+   * @param {number[]} unwanted indices
+   * @param {(index: number) => boolean} allows
+   * @returns {Record<string, Tensor>}
+   */
+  #tensors(recent, unwanted, allows) {
     return Object.fromEntries(
       this.#inputs.map(({ name, dtype, shape }) => {
-        const values = new ARRAYS[dtype](shape[1]).fill(UNKNOWN_VALUES[dtype]);
-        if (name === "history") values.set(recent);
+        const values = new ARRAYS[dtype](shape[1]);
+        if (name === "bias") {
+          for (let index = FIRST_INDEX; index < values.length; index++) if (!allows(index)) values[index] = EXCLUDED;
+          for (const index of unwanted) values[index] = EXCLUDED;
+        } else {
+          values.fill(UNKNOWN_VALUES[dtype]);
+          if (name === "history") values.set(recent);
+        }
         return [name, new Tensor(values, shape)];
       }),
     );

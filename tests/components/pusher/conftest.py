@@ -30,7 +30,7 @@ from components.pusher.settings import PusherSettings
 
 ITEMS, SIZE, HISTORY_LENGTH, TOP_K = 30, 32, 5, 12
 FIRST_ID = 101
-FORBIDDEN = -1e9
+FORBIDDEN = -30_000.0
 
 # Timelines, oldest first, and targets, by index. The third is longer than a history: 12 and 10 are not in it.
 TEST_ROWS = (
@@ -65,19 +65,16 @@ class RingModel(tf.Module):
         self.real_items = tf.constant(np.where(item < features.FIRST_INDEX, FORBIDDEN, 0), tf.float32)
         self.popularity = tf.constant(np.where(item < features.FIRST_INDEX, FORBIDDEN, -item), tf.float32)
 
-    def recommend(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self.best(history, history)
+    def recommend(self, history: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.best(history, history, bias)
 
-    def recommend_excluding(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self.best(history, tf.concat([history, exclude], axis=1))
-
-    def best(self, history: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
+    def best(self, history: tf.Tensor, unwanted: tf.Tensor, bias: tf.Tensor | float = 0.0) -> dict[str, tf.Tensor]:
         positions = tf.where(history[0] > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
         last = tf.gather(tf.concat([[0], history[0]], axis=0), tf.reduce_max(positions))
         forbidden = tf.fill(tf.shape(unwanted[0]), FORBIDDEN)
         scores = tf.gather(self.table, last) + self.real_items
         scores = tf.tensor_scatter_nd_update(scores, unwanted[0][:, None], forbidden)
-        best, ids = tf.math.top_k(scores[None, :], TOP_K)
+        best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
         return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
 
     def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -128,10 +125,9 @@ class RingModel(tf.Module):
     def save(self, folder: Path) -> None:
         examples = tf.TensorSpec([None], tf.string, "examples")
         history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
-        exclude = tf.TensorSpec([1, None], tf.int32, "exclude")
+        bias = tf.TensorSpec([1, SIZE], tf.float32, "bias")
         signatures = {
-            "recommend": tf.function(self.recommend).get_concrete_function(history),
-            "recommend_excluding": tf.function(self.recommend_excluding).get_concrete_function(history, exclude),
+            "recommend": tf.function(self.recommend).get_concrete_function(history, bias),
             "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
             "rank": tf.function(self.rank).get_concrete_function(examples),
             "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
@@ -282,9 +278,9 @@ def stage() -> Callable[[Path, str], dict[str, Any]]:
 
     def write(staging: Path, content: str = "model") -> dict[str, Any]:
         (staging / "model.tflite").write_text(content, encoding="utf-8")
-        (staging / "items.json").write_text(json.dumps({"format": 1, "items": []}), encoding="utf-8")
+        (staging / "items.json").write_text(json.dumps({"format": 2, "items": []}), encoding="utf-8")
         return {
-            **{"format": 1, "pipeline": "rings", "history_length": 5, "top_k": 10, "num_items": 0},
+            **{"format": 2, "pipeline": "rings", "history_length": 5, "top_k": 10, "num_items": 0},
             **describe_files(staging),
         }
 

@@ -118,9 +118,9 @@ store = VersionStore({str(tmp_path)!r}, "rings")
 for number in range(15):
     with store.push() as staging:
         (staging / "model.tflite").write_text(sys.argv[1] + str(number) * 100_000)
-        (staging / "items.json").write_text('{{"format": 1, "items": []}}')
+        (staging / "items.json").write_text('{{"format": 2, "items": []}}')
         sums = {{one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in staging.iterdir()}}
-        store.publish(staging, {{"format": 1, "history_length": 5, "top_k": 10, "num_items": 0, "sha256": sums}})
+        store.publish(staging, {{"format": 2, "history_length": 5, "top_k": 10, "num_items": 0, "sha256": sums}})
 """
     pushers = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "abc"]
     seen = []

@@ -39,12 +39,9 @@ def test_conversion_is_repeatable(content: bytes, inputs: dict[str, list[Artifac
     assert convert(again, "float16") == content
 
 
-def test_file_has_named_signatures(content: bytes) -> None:
+def test_file_has_a_named_signature(content: bytes) -> None:
     signatures = Interpreter(model_content=content).get_signature_list()
-    assert signatures == {
-        "recommend": {"inputs": ["history"], "outputs": ["ids", "scores"]},
-        "recommend_excluding": {"inputs": ["exclude", "history"], "outputs": ["ids", "scores"]},
-    }
+    assert signatures == {"recommend": {"inputs": ["bias", "history"], "outputs": ["ids", "scores"]}}
 
 
 @pytest.mark.parametrize("precision", ["float32", "dynamic_int8"])
@@ -54,7 +51,7 @@ def test_names_of_tensors_are_short_and_differ(loaded: Any, precision: str) -> N
     assert len(set(names)) == len(names) > 10 and max(map(len, names)) <= 3
 
 
-def test_signatures_share_their_weights(loaded: Any, ring: SimpleNamespace) -> None:
+def test_weights_are_stored_once(loaded: Any, ring: SimpleNamespace) -> None:
     assert convert(loaded, "float32").count(ring.Model().table.numpy().tobytes()) == 1
 
 

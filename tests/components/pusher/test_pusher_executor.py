@@ -90,7 +90,7 @@ def test_on_a_cluster_uris_identify_what_the_model_is_made_of(
 def test_pushed_folder_recommends(push: Push, evaluated: dict[str, float], folder: Path) -> None:
     push()
     recommender = Recommender.load(folder)
-    found = recommender.recommend(["103", "Fält\u2028110"], k=3, exclude=[112])
+    found = recommender.recommend(["103", "Fält\u2028110"], k=3, deny=[112])
     assert [(one.id, one.title) for one in found] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
     assert recommender.items[0].count == 1000
 

@@ -16,6 +16,7 @@ from components import features
 from components.pusher.convert import convert
 from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.baselines import Transitions
+from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import Activities
 from components.trainer.model import Recommender
 from components.trainer.ranking import target_ranks
@@ -150,8 +151,10 @@ def history_of(timeline: list[int]) -> dict[str, np.ndarray]:
 
 def recommend(saved: SimpleNamespace, history: dict[str, np.ndarray], **more: np.ndarray) -> tuple:
     inputs = {name: values for name, values in history.items() if name in saved.inputs}
-    signature = saved.loaded.signatures["recommend_excluding" if more else "recommend"]
-    answer = signature(**{name: tf.constant(values[None, :]) for name, values in (inputs | more).items()})
+    more.setdefault("bias", np.zeros(SIZE, np.float32))
+    answer = saved.loaded.signatures["recommend"](
+        **{name: tf.constant(values[None, :]) for name, values in (inputs | more).items()}
+    )
     return answer["ids"].numpy()[0], answer["scores"].numpy()[0]
 
 
@@ -175,10 +178,10 @@ def test_answers_are_the_best_unseen_items(saved):
 def test_inputs_are_those_that_the_model_heeds(saved):
     wanted = {"rating": "ratings", "time_gap": "times", "device": "device", "k": "column_k"}
     activity_features = saved.model.settings.activity_features
-    assert saved.inputs == {"history", *(wanted[name] for name in activity_features)}
+    assert saved.inputs == {"history", "bias", *(wanted[name] for name in activity_features)}
     encoded = saved.loaded.signatures["encode_examples"](examples=tf.constant([serialize([3, 5], 4)]))
-    assert set(encoded) == {*saved.inputs, "timeline", "left_out", "target"}
-    for name in saved.inputs:
+    assert set(encoded) == {*saved.inputs, "timeline", "left_out", "target"} - {"bias"}
+    for name in saved.inputs - {"bias"}:
         np.testing.assert_array_equal(encoded[name].numpy()[0], history_of([3, 5])[name])
         assert encoded[name].dtype == (tf.float32 if name in ("ratings", "column_k") else tf.int32)
 
@@ -193,7 +196,9 @@ def test_empty_history_returns_the_popular_list(saved):
 def test_excluded_items_are_missing_and_empty_places_are_marked(saved):
     history = histories(1)[0]
     exclude = np.arange(2, 20, dtype=np.int32)
-    ids, _ = recommend(saved, history, exclude=exclude)
+    bias = np.zeros(SIZE, np.float32)
+    bias[exclude] = FORBIDDEN
+    ids, _ = recommend(saved, history, bias=bias)
     wanted = set(range(2, SIZE)) - set(history["history"].tolist()) - set(exclude.tolist())
     assert set(ids[: len(wanted)].tolist()) == wanted
     assert (ids[len(wanted) :] == -1).all() and len(wanted) < TOP_K
@@ -265,7 +270,7 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=TOP_K)
     model = Recommender(settings, HISTORY, counts, {"genres": genres})
     serving = ServingModel(model, FakeTransformOutput())
-    popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32))["ids"].numpy()[0]
+    popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32), bias=tf.zeros([1, SIZE]))["ids"].numpy()[0]
     assert popular.tolist() == list(range(2, 2 + TOP_K))
     history = tf.constant([[2, 3, 4, 5, 6, 7]])
     of_genres = next(weight for weight in model.weights if weight.name == "genres")
@@ -273,7 +278,8 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     context = np.asarray(model.read_out({"items": history}, model.tables())[0])[0]
     of_genres.assign([0 * context, context])  # The history is not of the second genre, and loves it.
     serving = ServingModel(model, FakeTransformOutput())
-    assert {int(item) for item in serving.recommend(history=history)["ids"][0, :4]} == set(range(SIZE - 4, SIZE))
+    best = serving.recommend(history=history, bias=tf.zeros([1, SIZE]))["ids"][0, :4]
+    assert {int(item) for item in best} == set(range(SIZE - 4, SIZE))
 
 
 def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(tmp_path):
@@ -302,7 +308,7 @@ def answered(saved) -> list[tuple]:
 def test_file_answers_as_the_saved_model(saved, answered, precision):
     file = TFLiteModel(convert(saved.loaded, precision))
     assert (file.history_length, file.top_k) == (HISTORY, TOP_K)
-    assert {"history", *file.activity_inputs} == saved.inputs
+    assert {"history", "bias", *file.activity_inputs} == saved.inputs
     agreement = []
     tolerance = {"float32": 1e-4, "float16": 2e-2, "int8_tables": 0.5, "dynamic_int8": 0.5}[precision]
     for history, ids, scores in answered:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from on_device.artifact import open_artifact
 from on_device.demo.server import DemoServer, make_site
+from tests.tflite import convert_function
 
 ITEMS, HISTORY_LENGTH, TOP_K = 60, 5, 20
 TITLES = (
@@ -50,29 +51,19 @@ class Taste(tf.Module):
         scores = tf.where(tf.reduce_any(picked), tf.matmul(taste, self.items, transpose_b=True), popularity)
         return tf.concat([tf.fill([1, 2], -1e9), scores[:, 2:]], axis=1)
 
-    def best(self, inputs: dict[str, tf.Tensor], unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
-        scores = tf.tensor_scatter_nd_update(
-            self.scores(inputs)[0], unwanted[0][:, None], tf.fill(tf.shape(unwanted[0]), -1e9)
-        )
-        best, ids = tf.math.top_k(scores[None, :], TOP_K)
-        return {"ids": tf.where(best > -1e8, ids, -1), "scores": best}
-
     def convert(self) -> bytes:
         def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.best(inputs, inputs["history"])
-
-        def recommend_excluding(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.best(inputs, tf.concat([inputs["history"], inputs["exclude"]], axis=1))
+            unwanted = inputs["history"][0]
+            scores = tf.tensor_scatter_nd_update(
+                self.scores(inputs)[0], unwanted[:, None], tf.fill(tf.shape(unwanted), -1e9)
+            )
+            best, ids = tf.math.top_k(scores[None, :] + inputs["bias"], TOP_K)
+            return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
         types = {"history": tf.int32, **({"ratings": tf.float32, "times": tf.int32} if self.activity else {})}
         inputs = {name: tf.TensorSpec([1, HISTORY_LENGTH], dtype, name) for name, dtype in types.items()}
-        functions = [
-            tf.function(recommend).get_concrete_function(**inputs),
-            tf.function(recommend_excluding).get_concrete_function(
-                **inputs, exclude=tf.TensorSpec([1, None], tf.int32, "exclude")
-            ),
-        ]
-        return bytes(tf.lite.TFLiteConverter.from_concrete_functions(functions, self).convert())
+        inputs["bias"] = tf.TensorSpec([1, ITEMS + 2], tf.float32, "bias")
+        return convert_function(recommend, self, **inputs)
 
 
 def _push(folder: Path, activity: bool) -> Path:
@@ -93,10 +84,10 @@ def _push(folder: Path, activity: bool) -> Path:
                 "count": 99 - index,
             }
         )
-    (folder / "items.json").write_text(json.dumps({"format": 1, "items": items}), encoding="utf-8")
+    (folder / "items.json").write_text(json.dumps({"format": 2, "items": items}), encoding="utf-8")
     names = ("model.tflite", "items.json")
     info = {
-        "format": 1,
+        "format": 2,
         "pipeline": "films",
         "version": "3",
         "precision": "float32",
