@@ -153,11 +153,11 @@ def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
 def _rows(
     loaded: Any, files: list[str], limit: int
 ) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int, np.ndarray]]:
-    """Each example: user, history (inputs of `recommend`, each [N]), items left out int32 [T], target, best int32 [K].
+    """Each example: user, history, items left out int32 [T], target, best int32 [K].
 
-    The best are those of the SavedModel, which answers many examples at a time.
+    The history has the inputs of `recommend` but `bias`, each [N]. The best are those of the SavedModel, which answers many examples at a time.
     """
-    inputs = loaded.signatures["recommend"].structured_input_signature[1]
+    inputs = set(loaded.signatures["recommend"].structured_input_signature[1]) - {"bias"}
     user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}
     records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
     if limit:

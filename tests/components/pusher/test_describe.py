@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.tools import flatbuffer_utils
@@ -60,12 +61,12 @@ def test_model_signatures_and_tensors_are_described(content: bytes) -> None:
 def test_tensors_have_the_names_of_the_signatures(content: bytes) -> None:
     model: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     graph = model.subgraphs[0]
-    assert [graph.tensors[number].name for number in graph.inputs] == [b"history"]
+    assert [graph.tensors[number].name for number in graph.inputs] == [b"bias", b"history"]
     assert model.description == b"Walks a ring."
 
 
 def test_the_file_still_answers(content: bytes) -> None:
-    ids, _ = TFLiteModel(content).rank([2, 3], [4])
+    ids, _ = TFLiteModel(content).rank(np.array([2, 3]), np.array([4]))
     assert ids.tolist()[:3] == [5, 6, 7]
 
 

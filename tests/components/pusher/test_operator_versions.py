@@ -39,7 +39,9 @@ def test_a_large_catalogue_needs_no_newer_runtime(precision: Precision, tmp_path
     assert check_operators(convert(loaded, precision)) == "2.5.0"
 
 
-def test_versions_are_raised_to_what_the_operators_need(content: bytes) -> None:
+def test_versions_are_raised_to_what_the_operators_need(tmp_path: Path) -> None:
+    content = convert(build(tmp_path, encoder="cnn").loaded, "float32")
+
     def understate(model: Any) -> None:
         for code in model.operatorCodes:
             code.version = 1

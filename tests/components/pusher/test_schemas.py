@@ -70,7 +70,7 @@ def test_newer_pushers_may_say_more(pushed: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "where"),
     [
-        ({"format": 2}, "format"),
+        ({"format": 3}, "format"),
         ({"version": 1}, "version"),
         ({"precision": "int4"}, "precision"),
         ({"history_length": 0}, "history_length"),
