@@ -155,7 +155,8 @@ def _rows(
 ) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int, np.ndarray]]:
     """Each example: user, history, items left out int32 [T], target, best int32 [K].
 
-    The history has the inputs of `recommend` but `bias`, each [N]. The best are those of the SavedModel, which answers many examples at a time.
+    The history has the inputs of `recommend` but `bias`, each [N]. The best are those of the SavedModel, which answers
+    many examples at a time.
     """
     inputs = set(loaded.signatures["recommend"].structured_input_signature[1]) - {"bias"}
     user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}

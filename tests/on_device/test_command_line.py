@@ -28,6 +28,16 @@ def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_items_of_one_genre(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Recommender.load(pushed_once)
+    for genre in {name for item in model.items for name in item.genres}:
+        assert main(["recommend", "--model", str(pushed_once), "--genre", genre, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found and all(genre in item["genres"] for item in found)
+    assert main(["recommend", "--model", str(pushed_once), "--genre", "Opera"]) == 1
+    assert capsys.readouterr().err.startswith('error: no genre "Opera" in the catalogue; there are ')
+
+
 def test_year_is_shown_once(pushed: Path, sign: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     path = pushed / "2" / "items.json"
     items = json.loads(path.read_text(encoding="utf-8"))
