@@ -17,8 +17,16 @@ from on_device.command_line import EXIT_USAGE, command_line, path
 from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.console import plain_console, quiet, show_line
 from pipeline.deployment import Engine, complaints
-from pipeline.engines import Client, EngineError, Submission, check_schedule, connect
-from pipeline.operations import change_schedules, follow, outcomes_in, replace_schedule, show_runs, show_schedules
+from pipeline.engines import Client, EngineError, Submission, check_schedule
+from pipeline.operations import (
+    change_schedules,
+    connect,
+    follow,
+    outcomes_in,
+    replace_schedule,
+    show_runs,
+    show_schedules,
+)
 from pipeline.options import OPTIONS, Option, add_options, read_options
 from pipeline.parameters import PARAMETERS, parse
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pipeline.config import ConfigError, PipelineConfig
-from pipeline.deployment import DeploymentSettings, Engine
+from pipeline.deployment import Engine
 
 RunState = Literal["waiting", "running", "succeeded", "failed", "canceled"]
 LISTED = 20
@@ -118,22 +118,6 @@ class Client(Protocol):
 
     def request(self, submission: Submission) -> dict[str, Any]:
         """Returns what would be sent, without credentials."""
-
-
-def connect(deployment: DeploymentSettings, engine: Engine) -> Client:
-    """Returns the client of an engine; nothing is sent yet.
-
-    Raises:
-        ConfigError: the deployment does not say where the engine is.
-        EngineError: a file with credentials cannot be read.
-    """
-    if engine == "kubeflow":
-        from pipeline.kubeflow import Kubeflow
-
-        return Kubeflow(deployment)
-    from pipeline.vertex import Vertex
-
-    return Vertex(deployment)
 
 
 def check_schedule(config: PipelineConfig, engine: Engine, cron: str, time_zone: str) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import ConfigError
-from pipeline.deployment import DeploymentSettings
+from pipeline.deployment import DeploymentSettings, Engine
 from pipeline.engines import Client, EngineError, EngineRun, RunState, Schedule, Submission
 
 if TYPE_CHECKING:
@@ -22,6 +22,22 @@ COLORS: dict[RunState, str] = {"succeeded": "green", "failed": "red", "canceled"
 SIGNS: dict[RunState, str] = {"succeeded": "✓", "failed": "✗", "canceled": "✗"}
 NAME_WIDTH = 20
 LOST_CONTACT = 30  # polls in a row that may fail
+
+
+def connect(deployment: DeploymentSettings, engine: Engine) -> Client:
+    """Returns the client of an engine; nothing is sent yet.
+
+    Raises:
+        ConfigError: the deployment does not say where the engine is.
+        EngineError: a file with credentials cannot be read.
+    """
+    if engine == "kubeflow":
+        from pipeline.kubeflow import Kubeflow
+
+        return Kubeflow(deployment)
+    from pipeline.vertex import Vertex
+
+    return Vertex(deployment)
 
 
 def show_runs(client: Client, pipeline: str, console: Console) -> None:

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from pipeline import kubeflow, operations
 from pipeline.config import ConfigError, PipelineConfig, load_config
-from pipeline.engines import EngineError, EngineRun, Submission, check_schedule, connect
-from pipeline.operations import change_schedules, follow, replace_schedule, show_runs, show_schedules
+from pipeline.engines import EngineError, EngineRun, Submission, check_schedule
+from pipeline.operations import change_schedules, connect, follow, replace_schedule, show_runs, show_schedules
 from pipeline.outcomes import Outcome
 
 SPEC = """
