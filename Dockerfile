@@ -31,13 +31,14 @@ COPY data data
 COPY configs configs
 COPY components components
 COPY pipeline pipeline
+COPY cluster cluster
 COPY lineage lineage
 COPY report report
 # A checkout may be readable by its owner alone; runs write into these folders. The modules that every step imports are
 # compiled now: the steps' user cannot write beside them, and would compile them anew in every container.
-RUN chmod -R a+rX local_runner.py kubeflow_runner.py on_device data configs components pipeline lineage report \
+RUN chmod -R a+rX local_runner.py kubeflow_runner.py on_device data configs components pipeline cluster lineage report \
     && install -d -o recommender output serving_models \
-    && PYTHONPATH=/app .venv/bin/python -c "import pipeline.container, pipeline.notify, pipeline.pipeline, report.on_cluster" \
+    && PYTHONPATH=/app .venv/bin/python -c "import cluster.container, cluster.notify, pipeline.pipeline, report.on_cluster" \
     && find .venv -path "*/google/cloud/*" -name __pycache__ -prune -exec rm -rf {} +
 # GKE mounts the driver's libraries here, and TensorFlow would run on the processor without them.
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \

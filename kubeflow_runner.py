@@ -13,12 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from on_device.command_line import EXIT_USAGE, command_line, path
-from pipeline.config import ConfigError, PipelineConfig, load_config
-from pipeline.console import plain_console, quiet, show_line
-from pipeline.deployment import Engine, complaints
-from pipeline.engines import Client, EngineError, Submission, check_schedule
-from pipeline.operations import (
+from cluster.engines import Client, EngineError, Submission, check_schedule
+from cluster.operations import (
     change_schedules,
     connect,
     follow,
@@ -27,6 +23,10 @@ from pipeline.operations import (
     show_runs,
     show_schedules,
 )
+from on_device.command_line import EXIT_USAGE, command_line, path
+from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.console import plain_console, quiet, show_line
+from pipeline.deployment import Engine, complaints
 from pipeline.options import OPTIONS, Option, add_options, read_options
 from pipeline.parameters import PARAMETERS, parse
 
@@ -98,8 +98,8 @@ def _compile(options: argparse.Namespace, config: PipelineConfig) -> int:
     ):
         with console.status("compiling"):
             # Imported only now: TFX takes seconds, and every mistake of a person is answered before.
+            from cluster.compilation import compile_pipeline
             from components.code_version import code_version
-            from pipeline.cluster import compile_pipeline
 
             output.write_text(compile_pipeline(config, options.engine), encoding="utf-8")
         if not options.dry_run:

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-STEP_PACKAGES = ("components", "data", "on_device", "pipeline", "report")
+STEP_PACKAGES = ("cluster", "components", "data", "lineage", "on_device", "pipeline", "report")
 
 
 def step_version(step: str, root: Path = ROOT) -> str:

@@ -124,7 +124,7 @@ def test_every_step_is_a_container_with_the_image(spec, job):
         assert set(containers(found)) == steps, "Kubeflow has no resolvers"
         for step, container in containers(found).items():
             assert container["image"] == IMAGE
-            assert container["command"] == ["python", "-m", "pipeline.container"]
+            assert container["command"] == ["python", "-m", "cluster.container"]
             assert {variable["name"]: variable["value"] for variable in container["env"]} == {
                 "AWS_ENDPOINT_URL": "http://minio:9000",
                 "PIPELINE_STEP": step,

@@ -10,11 +10,11 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from cluster import notify
+from cluster.compilation import compile_pipeline
+from cluster.outcomes import Outcome, forget_failure, read_outcome, record_end, record_failure
 from components.settings import STEP, WEBHOOK
-from pipeline import notify
-from pipeline.cluster import compile_pipeline
 from pipeline.config import load_config
-from pipeline.outcomes import Outcome, forget_failure, read_outcome, record_end, record_failure
 
 DEPLOYMENT = {
     "image": "registry/recommender:1",
@@ -46,7 +46,7 @@ def test_the_last_task_runs_whatever_became_of_the_others():
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(executors) == set(spec["deploymentSpec"]["executors"]), "the last task has the secret, too"
     for name, executor in spec["deploymentSpec"]["executors"].items():
-        module = "pipeline.notify" if name == "Notify" else "pipeline.container"
+        module = "cluster.notify" if name == "Notify" else "cluster.container"
         assert executor["container"]["command"] == ["python", "-m", module]
 
 

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from tfx.dsl.io import fileio
 
+from cluster.notify import notify
+from cluster.outcomes import read_outcome
 from components.evaluator import last_blessed
 from components.evaluator.blessed import Blessed
 from components.example_validator.profile import read_profile
 from components.example_validator.record import read_record
 from components.pusher.object_store import ObjectVersionStore
 from components.trees import copy_tree
-from pipeline.notify import notify
-from pipeline.outcomes import read_outcome
 from tests.forked import run_forked
 from tests.kubeflow.engine import Engine, EngineError
 from tests.object_store import BUCKET, played_s3
@@ -110,7 +110,7 @@ def read(uri: str) -> str:
 def test_every_step_ran_in_a_container_of_its_own(engine, ran):
     assert sorted(ran) == sorted(STEPS)
     for name in ran:
-        assert engine.runs[name].command[:3] == ["python", "-m", "pipeline.container"]
+        assert engine.runs[name].command[:3] == ["python", "-m", "cluster.container"]
     assert ran.index("Trainer") < ran.index("Evaluator") < ran.index("Pusher") == len(ran) - 1
 
 

@@ -15,11 +15,11 @@ from tfx.dsl.components.base import base_executor
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as entry
 from tfx.utils import import_utils
 
+from cluster import container
+from cluster.compilation import compile_pipeline
+from cluster.outcomes import FOLDER, Outcome
 from components import addresses
-from pipeline import container
-from pipeline.cluster import compile_pipeline
 from pipeline.config import load_config
-from pipeline.outcomes import FOLDER, Outcome
 
 RECORDED = json.loads(gzip.decompress(Path(__file__).with_name("executor_inputs_2.17.json.gz").read_bytes()))
 DEPLOYMENT = {

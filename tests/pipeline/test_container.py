@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from cluster.container import for_kubeflow, for_tfx
 from components import addresses
 from components.settings import ARTIFACTS_IN_PLACE
-from pipeline.container import for_kubeflow, for_tfx
 
 TYPE = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 SPEC = json.dumps({"artifacts": {"examples": {"artifactType": TYPE}}})

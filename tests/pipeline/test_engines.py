@@ -16,11 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from rich.console import Console
 
-from pipeline import kubeflow, operations
+from cluster import kubeflow, operations
+from cluster.engines import EngineError, EngineRun, Submission, check_schedule
+from cluster.operations import change_schedules, connect, follow, replace_schedule, show_runs, show_schedules
+from cluster.outcomes import Outcome
 from pipeline.config import ConfigError, PipelineConfig, load_config
-from pipeline.engines import EngineError, EngineRun, Submission, check_schedule
-from pipeline.operations import change_schedules, connect, follow, replace_schedule, show_runs, show_schedules
-from pipeline.outcomes import Outcome
 
 SPEC = """
 pipelineInfo: {name: shop}
@@ -311,9 +311,9 @@ def test_submit_and_wait_ends_with_one_line(host, tmp_path, capsys, monkeypatch)
 
     KubeflowServer.states = [{"run": "RUNNING"}, {"run": "FAILED", "ExampleGen": "FAILED"}]
     monkeypatch.setattr(operations, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr("pipeline.cluster.compile_pipeline", lambda config, engine: SPEC)
+    monkeypatch.setattr("cluster.compilation.compile_pipeline", lambda config, engine: SPEC)
     monkeypatch.setattr(
-        "pipeline.outcomes.read_outcome",
+        "cluster.outcomes.read_outcome",
         lambda folder: Outcome("failed", f"ExampleGen: read from {folder}", "ExampleGen"),
     )
     monkeypatch.chdir(tmp_path)
@@ -548,7 +548,7 @@ def test_a_failed_run_on_vertex_names_the_step(vertex, console):
 
 def test_records_of_outcomes_lie_in_the_run_s_folder(monkeypatch):
     asked: list[str] = []
-    monkeypatch.setattr("pipeline.outcomes.read_outcome", asked.append)
+    monkeypatch.setattr("cluster.outcomes.read_outcome", asked.append)
     read = operations.outcomes_in(config().deployment, "shop")
     read(EngineRun("r1", "shop", "failed"))
     read(EngineRun("projects/7/locations/r/pipelineJobs/9", "shop", "failed"))

@@ -14,9 +14,9 @@ import sys
 
 import requests
 
+from cluster.outcomes import FAILED, Outcome, read_outcome, run_folder
+from cluster.shown import OUTCOME
 from components.settings import STEP, WEBHOOK
-from pipeline.outcomes import FAILED, Outcome, read_outcome, run_folder
-from pipeline.shown import OUTCOME
 
 SECONDS, TRIES = 30.0, 3
 

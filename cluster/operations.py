@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cluster.engines import Client, EngineError, EngineRun, RunState, Schedule, Submission
 from pipeline.config import ConfigError
 from pipeline.deployment import DeploymentSettings, Engine
-from pipeline.engines import Client, EngineError, EngineRun, RunState, Schedule, Submission
 
 if TYPE_CHECKING:
-    from pipeline.outcomes import Outcome
+    from cluster.outcomes import Outcome
 
 POLL_SECONDS = 10.0
 COLORS: dict[RunState, str] = {"succeeded": "green", "failed": "red", "canceled": "red", "running": "yellow"}
@@ -32,10 +32,10 @@ def connect(deployment: DeploymentSettings, engine: Engine) -> Client:
         EngineError: a file with credentials cannot be read.
     """
     if engine == "kubeflow":
-        from pipeline.kubeflow import Kubeflow
+        from cluster.kubeflow import Kubeflow
 
         return Kubeflow(deployment)
-    from pipeline.vertex import Vertex
+    from cluster.vertex import Vertex
 
     return Vertex(deployment)
 
@@ -164,7 +164,7 @@ def outcomes_in(deployment: DeploymentSettings, pipeline: str) -> Callable[[Engi
     """Returns a function that reads how a run ended, from the folder where its steps recorded it."""
 
     def read(run: EngineRun) -> Outcome | None:
-        from pipeline.outcomes import read_outcome  # Only now: it imports TFX.
+        from cluster.outcomes import read_outcome  # Only now: it imports TFX.
 
         root = deployment.pipeline_root.rstrip("/")
         if run.id.startswith("projects/"):  # Vertex: projects/NUMBER/locations/REGION/pipelineJobs/ID

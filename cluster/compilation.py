@@ -11,6 +11,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
+from cluster.shown import OUTCOME, SHOWN
 from components.code_version import project_version
 from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, GPUS, STEP
 from pipeline import steps
@@ -19,13 +20,12 @@ from pipeline.config import PipelineConfig
 from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, Toleration, quantity
 from pipeline.parameters import DATA, PARAMETERS, defaults
 from pipeline.pipeline import Places, create_pipeline
-from pipeline.shown import OUTCOME, SHOWN
 
 # Beam in the step's own container. The runner is named, since Beam's DirectRunner would first look for a binary on the
 # internet. With no container image for Beam, TFX would first make a package of itself.
 IN_CONTAINER = ["--runner=FnApiRunner", NO_CONTAINER]
 # In place of TFX's own entry point.
-ENTRY = ["python", "-m", "pipeline.container"]
+ENTRY = ["python", "-m", "cluster.container"]
 CACHE_DIR = "/tmp/on-device-recommender"
 
 PIPELINE, NOTIFY = "Pipeline", "Notify"  # tasks: all steps together, and the last one
@@ -132,7 +132,7 @@ def _notify_at_the_end(spec: dict[str, Any], pipeline: str, image: str) -> None:
             "artifacts": {OUTCOME: {"artifactType": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}}}
         },
     }
-    command = ["python", "-m", "pipeline.notify"]
+    command = ["python", "-m", "cluster.notify"]
     arguments = ["--pipeline", pipeline, "--executor_input", "{{$}}"]
     spec["deploymentSpec"]["executors"][NOTIFY] = {"container": {"image": image, "command": command, "args": arguments}}
     root["dag"] = {

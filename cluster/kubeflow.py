@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
+from cluster.engines import LISTED, EngineError, EngineRun, RunState, Schedule, Submission
 from pipeline.config import ConfigError
 from pipeline.deployment import DeploymentSettings
-from pipeline.engines import LISTED, EngineError, EngineRun, RunState, Schedule, Submission
 from pipeline.steps import STEPS
 
 API = "apis/v2beta1"

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from cluster.engines import LISTED, EngineError, EngineRun, RunState, Schedule, Submission
 from pipeline.config import ConfigError
 from pipeline.deployment import DeploymentSettings
-from pipeline.engines import LISTED, EngineError, EngineRun, RunState, Schedule, Submission
 from pipeline.steps import STEPS
 
 STATES: dict[str, RunState] = {

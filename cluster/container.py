@@ -27,14 +27,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as entry
 
+from cluster.outcomes import NOT_BLESSED, PUSHED, Outcome, forget_failure, record_end, record_failure, run_folder
+from cluster.shown import METRICS, REPORT, SHOWN
 from components import s3  # registers s3:// and minio:// for all that is no artifact
 from components.addresses import address, learn
 from components.code_version import project_version
 from components.errors import StepError, describe
 from components.settings import ARTIFACTS_IN_PLACE, COMPILED_CODE, STEP
 from pipeline import steps
-from pipeline.outcomes import NOT_BLESSED, PUSHED, Outcome, forget_failure, record_end, record_failure, run_folder
-from pipeline.shown import METRICS, REPORT, SHOWN
 
 LOG = "executor-logs"
 COPIED = (*s3.SCHEMES, "gs://")
