@@ -147,6 +147,7 @@ def _show(step: str, given: dict[str, Any], for_step: str, told: dict[str, Any])
     places = {name: _first(made[name]) for name in SHOWN.get(step, {}) if name in made}
     if not places:
         return
+    shown: dict[str, Any] = {}
     try:
         shown = _shown(step, json.loads(for_step), told["artifacts"])
         for name, place in places.items():
@@ -160,12 +161,12 @@ def _show(step: str, given: dict[str, Any], for_step: str, told: dict[str, Any])
             else:
                 artifact["metadata"] = shown[name]
             told["artifacts"][name] = {"artifacts": [artifact]}
-        if step == steps.PUSHER:
-            pushed = _first(told["artifacts"]["pushed_model"]).get("metadata", {})
-            folder = run_folder(_first(made["pushed_model"])["uri"], step)
-            record_end(folder, _outcome(pushed, shown[METRICS], for_step))
     except Exception:
         logging.exception("the engine's pages will lack what %s found", step)
+    if step == steps.PUSHER:
+        pushed = _first(told["artifacts"]["pushed_model"]).get("metadata", {})
+        folder = run_folder(_first(made["pushed_model"])["uri"], step)
+        record_end(folder, _outcome(pushed, shown.get(METRICS, {}), for_step))
 
 
 def _shown(step: str, given: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:

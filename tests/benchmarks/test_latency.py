@@ -41,7 +41,7 @@ def test_times_are_stated_over_the_reference(reference: bytes) -> None:
     found = inference_times(files, runs=200)
     assert found[REFERENCE]["ratio"] == 1.0 and found[REFERENCE]["size_bytes"] == len(reference)
     ratio = found["again"]["median_us"] / found[REFERENCE]["median_us"]
-    assert 0.5 < ratio < 2 and found["again"]["ratio"] == pytest.approx(ratio, abs=0.01)
+    assert 0.5 < ratio < 2 and found["again"]["ratio"] == pytest.approx(ratio, abs=0.03)
 
 
 def test_a_file_of_ones_own_is_timed_and_what_is_no_model_is_an_error(reference: bytes) -> None:
