@@ -1,38 +1,23 @@
-"""Requests to Kubeflow as a server hears them, and to Vertex as its client is called."""
+"""Requests to Kubeflow as a server hears them, and what its answers become."""
 
 from __future__ import annotations
 
 import http.server
 import json
 import re
-import sys
 import threading
-import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from rich.console import Console
 
 from cluster import kubeflow, operations
 from cluster.engines import EngineError, EngineRun, Submission, check_schedule
-from cluster.operations import change_schedules, connect, follow, replace_schedule, show_runs, show_schedules
+from cluster.operations import change_schedules, follow, replace_schedule, show_runs, show_schedules
 from cluster.outcomes import Outcome
-from pipeline.config import ConfigError, PipelineConfig, load_config
-
-SPEC = """
-pipelineInfo: {name: shop}
-schemaVersion: 2.1.0
-sdkVersion: kfp-2.16.1
-root:
-  dag: {tasks: {only: {componentRef: {name: only}, taskInfo: {name: only}}}}
-components: {only: {executorLabel: only}}
-deploymentSpec: {executors: {only: {container: {image: i, command: [c]}}}}
-"""
-PLATFORM = "platforms: {kubernetes: {deploymentSpec: {executors: {only: {}}}}}"
-NIGHTLY = "0 3 * * *"
+from pipeline.config import ConfigError
+from tests.cluster.deployments import NIGHTLY, PLATFORM, SPEC, client, config, no_records, submission
 
 
 class KubeflowServer(http.server.BaseHTTPRequestHandler):
@@ -124,31 +109,6 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     listener.server_close()
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "shop.yaml"
-    path.write_text(SPEC, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def console() -> Console:
-    return Console(record=True, width=200, no_color=True, markup=False)
-
-
-def config(**deployment: Any) -> PipelineConfig:
-    places = {"pipeline_root": "gs://bucket/pipelines", "service_account": "runner", **deployment}
-    return load_config(None, {"name": "shop", **{f"deployment.{key}": value for key, value in places.items()}})
-
-
-def client(engine: Any = "kubeflow", **deployment: Any) -> Any:
-    return connect(config(**deployment).deployment, engine)
-
-
-def submission(file: Path, **more: Any) -> Submission:
-    return Submission("shop", file, "shop 2026-11-28 01234567", {"encoder": "bow"}, **more)
-
-
 def test_a_run_on_kubeflow(host, file):
     run = client(host=host).start(submission(file))
     assert (run.id, run.state, run.page) == ("r0", "waiting", f"{host}/#/runs/details/r0")
@@ -229,10 +189,6 @@ def test_runs_of_other_pipelines_in_a_shared_experiment_are_left_out(host, file)
     kubeflow_client.start(submission(file))
     kubeflow_client.start(Submission("films", file, "films 2026-11-28 01234567"))
     assert [run.id for run in kubeflow_client.runs("shop")] == ["r0"]
-
-
-def no_records(run: EngineRun) -> None:
-    """Of runs that recorded nothing."""
 
 
 def test_a_run_is_followed_to_its_end(host, file, console):
@@ -428,122 +384,6 @@ def test_schedules_that_are_none(cron, zone, engine, message):
     with pytest.raises(ConfigError, match=message):
         check_schedule(config(), engine, cron, zone)
     check_schedule(config(), "vertex", NIGHTLY, "Europe/Berlin")
-
-
-class VertexClient:
-    """Plays `google.cloud.aiplatform`: keeps how it is called."""
-
-    def __init__(self) -> None:
-        self.called: dict[str, Any] = {}
-        called = self.called
-        state = types.SimpleNamespace(name="PIPELINE_STATE_FAILED")
-        task = types.SimpleNamespace(
-            task_name="Trainer",
-            state=types.SimpleNamespace(name="FAILED"),
-            error=types.SimpleNamespace(message="exit status 1\nmore"),
-        )
-
-        class Schedule:
-            resource_name, display_name, cron = "projects/7/locations/r/schedules/1", "shop", NIGHTLY
-            state = types.SimpleNamespace(name="PAUSED")
-
-            def pause(self) -> None:
-                called["pause"] = self.resource_name
-
-            def resume(self, catch_up: bool) -> None:
-                called["resume"] = catch_up
-
-            def delete(self) -> None:
-                called["delete"] = self.resource_name
-
-        class Job:
-            resource_name, display_name = "projects/7/locations/r/pipelineJobs/9", "shop"
-            task_details = (task,)
-
-            def __init__(self, **arguments: Any):
-                self.state = state
-                called["job"] = arguments
-
-            def submit(self, **arguments: Any) -> None:
-                called["submit"] = arguments
-
-            def create_schedule(self, *arguments: Any, **more: Any) -> Schedule:
-                called["schedule"] = (*arguments, more)
-                return Schedule()
-
-            def _dashboard_uri(self) -> str:
-                return "https://console.cloud.google.com/run"
-
-            @classmethod
-            def list(cls, chosen: str, **more: Any) -> list[Any]:
-                called["list"] = (chosen, more)
-                return [cls()]
-
-            @classmethod
-            def get(cls, name: str, **more: Any) -> Any:
-                return cls()
-
-        class Schedules:
-            @staticmethod
-            def list(chosen: str, **more: Any) -> list[Any]:
-                return [Schedule()] if chosen == 'display_name="shop"' else []
-
-        self.PipelineJob, self.PipelineJobSchedule = Job, Schedules
-
-
-@pytest.fixture
-def vertex(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """How Vertex's client is called; the real one, which takes seconds to import, is given a file elsewhere."""
-    import google.cloud
-
-    played = VertexClient()
-    monkeypatch.setitem(sys.modules, "google.cloud.aiplatform", played)
-    monkeypatch.setattr(google.cloud, "aiplatform", played, raising=False)
-    return played.called
-
-
-PLACE = {"project": "p", "region": "r"}
-
-
-def test_a_run_on_vertex(file, vertex):
-    places = {"network": "projects/7/global/networks/n", "encryption_key": "k", "experiment": "shops"}
-    run = client("vertex", **PLACE, **places, labels={"team": "ads"}).start(submission(file))
-    assert run.page == "https://console.cloud.google.com/run"
-    assert vertex["job"] == {
-        "display_name": "shop 2026-11-28 01234567",
-        "template_path": str(file),
-        "pipeline_root": "gs://bucket/pipelines",
-        "parameter_values": {"encoder": "bow"},
-        "labels": {"team": "ads"},
-        "encryption_spec_key_name": "k",
-        "project": "p",
-        "location": "r",
-    }
-    network = {"service_account": "runner", "network": "projects/7/global/networks/n"}
-    assert vertex["submit"] == {"experiment": "shops", **network}
-
-
-def test_a_schedule_on_vertex_has_a_time_zone(file, vertex, console):
-    replace_schedule(client("vertex", **PLACE), submission(file, cron=NIGHTLY, time_zone="Europe/Berlin"), console)
-    assert vertex["schedule"] == (f"TZ=Europe/Berlin {NIGHTLY}", "shop", {"service_account": "runner"})
-    assert vertex["delete"] == "projects/7/locations/r/schedules/1"
-    assert "(Europe/Berlin)" in console.export_text()
-
-
-def test_schedules_on_vertex_are_paused_and_resumed(vertex, console):
-    vertex_client = client("vertex", **PLACE)
-    for change in ("pause", "resume"):
-        change_schedules(vertex_client, "shop", change, console)
-    assert vertex["pause"] == "projects/7/locations/r/schedules/1"
-    assert vertex["resume"] is False, "no run for each one that was missed"
-
-
-def test_a_failed_run_on_vertex_names_the_step(vertex, console):
-    vertex_client = client("vertex", **PLACE)
-    (run,) = vertex_client.runs("shop", 1)
-    assert vertex["list"][0] == 'pipeline_name="shop"'
-    assert not follow(vertex_client, run, no_records, console, poll_seconds=0)
-    assert console.export_text().splitlines()[-1] == "failed: Trainer: exit status 1"
 
 
 def test_records_of_outcomes_lie_in_the_run_s_folder(monkeypatch):
