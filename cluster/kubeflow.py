@@ -196,11 +196,10 @@ class Kubeflow:
             answer = self._session.request(method, url, params=query, json=body, timeout=SECONDS, allow_redirects=False)
         except requests.RequestException as error:
             raise EngineError(f"{self._called} cannot be reached: {_reason(error)}") from None
-        if answer.status_code in (401, 403) or answer.is_redirect:
-            said = f"answers {answer.status_code} {answer.reason}"
-            if answer.is_redirect:
-                said = f"redirects to {urlsplit(answer.headers['Location']).netloc or 'a login page'}"
-            raise EngineError(f"{self._called} {said}: log in with {TOKEN}, {COOKIE} or a token file; docs/deploy.md")
+        log_in = f"log in with {TOKEN}, {COOKIE} or a token file; docs/deploy.md"
+        if answer.is_redirect:
+            place = urlsplit(answer.headers["Location"]).netloc or "a login page"
+            raise EngineError(f"{self._called} redirects to {place}: {log_in}")
         try:
             content = answer.json()
         except ValueError:
@@ -208,7 +207,8 @@ class Kubeflow:
         if not answer.ok:
             message = content.get("message") or content.get("error") if isinstance(content, dict) else ""
             detail = f": {_first_line(str(message))}" if message else ""
-            raise EngineError(f"{self._called} answers {answer.status_code} {answer.reason}{detail}")
+            advice = f": {log_in}" if answer.status_code in (401, 403) else ""
+            raise EngineError(f"{self._called} answers {answer.status_code} {answer.reason}{detail}{advice}")
         if not isinstance(content, dict):
             raise self.no_kubeflow()
         return content

@@ -83,10 +83,16 @@ def file_version(name: str, root: Path = ROOT) -> str:
 
 
 def project_version(root: Path = ROOT) -> str:
-    """Returns the fingerprint of all modules that steps run: the first 16 hexadecimal digits of a SHA-256."""
+    """Returns the fingerprint of all modules that steps run: the first 16 hexadecimal digits of a SHA-256.
+
+    What lies beside them in a checkout and is in no package, such as scripts among a user's data, does not count.
+    """
     digest = hashlib.sha256()
     for package in STEP_PACKAGES:
         for source in sorted((root / package).rglob("*.py")):
+            folders = [root / folder for folder in source.relative_to(root).parents][:-1]
+            if not all((folder / "__init__.py").is_file() for folder in folders):
+                continue
             digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -1,17 +1,21 @@
 """Small objects that several writers replace: a write counts only where nobody else wrote since the reading.
 
-Object stores compare a tag that changes with the content: the ETag of S3 (`If-Match`, which Amazon S3 has had since
-November 2024, and MinIO and SeaweedFS have, too), the generation of Google Cloud Storage (`if_generation_match`).
+Object stores compare a tag that changes with the content: the ETag of S3 (`If-Match`), the generation of Google Cloud
+Storage (`if_generation_match`). A store of S3's kind that says that it lacks conditions is written to without. The
+tests play both stores; no real one was tried.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from tfx.dsl.io import fileio
+
+TRIES = 10
 
 
 class ConflictError(Exception):
@@ -22,13 +26,18 @@ class SharedObject(Protocol):
     """A text in an object store."""
 
     def read(self) -> str | None:
-        """Returns the text, and remembers its tag; None where there is no object."""
+        """Returns the text, and remembers its tag; None where there is no object.
+
+        Raises:
+            OSError: the store refuses, or cannot be reached.
+        """
 
     def replace(self, text: str) -> None:
         """Writes the text.
 
         Raises:
             ConflictError: the object is not the one that was read last.
+            OSError: the store refuses, or cannot be reached.
         """
 
 
@@ -42,19 +51,23 @@ def shared_object(uri: str) -> SharedObject:
 
 
 def update(uri: str, change: Callable[[str | None], str]) -> None:
-    """Replaces a text by another that is made of it, again and again until nobody else wrote in between.
+    """Replaces a text by another that is made of it, and tries again where somebody else wrote in between.
 
     Args:
         uri: of the object, or a path.
         change: returns the new text; is given None where there is no object.
+
+    Raises:
+        OSError: others wrote `TRIES` times in a row, or the store refuses.
     """
     fileio.makedirs(os.path.dirname(uri))
     shared = shared_object(uri)
-    while True:
+    for _ in range(TRIES):
         text = change(shared.read())
         with contextlib.suppress(ConflictError):
             shared.replace(text)
             return
+    raise OSError(f"{uri}: written by others {TRIES} times in a row, or the store's conditional writes do not work")
 
 
 class _S3Object:
@@ -63,63 +76,82 @@ class _S3Object:
         from botocore.config import Config
 
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        # By path where the store is not Amazon's, as `data.files.s3_client` does.
+        # By path where the store is not Amazon's, as `data.files.s3_client` does. boto3 does not read AWS_REGION.
         style = Config(s3={"addressing_style": "path"}) if endpoint else None
-        self._client = boto3.client("s3", endpoint_url=endpoint, config=style)
+        region = os.environ.get("AWS_REGION") or None
+        self._client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=style)
+        self._uri = f"s3://{bucket}/{key}"
         self._place = {"Bucket": bucket, "Key": key}
         self._tag: str | None = None
 
     def read(self) -> str | None:
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             answer = self._client.get_object(**self._place)
-        except ClientError as error:
-            if _status(error) != 404:
-                raise
+        except (BotoCoreError, ClientError) as error:
+            if _code(error) != "NoSuchKey":
+                raise OSError(f"{self._uri}: {' '.join(str(error).split())}") from error
             self._tag = None
             return None
         self._tag = answer["ETag"]
         return str(answer["Body"].read().decode("utf-8"))
 
     def replace(self, text: str) -> None:
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
+        content = {**self._place, "Body": text.encode("utf-8")}
         condition = {"IfMatch": self._tag} if self._tag else {"IfNoneMatch": "*"}
         try:
-            answer = self._client.put_object(**self._place, Body=text.encode("utf-8"), **condition)
-        except ClientError as error:
-            if _status(error) not in (404, 409, 412):  # Deleted meanwhile, being written at once, written meanwhile.
-                raise
-            raise ConflictError(str(error)) from None
+            try:
+                answer = self._client.put_object(**content, **condition)
+            except ClientError as error:
+                if _status(error) != 501:
+                    raise
+                logging.getLogger(__name__).warning("%s: the store has no conditional writes", self._uri)
+                answer = self._client.put_object(**content)
+        except (BotoCoreError, ClientError) as error:
+            # Being written at once, written meanwhile, deleted meanwhile; a bucket that is missing is another matter.
+            if _status(error) in (409, 412) or _code(error) == "NoSuchKey":
+                raise ConflictError(str(error)) from None
+            raise OSError(f"{self._uri}: {' '.join(str(error).split())}") from error
         self._tag = answer["ETag"]
 
 
 class _GoogleObject:
     def __init__(self, bucket: str, key: str):
         import google.cloud.storage as storage
+        from google.auth.exceptions import GoogleAuthError
 
-        self._blob = storage.Client().bucket(bucket).blob(key)
+        self._uri = f"gs://{bucket}/{key}"
+        try:
+            self._blob = storage.Client().bucket(bucket).blob(key)
+        except GoogleAuthError as error:
+            raise OSError(f"{self._uri}: {' '.join(str(error).split())}") from error
         self._generation = 0  # no object
 
     def read(self) -> str | None:
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import GoogleAPIError, NotFound
 
         try:
             content = self._blob.download_as_bytes()
         except NotFound:
             self._generation = 0
             return None
+        except GoogleAPIError as error:
+            raise OSError(f"{self._uri}: {' '.join(str(error).split())}") from error
         self._generation = int(self._blob.generation)
         return bytes(content).decode("utf-8")
 
     def replace(self, text: str) -> None:
-        from google.api_core.exceptions import PreconditionFailed
+        from google.api_core.exceptions import GoogleAPIError, PreconditionFailed
 
         try:
             self._blob.upload_from_string(text, if_generation_match=self._generation)
         except PreconditionFailed as error:
             raise ConflictError(str(error)) from None
+        except GoogleAPIError as error:
+            raise OSError(f"{self._uri}: {' '.join(str(error).split())}") from error
         self._generation = int(self._blob.generation)
 
 
@@ -149,4 +181,10 @@ class _PlainObject:
 
 
 def _status(error: Any) -> int:
-    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    """Returns the HTTP status of an error of boto3; 0 where there was no answer."""
+    return int(getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _code(error: Any) -> str:
+    """Returns the code of an error of S3, such as `NoSuchKey`; empty where there was no answer."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

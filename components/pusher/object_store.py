@@ -22,7 +22,7 @@ from typing import Any
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
-from components.conditional import ConflictError, shared_object
+from components.conditional import TRIES, ConflictError, shared_object
 from components.pusher.store import COMPLETE, HISTORY, LATEST, StoreError
 
 CLAIMS = ".claims"
@@ -110,7 +110,7 @@ class ObjectVersionStore:
                 fileio.copy(str(path), f"{version}/{path.name}")
         content = json.dumps({**info, "version": str(number)}, indent=1, ensure_ascii=False)
         _write(f"{version}/{COMPLETE}", content + "\n")
-        while True:
+        for _ in range(TRIES):
             served = self.latest() or ""
             if served.isdecimal() and int(served) > number:
                 raise StoreError(
@@ -120,6 +120,10 @@ class ObjectVersionStore:
             with contextlib.suppress(ConflictError):
                 self._latest.replace(f"{number}\n")
                 return version
+        raise StoreError(
+            f"{self.folder}: latest was written by others {TRIES} times in a row, or the store's conditional writes do "
+            f"not work; version {number} is stored"
+        )
 
     def point_latest_at(self, version: str | Path) -> None:
         """Let `latest` name a version, if it is as it was when it was read last.

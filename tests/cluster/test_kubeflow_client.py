@@ -339,6 +339,10 @@ REFUSALS = {
     "login page": ((200, "<!doctype html><title>Log in</title>", "text/html"), "not as Kubeflow Pipelines does"),
     "another service": ((200, "[]", "application/json"), "not as Kubeflow Pipelines does"),
     "no rights": ((403, "", "text/plain"), "answers 403 Forbidden: log in with KUBEFLOW_TOKEN, KUBEFLOW_COOKIE or"),
+    "no rights here": (
+        (403, '{"message": "ann may not run in bob"}', "application/json"),
+        ": ann may not run in bob: log",
+    ),
     "error": ((400, '{"message": "Invalid input: spec\\nmore"}', "application/json"), "answers 400 Bad Request: Inva"),
 }
 

@@ -7,8 +7,10 @@ import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tfx.dsl.io import fileio
 
 from components import conditional
@@ -187,6 +189,42 @@ def test_of_two_runs_that_bless_a_model_at_once_each_adds_its_own(root, monkeypa
     monkeypatch.setattr(last_blessed, "_read", interrupted)
     last_blessed.remember(record, Blessed("mine"))
     assert [blessed.model for blessed in last_blessed.recall(record)] == ["first", "other", "mine"]
+
+
+def test_a_store_without_conditions_is_written_to_without(s3_bucket, monkeypatch, caplog):
+    shared = conditional.shared_object(f"{s3_bucket}/{uuid.uuid4().hex}")
+    put = shared._client.put_object
+
+    def refuse(**given: Any) -> Any:
+        if {"IfMatch", "IfNoneMatch"} & set(given):
+            answer = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
+            raise ClientError(answer, "PutObject")
+        return put(**given)
+
+    monkeypatch.setattr(shared._client, "put_object", refuse)
+    for text in ("1\n", "2\n"):
+        shared.replace(text)
+        assert shared.read() == text
+    assert "the store has no conditional writes" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["s3://no-such-bucket-here/latest", "s3://no bucket/latest"])
+def test_a_refusal_is_an_error_of_one_line(s3_bucket, place):
+    shared = conditional.shared_object(place)
+    for call in (shared.read, lambda: shared.replace("1")):
+        with pytest.raises(OSError, match=f"^{place}: ") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_conditions_that_never_hold_end_with_an_error(store, monkeypatch):
+    def conflict(text: str) -> None:
+        raise conditional.ConflictError("412")
+
+    monkeypatch.setattr(store._latest, "replace", conflict)
+    with pytest.raises(StoreError, match="latest was written by others 10 times in a row, or the store's conditional"):
+        push(store)
+    assert store.versions() == ["1"] and store.latest() is None
 
 
 class GoogleBlob:
