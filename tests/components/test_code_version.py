@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components import code_version
 from components.code_version import ROOT, file_version, step_version
 
 STEPS = ("example_gen", "example_validator", "transform", "tuner", "trainer", "evaluator", "pusher")
@@ -81,3 +82,20 @@ def test_schema_is_known_by_its_content(tree: Path) -> None:
     assert file_version("data/schema.pbtxt", tree) == before
     schema.write_text(schema.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
     assert file_version("data/schema.pbtxt", tree) != before
+
+
+def test_the_fingerprint_of_all_steps_counts_modules_and_nothing_beside_them(tmp_path):
+    for package in code_version.STEP_PACKAGES:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    first = code_version.project_version(tmp_path)
+    (tmp_path / "data" / "shop").mkdir()
+    (tmp_path / "data" / "shop" / "export.py").write_text("print(1)")
+    (tmp_path / "on_device" / "build" / "lib" / "on_device").mkdir(parents=True)
+    (tmp_path / "on_device" / "build" / "lib" / "on_device" / "__init__.py").write_text("old = 1")
+    assert code_version.project_version(tmp_path) == first
+    for package in code_version.STEP_PACKAGES:
+        (tmp_path / package / "new.py").write_text("")
+        changed = code_version.project_version(tmp_path)
+        assert changed != first, package
+        first = changed
