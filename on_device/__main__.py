@@ -1,4 +1,4 @@
-"""Use a pushed model from the command line: `python -m on_device recommend --model DIR "Toy Story (1995)"`."""
+"""Uses a pushed model from the command line: `python -m on_device recommend --model DIR "Toy Story (1995)"`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from on_device.artifact import MODEL, open_artifact
+from on_device.artifact import MODEL, Item, open_artifact
 from on_device.command_line import command_line, path
 from on_device.errors import ArtifactError
 from on_device.recommender import Recommendation, Recommender
+from on_device.tflite_model import EXPLAIN
 
 # What one command alone needs is imported there: a recommendation should not wait for a web server.
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     recommend.add_argument(
         "history", nargs="*", metavar="TITLE", help="titles or ids, oldest first; none: popular ones"
     )
-    recommend.add_argument("--k", type=int, metavar="N", help=f"how many (default: {SHOWN}, or the model's most)")
     recommend.add_argument(
         "--deny",
         action="append",
@@ -83,8 +83,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TITLE",
         help="a title or id that is not wanted; may be repeated",
     )
-    recommend.add_argument("--genre", metavar="GENRE", help="recommend only items of a genre")
+    recommend.add_argument(
+        "--diversity",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="from 0, the best items, to 1, different ones",
+    )
     recommend.set_defaults(run=_with_model(_recommend))
+    similar = commands.add_parser("similar", help="list the items that are most similar to one")
+    similar.add_argument("title", metavar="TITLE", help="title or id")
+    similar.set_defaults(run=_with_model(_similar))
+    for command in (recommend, similar):
+        command.add_argument("--k", type=int, metavar="N", help=f"how many (default: {SHOWN}, or the model's most)")
+        command.add_argument("--genre", metavar="GENRE", help="list only items of a genre")
     bench = commands.add_parser("bench", help="measure how fast the model answers, on one thread, and its memory")
     bench.add_argument("--runs", type=_positive, default=1000, metavar="N", help="answers (default: %(default)s)")
     bench.set_defaults(run=_with_model(_bench))
@@ -104,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         help="open the page in a browser (default: where there is a screen)",
     )
     demo.set_defaults(run=_demo)
-    for command in (recommend, bench):
+    for command in (recommend, similar, bench):
         command.add_argument("--json", action="store_true", help="print JSON")
-    for command in (recommend, bench, demo):
+    for command in (recommend, similar, bench, demo):
         command.add_argument(
             "--model",
             type=path,
@@ -144,29 +156,79 @@ def _of_genre(recommender: Recommender, genre: str | None) -> list[str] | None:
     return [item.id for item in recommender.items if genre in item.genres]
 
 
+def _item(recommender: Recommender, text: str) -> Item:
+    """Returns the item with an id or a title.
+
+    Raises:
+        ArtifactError: there is none, or two items have it, one as its id and one as its title.
+    """
+    catalogue = recommender.catalogue
+    items = {item.index: item for item in (catalogue.find(text), catalogue.titled(text)) if item}
+    if len(items) == 1:
+        return next(iter(items.values()))
+    if items:
+        by_id, by_title = items.values()
+        raise ArtifactError(
+            f'"{text}" is the id of "{by_id.title}" and the title of the item with the id {by_title.id}; give the '
+            f'title "{by_id.title}" or the id {by_title.id} instead'
+        )
+    near = " or ".join(f'"{item.title}"' for item in catalogue.suggest(text))
+    raise ArtifactError(f'no title or id "{text}" in the catalogue' + (f"; did you mean {near}?" if near else ""))
+
+
 def _recommend(recommender: Recommender, options: argparse.Namespace) -> list[str]:
-    for wanted in [*options.history, *options.deny]:
-        if recommender.find(wanted) is None:
-            from on_device.titles import suggest
+    history = [_item(recommender, title) for title in options.history]
+    recommendations = recommender.recommend(
+        history,
+        _length(recommender, options),
+        allow=_of_genre(recommender, options.genre),
+        deny=[_item(recommender, title) for title in options.deny],
+        diversity=options.diversity,
+    )
+    reasons: dict[str, str] = {}
+    if history and EXPLAIN in recommender.signatures:
+        for recommendation in recommendations:
+            (best, *_) = [*recommender.because(history, recommendation.id), None]
+            if best and best.contribution > 0:
+                reasons[recommendation.id] = best.item.title
+    return _shown(recommendations, options.json, reasons)
 
-            near = " or ".join(f'"{item.title}"' for item in suggest(wanted, recommender.items))
-            raise ArtifactError(
-                f'no title or id "{wanted}" in the catalogue' + (f"; did you mean {near}?" if near else "")
-            )
-    k = min(SHOWN, recommender.top_k) if options.k is None else options.k
-    found = recommender.recommend(options.history, k, allow=_of_genre(recommender, options.genre), deny=options.deny)
-    if options.json:
-        return [json.dumps([dataclasses.asdict(recommendation) for recommendation in found], ensure_ascii=False)]
-    return _table(found)
+
+def _similar(recommender: Recommender, options: argparse.Namespace) -> list[str]:
+    item, allowed = _item(recommender, options.title), _of_genre(recommender, options.genre)
+    return _shown(recommender.similar(item, _length(recommender, options), allow=allowed), options.json, {})
 
 
-def _table(found: list[Recommendation]) -> list[str]:
-    titles = [_with_year(one.title, one.year) for one in found]
-    width = max(map(len, ["title", *titles]))
-    return [f"    {'title':<{width}}  {'score':>8}  genres"] + [
-        f"{place:>3} {title:<{width}}  {one.score:>8.3f}  {', '.join(one.genres)}".rstrip()
-        for place, (title, one) in enumerate(zip(titles, found, strict=True), start=1)
+def _length(recommender: Recommender, options: argparse.Namespace) -> int:
+    """Returns the number of items to list."""
+    return int(min(SHOWN, recommender.top_k) if options.k is None else options.k)
+
+
+def _shown(recommendations: list[Recommendation], as_json: bool, reasons: dict[str, str]) -> list[str]:
+    """Returns the lines of an answer; `reasons` has the title that contributed most, by id."""
+    if not as_json:
+        return _table(recommendations, reasons)
+    entries = [
+        {**dataclasses.asdict(item), **({"because": reasons.get(item.id)} if reasons else {})}
+        for item in recommendations
     ]
+    return [json.dumps(entries, ensure_ascii=False)]
+
+
+def _table(recommendations: list[Recommendation], reasons: dict[str, str]) -> list[str]:
+    columns = [
+        ["", *map(str, range(1, len(recommendations) + 1))],
+        ["title", *(_with_year(item.title, item.year) for item in recommendations)],
+        ["score", *(f"{item.score:.3f}" for item in recommendations)],
+        ["genres", *(", ".join(item.genres) for item in recommendations)],
+        *([["because of", *(reasons.get(item.id, "") for item in recommendations)]] if reasons else []),
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    lines = []
+    for place, title, score, *texts in zip(*columns, strict=True):
+        padded = (text.ljust(width) for text, width in zip(texts, widths[3:], strict=True))
+        lines.append("  ".join([f"{place:>3} {title:<{widths[1]}}", f"{score:>8}", *padded]).rstrip())
+    return lines
 
 
 def _with_year(title: str, year: int | None) -> str:
@@ -178,7 +240,7 @@ def _bench(recommender: Recommender, options: argparse.Namespace) -> list[str]:
     from on_device.latency import latencies
     from on_device.memory import measure
 
-    size = len(recommender.artifact.model)
+    size = recommender.artifact.size_bytes
     percentiles = _percentiles(latencies(recommender, options.runs))
     plain = _percentiles(latencies(Recommender(recommender.artifact, xnnpack=False), options.runs))
     memory = measure(recommender.artifact.folder)

@@ -19,6 +19,7 @@ PADDING, UNKNOWN, FIRST_INDEX = 0, 1, 2
 # What the client needs of `model_info.json`.
 _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": dict}
 AGAIN = "push or copy it again"
+BLOCK = 1 << 20  # bytes that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,19 @@ class Artifact:
     Attributes:
         folder: of the version.
         info: what `model_info.json` says.
-        model: content of `model.tflite`.
+        model: path of `model.tflite`, or its content where it is not in a file.
         items: the catalogue, in the order of indices.
     """
 
     folder: Path
     info: dict[str, Any]
-    model: bytes
+    model: Path | bytes
     items: tuple[Item, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the model."""
+        return self.model.stat().st_size if isinstance(self.model, Path) else len(self.model)
 
 
 def open_artifact(path: str | Path) -> Artifact:
@@ -70,12 +76,14 @@ def open_artifact(path: str | Path) -> Artifact:
     """
     folder = _version_folder(Path(path))
     info = _read_info(folder / INFO)
-    model, items = (_read_pushed(folder / name, info["sha256"]) for name in (MODEL, ITEMS))
+    _verify(folder / MODEL, info["sha256"])
+    items = _read(folder / ITEMS)
+    _compare(folder / ITEMS, hashlib.sha256(items), len(items), info["sha256"])
     with _uncollected():
         catalogue = _parse_items(folder / ITEMS, items)
     if len(catalogue) != info["num_items"]:
         raise ArtifactError(f"{folder / ITEMS}: {len(catalogue):,} items, but {INFO} says {info['num_items']:,}")
-    return Artifact(folder, info, model, catalogue)
+    return Artifact(folder, info, folder / MODEL, catalogue)
 
 
 @contextlib.contextmanager
@@ -120,17 +128,30 @@ def _read_info(path: Path) -> dict[str, Any]:
     return info
 
 
-def _read_pushed(path: Path, checksums: dict[str, str]) -> bytes:
-    """The content of a file that must be the one that was pushed."""
-    content = _read(path)
-    if hashlib.sha256(content).hexdigest() != checksums.get(path.name):
-        raise ArtifactError(f"{path}: not the file that was pushed, or a part of it ({len(content):,} bytes); {AGAIN}")
-    return content
+def _verify(path: Path, checksums: dict[str, str]) -> None:
+    """Checks that a file is the one that was pushed, without holding it in memory."""
+    digest, size = hashlib.sha256(), 0
+    with _reading(path), path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+    _compare(path, digest, size, checksums)
+
+
+def _compare(path: Path, digest: Any, size: int, checksums: dict[str, str]) -> None:
+    if digest.hexdigest() != checksums.get(path.name):
+        raise ArtifactError(f"{path}: not the file that was pushed, or a part of it ({size:,} bytes); {AGAIN}")
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with _reading(path):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; {AGAIN}") from None
     except OSError as error:

@@ -1,9 +1,10 @@
-"""The model file: its signature, on item indices."""
+"""The model file: its signatures, on item indices."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from on_device.artifact import AGAIN, FIRST_INDEX, MODEL, PADDING
 from on_device.errors import ArtifactError
 
-RECOMMEND = "recommend"
+RECOMMEND, SIMILAR, EXPLAIN = "recommend", "similar", "explain"
+SIGNATURES = (RECOMMEND, SIMILAR, EXPLAIN)
 RATINGS, TIMES = "ratings", "times"  # inputs that every log may have values for
 # What stands for a value that is not known, by the type of an input: a number; or a time or the index of a word.
 NOT_GIVEN: dict[Any, np.generic] = {np.float32: np.float32(np.nan), np.int32: np.int32(0)}
@@ -28,7 +30,7 @@ class TFLiteModel:
     """A model file in memory. Threads may share one: their calls wait for each other.
 
     Args:
-        content: of the `.tflite` file.
+        model: path of the `.tflite` file, which is mapped into memory; or its content.
         name: of the file, for errors.
         threads: number of threads of one inference.
         xnnpack: whether XNNPACK computes what it can, as is the default of the runtime. Without it an answer takes
@@ -38,17 +40,21 @@ class TFLiteModel:
         history_length: number of items N that the model looks at.
         top_k: number of items K that it returns.
         size: number of indices V, of items and those before FIRST_INDEX.
+        signatures: names of what the file computes.
         activity_inputs: names of what it looks at besides the items of a history, such as `ratings` and `times`.
 
     Raises:
         ArtifactError: not a model of this pipeline.
     """
 
-    def __init__(self, content: bytes, name: str = MODEL, threads: int = 1, xnnpack: bool = True):
+    def __init__(self, model: bytes | Path, name: str = MODEL, threads: int = 1, xnnpack: bool = True):
         kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=kernels)
+            file = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
+            interpreter = Interpreter(**file, num_threads=threads, experimental_op_resolver_type=kernels)
             self._recommend = interpreter.get_signature_runner(RECOMMEND)
+            self.signatures = tuple(interpreter.get_signature_list())
+            self._runners = {name: interpreter.get_signature_runner(name) for name in self.signatures}
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ArtifactError(f"{name}: not a model file that this client can run ({reason})") from None
@@ -76,7 +82,7 @@ class TFLiteModel:
         bias: np.ndarray | None = None,
         **activity: Sequence[float] | np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The best items.
+        """Returns the best items.
 
         Args:
             history: int [H], item indices, oldest first; of more than N the last N count.
@@ -93,22 +99,73 @@ class TFLiteModel:
         Raises:
             ArtifactError: `activity` is not of numbers, or not as long as the history; or the file is broken.
         """
+        inputs = self._histories(history, activity)
+        answer = self._run(RECOMMEND, **inputs, bias=self._bias(exclude, bias))
+        return _listed(answer)
+
+    def similar(
+        self, item: int, exclude: np.ndarray = NOTHING, bias: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the items that are most similar to an item.
+
+        Args:
+            item: index of an item.
+            exclude: int [M], item indices that are not wanted; the item itself never is.
+            bias: float32 [V], added to the cosine of each index; None adds nothing.
+
+        Returns:
+            int32 [k] and float32 [k], indices and cosines of the k <= K most similar items, most similar first.
+
+        Raises:
+            ArtifactError: the file was pushed without this signature, or is broken.
+        """
+        answer = self._run(SIMILAR, item=np.array([[item]], np.int32), bias=self._bias(exclude, bias))
+        return _listed(answer)
+
+    def explain(self, history: np.ndarray, item: int, **activity: Sequence[float] | np.ndarray | None) -> np.ndarray:
+        """Returns by how much the score of an item falls without each of the latest items of a history.
+
+        Args:
+            history: int [H], item indices, oldest first; of more than N the last N count.
+            item: index of an item.
+            activity: as `rank` takes it.
+
+        Returns:
+            float32 [min(H, N)], of each of the last N items; 0 for those that were not left out.
+
+        Raises:
+            ArtifactError: the file was pushed without this signature, or as `rank`.
+        """
+        inputs = self._histories(history, activity)
+        answer = self._run(EXPLAIN, **inputs, item=np.array([[item]], np.int32))
+        contributions: np.ndarray = answer["contributions"][0, : min(len(history), self.history_length)]
+        return contributions
+
+    def _run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        if signature not in self._runners:
+            raise ArtifactError(
+                f"{self._name}: has no signature {signature!r}, but {', '.join(self.signatures)}; push it with "
+                f"{signature} among pusher.signatures"
+            )
+        try:
+            with self._lock:
+                answer: dict[str, np.ndarray] = self._runners[signature](**inputs)
+                return answer
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ArtifactError(f"{self._name}: cannot answer ({reason}); {AGAIN}") from None
+
+    def _histories(
+        self, history: np.ndarray, activity: Mapping[str, Sequence[float] | np.ndarray | None]
+    ) -> dict[str, np.ndarray]:
+        """Returns the inputs of a history, each [1, N]."""
         inputs = {"history": self._padded(np.asarray(history, np.int32), np.int32(PADDING))}
         if unknown := [key for key in activity if key not in self._dtypes and key not in (RATINGS, TIMES)]:
             looked_at = ", ".join(self.activity_inputs) or "the items of the history only"
             raise ArtifactError(f"{self._name}: does not look at {', '.join(unknown)}, but at {looked_at}")
         for key, dtype in self._dtypes.items():
             inputs[key] = self._padded(self._activity(key, activity.get(key), len(history)), NOT_GIVEN[dtype])
-        inputs["bias"] = self._bias(exclude, bias)
-        try:
-            with self._lock:
-                answer = self._recommend(**inputs)
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ArtifactError(f"{self._name}: cannot answer ({reason}); {AGAIN}") from None
-        ids, scores = answer["ids"][0], answer["scores"][0]
-        real = ids >= FIRST_INDEX
-        return ids[real], scores[real]
+        return inputs
 
     def _activity(self, key: str, values: Sequence[float] | np.ndarray | None, length: int) -> np.ndarray:
         """What is known of a history, [length] of the input's type."""
@@ -148,6 +205,13 @@ class TFLiteModel:
         padded = np.full((1, self.history_length), padding)
         padded[0, : len(recent)] = recent
         return padded
+
+
+def _listed(answer: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices and scores of an answer, without the places that stay empty."""
+    ids, scores = answer["ids"][0], answer["scores"][0]
+    is_item = ids >= FIRST_INDEX
+    return ids[is_item], scores[is_item]
 
 
 def _kind(tensors: dict[str, Any], tensor: str, name: str) -> type:

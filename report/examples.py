@@ -60,7 +60,7 @@ def recommend_for(recommender: Recommender, users: list[User]) -> list[Example]:
     best = min(CUT, recommender.top_k)
 
     def title(wanted: str) -> str:
-        item = recommender.find(wanted)
+        item = recommender.catalogue.find(wanted)
         return item.title if item else wanted
 
     shown = []

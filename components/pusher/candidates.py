@@ -13,7 +13,7 @@ from components.pusher.check import Check, check_files
 from components.pusher.convert import convert
 from components.pusher.describe import describe
 from components.pusher.operator_versions import check_operators
-from components.pusher.settings import Precision, PusherSettings
+from components.pusher.settings import Precision, PusherSettings, Signature
 from on_device.artifact import Artifact, Item
 from on_device.latency import latencies
 from on_device.recommender import Recommender
@@ -27,6 +27,7 @@ class File:
 
     Attributes:
         precision: of its weights.
+        content: of the file.
         recommender: the client with the file.
         latency_us: median time of an answer in microseconds, on one thread, with XNNPACK.
         latency_without_xnnpack_us: the same without XNNPACK.
@@ -34,15 +35,11 @@ class File:
     """
 
     precision: Precision
+    content: bytes
     recommender: Recommender
     latency_us: float
     latency_without_xnnpack_us: float
     min_runtime: str
-
-    @property
-    def content(self) -> bytes:
-        """Of the file."""
-        return self.recommender.artifact.model
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,17 @@ def make_candidates(
         PushError: the eval split is empty, or a file declares operator versions that it does not keep to.
     """
     precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
-    made = make_files(loaded, items, model_info, precisions)
+    made = make_files(loaded, items, model_info, precisions, settings.signatures)
     checks = check_files(loaded, [file.recommender for file in made], files, settings.check_examples)
     return [Candidate(**vars(file), check=check) for file, check in zip(made, checks, strict=True)]
 
 
 def make_files(
-    loaded: Any, items: Sequence[Item], model_info: dict[str, Any], precisions: Sequence[Precision]
+    loaded: Any,
+    items: Sequence[Item],
+    model_info: dict[str, Any],
+    precisions: Sequence[Precision],
+    signatures: Sequence[Signature],
 ) -> list[File]:
     """Converts a model in some precisions, and measures how fast each file answers.
 
@@ -98,6 +99,7 @@ def make_files(
         items: the catalogue.
         model_info: what the Trainer says of the model.
         precisions: of the files.
+        signatures: of the files.
 
     Raises:
         PushError: a file declares operator versions that it does not keep to.
@@ -107,16 +109,14 @@ def make_files(
         f"user ({model_info['encoder']}). Item indices are those of items.json."
     )
     files = []
-    converted = [convert(loaded, precision) for precision in precisions]
+    converted = [convert(loaded, precision, signatures) for precision in precisions]
     runtimes = [check_operators(content) for content in converted]
-    artifacts = [
-        Artifact(Path(), model_info, describe(content, "On-device recommender", description, runtime), tuple(items))
-        for content, runtime in zip(converted, runtimes, strict=True)
-    ]
-    for precision, artifact, runtime in zip(precisions, artifacts, runtimes, strict=True):
+    for precision, converted_file, runtime in zip(precisions, converted, runtimes, strict=True):
+        content = describe(converted_file, "On-device recommender", description, runtime)
+        artifact = Artifact(Path(), model_info, content, tuple(items))
         recommender = Recommender(artifact)
         times = _median_us(recommender), _median_us(Recommender(artifact, xnnpack=False))
-        files.append(File(precision, recommender, *times, runtime))
+        files.append(File(precision, content, recommender, *times, runtime))
     return files
 
 

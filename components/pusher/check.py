@@ -20,6 +20,25 @@ BATCH = 128
 
 
 @dataclass(frozen=True)
+class Row:
+    """An example of a split, and the SavedModel's answer to it.
+
+    Attributes:
+        user: id of the user.
+        history: the inputs of `recommend` but `bias`, each [N].
+        left_out: items that are not recommended, int32 [T].
+        target: index of the target.
+        best: indices of the SavedModel's best items, int32 [K].
+    """
+
+    user: bytes
+    history: dict[str, np.ndarray]
+    left_out: np.ndarray
+    target: int
+    best: np.ndarray
+
+
+@dataclass(frozen=True)
 class Check:
     """What a file does on a split.
 
@@ -63,10 +82,10 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
     """
     examples = 0
     tallies = [_Tally(recommender) for recommender in recommenders]
-    for user, history, left_out, target, expected in _rows(loaded, files, limit):
+    for row in read_rows(loaded, files, limit):
         examples += 1
         for tally in tallies:
-            tally.add(user, history, left_out, target, expected)
+            tally.add(row)
     if not examples:
         raise PushError(f"{', '.join(files) or 'a split'}: no examples, so that the file cannot be checked")
     return [tally.check() for tally in tallies]
@@ -84,21 +103,19 @@ class _Tally:
         self._listed: set[int] = set()
         self._examples = 0
 
-    def add(
-        self, user: bytes, history: dict[str, np.ndarray], left_out: np.ndarray, target: int, expected: np.ndarray
-    ) -> None:
-        """Add one example of a user, and the SavedModel's best for it."""
+    def add(self, row: Row) -> None:
+        """Adds one example."""
         self._examples += 1
         # The file leaves out its history by itself: what is older must be excluded, as an app does it.
-        older = np.setdiff1d(left_out, history[features.HISTORY])
-        ids, _ = self._recommender.rank_indices(**history, **({"exclude": older} if len(older) else {}))
-        best = expected[: self._cut]
+        older = np.setdiff1d(row.left_out, row.history[features.HISTORY])
+        ids, _ = self._recommender.rank_indices(**row.history, **({"exclude": older} if len(older) else {}))
+        best = row.best[: self._cut]
         self._agreement += _overlap(best[best >= features.FIRST_INDEX], ids[: self._cut])
         longest = _longest(self._cut)
-        hits = [target in ranked[:longest] for ranked in (ids, expected)]
-        self._hits_of_both.add(user, np.array(hits, np.float64))
+        hits = [row.target in ranked[:longest] for ranked in (ids, row.best)]
+        self._hits_of_both.add(row.user, np.array(hits, np.float64))
         self._listed.update(ids[: self._cut].tolist())
-        places = np.flatnonzero(ids == target)
+        places = np.flatnonzero(ids == row.target)
         self._sums += values_of(places[0] if len(places) else MISS)
 
     def check(self) -> Check:
@@ -150,13 +167,13 @@ def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
     return len(np.intersect1d(expected, answered)) / len(expected)
 
 
-def _rows(
-    loaded: Any, files: list[str], limit: int
-) -> Iterator[tuple[bytes, dict[str, np.ndarray], np.ndarray, int, np.ndarray]]:
-    """Each example: user, history, items left out int32 [T], target, best int32 [K].
+def read_rows(loaded: Any, files: list[str], limit: int = 0) -> Iterator[Row]:
+    """Yields the examples of a split with the SavedModel's answers, which it gives to many at a time.
 
-    The history has the inputs of `recommend` but `bias`, each [N]. The best are those of the SavedModel, which answers
-    many examples at a time.
+    Args:
+        loaded: the SavedModel.
+        files: gzipped TFRecords of raw examples.
+        limit: how many examples; 0 takes all.
     """
     inputs = set(loaded.signatures["recommend"].structured_input_signature[1]) - {"bias"}
     user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}
@@ -167,6 +184,6 @@ def _rows(
         encoded = {name: value.numpy() for name, value in loaded.signatures["encode_examples"](examples=batch).items()}
         users = tf.io.parse_example(batch, user_spec)[features.USER_ID].numpy()
         best = loaded.signatures["serving_default"](examples=batch)["ids"].numpy()
-        for row, (left_out, target) in enumerate(zip(encoded["left_out"], encoded["target"], strict=True)):
-            history = {name: encoded[name][row] for name in inputs}
-            yield users[row], history, left_out[left_out != features.PADDING], int(target), best[row]
+        for at, (left_out, target) in enumerate(zip(encoded["left_out"], encoded["target"], strict=True)):
+            history = {name: encoded[name][at] for name in inputs}
+            yield Row(users[at], history, left_out[left_out != features.PADDING], int(target), best[at])

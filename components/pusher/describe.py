@@ -14,14 +14,18 @@ MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # where runtimes lo
 IDENTIFIER = b"M001"  # of its format, tflite-support's metadata_schema.fbs
 SIGNATURES = {
     "recommend": "The best items, popular ones where the history is empty; model_info.json says whether repeats count.",
+    "similar": "The items that users choose in the same situations as an item, by cosine.",
+    "explain": "By how much the score of an item falls without each of the latest items of a history.",
 }
 TENSORS = {
     "history": "Item indices of items.json, oldest first, then 0. More than fit: send the last. 1 is an unknown item.",
     "bias": "Of each index, added to its score: 0 leaves it, -30000 takes it out of the answer.",
+    "item": "Item index of items.json.",
     "ratings": "Of each item of the history; NaN where it is not known, and after the last.",
     "times": "Of each item of the history, seconds since 1970; 0 where it is not known, and after the last.",
     "ids": "Item indices, best first; -1 where fewer items remain.",
-    "scores": "Of the items; they compare within one answer alone.",
+    "scores": "Of the items. Those of recommend compare within one answer only; those of similar are cosines.",
+    "contributions": "Of each item of the history; 0 for those that were not left out.",
 }
 # Features of activities that are columns of the log, by the type of the input.
 OTHER_INPUTS = {

@@ -28,6 +28,7 @@ from components.pusher.check import Check, check_files, complain
 from components.pusher.errors import PushError
 from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
 from components.pusher.settings import PusherSettings
+from components.pusher.signatures import check_signatures
 from components.pusher.store import COMPLETE, StoreError
 from components.settings import STEP
 from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
@@ -150,12 +151,11 @@ def write_version(
         (check_of_evaluated,) = check_files(evaluated.loaded, [chosen.recommender], tests, settings.check_examples)
         complain(check_of_evaluated, settings, evaluation)
         pushed = _Model(inputs["refitted_model"], inputs["catalog"].uri, settings)
-        (file,) = make_files(pushed.loaded, pushed.parsed_items, pushed.facts, [chosen.precision])
+        (file,) = make_files(pushed.loaded, pushed.parsed_items, pushed.facts, [chosen.precision], settings.signatures)
     (folder / MODEL).write_bytes(file.content)
     (folder / ITEMS).write_text(json.dumps(pushed.items, ensure_ascii=False), encoding="utf-8")
     info = {
         **facts,
-        "signature": RECOMMEND,
         "precision": file.precision,
         "min_runtime": file.min_runtime,
         "precisions": [{**candidate.facts(), "chosen": candidate is chosen} for candidate in candidates],
@@ -168,6 +168,7 @@ def write_version(
     progress.debug("checking the file on the test split")
     (check,) = check_files(pushed.loaded, [Recommender.load(folder)], tests, settings.check_examples)
     complain(check, settings, None if check_of_evaluated else evaluation)
+    signatures = check_signatures(pushed.loaded, Recommender.load(folder), tests, settings)
     if check_of_evaluated:
         _compare(check, check_of_evaluated)
     progress.info(
@@ -182,6 +183,7 @@ def write_version(
         "examples": check.examples,
         "unreachable": evaluation["unreachable"],
         "agreement_at_10": check.agreement_at_10,
+        "signatures": {RECOMMEND: {"latency_us": file.latency_us}, **signatures},
         "latency_us": file.latency_us,
         "latency_without_xnnpack_us": file.latency_without_xnnpack_us,
     }

@@ -62,6 +62,7 @@ RUNTIMES = {
     "MUL": ("1.5.0",),
     "NEG": ("1.9.0",),
     "NOT_EQUAL": ("1.14.0",),
+    "ONE_HOT": ("1.11.0",),
     "PACK": ("1.11.0",),
     "PAD": ("1.5.0",),
     "PADV2": ("1.9.0",),
@@ -91,7 +92,17 @@ RUNTIMES = {
     "WHILE": ("1.15.0",),
 }
 # Operators that version 1 has for booleans too. WHILE hands on tensors of any type.
-TAKE_BOOLEANS = {"CAST", "LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT", "SELECT_V2", "RESHAPE", "WHILE"}
+TAKE_BOOLEANS = {
+    "CAST",
+    "LOGICAL_AND",
+    "LOGICAL_NOT",
+    "LOGICAL_OR",
+    "ONE_HOT",
+    "SELECT",
+    "SELECT_V2",
+    "RESHAPE",
+    "WHILE",
+}
 
 
 class _Unknown(Exception):

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.settings import Settings
 
 Precision = Literal["float32", "float16", "int8_tables", "dynamic_int8"]
+Signature = Literal["recommend", "similar", "explain"]
 
 
 class PusherSettings(Settings):
@@ -21,6 +22,8 @@ class PusherSettings(Settings):
         min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
         check_examples: most timelines of each split that files are checked with; 0 takes all of them. The file's recall
             is compared with the SavedModel's for the same timelines.
+        signatures: names of what the file computes: `recommend`, which every file has, and `similar` items and
+            `explain`, the items of a history that led to a recommendation. An app that uses fewer has a smaller file.
         item_counts: whether `items.json` says how often each item was chosen in training. The model file does not: it
             knows the order of popularity, no counts.
     """
@@ -29,4 +32,12 @@ class PusherSettings(Settings):
     max_recall_loss: float = Field(0.01, ge=0, le=1)
     min_agreement: float = Field(0.95, ge=0, le=1)
     check_examples: int = Field(10_000, ge=0)
+    signatures: tuple[Signature, ...] = ("recommend", "similar", "explain")
     item_counts: bool = True
+
+    @field_validator("signatures")
+    @classmethod
+    def _with_recommend(cls, names: tuple[Signature, ...]) -> tuple[Signature, ...]:
+        if "recommend" not in names:
+            raise ValueError("every file has the signature recommend; add it to the list")
+        return tuple(dict.fromkeys(names))

@@ -19,7 +19,8 @@ from components.trainer.input_pipeline import ITEMS
 from components.trainer.model import Recommender
 from components.trainer.ranking import UnseenScores, best_of
 
-HISTORY, BIAS = "history", "bias"
+HISTORY, BIAS, ITEM = "history", "bias", "item"
+EXPLAINED = 10  # latest items of a history that `explain` leaves out in turn
 # Where Transform leaves features of activities that every log has.
 SOURCES = {features.RATING_FEATURE: features.HISTORY_RATING, features.TIME_GAP_FEATURE: features.HISTORY_TIME}
 LISTED = 10  # items listed by `rank`, for coverage
@@ -42,6 +43,8 @@ class StoredTable(tf.Module):
         magnitudes = tf.where(magnitudes > 0, magnitudes, 1.0)
         self._rows = tf.Variable(table / magnitudes[:, None], trainable=False)
         self._magnitudes = tf.Variable(magnitudes, trainable=False)
+        lengths = tf.norm(self._rows, axis=1)
+        self._inverse_lengths = tf.Variable(tf.where(lengths > 0, 1 / lengths, 0.0), trainable=False)
 
     @property
     def size(self) -> int:
@@ -51,6 +54,12 @@ class StoredTable(tf.Module):
     def look_up(self, indices: tf.Tensor) -> tf.Tensor:
         """Rows by number: int32 [M] -> float32 [M, D]."""
         return tf.gather(self._rows, indices) * tf.expand_dims(tf.gather(self._magnitudes, indices), 1)
+
+    def cosines(self, indices: tf.Tensor) -> tf.Tensor:
+        """Returns the cosines between some rows and every row: int32 [B] -> float32 [B, V]."""
+        # Not a constant times a constant, which the converter would store as another copy of the rows.
+        lengths = tf.expand_dims(tf.gather(self._inverse_lengths, indices), 1) * self._inverse_lengths
+        return tf.matmul(tf.gather(self._rows, indices), self._rows, transpose_b=True) * lengths
 
     def products(self, vectors: tf.Tensor, factors: tf.Tensor, part: slice = EVERYTHING) -> tf.Tensor:
         """Vectors times every row of a part, times a factor each: float32 [B, D], float32 [B, 1] -> float32 [B, V]."""
@@ -134,9 +143,7 @@ class ServingModel(tf.Module):
 
     def _scorer(self, inputs: dict[str, tf.Tensor]) -> Callable[..., tf.Tensor]:
         """A function that gives the scores of a part of all indices."""
-        activities = {ITEMS: inputs[HISTORY]}
-        activities |= {feature.input: inputs[feature.input] for feature in self._activity_features}
-        contexts, length = self._read_out(activities, self._tables)
+        contexts, length = self._read_out_of(inputs)
         some = tf.cast(tf.expand_dims(length, 1) > 0, tf.float32)
 
         def scores_of(part: slice = EVERYTHING) -> tf.Tensor:
@@ -144,6 +151,11 @@ class ServingModel(tf.Module):
             return self._tables.labels.products(contexts, some, part) + (1 - some) * popularity
 
         return scores_of
+
+    def _read_out_of(self, inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the context vectors and lengths of histories: each input [B, N] -> float32 [B, D], int32 [B]."""
+        activities = {feature.input: inputs[feature.input] for feature in self._activity_features}
+        return self._read_out({ITEMS: inputs[HISTORY], **activities}, self._tables)
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the best items; those of the history are not among them, unless the model recommends repeats.
@@ -155,18 +167,56 @@ class ServingModel(tf.Module):
         """
         return self._best(self.scores(inputs) + inputs[BIAS], self._left_out(inputs[HISTORY]))
 
+    def similar(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the items that are chosen in the same places as an item, by the cosine of their label embeddings.
+
+        Args:
+            item: int32 [1, 1]; the answer to an index that is no item's is empty.
+            bias: as `recommend` takes it.
+        """
+        index = self._valid(item)
+        known = tf.cast(index >= features.FIRST_INDEX, tf.float32)
+        scores = self._tables.labels.cosines(index[0]) + bias + (1 - known) * 2 * FORBIDDEN
+        return self._best(scores, index)
+
+    def explain(self, item: tf.Tensor, **histories: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns by how much the score of an item falls without each of the latest items of a history.
+
+        Args:
+            item: int32 [1, 1]; nothing explains an index that is no item's.
+            histories: as `recommend` takes them, without `bias`.
+
+        Returns:
+            `contributions` float32 [1, N], in the places of the history: 0 for padding, unknown items, and items before
+            the latest `EXPLAINED`. Negative where the item would have a higher score without that one.
+        """
+        items, rows = histories[HISTORY], min(EXPLAINED, self.history_length)
+        known = self._valid(items) >= features.FIRST_INDEX
+        places = tf.range(self.history_length)
+        # The latest first: the sort key rises from 1 to N along the history, and is 0 for others.
+        keys, latest = tf.math.top_k(tf.where(known, places + 1, 0), rows)
+        is_removed = (tf.transpose(latest) == places) & (tf.transpose(keys) > 0)  # [rows, N]
+        without = tf.where(is_removed, features.PADDING, items)
+        inputs = {name: tf.tile(values, [rows + 1, 1]) for name, values in histories.items()}
+        contexts, length = self._read_out_of(inputs | {HISTORY: tf.concat([items, without], axis=0)})
+        index = self._valid(item)[0]
+        is_score = (length > 0) & (index >= features.FIRST_INDEX)
+        scores = tf.where(is_score, tf.reduce_sum(contexts * self._tables.labels.look_up(index), axis=1), 0.0)
+        falls = tf.expand_dims(scores[:1] - scores[1:], 1) * tf.cast(is_removed, tf.float32)
+        return {"contributions": tf.reduce_sum(falls, axis=0, keepdims=True)}
+
     def _left_out(self, items: tf.Tensor) -> tf.Tensor:
         """Returns the items of timelines that are not recommended, of the shape of `items`: all, or PADDING."""
         # Not a constant, which the converter would scatter into an array of all items and store in the file.
         return tf.minimum(items, features.PADDING) if self._recommends_seen else items
 
     def _best(self, scores: tf.Tensor, unwanted: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The top K of float32 [1, V] without int32 [1, M]."""
+        """Returns the top K of float32 [1, V] without int32 [1, M]."""
         unwanted = tf.concat([[features.PADDING, features.UNKNOWN], self._valid(unwanted)[0]], axis=0)
-        # Added, not put in place, which on the device takes three passes over all items; what is unwanted twice sinks
-        # twice.
-        sunk = tf.scatter_nd(tf.expand_dims(unwanted, 1), tf.fill(tf.shape(unwanted), FORBIDDEN), [self.size])
-        return _listed(*best_of(scores + sunk, self.top_k))
+        # Added, since putting values in place takes three passes over all items on the device. An index that stands
+        # here twice gets twice the penalty.
+        penalties = tf.scatter_nd(tf.expand_dims(unwanted, 1), tf.fill(tf.shape(unwanted), FORBIDDEN), [self.size])
+        return _listed(*best_of(scores + penalties, self.top_k))
 
     def _valid(self, indices: tf.Tensor) -> tf.Tensor:
         """PADDING in place of indices that are not an item's."""
@@ -225,13 +275,15 @@ class ServingModel(tf.Module):
         """The concrete functions to save, by name."""
         examples = tf.TensorSpec([None], tf.string, "examples")
         dtypes = {HISTORY: tf.int32, **{feature.input: feature.dtype for feature in self._activity_features}}
-        inputs = {name: tf.TensorSpec([1, self.history_length], dtype, name) for name, dtype in dtypes.items()}
-        inputs[BIAS] = tf.TensorSpec([1, self.size], tf.float32, BIAS)
+        history = {name: tf.TensorSpec([1, self.history_length], dtype, name) for name, dtype in dtypes.items()}
+        bias, item = tf.TensorSpec([1, self.size], tf.float32, BIAS), tf.TensorSpec([1, 1], tf.int32, ITEM)
         return {
             "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
             "rank": tf.function(self.rank).get_concrete_function(examples),
             "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
-            "recommend": tf.function(self.recommend).get_concrete_function(**inputs),
+            "recommend": tf.function(self.recommend).get_concrete_function(**history, bias=bias),
+            "similar": tf.function(self.similar).get_concrete_function(item=item, bias=bias),
+            "explain": tf.function(self.explain).get_concrete_function(item=item, **history),
         }
 
     def save(self, folder: str) -> None:

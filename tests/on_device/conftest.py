@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.tflite import convert_function
+from on_device.tflite_model import SIGNATURES
+from tests.tflite import convert_functions
 
 ITEMS, HISTORY_LENGTH, TOP_K = 12, 4, 10
 TITLES = ("Toy Story (1995)", "Toy Story 2 (1999)", "Léon (1994)", "Heat (1995)", "Heat (1986)")
@@ -41,18 +42,40 @@ class NextFilms(tf.Module):
         best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
         return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
-    def convert(self, name: str = "recommend", bias: str = "bias") -> bytes:
-        """The file, perhaps with another name of the signature or of its input."""
+    def nearest(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The nearer on the ring in either direction, the more similar."""
+        around = tf.maximum(self.scores, tf.transpose(self.scores))[2:, 2:] / ITEMS
+        scores = tf.concat([[-1e9, -1e9], tf.gather(around, item[0, 0] - 2)], axis=0)
+        scores = tf.tensor_scatter_nd_update(scores, item, [-1e9])
+        best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
+        return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
+
+    def reasons(self, history: tf.Tensor, item: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Only the last film contributes."""
+        places = tf.where(history > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
+        scores = tf.gather(tf.gather(self.scores, history[0]), item[0, 0], axis=1)
+        is_last = (places > 0) & (places == tf.reduce_max(places))
+        return {"contributions": tf.where(is_last, scores[None], 0.0)}
+
+    def convert(self, name: str = "recommend", bias: str = "bias", signatures: Sequence[str] = SIGNATURES) -> bytes:
+        """The file, perhaps with another name of a signature or of its input, or with fewer signatures."""
 
         def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.best(inputs["history"], inputs[bias])
 
+        def similar(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.nearest(inputs["item"], inputs["bias"])
+
+        def explain(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.reasons(inputs["history"], inputs["item"])
+
+        history = {"history": tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")}
+        item = {"item": tf.TensorSpec([1, 1], tf.int32, "item")}
+        biases = {key: {key: tf.TensorSpec([1, ITEMS + 2], tf.float32, key)} for key in {bias, "bias"}}
+        functions = {recommend: history | biases[bias], similar: item | biases["bias"], explain: history | item}
+        chosen = {function: specs for function, specs in functions.items() if function.__name__ in signatures}
         recommend.__name__ = name
-        specs = {
-            "history": tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history"),
-            bias: tf.TensorSpec([1, ITEMS + 2], tf.float32, bias),
-        }
-        return convert_function(recommend, self, **specs)
+        return convert_functions(self, chosen)
 
 
 @pytest.fixture(scope="session")

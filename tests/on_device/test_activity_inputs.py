@@ -159,7 +159,7 @@ def recommend(pushed: Path, sign: Callable[..., None], content: bytes) -> Callab
 
 
 def test_recommends_with_ratings_and_times(recommend: Callable[..., dict[str, list[float]]]) -> None:
-    history = ["1005", "no such film", "Heat (1995)"]
+    history = ["1005", "no such film", 1005]
     found = recommend(history, ratings=[4, NAN, 2], times=[10, 0, 30])
     assert found == {"history": [5, 1, 5, 0], "ratings": [4, None, 2, None], "times": [10, 0, 30, 0]}
 

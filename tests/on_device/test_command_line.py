@@ -12,20 +12,41 @@ from pathlib import Path
 import pytest
 
 import on_device
-from on_device import memory, titles
+from on_device import catalogue, memory
 from on_device.__main__ import main
 from on_device.recommender import Recommender
-from on_device.titles import suggest
 
 
 def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", "--k", "3", "--deny", "1005"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "    title                  score  genres",
-        "  1 Toy Story 2 (1999)    12.000  Drama, War",
-        "  2 Léon (1994)           11.000  Drama, War",
-        "  3 Heat (1986)            9.000  Drama, War",
+        "    title                  score  genres      because of",
+        "  1 Toy Story 2 (1999)    12.000  Drama, War  Toy Story (1995)",
+        "  2 Léon (1994)           11.000  Drama, War  Toy Story (1995)",
+        "  3 Heat (1986)            9.000  Drama, War  Toy Story (1995)",
     ]
+
+
+def test_similar_items(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["similar", "--model", str(pushed_once), "heat 1995", "--k", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "    title           score  genres",
+        "  1 Léon (1994)     1.000  Drama, War",
+        "  2 Heat (1986)     1.000  Drama, War",
+    ]
+    assert main(["similar", "--model", str(pushed_once), "1005", "--k", "1", "--json"]) == 0
+    assert [item["id"] for item in json.loads(capsys.readouterr().out)] == ["1004"]
+
+
+def test_a_text_that_is_an_id_and_a_title(pushed: Path, sign: Callable[..., None], capsys) -> None:
+    items = pushed / "2" / "items.json"
+    items.write_text(items.read_text(encoding="utf-8").replace("Film 9 (2000)", "1005"), encoding="utf-8")
+    sign()
+    assert main(["recommend", "--model", str(pushed), "1005"]) == 1
+    assert capsys.readouterr().err == (
+        'error: "1005" is the id of "Heat (1995)" and the title of the item with the id 1009; give the title '
+        '"Heat (1995)" or the id 1009 instead\n'
+    )
 
 
 def test_items_of_one_genre(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,16 +76,24 @@ def test_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "--model", str(pushed_once), "--json", "--k", "1", "1003"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == [
-        {"index": 4, "id": "1004", "title": "Léon (1994)", "year": None, "genres": ["Drama", "War"], "score": 12.0}
+        {
+            "index": 4,
+            "id": "1004",
+            "title": "Léon (1994)",
+            "year": None,
+            "genres": ["Drama", "War"],
+            "score": 12.0,
+            "because": "Toy Story 2 (1999)",
+        }
     ]
 
 
 @pytest.mark.parametrize(
     ("title", "complaint"),
     [
-        ("toy story 1995", 'no title or id "toy story 1995" in the catalogue; did you mean "Toy Story (1995)"'),
+        ("toy story 3", 'no title or id "toy story 3" in the catalogue; did you mean "Toy Story'),
         ("Heat", '; did you mean "Heat (1995)" or "Heat (1986)"?'),
-        ("Leon (1994)", '; did you mean "Léon (1994)"'),
+        ("Leon (1993)", '; did you mean "Léon (1994)"'),
         ("???", 'error: no title or id "???" in the catalogue\n'),
     ],
 )
@@ -139,15 +168,15 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_suggestions_hold_the_words_first(pushed_once: Path) -> None:
-    items = Recommender.load(pushed_once).items
-    assert [item.title for item in suggest("TOY story", items)][:2] == ["Toy Story (1995)", "Toy Story 2 (1999)"]
-    assert suggest("", items) == []
+    suggest = Recommender.load(pushed_once).catalogue.suggest
+    assert [item.title for item in suggest("TOY story")][:2] == ["Toy Story (1995)", "Toy Story 2 (1999)"]
+    assert suggest("") == []
 
 
 def test_similar_titles_are_those_of_popular_items(pushed_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    items = Recommender.load(pushed_once).items
-    rare = items[-1].title
+    known = Recommender.load(pushed_once).catalogue
+    rare = known.items[-1].title
     misspelt = rare[1:-1] + "q"
-    assert rare in [item.title for item in suggest(misspelt, items)]
-    monkeypatch.setattr(titles, "POPULAR", 1)
-    assert rare not in [item.title for item in suggest(misspelt, items)]
+    assert rare in [item.title for item in known.suggest(misspelt)]
+    monkeypatch.setattr(catalogue, "COMPARED", 1)
+    assert rare not in [item.title for item in known.suggest(misspelt)]

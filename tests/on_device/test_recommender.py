@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 
 import on_device
 from on_device import ArtifactError, Recommendation, Recommender
+from on_device.diversity import diversify
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def _indices(found: list[Recommendation]) -> list[int]:
 
 
 def test_whole_answer(recommender: Recommender) -> None:
-    assert recommender.recommend(["Toy Story (1995)"], k=2) == [
+    assert recommender.recommend(["1002"], k=2) == [
         Recommendation(3, "1003", "Toy Story 2 (1999)", 1993, ("Drama", "War"), 12.0),
         Recommendation(4, "1004", "Léon (1994)", None, ("Drama", "War"), 11.0),
     ]
@@ -37,8 +41,9 @@ def test_answers_hold_python_values(recommender: Recommender) -> None:
     assert (type(found.index), type(found.score)) == (int, float)
 
 
-def test_titles_ids_and_numbers_name_the_same_item(recommender: Recommender) -> None:
-    answers = [_indices(recommender.recommend([wanted])) for wanted in ("Heat (1995)", "1005", 1005, np.int64(1005))]
+def test_ids_numbers_and_items_name_the_same_item(recommender: Recommender) -> None:
+    heat = recommender.catalogue.titled("Heat (1995)")
+    answers = [_indices(recommender.recommend([entry])) for entry in (heat, "1005", 1005, np.int64(1005))]
     assert answers == [[6, 7, 8, 9, 10, 11, 12, 13, 2, 3]] * 4
 
 
@@ -79,7 +84,7 @@ def test_boost(recommender: Recommender) -> None:
     boosted = recommender.recommend([1005], k=3, boost={last.id: 100, "no such film": 5.0})
     assert _indices(boosted) == [last.index, *_indices(plain)[:2]]
     assert boosted[0].score == pytest.approx(last.score + 100)
-    demoted = recommender.recommend([1005], k=3, boost={plain[0].title: -100.0})
+    demoted = recommender.recommend([1005], k=3, boost={plain[0].id: -100.0})
     assert _indices(demoted)[:2] == _indices(plain)[1:]
     assert _indices(recommender.recommend([1005], k=10, allow=["1004"], boost={"1009": 1000})) == [4]
 
@@ -98,7 +103,7 @@ def test_a_bias_of_another_size(recommender: Recommender) -> None:
 
 
 def test_deny(recommender: Recommender) -> None:
-    found = recommender.recommend([1005], k=3, deny=["1006", "Film 8 (2000)", "no such film"])
+    found = recommender.recommend([1005], k=3, deny=["1006", "1008", "no such film"])
     assert _indices(found) == [7, 9, 10]
 
 
@@ -116,7 +121,7 @@ def test_k_out_of_range(recommender: Recommender, k: int) -> None:
 
 @pytest.mark.parametrize("history", ["1005", [1.5], [None], [True], [["1005"]]])
 def test_history_that_is_none(recommender: Recommender, history: Any) -> None:
-    with pytest.raises(ArtifactError, match=r"neither an id nor a title|expected a list"):
+    with pytest.raises(ArtifactError, match=r"neither an id nor an item|expected a list"):
         recommender.recommend(history)
 
 
@@ -124,7 +129,7 @@ def test_first_of_two_titles_counts(pushed: Path, sign: Any) -> None:
     items = pushed / "2" / "items.json"
     items.write_text(items.read_text(encoding="utf-8").replace("Film 9 (2000)", "Heat (1995)"), encoding="utf-8")
     sign()
-    found = Recommender.load(pushed).find("Heat (1995)")
+    found = Recommender.load(pushed).catalogue.titled("Heat (1995)")
     assert found is not None
     assert found.index == 5
 
@@ -168,3 +173,106 @@ def test_imports_neither_tensorflow_nor_the_pipeline() -> None:
     loaded = set(done.stdout.split())
     assert {"on_device", "numpy", "ai_edge_litert"} <= loaded
     assert not loaded & {"tensorflow", "tfx", "keras", "pydantic", "components", "pipeline", "data"}
+
+
+def test_an_id_is_never_taken_for_a_title(pushed: Path, sign: Any) -> None:
+    items = pushed / "2" / "items.json"
+    items.write_text(items.read_text(encoding="utf-8").replace("Film 9 (2000)", "1005"), encoding="utf-8")
+    sign()
+    recommender = Recommender.load(pushed)
+    assert _indices(recommender.recommend(["1005"], k=1)) == [6]
+    titled = recommender.catalogue.titled("1005")
+    assert titled is not None and titled.id == "1009"
+    assert _indices(recommender.recommend([titled], k=1)) == [10]
+
+
+@pytest.mark.parametrize(
+    ("text", "titles"),
+    [
+        ("léon", ["Léon (1994)"]),
+        ("LEON", ["Léon (1994)"]),
+        ("Le\u0301on", ["Léon (1994)"]),
+        ("story toy", ["Toy Story (1995)", "Toy Story 2 (1999)"]),
+        ("toy sto 2", ["Toy Story 2 (1999)"]),
+        ("oy", []),
+        ("", None),
+    ],
+)
+def test_search(recommender: Recommender, text: str, titles: list[str] | None) -> None:
+    found = [item.title for item in recommender.catalogue.search(text)]
+    assert found == ([item.title for item in recommender.items] if titles is None else titles)
+
+
+def test_the_model_is_mapped_into_memory_and_not_read(recommender: Recommender) -> None:
+    assert recommender.artifact.model == recommender.artifact.folder / "model.tflite"
+    assert recommender.artifact.size_bytes == recommender.artifact.model.stat().st_size
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        pytest.skip("only Linux lists what is mapped into memory")
+    assert str(recommender.artifact.model) in maps.read_text(encoding="utf-8")
+
+
+def test_pickled(recommender: Recommender, tmp_path: Path, pushed: Path) -> None:
+    expected = recommender.recommend([1005], k=3)
+    content = pickle.dumps(recommender)
+    assert len(content) < 1000 and pickle.loads(content).recommend([1005], k=3) == expected
+    in_memory = Recommender(dataclasses.replace(recommender.artifact, model=recommender.artifact.model.read_bytes()))
+    assert pickle.loads(pickle.dumps(in_memory)).recommend([1005], k=3) == expected
+    content = pickle.dumps(Recommender.load(pushed))
+    shutil.rmtree(pushed)
+    with pytest.raises(ArtifactError, match="no such folder"):
+        pickle.loads(content)
+
+
+def test_similar(recommender: Recommender) -> None:
+    found = recommender.similar(1005, k=3)
+    assert _indices(found) == [4, 6, 3]
+    assert found[0].score == 1.0
+    assert _indices(recommender.similar(1005, k=3, deny=[1004], allow=[1004, 1006, 1010])) == [6, 10]
+    assert _indices(recommender.similar(1005, k=1, boost={1011: 1.0})) == [11]
+    with pytest.raises(ArtifactError, match=r"items\.json: no item with the id 'nothing'$"):
+        recommender.similar("nothing")
+
+
+def test_because(recommender: Recommender) -> None:
+    found = recommender.because([1005, "no such film", 1009, 1003], 1006)
+    assert [(reason.item.id, reason.contribution) for reason in found] == [("1003", 10.0)]
+    assert recommender.because(["no such film"], 1006) == []
+    # 1003 is not among the last four.
+    assert [reason.item.id for reason in recommender.because([1003, 1005, 1006, 1007, 1008], 1009)] == ["1008"]
+
+
+def test_a_file_without_a_signature(pushed: Path, sign: Any, convert: Callable[..., bytes]) -> None:
+    (pushed / "2" / "model.tflite").write_bytes(convert(signatures=("recommend",)))
+    sign()
+    recommender = Recommender.load(pushed)
+    assert recommender.signatures == ("recommend",) and _indices(recommender.recommend([1005], k=1)) == [6]
+    advice = r"has no signature '(similar|explain)', but recommend; push it with \1 among pusher.signatures$"
+    for question in (
+        lambda: recommender.similar(1005),
+        lambda: recommender.because([1005], 1006),
+        lambda: recommender.recommend([1005], diversity=0.5),
+    ):
+        with pytest.raises(ArtifactError, match=advice):
+            question()
+
+
+def test_diversity(recommender: Recommender) -> None:
+    plain = _indices(recommender.recommend([1005], k=3))
+    assert plain == [6, 7, 8] and _indices(recommender.recommend([1005], k=3, diversity=0.0)) == plain
+    # Neighbours on the ring are alike: after the best comes the one that is farthest from it.
+    assert _indices(recommender.recommend([1005], k=3, diversity=1.0)) == [6, 12, 9]
+    assert set(_indices(recommender.recommend([1005], k=10, diversity=0.5))) == set(range(2, 14)) - {5, 4}
+    for wrong in (-0.1, 1.1, float("nan"), "0.5", True):
+        with pytest.raises(ArtifactError, match="expected a number from 0 to 1"):
+            recommender.recommend([1005], diversity=wrong)
+
+
+def test_maximal_marginal_relevance() -> None:
+    scores = np.array([3.0, 2.5, 2.0, 1.0], np.float32)
+    cosines = np.array([[1, 0.9, 0.1, 0], [0.9, 1, 0.2, 0], [0.1, 0.2, 1, 0.5], [0, 0, 0.5, 1]], np.float32)
+    expected = {0.0: [0, 1, 2, 3], 0.4: [0, 2, 1, 3], 1.0: [0, 3, 2, 1]}
+    for diversity, places in expected.items():
+        assert diversify(scores, lambda place: cosines[place], 4, diversity) == places
+    assert diversify(scores[:0], lambda place: cosines[place], 4, 0.5) == []
+    assert diversify(np.ones(3, np.float32), lambda place: cosines[place][:3], 2, 0.5) == [0, 2]

@@ -37,7 +37,7 @@ def complaint(call: Callable[..., Any], *args: Any, **named: Any) -> str:
         ([[2, 3]], "history: expected a list of item indices, found [[2, 3]]"),
         ([[2], [3, 4]], "history: expected a list of item indices, found [[2], [3, 4]]"),
         (np.ones((9, 9)), "history: expected a list of item indices, found array([[1., 1., "),
-        (["Heat (1995)"], "history: 'Heat (1995)' is not an item index; recommend() takes ids and titles"),
+        (["Heat (1995)"], "history: 'Heat (1995)' is not an item index; recommend() takes ids"),
         (["1005"], "history: '1005' is not an item index"),
         ([5, "6"], "history: '6' is not an item index"),
         ([5, None], "history: None is not an item index"),
@@ -80,13 +80,13 @@ def test_ids_that_nothing_has_are_unknown_items(recommender: Recommender, unknow
 
 @pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, b"1005"])
 def test_histories_that_are_no_lists(recommender: Recommender, history: Any) -> None:
-    assert complaint(recommender.recommend, history) == f"expected a list of ids or titles, found {history!r}"
-    assert complaint(recommender.recommend, [], deny=history).startswith("expected a list of ids or titles")
+    assert complaint(recommender.recommend, history) == f"expected a list of ids or items, found {history!r}"
+    assert complaint(recommender.recommend, [], deny=history).startswith("expected a list of ids or items")
 
 
 @pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",)])
 def test_entries_that_are_no_ids(recommender: Recommender, entry: Any) -> None:
-    assert complaint(recommender.recommend, [1005, entry]) == f"{entry!r} is neither an id nor a title"
+    assert complaint(recommender.recommend, [1005, entry]) == f"{entry!r} is neither an id nor an item"
 
 
 @pytest.mark.parametrize("k", [None, "3", 1.5, NAN, True, [3], 2**63, -(2**63)])

@@ -50,8 +50,6 @@ def test_catalogue_without_counts_works(pushed: Path) -> None:
     facts["sha256"]["items.json"] = hashlib.sha256(items.read_bytes()).hexdigest()
     info.write_text(json.dumps(facts), encoding="utf-8")
 
-    from on_device.titles import suggest
-
     recommender = Recommender.load(pushed)
     assert len(recommender.recommend([], 3)) == 3
-    assert suggest(recommender.items[0].title, recommender.items)[0] == recommender.items[0]
+    assert recommender.catalogue.suggest(recommender.items[0].title)[0] == recommender.items[0]

@@ -77,6 +77,20 @@ class RingModel(tf.Module):
         best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
         return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
 
+    def similar(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The nearer on the ring, the more similar."""
+        around = tf.maximum(self.table, tf.transpose(self.table)) / ITEMS + self.real_items
+        scores = tf.where(tf.range(SIZE) == item[0], FORBIDDEN, tf.gather(around, item[0, 0]))
+        best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
+        return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
+
+    def explain(self, history: tf.Tensor, item: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Only the last item of a history contributes."""
+        scores = tf.gather(tf.gather(self.table, history[0]), item[0, 0], axis=1)
+        places = tf.where(history > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
+        is_last = (places > 0) & (places == tf.reduce_max(places))
+        return {"contributions": tf.where(is_last, scores[None], 0.0)}
+
     def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         spec = {
             features.ITEM_ID: tf.io.RaggedFeature(tf.string),
@@ -126,8 +140,11 @@ class RingModel(tf.Module):
         examples = tf.TensorSpec([None], tf.string, "examples")
         history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
         bias = tf.TensorSpec([1, SIZE], tf.float32, "bias")
+        item = tf.TensorSpec([1, 1], tf.int32, "item")
         signatures = {
             "recommend": tf.function(self.recommend).get_concrete_function(history, bias),
+            "similar": tf.function(self.similar).get_concrete_function(item, bias),
+            "explain": tf.function(self.explain).get_concrete_function(history, item),
             "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
             "rank": tf.function(self.rank).get_concrete_function(examples),
             "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),

@@ -14,8 +14,8 @@ from components.pusher.settings import PusherSettings
 
 def candidate(precision: Any, size: int, recall: float, agreement: float = 1.0) -> Candidate:
     check = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10")
-    recommender: Any = SimpleNamespace(artifact=SimpleNamespace(model=bytes(size)))
-    return Candidate(precision, recommender, 30.0, 90.0, "2.5.0", check)
+    recommender: Any = SimpleNamespace()
+    return Candidate(precision, bytes(size), recommender, 30.0, 90.0, "2.5.0", check)
 
 
 # 1% of 0.3 may be lost, and 95% must agree.

@@ -16,7 +16,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from tfx.types import Artifact
 
 from components.pusher import check
-from components.pusher.check import Check, complain
+from components.pusher.check import Check, Row, complain
 from components.pusher.component import TFLitePusher
 from components.pusher.convert import convert
 from components.pusher.errors import PushError
@@ -39,9 +39,25 @@ def test_conversion_is_repeatable(content: bytes, inputs: dict[str, list[Artifac
     assert convert(again, "float16") == content
 
 
-def test_file_has_a_named_signature(content: bytes) -> None:
-    signatures = Interpreter(model_content=content).get_signature_list()
-    assert signatures == {"recommend": {"inputs": ["bias", "history"], "outputs": ["ids", "scores"]}}
+def test_file_has_the_signatures_that_are_asked_for(loaded: Any, content: bytes) -> None:
+    recommend = {"recommend": {"inputs": ["bias", "history"], "outputs": ["ids", "scores"]}}
+    similar = {"similar": {"inputs": ["bias", "item"], "outputs": ["ids", "scores"]}}
+    explain = {"explain": {"inputs": ["history", "item"], "outputs": ["contributions"]}}
+
+    def signatures(*names: str) -> dict[str, Any]:
+        return dict(Interpreter(model_content=convert(loaded, "float16", names)).get_signature_list())
+
+    assert Interpreter(model_content=content).get_signature_list() == recommend | similar | explain
+    assert signatures("recommend") == recommend
+    assert signatures("recommend", "explain") == recommend | explain
+
+
+def test_similar_items_and_reasons_of_the_file(content: bytes) -> None:
+    model = TFLiteModel(content)
+    ids, scores = model.similar(5, np.array([6]))
+    assert set(ids[:3].tolist()) == {4, 3, 7} and scores[0] == pytest.approx(29 / 30, abs=1e-3)
+    assert model.explain(np.array([2, 3, 4]), 6).tolist() == [0, 0, 28]
+    assert model.explain(np.arange(2, 12), 13).tolist() == [0, 0, 0, 0, 28]
 
 
 @pytest.mark.parametrize("precision", ["float32", "dynamic_int8"])
@@ -91,7 +107,7 @@ def test_error_of_recall_is_of_the_users_whose_timelines_changed(users: str, err
     tally = check._Tally(File())
     # Of the SavedModel the best ten are 2 to 11; the file's begin at 2, 4, 4 and 2.
     for user, (first, target) in zip(users, [(0, 5), (2, 3), (2, 13), (0, 30)], strict=True):
-        tally.add(user.encode(), {"history": [first]}, np.array([]), target, np.arange(2, 12))
+        tally.add(Row(user.encode(), {"history": [first]}, np.array([]), target, np.arange(2, 12)))
     found = tally.check()
     assert found.recall == 0.5
     assert found.recall_error == pytest.approx(error)

@@ -294,7 +294,8 @@ def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(t
 def test_items_are_stored_in_their_own_dimension(tmp_path):
     found = build(tmp_path, encoder="cnn", item_dimension=4, members=[], transition=False)
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, "int8_tables")))
-    shapes = [list(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None]
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors if tensor.shape is not None]
+    shapes = [list(tensor.shape) for tensor in tensors if model.buffers[tensor.buffer].data is not None]
     assert [SIZE, 4] in shapes and [SIZE, 8] not in shapes
 
 
@@ -392,3 +393,53 @@ def test_repeats_are_recommended_where_the_settings_say_so(tmp_path):
         assert list(ids) == best.numpy().tolist()
         data_ranks = dict(zip(range(2, SIZE), answers["target_rank"].numpy().astype(int).tolist(), strict=True))
         assert {item for item in timeline if data_ranks[item] < SIZE} == expected
+
+
+def test_similar_items_are_those_with_the_nearest_label_embeddings(saved):
+    tables = saved.model.tables().labels.numpy()
+    directions = tables / np.linalg.norm(tables, axis=1, keepdims=True)
+    file = TFLiteModel(convert(saved.loaded, "float32"))
+    for item in (2, 17, SIZE - 1):
+        cosines = directions[2:] @ directions[item]
+        expected = [int(index) for index in np.argsort(-cosines) + 2 if index != item][:10]
+        ids, scores = file.similar(item)
+        assert ids[:10].tolist() == expected and item not in ids
+        np.testing.assert_allclose(scores, cosines[ids - 2], atol=1e-4)
+        assert expected[0] not in file.similar(item, np.array(expected[:1]))[0]
+    for item in (0, 1, SIZE, -3):
+        assert not len(file.similar(item)[0])
+
+
+def test_contributions_are_what_the_score_loses_without_an_item(saved):
+    file = TFLiteModel(convert(saved.loaded, "float32"))
+    bias = np.zeros(SIZE, np.float32)
+
+    def score(history: dict[str, np.ndarray], item: int) -> float:
+        """Of an item, which a boost brings to the front."""
+        bias[item] = 500
+        ids, scores = file.rank(**history, bias=bias)
+        bias[item] = 0
+        assert ids[0] == item
+        return float(scores[0]) - 500
+
+    for inputs in histories(20):
+        history = {name: values for name, values in inputs.items() if name in saved.inputs}
+        items, target = history["history"], next(item for item in range(2, SIZE) if item not in inputs["history"])
+        found = file.explain(item=target, **history)
+        known = [place for place, item in enumerate(items) if item >= 2]
+        for place in range(len(items)):
+            if place not in known:
+                assert found[place] == 0
+                continue
+            without = {**history, "history": np.where(np.arange(len(items)) == place, 0, items)}
+            rest = score(without, target) if len(known) > 1 else 0.0
+            assert found[place] == pytest.approx(score(history, target) - rest, abs=2e-3)
+    assert not file.explain(items, 1).any() and not file.explain(items, SIZE).any()
+
+
+def test_only_the_latest_ten_items_are_left_out(tmp_path):
+    settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=5)
+    serving = ServingModel(Recommender(settings, 14, COUNTS), FakeTransformOutput())
+    history = tf.constant([[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0]])
+    found = serving.explain(item=tf.constant([[20]]), history=history)["contributions"].numpy()[0]
+    assert (found != 0).tolist() == [False] * 3 + [True] * 10 + [False]
