@@ -214,8 +214,8 @@ def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
         key.removeprefix("trainer."): value for key, value in story["settings"].items() if key.startswith("trainer.")
     }
     # By the size of the data, and by its few positions an item.
-    decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512, "members": [], "transition": False}
-    decided |= {"dropout": SPARSE["dropout"]}
+    decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512, "transition": False}
+    decided |= {"dropout": SPARSE["dropout"], "members": [SPARSE["members"][0].model_dump()]}
     used = {key: value for key, value in summary["artifact"]["settings"].items() if key in told}
     assert used == {**told, **decided}
 

@@ -173,7 +173,8 @@ def test_hyperparameters_win_over_the_settings(train):
     facts = train(hyperparameters={"dimension": 8, "max_epochs": 1})
     assert (facts["dimension"], len(facts["history"])) == (8, 1)
     chosen = {"loss": "full_softmax", "eval_users": 12, "negatives": 512}
-    sparse = {name: [] if value == () else value for name, value in SPARSE.items() if getattr(SETTINGS, name) is None}
+    undecided = {name: value for name, value in SPARSE.items() if getattr(SETTINGS, name) is None}
+    sparse = TrainerSettings(**undecided).model_dump(mode="json", include=undecided)
     given = {**SETTINGS.model_dump(mode="json"), "dimension": 8, "max_epochs": 1}
     assert facts["settings"] == {**given, **chosen, **sparse}
 

@@ -1,0 +1,105 @@
+/** A pushed model, read and checked as `on_device/artifact.py` does. */
+
+/** @typedef {import("./index.d.ts").Artifact} Artifact */
+/** @typedef {import("./index.d.ts").Item} Item */
+
+const MODEL = "model.tflite";
+const ITEMS = "items.json";
+const INFO = "model_info.json";
+const FORMAT = 2;
+const AGAIN = "push or copy it again";
+const INFO_TYPES = { history_length: "number", top_k: "number", num_items: "number", sha256: "object" };
+
+/** The first index of an item: 0 is padding, 1 an unknown item. */
+export const FIRST_INDEX = 2;
+
+/** An error whose message is for people. */
+export class Problem extends Error {}
+
+/**
+ * Returns the number of the newest version in a pipeline's folder.
+ *
+ * @param {string} folder address, with a slash at its end
+ * @returns {Promise<string>}
+ */
+export async function latestVersion(folder) {
+  const version = new TextDecoder().decode(await read(folder, "latest")).trim();
+  if (!/^[\p{L}\p{N}]+$/u.test(version)) throw new Problem(`${folder}latest: names no version, but ${version}`);
+  return version;
+}
+
+/**
+ * Reads a version's files and compares them with the checksums that were pushed with them.
+ *
+ * @param {string} folder address of the version, with a slash at its end
+ * @returns {Promise<Artifact>}
+ * @throws {Problem} a file is missing, is not the one that was pushed, or does not fit the others
+ */
+export async function readArtifact(folder) {
+  const [infoFile, itemsFile, model] = await Promise.all([INFO, ITEMS, MODEL].map((name) => read(folder, name)));
+  const info = parse(folder + INFO, infoFile);
+  if (info.format !== FORMAT) {
+    throw new Problem(`${folder}${INFO}: format ${info.format}, this client reads ${FORMAT}; update the client`);
+  }
+  for (const [name, type] of Object.entries(INFO_TYPES)) {
+    const value = info[name];
+    if (typeof value !== type || value === null) throw new Problem(`${folder}${INFO}: ${name} is ${value}; ${AGAIN}`);
+  }
+  await verify(folder, ITEMS, itemsFile, info);
+  await verify(folder, MODEL, model, info);
+  const items = readItems(folder + ITEMS, parse(folder + ITEMS, itemsFile));
+  if (items.length !== info.num_items) {
+    throw new Problem(`${folder}${ITEMS}: ${items.length} items, but ${INFO} says ${info.num_items}`);
+  }
+  return { info, model, items };
+}
+
+/** @param {string} folder @param {string} name @returns {Promise<Uint8Array>} */
+async function read(folder, name) {
+  const response = await fetch(folder + name).catch(() => null);
+  if (!response) throw new Problem(`${folder}${name}: cannot be read, for the server does not answer`);
+  if (!response.ok) throw new Problem(`${folder}${name}: missing (${response.status}); ${AGAIN}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** @param {string} path @param {Uint8Array} content @returns {Record<string, any>} */
+function parse(path, content) {
+  let value;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
+  } catch (error) {
+    throw new Problem(`${path}: not JSON (${error.message}); ${AGAIN}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Problem(`${path}: expected a JSON object; ${AGAIN}`);
+  }
+  return value;
+}
+
+/** @param {string} path @param {Record<string, any>} value @returns {Item[]} */
+function readItems(path, { format, items }) {
+  if (format !== FORMAT || !Array.isArray(items)) {
+    throw new Problem(`${path}: expected {"format": ${FORMAT}, "items": [...]}; ${AGAIN}`);
+  }
+  for (const [place, item] of items.entries()) {
+    const index = place + FIRST_INDEX;
+    const isItem =
+      typeof item?.id === "string" &&
+      typeof item.title === "string" &&
+      Array.isArray(item.genres) &&
+      (item.year === null || Number.isInteger(item.year));
+    if (!isItem) throw new Problem(`${path}: the entry for index ${index} is not an item; ${AGAIN}`);
+    if (item.index !== index) throw new Problem(`${path}: index ${item.index} where ${index} is expected; ${AGAIN}`);
+  }
+  return items;
+}
+
+/** @param {string} folder @param {string} name @param {Uint8Array} content @param {Record<string, any>} info */
+async function verify(folder, name, content, info) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (sha256 !== info.sha256[name]) {
+    const size = content.length.toLocaleString("en");
+    throw new Problem(`${folder}${name}: not the file that was pushed, or a part of it (${size} bytes); ${AGAIN}`);
+  }
+}

@@ -1,0 +1,1 @@
+"""Questions and answers that every client of a pushed model must give; `generate.py` makes them."""
