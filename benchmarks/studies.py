@@ -62,14 +62,20 @@ STUDIES = (
         one_seed=("distilled", "best"),
         listing=True,
     ),
-    Study("Amazon Beauty, leave-one-out", "beauty", "a sparse shop, 5-core", "leave_one_out"),
+    Study(
+        "Amazon Beauty, leave-one-out",
+        "beauty",
+        "a sparse shop, 5-core",
+        "leave_one_out",
+        configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
+    ),
     Study(
         "Clicks, by session",
         "clicks",
         "anonymous sessions of a shop; items repeat",
         "sessions",
         settings={"example_gen.test_fraction": 0.2426, "example_gen.eval_fraction": 0.1283},
-        configs={"default": None, "sessions.yaml": CONFIGS / "sessions.yaml"},
+        configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
     ),
     Study(
         "MovieLens 100K, by time",
@@ -77,6 +83,7 @@ STUDIES = (
         "films, with real times; every rating of the test period is a target",
         "temporal",
         settings={"example_gen.max_targets_per_user": None},
+        configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
         listing=True,
     ),
 )
