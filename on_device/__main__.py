@@ -105,20 +105,24 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=DEMO_PORT, metavar="N", help="0: any that is free (default: %(default)s)"
     )
     demo.add_argument(
-        "--runtime",
-        type=path,
-        metavar="DIR",
-        help="a node_modules folder with @litertjs/core (default: the pinned version, fetched once from npm)",
-    )
-    demo.add_argument(
         "--open",
         action=argparse.BooleanOptionalAction,
         help="open the page in a browser (default: where there is a screen)",
     )
     demo.set_defaults(run=_demo)
+    export = commands.add_parser("export", help="write the demo as a static site, for a web server or GitHub Pages")
+    export.add_argument("folder", type=path, metavar="DIR", help="folder of the site; an earlier export is replaced")
+    export.set_defaults(run=_export)
+    for command in (demo, export):
+        command.add_argument(
+            "--runtime",
+            type=path,
+            metavar="DIR",
+            help="a node_modules folder with @litertjs/core (default: the pinned version, fetched once from npm)",
+        )
     for command in (recommend, similar, bench):
         command.add_argument("--json", action="store_true", help="print JSON")
-    for command in (recommend, similar, bench, demo):
+    for command in (recommend, similar, bench, demo, export):
         command.add_argument(
             "--model",
             type=path,
@@ -294,6 +298,24 @@ def _demo(options: argparse.Namespace) -> list[str]:
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
     return ["", "stopped"]
+
+
+def _export(options: argparse.Namespace) -> list[str]:
+    from on_device.demo.runtime import find_runtime
+    from on_device.demo.site import WASM, export
+
+    artifact = open_artifact(options.model)
+    sizes = export(artifact, find_runtime(options.runtime), options.folder)
+    largest = max(size for name, size in sizes.items() if name.endswith(WASM))
+    others = sum(size for name, size in sizes.items() if "/wasm/" not in name)
+    return [
+        f"model    {artifact.folder / MODEL}",
+        f"site     {options.folder}, {len(sizes)} files",
+        f"loads    {others / 1e6:.1f} MB, and once {largest / 1e6:.1f} MB of WebAssembly, which the browser keeps",
+        "",
+        f"Try it:  python -m http.server --directory {options.folder}",
+        "Browsers keep a page for times without a connection only from https:// and from localhost.",
+    ]
 
 
 if __name__ == "__main__":

@@ -1,39 +1,18 @@
-"""Serves the demo to this machine: the page, the runtime and one pushed model, and not a file more."""
+"""Serves the demo, and no other file, to this machine only."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from on_device.artifact import INFO, ITEMS, MODEL, Artifact
-from on_device.demo.runtime import packages, runtime_files
+from on_device.artifact import Artifact
+from on_device.demo.site import INDEX, PAGE, Files, content_security_policy, make_files
 from on_device.errors import ArtifactError
 
 LOOPBACK = "127.0.0.1"
-PAGE = Path(__file__).parent / "page"
-INDEX = "index.html"
-PAGE_FILES = (
-    INDEX,
-    "answers.js",
-    "app.js",
-    "artifact.js",
-    "browse.js",
-    "catalogue.js",
-    "entry.js",
-    "favicon.svg",
-    "latency.js",
-    "model.js",
-    "moving.js",
-    "picks.js",
-    "style.css",
-    "traffic.js",
-)
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -48,30 +27,29 @@ METHODS = ("GET", "HEAD")
 
 @dataclass(frozen=True)
 class Site:
-    """What may be served.
+    """The answers of the server.
 
     Attributes:
-        files: by the path of their address, all that there is.
+        files: by the path of their address, all that there are.
         headers: of every answer.
     """
 
-    files: dict[str, Path]
+    files: Files
     headers: dict[str, str]
 
 
 def make_site(artifact: Artifact, runtime: Path) -> Site:
-    """The demo of a pushed model.
+    """Returns the demo of a pushed model.
 
     Args:
         artifact: the pushed model.
         runtime: folder that holds LiteRT.js (`on_device.demo.runtime`).
     """
-    files = {f"/{name}": PAGE / name for name in PAGE_FILES}
+    files: Files = {f"/{name}": content for name, content in make_files(artifact, runtime).items()}
     files["/"] = files.pop(f"/{INDEX}")
-    files.update({f"/runtime/{file}": runtime / file for file in runtime_files(packages())})
-    files.update({f"/model/{name}": artifact.folder / name for name in (MODEL, ITEMS, INFO)})
+    policy = content_security_policy((PAGE / INDEX).read_text(encoding="utf-8"))
     headers = {
-        "Content-Security-Policy": _content_security_policy((PAGE / INDEX).read_text(encoding="utf-8")),
+        "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
         # Only a page that is isolated from others gets a clock of 5 µs; else it ticks in steps of 100 µs.
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Embedder-Policy": "require-corp",
@@ -83,29 +61,8 @@ def make_site(artifact: Artifact, runtime: Path) -> Site:
     return Site(files, headers)
 
 
-def _content_security_policy(page: str) -> str:
-    """Lets the page talk to this server alone: whatever runs in it, the browser refuses to send anything elsewhere.
-
-    An import map cannot be a file of its own, so the one in the page is allowed by its hash.
-    """
-    (import_map,) = re.findall(r'<script type="importmap">(.*?)</script>', page, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src 'self' 'wasm-unsafe-eval' 'sha256-{digest}'",
-            "style-src 'self'",
-            "img-src 'self'",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    )
-
-
 class DemoServer(ThreadingHTTPServer):
-    """Answers this machine alone.
+    """Answers this machine only.
 
     Args:
         site: what may be served.
@@ -151,15 +108,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         # Looked up as it came, never decoded or joined: a path that is not in the table is nowhere.
-        path = self.server.site.files.get(self.path)
+        file = self.server.site.files.get(self.path)
         try:
-            content = path.read_bytes() if path else None
+            content = file.read_bytes() if isinstance(file, Path) else file
         except OSError:
             content = None
-        if path is None or content is None:
+        if content is None:
             self._answer(HTTPStatus.NOT_FOUND)
         else:
-            self._answer(HTTPStatus.OK, content, TYPES[path.suffix])
+            self._answer(HTTPStatus.OK, content, TYPES[Path(self.path).suffix or ".html"])
 
     do_HEAD = do_GET
 

@@ -14,7 +14,9 @@ const INFO_TYPES = { history_length: "number", top_k: "number", num_items: "numb
 export const FIRST_INDEX = 2;
 
 /** An error whose message is for people. */
-export class Problem extends Error {}
+export class Problem extends Error {
+  name = "Problem";
+}
 
 /**
  * Returns the number of the newest version in a pipeline's folder.

@@ -82,6 +82,8 @@ export function normalized(text: string): string;
 export class Catalogue {
   constructor(items: readonly Item[]);
   readonly items: readonly Item[];
+  /** The item with an index. */
+  at(index: number): Item;
   /** The item with an id. */
   find(id: string | number): Item | undefined;
   /** The most popular item with a title, whatever its case, accents and punctuation. */

@@ -14,6 +14,9 @@ const NOT_GIVEN = { float32: NaN, int32: 0 };
  * @property {number[]} scores of the items
  */
 
+/** LiteRT, which refuses to be loaded twice. @type {Promise<unknown> | undefined} */
+let loading;
+
 export class Model {
   #signatures;
   #details;
@@ -26,6 +29,7 @@ export class Model {
     const runner = signatures[RECOMMEND];
     this.#details = runner.getInputDetails();
     this.names = Object.keys(signatures);
+    this.inputs = this.#details.map(({ name }) => name);
     this.historyLength = this.#details.find((input) => input.name === "history").shape[1];
     this.topK = runner.getOutputDetails().find((output) => output.name === "ids").shape[1];
     this.size = this.#details.find((input) => input.name === "bias").shape[1];
@@ -43,7 +47,7 @@ export class Model {
     }
     // LiteRT writes its progress as errors; it throws those that matter.
     globalThis.Module = { printErr: (line) => console.debug(line) };
-    await loadLiteRt(wasm);
+    await (loading ??= loadLiteRt(wasm));
     const { signatures } = await loadAndCompile(content, { accelerator: "wasm" });
     if (!signatures[RECOMMEND]) throw new Problem(`model.tflite has no signature “${RECOMMEND}”: not a model of the pipeline.`);
     return new Model(signatures);

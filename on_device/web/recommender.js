@@ -135,6 +135,9 @@ export class Recommender {
   #coded(activity, length) {
     return Object.fromEntries(
       Object.entries(activity).map(([name, values]) => {
+        if (!this.#model.inputs.includes(name) && name !== "ratings" && name !== "times") {
+          throw new Problem(`model.tflite: does not look at ${name}`);
+        }
         if (!Array.isArray(values) || values.length !== length) {
           throw new Problem(`${name}: ${values?.length ?? values} values for a history of ${length} items`);
         }

@@ -1,59 +1,73 @@
-/** The ten recommendations. */
+/** The ten best items of a list. */
 
-import { shownTitle } from "./catalogue.js";
-import { describe, make } from "./entry.js";
+import { make, shownTitle } from "./look.js";
 import { arrange } from "./moving.js";
 
-/** @typedef {import("./catalogue.js").Catalogue} Catalogue */
-
-const SHOWN = 10;
+/** @typedef {import("./look.js").Item} Item */
+/** @typedef {import("./look.js").Look} Look */
+/** @typedef {import("on-device-recommender-client").Recommendation} Recommendation */
 
 export class Answers {
-  #catalogue;
-  #pick;
+  #look;
+  #actions;
   #list = document.getElementById("answers");
-  /** @type {Map<number, HTMLElement>} */
+  /** @type {Map<string, HTMLElement>} by id */
   #entries = new Map();
 
   /**
-   * @param {Catalogue} catalogue
-   * @param {(index: number) => void} pick called with what was tapped
+   * @param {Look} look
+   * @param {{ pick: (item: Item) => void, more?: (item: Item) => void }} actions of a tap on an item, and on the button
+   *   beside it, which is left out where there is no action
    */
-  constructor(catalogue, pick) {
-    this.#catalogue = catalogue;
-    this.#pick = pick;
+  constructor(look, actions) {
+    this.#look = look;
+    this.#actions = actions;
   }
 
   /**
-   * Show the best. Scores have no unit; a bar begins at the last of all the ranking and is full for its first.
+   * Shows a list. Scores have no unit: a bar is full for the first item and empty for the last.
    *
-   * @param {import("./model.js").Answer["ranking"]} ranking
+   * @param {Recommendation[]} items
+   * @param {string} measure name of the scores for a screen reader
    */
-  show(ranking) {
-    const shown = ranking.slice(0, SHOWN);
-    const [most, least] = [ranking[0]?.score, ranking.at(-1)?.score];
-    this.#entries = new Map(shown.map(({ index }) => [index, this.#entries.get(index) ?? this.#entry(index)]));
-    for (const { index, score } of shown) {
-      const entry = this.#entries.get(index);
-      const share = most > least ? (score - least) / (most - least) : 1;
+  show(items, measure) {
+    const [most, least] = [items[0]?.score, items.at(-1)?.score];
+    this.#entries = new Map(items.map((item) => [item.id, this.#entries.get(item.id) ?? this.#entry(item)]));
+    for (const item of items) {
+      const entry = this.#entries.get(item.id);
+      const share = most > least ? (item.score - least) / (most - least) : 1;
       entry.querySelector(".bar").style.setProperty("--share", String(share));
-      entry.querySelector(".score").textContent = score.toFixed(2);
+      entry.querySelector(".score").textContent = `${measure}: ${Math.round(share * 100)} of 100.`;
+      entry.querySelector(".reason").textContent = "";
     }
     arrange(this.#list, [...this.#entries.values()]);
   }
 
-  #entry(index) {
-    const item = this.#catalogue.at(index);
+  /** @param {Item} item of the list @param {string} reason */
+  explain(item, reason) {
+    this.#entries.get(item.id).querySelector(".reason").textContent = reason;
+  }
+
+  #entry(item) {
+    const title = shownTitle(item);
     const entry = make("li", "");
     const button = make("button", "answer");
     button.type = "button";
-    button.dataset.index = String(index);
-    button.title = `Add ${shownTitle(item)} to your picks`;
+    button.title = `Add ${title} to your picks`;
     const bar = make("span", "bar");
     bar.ariaHidden = "true";
-    button.append(...describe(item, this.#catalogue), bar, make("span", "score"));
-    button.addEventListener("click", () => this.#pick(index));
+    const [cover, about] = this.#look.describe(item);
+    about.append(make("span", "reason"));
+    button.append(cover, about, bar, make("span", "score unseen"));
+    button.addEventListener("click", () => this.#actions.pick(item));
     entry.append(button);
+    if (this.#actions.more) {
+      const more = make("button", "quiet more", "Similar");
+      more.type = "button";
+      more.ariaLabel = `Similar to ${title}`;
+      more.addEventListener("click", () => this.#actions.more(item));
+      entry.append(more);
+    }
     return entry;
   }
 }

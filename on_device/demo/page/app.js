@@ -1,147 +1,196 @@
 /** The demo: reads the model, then answers every change of the picks at once. */
 
 import { Answers } from "./answers.js";
-import { Problem, readArtifact } from "./artifact.js";
 import { Browse } from "./browse.js";
-import { Catalogue, shownTitle } from "./catalogue.js";
-import { latencies, quantile } from "./latency.js";
+import { Look, shownTitle } from "./look.js";
+import { keepForLater } from "./offline.js";
 import { Picks } from "./picks.js";
+import { picksOfAddress, showInAddress } from "./address.js";
 import { countRequests } from "./traffic.js";
 
-/** @typedef {import("./model.js").Model} Model */
+const SHOWN = 10;
+const WASM = "runtime/@litertjs/core/wasm/";
+const PROGRAM_MB = "9.4";
 
-const WARM_UP = 50; // answers before the first that is shown: browsers compile what runs often anew
-const MEASURED = 200;
-
-/** @param {string} id @param {string} text */
-function tell(id, text) {
-  document.getElementById(id).textContent = text;
+/** @param {string} id @returns {any} */
+function element(id) {
+  return document.getElementById(id);
 }
 
-/** @param {number} milliseconds */
-function told(milliseconds) {
-  return milliseconds.toFixed(2);
+/** @param {string} id @param {string} text */
+function write(id, text) {
+  element(id).textContent = text;
 }
 
 class Demo {
-  /** @type {number[]} indices, oldest first */
-  #picks = [];
-  /** @type {number[]} milliseconds of every answer that was shown */
-  #times = [];
-  #model;
-  #catalogue;
+  /** @type {string[]} ids, oldest first */
+  #picks;
+  /** @type {import("./look.js").Item | undefined} whose similar items are listed */
+  #origin;
+  /** Number of the latest question: answers to earlier ones are not shown. */
+  #question = 0;
+  #count = 0;
+  #recommender;
+  #look;
   #browse;
   #chips;
   #answers;
 
-  /** @param {Model} model @param {Catalogue} catalogue */
-  constructor(model, catalogue) {
-    this.#model = model;
-    this.#catalogue = catalogue;
-    this.#browse = new Browse(catalogue, (index) => this.#toggle(index));
-    this.#answers = new Answers(catalogue, (index) => this.#toggle(index));
-    this.#chips = new Picks(catalogue, {
-      move: (index, to) => {
-        const others = this.#picks.filter((one) => one !== index);
-        this.#change(others.toSpliced(to, 0, index), "Moved", index);
+  /** @param {import("on-device-recommender-client").Recommender} recommender */
+  constructor(recommender) {
+    const { catalogue, signatures } = recommender;
+    this.#recommender = recommender;
+    this.#look = new Look(catalogue.items);
+    this.#picks = picksOfAddress().filter((id) => catalogue.find(id));
+    this.#browse = new Browse(catalogue, this.#look, (item) => this.#toggle(item));
+    const more = signatures.includes("similar") ? (item) => this.#showSimilar(item) : undefined;
+    this.#answers = new Answers(this.#look, { pick: (item) => this.#toggle(item), more });
+    this.#chips = new Picks(this.#look, {
+      move: (item, to) => {
+        const others = this.#picks.filter((id) => id !== item.id);
+        this.#change(others.toSpliced(to, 0, item.id), `Moved ${shownTitle(item)}`);
       },
-      remove: (index) => {
-        this.#toggle(index);
-        if (this.#picks.length === 0) this.#focusPicks();
+      remove: (item) => {
+        this.#toggle(item);
+        if (this.#picks.length === 0) element("picks-heading").focus();
       },
     });
-    document.getElementById("clear").addEventListener("click", () => {
+    element("clear").addEventListener("click", () => {
       this.#change([], "Cleared");
-      this.#focusPicks();
+      // Not the search box, which would bring up a keyboard.
+      element("picks-heading").focus();
     });
-    document.getElementById("measure").addEventListener("click", () => this.#measure());
+    element("back").addEventListener("click", () => {
+      this.#origin = undefined;
+      this.#update();
+      element("answers-heading").focus();
+    });
+    element("lists").addEventListener("change", () => this.#update());
+    element("genre").append(...this.#look.genres.map((genre) => new Option(genre, genre)));
+    element("genre").parentElement.hidden = this.#look.genres.length === 0;
+    element("genre").addEventListener("change", () => this.#update());
+    addEventListener("hashchange", () => this.#change(picksOfAddress().filter((id) => catalogue.find(id)), "Opened"));
   }
 
   async start() {
-    await latencies(this.#model, this.#catalogue.items.length, WARM_UP);
-    await this.#answer();
-    document.getElementById("measure").disabled = false;
+    await this.#recommender.recommend([]); // The browser compiles the program at its first answer.
+    element("controls").hidden = false;
+    await this.#update();
   }
 
-  /** Where the focus goes when the button that had it is gone; not to the search box, which brings up a keyboard. */
-  #focusPicks() {
-    document.getElementById("picks-heading").focus();
+  #toggle(item) {
+    const isPicked = this.#picks.includes(item.id);
+    const others = this.#picks.filter((id) => id !== item.id);
+    this.#change(isPicked ? others : [...others, item.id], `${isPicked ? "Removed" : "Added"} ${shownTitle(item)}`);
   }
 
-  #toggle(index) {
-    const picked = this.#picks.includes(index);
-    const picks = this.#picks.filter((one) => one !== index);
-    this.#change(picked ? picks : [...picks, index], picked ? "Removed" : "Added", index);
-  }
-
-  /** @param {number[]} picks @param {string} what was done @param {number} [index] to which item */
-  async #change(picks, what, index) {
+  /** @param {string[]} picks @param {string} event for a screen reader */
+  async #change(picks, event) {
     this.#picks = picks;
-    const best = await this.#answer();
-    const about = index === undefined ? "" : ` ${shownTitle(this.#catalogue.at(index))}`;
-    tell("announcement", `${what}${about}. First of the list: ${best ?? "nothing"}.`);
+    showInAddress(picks);
+    const best = await this.#update();
+    write("announcement", `${event}. First of the list: ${best ? shownTitle(best) : "nothing"}.`);
   }
 
-  /** Ask the model and show what it says. @returns {Promise<string | undefined>} the first title */
+  #showSimilar(item) {
+    this.#origin = item;
+    this.#update();
+    element("answers-heading").focus();
+    scrollTo({ top: element("answers-heading").getBoundingClientRect().top + scrollY - 24 });
+  }
+
+  /** Asks the model and shows the answer. @returns {Promise<import("./look.js").Item | undefined>} the first item */
+  async #update() {
+    const question = ++this.#question;
+    const { items, explains } = await this.#answer();
+    if (question !== this.#question) return undefined;
+    const picked = this.#picks.map((id) => this.#recommender.catalogue.find(id));
+    this.#browse.show(picked);
+    this.#chips.show(picked);
+    this.#answers.show(items, this.#origin ? "Similarity" : "Match");
+    element("clear").hidden = picked.length === 0;
+    write("picks-note", this.#aboutPicks());
+    this.#describeList(items.length);
+    write("count", this.#count.toLocaleString("en"));
+    if (explains) this.#explain(items, question);
+    return items[0];
+  }
+
+  /** @returns {Promise<{items: import("on-device-recommender-client").Recommendation[], explains: boolean}>} */
   async #answer() {
-    const picks = this.#picks;
-    const { ranking, milliseconds } = await this.#model.recommend(picks);
-    this.#times.push(milliseconds);
-    this.#browse.show(picks);
-    this.#chips.show(picks);
-    this.#answers.show(ranking);
-    document.getElementById("clear").hidden = picks.length === 0;
-    tell("picks-note", this.#aboutPicks());
-    tell("answers-heading", picks.length ? "Recommended for you" : "Popular with everybody");
-    tell("answers-note", picks.length ? "Tap one to add it." : "Nothing is picked: the popular list.");
-    tell("time", `${told(milliseconds)} ms`);
-    tell("last", told(milliseconds));
-    tell("count", this.#times.length.toLocaleString("en"));
-    tell("median", told(quantile(this.#times, 0.5)));
-    return ranking.length ? shownTitle(this.#catalogue.at(ranking[0].index)) : undefined;
+    const genre = element("genre").value;
+    const { catalogue, topK } = this.#recommender;
+    const allow = genre ? catalogue.items.filter((item) => item.genres.includes(genre)) : undefined;
+    const options = { k: Math.min(SHOWN, topK), allow };
+    const isPopular = document.querySelector("input[name=list]:checked").value === "popular";
+    const started = performance.now();
+    let items;
+    if (this.#origin) items = await this.#recommender.similar(this.#origin, { ...options, deny: this.#picks });
+    else if (isPopular) items = await this.#recommender.recommend([], { ...options, deny: this.#picks });
+    else items = await this.#recommender.recommend(this.#picks, options);
+    const milliseconds = performance.now() - started;
+    this.#count++;
+    write("last", milliseconds < 0.1 ? "less than 0.1" : milliseconds.toFixed(1));
+    const canExplain = this.#recommender.signatures.includes("explain");
+    return { items, explains: canExplain && !this.#origin && !isPopular && this.#picks.length > 0 };
+  }
+
+  /** Writes below each item the pick that contributes most to it. */
+  async #explain(items, question) {
+    for (const item of items) {
+      const [reason] = await this.#recommender.because(this.#picks, item);
+      if (question !== this.#question) return;
+      if (reason?.contribution > 0) this.#answers.explain(item, `Because of ${shownTitle(reason.item)}`);
+    }
+  }
+
+  #describeList(length) {
+    element("back").hidden = !this.#origin;
+    element("lists").hidden = Boolean(this.#origin);
+    const isForYou = document.querySelector("input[name=list]:checked").value === "you" && this.#picks.length > 0;
+    const heading = isForYou ? "Recommended for you" : "Popular with everybody";
+    write("answers-heading", this.#origin ? `Similar to ${shownTitle(this.#origin)}` : heading);
+    if (length === 0) write("answers-note", "Nothing is left in this list.");
+    else write("answers-note", this.#picks.length || this.#origin ? "Tap a title to add it." : "Pick a title to change this list.");
   }
 
   #aboutPicks() {
     const { length } = this.#picks;
     if (length === 0) return "None yet: pick a title and watch the list change.";
-    const { historyLength } = this.#model;
-    if (length > historyLength) return `The model looks at the last ${historyLength} of ${length}.`;
+    const { historyLength } = this.#recommender;
+    if (length > historyLength) return `The last ${historyLength} of ${length} count.`;
     return length === 1 ? "The order counts, too: pick more." : "Oldest first. Drag, or use the arrows.";
-  }
-
-  async #measure() {
-    const times = await latencies(this.#model, this.#catalogue.items.length, MEASURED);
-    const [median, most] = [quantile(times, 0.5), quantile(times, 0.9)].map(told);
-    tell("measured", `median ${median} ms, 90% within ${most} ms`);
   }
 }
 
-/** @param {import("./artifact.js").Artifact} artifact */
-function tellAbout({ info, model, sha256 }) {
+/** @param {import("on-device-recommender-client").Artifact} artifact */
+function describeArtifact({ info, model }) {
   const size = (model.length / 1e6).toFixed(2);
-  tell("model", [info.pipeline, info.version, info.precision, `${size} MB`].filter(Boolean).join(" · "));
-  tell("sha256", `${sha256.slice(0, 8)}… verified`);
-  document.getElementById("sha256").title = sha256;
+  write("model", [info.pipeline, info.version && `version ${info.version}`, `${size} MB`].filter(Boolean).join(", "));
+  write("program", `LiteRT, ${PROGRAM_MB} MB, kept by the browser`);
+  const sha256 = info.sha256["model.tflite"];
+  write("sha256", `${sha256.slice(0, 8)}…, verified`);
+  element("sha256").title = sha256;
 }
 
 /** @param {any} error */
 function fail(error) {
   console.debug(error);
-  const known = error instanceof Problem;
-  tell("problem", known ? error.message : `The model could not be started: ${error.message ?? error}`);
-  document.getElementById("problem").hidden = false;
-  for (const id of ["demo", "status"]) document.getElementById(id).hidden = true;
+  const isKnown = error?.name === "Problem";
+  write("problem", isKnown ? error.message : `The recommender could not be started: ${error.message ?? error}`);
+  element("problem").hidden = false;
+  for (const id of ["demo", "status"]) element(id).hidden = true;
 }
 
 async function main() {
+  // Only here, so that a browser which cannot load it still shows why.
+  const { readArtifact, Recommender } = await import("on-device-recommender-client");
   const artifact = await readArtifact("model/");
-  tellAbout(artifact);
-  // Only now, so that a browser which cannot load it still shows why.
-  const { Model } = await import("./model.js");
-  const model = await Model.open(artifact.model, "runtime/@litertjs/core/wasm/", artifact.info.recommends_seen);
-  await new Demo(model, new Catalogue(artifact.items)).start();
-  countRequests((count) => tell("requests", String(count)));
-  document.getElementById("demo").ariaBusy = "false";
+  describeArtifact(artifact);
+  await new Demo(await Recommender.open(artifact, WASM)).start();
+  countRequests((count) => write("requests", String(count)));
+  element("demo").ariaBusy = "false";
+  if (await keepForLater()) element("offline-note").hidden = false;
 }
 
 addEventListener("unhandledrejection", (event) => {

@@ -1,29 +1,32 @@
 /** The search box and what it finds; the popular titles while nothing is searched. */
 
-import { describe } from "./entry.js";
-
-/** @typedef {import("./catalogue.js").Catalogue} Catalogue */
+/** @typedef {import("on-device-recommender-client").Catalogue} Catalogue */
+/** @typedef {import("./look.js").Item} Item */
+/** @typedef {import("./look.js").Look} Look */
 
 const POPULAR = 40; // shown while nothing is searched
 const MOST = 60; // shown of what was found
 
 export class Browse {
   #catalogue;
+  #look;
   #toggle;
   #input = /** @type {HTMLInputElement} */ (document.getElementById("search"));
   #list = document.getElementById("found");
   #note = document.getElementById("found-note");
-  /** @type {Set<number>} */
+  /** @type {Set<number>} indices */
   #picked = new Set();
   /** Place of the option that the arrow keys have reached; -1: none. */
   #active = -1;
 
   /**
    * @param {Catalogue} catalogue
-   * @param {(index: number) => void} toggle called with what was tapped
+   * @param {Look} look
+   * @param {(item: Item) => void} toggle called with the item that was tapped
    */
-  constructor(catalogue, toggle) {
+  constructor(catalogue, look, toggle) {
     this.#catalogue = catalogue;
+    this.#look = look;
     this.#toggle = toggle;
     this.#input.disabled = false;
     this.#input.addEventListener("input", () => this.#find());
@@ -35,9 +38,9 @@ export class Browse {
     this.#find();
   }
 
-  /** Mark what is picked. @param {number[]} picks */
+  /** Marks the picks. @param {Item[]} picks */
   show(picks) {
-    this.#picked = new Set(picks);
+    this.#picked = new Set(picks.map(({ index }) => index));
     for (const option of this.#list.children) this.#mark(option);
   }
 
@@ -48,7 +51,7 @@ export class Browse {
     this.#list.classList.toggle("popular", !text);
     this.#list.replaceChildren(...shown.map((item) => this.#option(item)));
     this.#list.scrollTo(0, 0);
-    this.#note.textContent = text ? told(found.length) : "Popular titles";
+    this.#note.textContent = text ? summary(found.length) : "Popular titles";
     this.#activate(-1);
   }
 
@@ -57,7 +60,7 @@ export class Browse {
     option.id = `option-${item.index}`;
     option.role = "option";
     option.dataset.index = String(item.index);
-    option.append(...describe(item, this.#catalogue));
+    option.append(...this.#look.describe(item));
     this.#mark(option);
     return option;
   }
@@ -71,7 +74,7 @@ export class Browse {
       this.#input.value = "";
       this.#find();
     }
-    this.#toggle(Number(option.dataset.index));
+    this.#toggle(this.#catalogue.at(Number(option.dataset.index)));
   }
 
   #key(event) {
@@ -100,7 +103,7 @@ export class Browse {
 }
 
 /** @param {number} count */
-function told(count) {
+function summary(count) {
   if (count === 0) return "No title has these words";
   return count === 1 ? "1 title" : `${count.toLocaleString("en")} titles, popular ones first`;
 }

@@ -1,36 +1,39 @@
-/** What was picked, in order: dragged with a pointer, or moved with buttons and arrow keys. */
+/** The picks in order: dragged with a pointer, or moved with buttons and arrow keys. */
 
-import { shownTitle } from "./catalogue.js";
-import { make } from "./entry.js";
+import { make, shownTitle } from "./look.js";
 import { arrange } from "./moving.js";
 
-/** @typedef {import("./catalogue.js").Catalogue} Catalogue */
+/** @typedef {import("./look.js").Item} Item */
+/** @typedef {import("./look.js").Look} Look */
 
 /**
  * @typedef {object} Changes
- * @property {(index: number, to: number) => void} move an item goes to another place
- * @property {(index: number) => void} remove
+ * @property {(item: Item, to: number) => void} move an item goes to another place
+ * @property {(item: Item) => void} remove
  */
 
 export class Picks {
-  #catalogue;
+  #look;
   #changes;
   #list = document.getElementById("picks");
-  /** @type {Map<number, HTMLElement>} */
+  /** @type {Map<number, HTMLElement>} by index */
   #chips = new Map();
+  /** @type {Map<number, Item>} by index */
+  #items = new Map();
 
-  /** @param {Catalogue} catalogue @param {Changes} changes */
-  constructor(catalogue, changes) {
-    this.#catalogue = catalogue;
+  /** @param {Look} look @param {Changes} changes */
+  constructor(look, changes) {
+    this.#look = look;
     this.#changes = changes;
     this.#list.addEventListener("keydown", (event) => this.#key(event));
     this.#list.addEventListener("pointerdown", (event) => this.#drag(event));
   }
 
-  /** @param {number[]} picks indices, oldest first */
+  /** @param {Item[]} picks oldest first */
   show(picks) {
     const added = picks.length > this.#chips.size;
-    this.#chips = new Map(picks.map((index) => [index, this.#chips.get(index) ?? this.#chip(index)]));
+    this.#chips = new Map(picks.map((item) => [item.index, this.#chips.get(item.index) ?? this.#chip(item)]));
+    this.#items = new Map(picks.map((item) => [item.index, item]));
     const chips = [...this.#chips.values()];
     for (const [place, chip] of chips.entries()) {
       // Not `disabled`, which would take the focus away from who moves a chip to an end.
@@ -41,14 +44,14 @@ export class Picks {
     if (added) this.#list.scrollTo(this.#list.scrollWidth, this.#list.scrollHeight);
   }
 
-  #chip(index) {
-    const item = this.#catalogue.at(index);
+  #chip(item) {
+    const { index } = item;
     const title = shownTitle(item);
     const chip = make("li", "chip");
     chip.dataset.index = String(index);
     const grip = make("span", "grip");
     const handle = make("span", "handle");
-    handle.style.setProperty("--hue", String(this.#catalogue.hue(item)));
+    handle.style.setProperty("--hue", String(this.#look.hue(item)));
     grip.append(handle, title);
     grip.title = item.title;
     const button = (className, sign, label, act) => {
@@ -62,21 +65,21 @@ export class Picks {
       grip,
       button("earlier", "‹", `Move ${title} earlier`, () => this.#shift(index, -1)),
       button("later", "›", `Move ${title} later`, () => this.#shift(index, 1)),
-      button("remove", "×", `Remove ${title}`, () => this.#changes.remove(index)),
+      button("remove", "×", `Remove ${title}`, () => this.#changes.remove(item)),
     );
     return chip;
   }
 
   #shift(index, by) {
     const to = [...this.#chips.keys()].indexOf(index) + by;
-    if (to >= 0 && to < this.#chips.size) this.#changes.move(index, to);
+    if (to >= 0 && to < this.#chips.size) this.#changes.move(this.#items.get(index), to);
   }
 
   #key(event) {
     const index = Number(event.target.closest(".chip").dataset.index);
     if (event.key === "ArrowLeft") this.#shift(index, -1);
     else if (event.key === "ArrowRight") this.#shift(index, 1);
-    else if (event.key === "Delete") this.#changes.remove(index);
+    else if (event.key === "Delete") this.#changes.remove(this.#items.get(index));
     else return;
     event.preventDefault();
   }
@@ -100,7 +103,7 @@ export class Picks {
         // A long chip that takes a short one's place may leave it under the pointer: that is no wish to go back.
         if (over === last || over?.getAnimations().length) return;
         last = over;
-        if (over && over !== chip) this.#changes.move(index, [...this.#list.children].indexOf(over));
+        if (over && over !== chip) this.#changes.move(this.#items.get(index), [...this.#list.children].indexOf(over));
       },
       { signal },
     );

@@ -1,8 +1,8 @@
-/** What the page asks of any server, this one included. */
+/** The page's requests to any server, its own included. */
 
 /**
- * Count requests from now on, as the browser itself records them; the page's Content-Security-Policy keeps it from
- * making any to others.
+ * Counts requests from now on, as the browser records them. The page's Content-Security-Policy forbids those to other
+ * servers.
  *
  * @param {(count: number) => void} show
  */

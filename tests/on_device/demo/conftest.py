@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from on_device.artifact import open_artifact
 from on_device.demo.server import DemoServer, make_site
-from tests.tflite import convert_function
+from tests.tflite import convert_functions
 
 ITEMS, HISTORY_LENGTH, TOP_K = 60, 5, 20
 TITLES = (
@@ -60,10 +60,28 @@ class Taste(tf.Module):
             best, ids = tf.math.top_k(scores[None, :] + inputs["bias"], TOP_K)
             return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
+        def similar(item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
+            directions = self.items / tf.norm(self.items, axis=1, keepdims=True)
+            cosines = tf.matmul(tf.gather(directions, item[0]), directions, transpose_b=True)
+            cosines = tf.tensor_scatter_nd_update(cosines[0], [[0], [1], item[0]], [-1e9, -1e9, -1e9])
+            best, ids = tf.math.top_k(cosines[None, :] + bias, TOP_K)
+            return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
+
+        def explain(item: tf.Tensor, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            def score(history: tf.Tensor) -> tf.Tensor:
+                return tf.gather(self.scores(inputs | {"history": history})[0], item[0])
+
+            places = tf.range(HISTORY_LENGTH)
+            history = inputs["history"]
+            rest = [score(tf.where(places == place, 0, history)) for place in range(HISTORY_LENGTH)]
+            falls = tf.where(history >= 2, score(history) - tf.stack(rest, axis=1), 0.0)
+            return {"contributions": falls}
+
         types = {"history": tf.int32, **({"ratings": tf.float32, "times": tf.int32} if self.activity else {})}
-        inputs = {name: tf.TensorSpec([1, HISTORY_LENGTH], dtype, name) for name, dtype in types.items()}
-        inputs["bias"] = tf.TensorSpec([1, ITEMS + 2], tf.float32, "bias")
-        return convert_function(recommend, self, **inputs)
+        history = {name: tf.TensorSpec([1, HISTORY_LENGTH], dtype, name) for name, dtype in types.items()}
+        bias = {"bias": tf.TensorSpec([1, ITEMS + 2], tf.float32, "bias")}
+        item = {"item": tf.TensorSpec([1, 1], tf.int32, "item")}
+        return convert_functions(self, {recommend: history | bias, similar: item | bias, explain: history | item})
 
 
 def _push(folder: Path, activity: bool) -> Path:

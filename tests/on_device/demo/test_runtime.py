@@ -202,4 +202,5 @@ def test_lock_file() -> None:
     assert not [name for name in names if name.startswith("/") or ".." in name]
     page = (Path(__file__).parents[3] / "on_device/demo/page/index.html").read_text(encoding="utf-8")
     imports = json.loads(re.findall(r'type="importmap">(.*?)</script>', page, re.DOTALL)[0])["imports"]
+    assert imports.pop("on-device-recommender-client") == "./client/index.js"
     assert {url.removeprefix("./runtime/") for url in imports.values()} <= set(runtime_files(packages()))

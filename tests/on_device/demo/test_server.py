@@ -13,7 +13,8 @@ import pytest
 
 from on_device.artifact import open_artifact
 from on_device.demo.runtime import packages, runtime_files
-from on_device.demo.server import PAGE, PAGE_FILES, DemoServer, make_site
+from on_device.demo.server import DemoServer, make_site
+from on_device.demo.site import CLIENT, PAGE
 from on_device.errors import ArtifactError
 
 Ask = Callable[..., http.client.HTTPResponse]
@@ -81,8 +82,9 @@ def test_content_is_the_files_own(ask: Ask, films: Path) -> None:
 
 
 def test_every_file_of_the_page_is_served(ask: Ask) -> None:
-    assert sorted(PAGE_FILES) == sorted(path.name for path in PAGE.iterdir())
-    assert all(ask("/" if name == "index.html" else f"/{name}").status == 200 for name in PAGE_FILES)
+    names = {path.name for path in PAGE.iterdir()} - {"index.html", "sw.js", "manifest.webmanifest"}
+    names |= {f"client/{path.name}" for path in CLIENT.glob("*.js")}
+    assert len(names) > 15 and all(ask(f"/{name}").status == 200 for name in names)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,8 @@ def test_every_file_of_the_page_is_served(ask: Ask) -> None:
         "/runtime/../secret.txt",
         "/runtime/@litertjs/core/package.json",
         "/index.html",
+        "/sw.js",
+        "/client/package.json",
         "/server.py",
         "*",
         "app.js",
