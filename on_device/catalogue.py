@@ -96,6 +96,6 @@ class Catalogue:
 
 def normalized(text: str) -> str:
     """Returns the words of a text in lower case, without accents, apostrophes and punctuation, with spaces between."""
-    letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    letters = (letter for letter in unicodedata.normalize("NFKD", text) if unicodedata.category(letter) != "Mn")
     plain = APOSTROPHES.sub("", "".join(letters).lower())
     return NO_WORD.sub(" ", plain).strip()

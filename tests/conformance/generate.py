@@ -4,7 +4,10 @@
 
 `films/` is the model as a Pusher leaves it, and `vectors.json` lists the questions. The answers do not come from a
 client: they are computed with NumPy from the scores of the Keras model and from its label embeddings. Questions whose
-answer depends on scores that are closer than float32 tells apart are left out.
+answer depends on scores that are closer than float32 can distinguish are left out.
+
+`updates.json` lists ways in which the download of a version goes wrong. A client refuses each of them and keeps the
+model in use.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from on_device.artifact import FIRST_INDEX, FORMAT, UNKNOWN
 
 FOLDER = Path(__file__).parent / "films"
 VECTORS = Path(__file__).parent / "vectors.json"
+UPDATES = Path(__file__).parent / "updates.json"
 ITEMS, HISTORY_LENGTH, TOP_K, SEED = 60, 6, 20, 7
 SIZE = ITEMS + FIRST_INDEX
 WORDS = ("phone", "tablet", "Ünterwegs")
@@ -338,6 +342,27 @@ def _about_titles() -> list[dict[str, Any]]:
     ]
 
 
+def make_updates(chance: random.Random) -> list[dict[str, Any]]:
+    """Returns changes to the files of a version on their way: each leaves a version that must not be installed."""
+    sizes = {path.name: path.stat().st_size for path in sorted(FOLDER.iterdir())}
+    names = list(sizes)
+    changes: list[dict[str, Any]] = []
+    for _ in range(40):
+        # A changed byte of `model_info.json` may change nothing that matters: checksums cover the other two files.
+        name = chance.choice(["items.json", "model.tflite"])
+        changes.append({"file": name, "change": "flip", "at": chance.randrange(sizes[name])})
+    for _ in range(30):
+        name = chance.choice(names)
+        changes.append({"file": name, "change": "truncate", "at": chance.randrange(sizes[name] - 3)})
+        name = chance.choice(names)
+        changes.append({"file": name, "change": "interrupt", "at": chance.randrange(sizes[name])})
+    changes += [{"file": name, "change": "missing"} for name in names]
+    info = "model_info.json"
+    for key, value in (("format", 3), ("format", None), ("min_runtime", "99.0.0"), ("num_items", 61), ("top_k", 21)):
+        changes.append({"file": info, "change": "set", "key": key, "value": value})
+    return changes
+
+
 def main() -> int:
     """Writes the suite; returns the exit code."""
     model, items = make_model(), make_items()
@@ -347,7 +372,9 @@ def main() -> int:
     vectors = make_vectors(reference, random.Random(SEED))
     lines = ",\n ".join(json.dumps(vector, ensure_ascii=False) for vector in vectors)
     VECTORS.write_text(f"[{lines}]\n", encoding="utf-8")
-    print(f"{len(vectors)} questions")
+    updates = make_updates(random.Random(SEED))
+    UPDATES.write_text(json.dumps(updates, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(vectors)} questions, {len(updates)} updates that go wrong")
     return 0
 
 

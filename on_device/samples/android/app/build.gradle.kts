@@ -1,0 +1,27 @@
+plugins {
+    id("com.android.application")
+    id("org.jetbrains.kotlin.android")
+}
+
+android {
+    namespace = "recommender"
+    compileSdk = 35
+    defaultConfig {
+        applicationId = "com.example.recommender"
+        minSdk = 26
+        targetSdk = 35
+        versionCode = 1
+        versionName = "1.0"
+    }
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_17
+        targetCompatibility = JavaVersion.VERSION_17
+    }
+    kotlinOptions { jvmTarget = "17" }
+    // The model is mapped into memory, which a compressed file cannot be.
+    androidResources { noCompress += "tflite" }
+}
+
+dependencies {
+    implementation("com.google.ai.edge.litert:litert:1.4.2")
+}

@@ -1,0 +1,30 @@
+"""Compares the answers of a client with those of the conformance suite."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conformance.generate import VECTORS
+
+
+def read_vectors() -> list[dict[str, Any]]:
+    """Returns the questions."""
+    vectors: list[dict[str, Any]] = json.loads(VECTORS.read_text(encoding="utf-8"))
+    assert len(vectors) >= 500
+    return vectors
+
+
+def compare(vectors: list[dict[str, Any]], answers: list[Any]) -> None:
+    """Asserts that every question has its answer: ids, and scores to a thousandth; errors have a message."""
+    assert len(answers) == len(vectors)
+    for vector, answer in zip(vectors, answers, strict=True):
+        if vector.get("error"):
+            assert answer["name"] == "Problem" and answer["message"], vector
+        elif vector["kind"] in ("search", "titled"):
+            assert answer == vector["expected"], vector
+        else:
+            assert [item for item, _ in answer] == [item for item, _ in vector["expected"]], vector
+            assert [score for _, score in answer] == pytest.approx([score for _, score in vector["expected"]], abs=1e-3)

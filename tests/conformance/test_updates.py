@@ -1,0 +1,123 @@
+"""Updates that go wrong are refused, and the model in use stays; those that go well replace it."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import io
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from on_device import ArtifactError, Recommender
+from on_device.updates import current, update
+from tests.conformance.generate import FOLDER, UPDATES
+
+
+def changed(change: dict[str, Any]) -> Callable[[str], BinaryIO]:
+    """Opens the files of version 2, one of them changed on its way."""
+
+    class Interrupted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            content = super().read(size)
+            if not content:
+                raise ConnectionResetError("Connection reset by peer")
+            return content
+
+    def fetch(address: str) -> BinaryIO:
+        *_, version, name = address.split("/")
+        if name == "latest":
+            return io.BytesIO(b"2\n")
+        assert version == "2"
+        content = (FOLDER / name).read_bytes()
+        if name != change.get("file"):
+            return io.BytesIO(content)
+        at = change.get("at", 0)
+        match change["change"]:
+            case "flip":
+                return io.BytesIO(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+            case "truncate":
+                return io.BytesIO(content[:at])
+            case "interrupt":
+                return Interrupted(content[:at])
+            case "set":
+                return io.BytesIO(json.dumps({**json.loads(content), change["key"]: change["value"]}).encode())
+        raise FileNotFoundError(2, "no such file")
+
+    return fetch
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder with version 1 in use."""
+    folder = tmp_path / "models"
+    shutil.copytree(FOLDER, folder / "1")
+    (folder / "latest").write_text("1\n")
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_goes_wrong_changes_nothing(installed: Path) -> None:
+    changes = json.loads(UPDATES.read_text(encoding="utf-8"))
+    assert len(changes) >= 100
+    before = files(installed)
+    for change in changes:
+        with pytest.raises(ArtifactError) as error:
+            update("https://models.example/films", installed, changed(change))
+        assert "\n" not in str(error.value), change
+        assert files(installed) == before and current(installed) == installed / "1", change
+    assert Recommender.load(installed).recommend([], 1)[0].id == "1002"
+
+
+def test_an_update(installed: Path) -> None:
+    assert update("https://models.example/films/", installed, changed({})) == installed / "2"
+    assert current(installed) == installed / "2" and (installed / "1").is_dir()
+    assert update("https://models.example/films/", installed, changed({})) is None
+    (installed / "latest").write_text("1\n")
+    shutil.copytree(installed / "1", installed / "0")
+    (installed / ".staging-killed").mkdir()
+    assert update("https://models.example/films/", installed, changed({})) == installed / "2"
+    assert sorted(path.name for path in installed.iterdir()) == ["1", "2", "latest"]
+
+
+def test_the_first_version_comes_over_http(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "served" / "7")
+    (tmp_path / "served" / "latest").write_text("7\n")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        assert current(tmp_path / "models") is None
+        assert update(address, tmp_path / "models") == tmp_path / "models" / "7"
+        with pytest.raises(ArtifactError, match=r"/films/latest: the server answers 404 "):
+            update(f"{address}/films", tmp_path / "models")
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(ArtifactError, match=r"/latest: cannot be downloaded \(.*Connection refused"):
+        update(address, tmp_path / "models")
+    with pytest.raises(ArtifactError, match="not an http or https address"):
+        update("ftp://models.example", tmp_path / "models")
+    assert Recommender.load(tmp_path / "models").recommend([], 1)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactError, match=r"file.*: cannot be written \("):
+        update("https://models.example/films", tmp_path / "file" / "models", changed({}))
+
+
+@pytest.mark.parametrize("latest", ["../1", "", "a/b", "1 2"])
+def test_a_latest_that_names_no_version(latest: str, installed: Path) -> None:
+    with pytest.raises(ArtifactError, match="names no version"):
+        update("https://models.example/films", installed, lambda address: io.BytesIO(latest.encode()))
+    assert current(installed) == installed / "1"
