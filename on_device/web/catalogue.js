@@ -47,7 +47,7 @@ export class Catalogue {
 
   /** @param {Entry} entry @returns {number} */
   index(entry) {
-    const id = typeof entry === "object" && entry !== null ? entry.id : entry;
+    const id = typeof entry === "object" ? entry?.id : entry;
     if (typeof id !== "string" && !Number.isInteger(id)) throw new Problem(`${entry} is neither an id nor an item`);
     return this.find(id)?.index ?? UNKNOWN;
   }

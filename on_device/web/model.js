@@ -123,7 +123,7 @@ export class Model {
   }
 }
 
-/** @returns {Ranking} without the places that stay empty */
+/** @param {Record<string, number[]>} outputs @returns {Ranking} without the places that stay empty */
 function listed({ ids, scores }) {
   const isItem = (_, place) => ids[place] >= FIRST_INDEX;
   return { ids: ids.filter(isItem), scores: scores.filter(isItem) };

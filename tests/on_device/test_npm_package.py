@@ -1,0 +1,95 @@
+"""The browser client as an npm package: packed, installed into an app, and checked with its types."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import on_device
+
+CLIENT = Path(on_device.__file__).parent / "web"
+LIMIT = 180  # seconds
+TYPESCRIPT = "typescript@5.8.3"
+APP = """
+import { Recommender, readArtifact, type Recommendation } from "on-device-recommender-client";
+
+export async function titles(history: string[]): Promise<string[]> {
+  const recommender = await Recommender.open(await readArtifact("model/"), "wasm/");
+  const items: Recommendation[] = await recommender.recommend(history, { k: 3, deny: ["b"], diversity: 0.2 });
+  return items.map((item) => item.title);
+}
+"""
+MISTAKE = """
+import { Recommender } from "on-device-recommender-client";
+declare const recommender: Recommender;
+export const wrong: number = recommender.similar("a");
+"""
+CONFIG = {
+    "compilerOptions": {
+        **{"module": "nodenext", "moduleResolution": "nodenext", "target": "es2022", "lib": ["es2024", "dom"]},
+        **{"strict": True, "noEmit": True, "types": [], "skipLibCheck": False},
+    },
+    "include": ["*.ts"],
+}
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An app that depends on the packed client and on TypeScript."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm")
+    folder = tmp_path_factory.mktemp("npm")
+    packed = run([npm, "pack", "--json", "--pack-destination", str(folder), str(CLIENT)], folder)
+    assert packed.returncode == 0, packed.stderr
+    (about,) = json.loads(packed.stdout)
+    expected = {path.name for path in CLIENT.iterdir()}
+    assert {file["path"] for file in about["files"]} == expected
+    assert about["size"] < 20_000
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    installed = run([npm, "install", "--no-audit", "--no-fund", f"./{about['filename']}", TYPESCRIPT], folder)
+    if installed.returncode:
+        pytest.skip(f"the npm registry does not answer: {installed.stderr.strip()[-200:]}")
+    return folder
+
+
+def compile_typescript(app: Path, source: str) -> subprocess.CompletedProcess[str]:
+    (app / "app.ts").write_text(source)
+    (app / "tsconfig.json").write_text(json.dumps(CONFIG))
+    return run(["npx", "tsc"], app)
+
+
+def test_an_app_compiles_against_its_types(app: Path) -> None:
+    done = compile_typescript(app, APP)
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_types_find_mistakes(app: Path) -> None:
+    done = compile_typescript(app, MISTAKE)
+    assert done.returncode != 0 and "TS2322" in done.stdout
+
+
+def test_its_code_agrees_with_its_types(app: Path) -> None:
+    options = {**CONFIG["compilerOptions"], "allowJs": True, "checkJs": True, "strict": False, "skipLibCheck": True}
+    client = app / "node_modules/on-device-recommender-client"
+    source = app / "source"
+    shutil.copytree(client, source, dirs_exist_ok=True)
+    (source / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["*.js", "index.d.ts"]}))
+    done = run(["npx", "tsc", "-p", str(source)], app)
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_loads_where_there_is_no_browser(app: Path) -> None:
+    script = (
+        'const { normalized } = await import("on-device-recommender-client"); console.log(normalized("Léon\\u2019s"))'
+    )
+    done = run(["node", "--input-type=module", "-e", script], app)
+    assert (done.returncode, done.stdout) == (0, "leons\n"), done.stderr
