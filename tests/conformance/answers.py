@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.generate import VECTORS
+from tests.conformance.generate import UPDATES, VECTORS
 
 
 def read_vectors() -> list[dict[str, Any]]:
@@ -28,3 +28,27 @@ def compare(vectors: list[dict[str, Any]], answers: list[Any]) -> None:
         else:
             assert [item for item, _ in answer] == [item for item, _ in vector["expected"]], vector
             assert [score for _, score in answer] == pytest.approx([score for _, score in vector["expected"]], abs=1e-3)
+
+
+def check_updates(outcomes: list[dict[str, Any]]) -> None:
+    """Asserts that every update that goes wrong was refused, and that the version in use stayed."""
+    changes = json.loads(UPDATES.read_text(encoding="utf-8"))
+    assert len(outcomes) == len(changes) >= 100
+    for change, outcome in zip(changes, outcomes, strict=True):
+        assert outcome.pop("complaint"), change
+        assert outcome == {"used": "1", "first": "1002", "left": ["1", "latest"]}, change
+
+
+def describe_signatures(runners: dict[str, Any]) -> dict[str, Any]:
+    """Returns the shapes and types of the inputs and outputs of signatures, by name."""
+
+    def describe(details: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: {"shape": about["shape"].tolist(), "dtype": about["dtype"].__name__}
+            for name, about in details.items()
+        }
+
+    return {
+        name: {"inputs": describe(runner.get_input_details()), "outputs": describe(runner.get_output_details())}
+        for name, runner in runners.items()
+    }
