@@ -129,6 +129,7 @@ class Recommender:
         allow: Iterable[Entry] | None = None,
         deny: Iterable[Entry] = (),
         boost: Mapping[str | int, float] | None = None,
+        bias: np.ndarray | None = None,
         diversity: float = 0.0,
         **activity: Sequence[Any] | np.ndarray | None,
     ) -> list[Recommendation]:
@@ -144,6 +145,7 @@ class Recommender:
                 `model_info.json` is true.
             boost: added to the scores of some items, by id; a negative number demotes. Scores of the best ten items
                 often lie within 3 of each other.
+            bias: of `make_bias`, in place of `allow` and `boost`: it is made once for many answers.
             diversity: from 0 to 1. With 0 the items are those with the highest scores; with more, items that are
                 similar to a better one give way to others of the best K (see `on_device.diversity`).
             activity: what is known of each item of the history, by the names of `activity_inputs`, as long as the
@@ -166,7 +168,7 @@ class Recommender:
         older = indices[:0] if self.artifact.info.get("recommends_seen") else indices[: -self.history_length]
         unwanted = np.concatenate([self.catalogue.indices(deny), older])
         coded = {name: self._coded(name, values) for name, values in activity.items()}
-        ids, scores = self.rank_indices(indices, unwanted, self._bias(allow, boost), **coded)
+        ids, scores = self.rank_indices(indices, unwanted, self._bias(bias, allow, boost), **coded)
         if diversity:
             places = diversify(scores, lambda place: self._similarities(ids, place), k, diversity)
             ids, scores = ids[places], scores[places]
@@ -180,6 +182,7 @@ class Recommender:
         allow: Iterable[Entry] | None = None,
         deny: Iterable[Entry] = (),
         boost: Mapping[str | int, float] | None = None,
+        bias: np.ndarray | None = None,
     ) -> list[Recommendation]:
         """Returns the items that users choose in the same situations as an item.
 
@@ -189,6 +192,7 @@ class Recommender:
             allow: as `recommend` takes it.
             deny: as `recommend` takes it.
             boost: as `recommend` takes it; these scores lie between -1 and 1.
+            bias: as `recommend` takes it.
 
         Returns:
             The most similar first, without the item itself.
@@ -198,7 +202,7 @@ class Recommender:
         """
         self._check_k(k)
         index = self._known_index(item)
-        ids, scores = self._model.similar(index, self.catalogue.indices(deny), self._bias(allow, boost))
+        ids, scores = self._model.similar(index, self.catalogue.indices(deny), self._bias(bias, allow, boost))
         return self._recommendations(ids[:k], scores[:k])
 
     def because(
@@ -227,6 +231,30 @@ class Recommender:
         pairs = zip(indices[-self.history_length :].tolist(), contributions.tolist(), strict=True)
         reasons = [Reason(self.items[at - FIRST_INDEX], value) for at, value in pairs if value and at >= FIRST_INDEX]
         return sorted(reasons, key=lambda reason: -reason.contribution)
+
+    def make_bias(
+        self, allow: Iterable[Entry] | None = None, boost: Mapping[str | int, float] | None = None
+    ) -> np.ndarray:
+        """Returns what is added to the scores of all indices, float32 [V], for many answers with the same choice.
+
+        Args:
+            allow: as `recommend` takes it.
+            boost: as `recommend` takes it.
+
+        Raises:
+            ArtifactError: an entry is neither an id nor an item, or a boost is no number or over 1000.
+        """
+        bias = np.zeros(self._model.size, np.float32)
+        for entry, value in (boost or {}).items():
+            is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not is_number or not abs(value) <= LARGEST_BOOST:
+                raise ArtifactError(f"boost of {entry!r} is {value!r}; expected a number up to {LARGEST_BOOST:g}")
+            bias[self.catalogue.index(entry)] = value
+        if allow is not None:
+            is_allowed = np.zeros(len(bias), bool)
+            is_allowed[self.catalogue.indices(allow)] = True
+            bias[~is_allowed] = EXCLUDED
+        return bias
 
     def rank_indices(
         self,
@@ -284,21 +312,13 @@ class Recommender:
         by_index = dict(zip(others.tolist(), cosines.tolist(), strict=True))
         return np.array([by_index.get(index, 1.0) for index in ids.tolist()], np.float32)
 
-    def _bias(self, allow: Iterable[Entry] | None, boost: Mapping[str | int, float] | None) -> np.ndarray | None:
+    def _bias(
+        self, bias: np.ndarray | None, allow: Iterable[Entry] | None, boost: Mapping[str | int, float] | None
+    ) -> np.ndarray | None:
         """Returns what is added to the scores, float32 [V]; None where that is nothing."""
-        if allow is None and not boost:
-            return None
-        bias = np.zeros(self._model.size, np.float32)
-        for entry, value in (boost or {}).items():
-            is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not is_number or not abs(value) <= LARGEST_BOOST:
-                raise ArtifactError(f"boost of {entry!r} is {value!r}; expected a number up to {LARGEST_BOOST:g}")
-            bias[self.catalogue.index(entry)] = value
-        if allow is not None:
-            is_allowed = np.zeros(len(bias), bool)
-            is_allowed[self.catalogue.indices(allow)] = True
-            bias[~is_allowed] = EXCLUDED
-        return bias
+        if bias is not None and (allow is not None or boost):
+            raise ArtifactError("bias stands in place of allow and boost; give them to make_bias")
+        return self.make_bias(allow, boost) if bias is None and (allow is not None or boost) else bias
 
     @functools.cached_property
     def _words(self) -> dict[str, dict[str, int]]:

@@ -89,6 +89,15 @@ def test_boost(recommender: Recommender) -> None:
     assert _indices(recommender.recommend([1005], k=10, allow=["1004"], boost={"1009": 1000})) == [4]
 
 
+def test_a_bias_that_is_made_once(recommender: Recommender) -> None:
+    choice: dict[str, Any] = {"allow": ["1009", "1004", "1003"], "boost": {"1003": 2.5}}
+    bias = recommender.make_bias(**choice)
+    assert recommender.recommend([1005], bias=bias) == recommender.recommend([1005], **choice)
+    assert recommender.similar(1005, bias=bias) == recommender.similar(1005, **choice)
+    with pytest.raises(ArtifactError, match="bias stands in place of allow and boost"):
+        recommender.recommend([1005], bias=bias, allow=["1009"])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1001, "2", None, True])
 def test_boosts_that_are_no_numbers(recommender: Recommender, value: Any) -> None:
     with pytest.raises(ArtifactError, match=r"^boost of '1009' is .*; expected a number up to 1000$"):

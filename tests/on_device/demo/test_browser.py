@@ -297,7 +297,11 @@ def test_touch_targets_and_a_footer_that_covers_nothing(options: Any, films: Pat
     expect(page.locator(PICKS)).to_have_count(3)
     small = page.evaluate(
         """() => [...document.querySelectorAll("button, select, summary, .segments span, [role=option]")]
-            .filter((element) => element.checkVisibility() && element.getBoundingClientRect().height < 44)
+            .filter((element) => element.checkVisibility())
+            .filter((element) => {
+                const { width, height } = element.getBoundingClientRect();
+                return Math.min(width, height) < 44;
+            })
             .map((element) => element.outerHTML)"""
     )
     assert small == []
