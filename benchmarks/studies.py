@@ -68,6 +68,7 @@ STUDIES = (
         "a sparse shop, 5-core",
         "leave_one_out",
         configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
+        one_seed=("best_sparse.yaml",),
     ),
     Study(
         "Clicks, by session",
@@ -76,6 +77,7 @@ STUDIES = (
         "sessions",
         settings={"example_gen.test_fraction": 0.2426, "example_gen.eval_fraction": 0.1283},
         configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
+        one_seed=("best_sparse.yaml",),
     ),
     Study(
         "MovieLens 100K, by time",
@@ -84,6 +86,7 @@ STUDIES = (
         "temporal",
         settings={"example_gen.max_targets_per_user": None},
         configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
+        one_seed=("best_sparse.yaml",),
         listing=True,
     ),
 )

@@ -43,7 +43,7 @@ RANKED_SCORES, LEAST_EVAL_USERS = 1_000_000_000, 1000
 SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
 # Where a catalogue has few positions an item, a model memorises parameters that belong to one item: each member has one
 # table, and there are more dropout and more but smaller steps. Averaging the scores of two equal members pays on every
-# sparse log that was tried. README.md has the evidence, under Training.
+# sparse log that was tried. docs/training.md has the evidence.
 SPARSE_BELOW = 100
 SPARSE: dict[str, Any] = {
     "members": (MemberSettings(),),
