@@ -55,7 +55,7 @@ def _parent() -> subprocess.Popen[str]:
 def _serve() -> None:
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: F401
 
-    from benchmarks.forked_runs import import_all
+    from tests.kills.forked_runs import import_all
 
     answers = os.fdopen(os.dup(1), "w")  # Children print to other files.
     import_all()

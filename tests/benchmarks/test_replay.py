@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from benchmarks.drift_limits import cases
 from benchmarks.periods import WEEK, Log, cuts, read_log, targets_of, write_prefix
 from components import features
-from components.example_gen.timelines import Ratings
 from data.errors import DataError
 from data.formats import open_dataset
 
@@ -72,19 +69,3 @@ def test_the_first_of_each_user_alone(tmp_path):
 def test_a_row_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DataError, match=r"log\.csv, line 8"):
         log_of(tmp_path, "ann,tea,soon\n")
-
-
-def test_broken_exports_keep_what_they_do_not_break(tmp_path):
-    broken = {name: now for name, _, now in cases(log_of(tmp_path).ratings)}
-    renamed, shifted = (ids_of(broken[name]) for name in ("items renamed", "items shifted by one"))
-    assert renamed == [f"x{item}" for item in log_of_items()]
-    assert sorted(shifted) != sorted(log_of_items())
-    assert len(broken["file cut in half"]) == 3
-
-
-def ids_of(ratings: Ratings) -> list[str]:
-    return ratings.items.take(pa.array(ratings.item)).to_pylist()
-
-
-def log_of_items() -> list[str]:
-    return [item for _, item, _ in ROWS]

@@ -1,6 +1,6 @@
 """A run that is killed inside a step, whichever it is, and started again, ends well and pushes once.
 
-In the Trainer it is killed after the second epoch, and the next run goes on from there. `benchmarks/kills.py` does all
+In the Trainer it is killed after the second epoch, and the next run goes on from there. `tests/kills` does all
 this, and looks after every kill whether anything is lost; one process imports TensorFlow and TFX for all runs. A run
 that a person interrupts leaves a report.
 """
@@ -25,7 +25,7 @@ KILLED_IN = [
 
 
 def test_killed_in_every_step_and_started_again(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.kills", "--every-step", "--seed", "5"]
+    command = [sys.executable, "-m", "tests.kills", "--every-step", "--seed", "5"]
     command += ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "told.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 """Kills runs of the pipeline at random moments, starts them again, and looks whether anything is lost.
 
-    .venv/bin/python -m benchmarks.kills --kills 100
+    .venv/bin/python -m tests.kills --kills 100
 
 Runs of the synthetic sample get SIGKILL at moments that are uniform over the time of a whole run. A chain of runs lives
 in one folder and pushes two models. The first one's runs are killed at three fifths of the chain's moments
@@ -40,9 +40,9 @@ from data.quick_check import quick_check
 from pipeline.console import duration, quiet
 
 if TYPE_CHECKING:
-    from benchmarks.killed_chains import Moment
+    from tests.kills.killed_chains import Moment
 
-SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 EXIT_BROKEN, EXIT_USAGE = 1, 2
 FIRST_SHARE = 0.6  # of a chain's kills, for the runs of its first model: the second one's data is there already
 
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = (options.output or Path(scratch)).resolve()
         with quiet(folder / "kills.log") as console:
             console.print("importing TensorFlow and TFX, once")
-            from benchmarks.forked_runs import import_all
+            from tests.kills.forked_runs import import_all
 
             import_all()
             told = _kill(options, folder, console)
@@ -71,8 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _kill(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
     """Chains of runs until there are enough kills."""
-    from benchmarks import killed_chains
     from pipeline import steps
+    from tests.kills import killed_chains
 
     started = time.monotonic()
     moments = random.Random(options.seed)

@@ -14,12 +14,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.forked_runs import ForkedRun, in_child
 from on_device.artifact import LATEST, MODEL, open_artifact
 from on_device.errors import ArtifactError
 from pipeline import steps
+from tests.kills.forked_runs import ForkedRun, in_child
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAME = "sample"
 PUSHED_MODEL = "PushedModel"
 # What a run does before its first step and after its last one.
