@@ -5,6 +5,7 @@
 #
 #     sh setup/bootstrap.sh        PYTHON=/path/to/python overrides the search
 #                                  SETUP_GROUPS, options of uv sync, leaves out what an image has no use for
+#                                  SETUP_PATCH=no fails rather than change an installed package (docs/install.md)
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,6 +17,11 @@ LOG=setup.log
 fail() {
     echo "error: $*" >&2
     exit 1
+}
+
+# Whether installed packages may be changed so that they load on this machine.
+may_patch() {
+    [ "${SETUP_PATCH:-yes}" != no ]
 }
 
 # Prints "3.11" for a Python that fits, more than that for one that does not, nothing where it does not run.
@@ -127,8 +133,12 @@ platform_options() {
         *) fail "the dependencies need the C library glibc, which this Linux lacks; use Debian, Ubuntu, Fedora or the like" ;;
     esac
     [ "$minor" -ge 34 ] || fail "glibc 2.$minor is too old for the dependencies; 2.34 is needed (Debian 12, Ubuntu 22.04)"
-    # Wheels tagged for glibc 2.39 are taken on older ones too, and mended.
-    [ "$minor" -ge 39 ] || echo "--python-platform x86_64-manylinux_2_40"
+    if [ "$minor" -lt 39 ]; then
+        may_patch || fail "ml-metadata and tensorflow-data-validation need glibc 2.39, this Linux has 2.$minor, and" \
+            "SETUP_PATCH=no forbids to change them; use a newer Linux, or the image (docs/install.md)"
+        echo "Two packages built for glibc 2.39 are changed to load on 2.$minor (docs/install.md; SETUP_PATCH=no refuses)" >&2
+        echo "--python-platform x86_64-manylinux_2_40"
+    fi
 }
 
 # Leaves an environment that dependencies can be installed into, and the log open; fails where the Python makes none.
@@ -166,7 +176,12 @@ install_dependencies() {
         --python "$VENV/bin/python" $options >>"$LOG" 2>&1 ||
         fail "the dependencies could not be installed; is there a network? $(reason) ($LOG has it all)"
     "$VENV/bin/python" setup/mend_glibc.py "$VENV" >>"$LOG" || exit 1
-    "$VENV/bin/python" -c "import farmhash" 2>/dev/null || cp setup/farmhash.py "$VENV"/lib/python3.*/site-packages/
+    if ! "$VENV/bin/python" -c "import farmhash" 2>/dev/null; then
+        may_patch || fail "pyfarmhash has no wheel for this machine, and SETUP_PATCH=no forbids a module in its place; use" \
+            "Python 3.11 or newer on Linux, or the image (docs/install.md)"
+        echo "A module stands in for pyfarmhash, which has no wheel here (docs/install.md; SETUP_PATCH=no refuses)" >&2
+        cp setup/farmhash.py "$VENV"/lib/python3.*/site-packages/
+    fi
 }
 
 ready && exit 0

@@ -97,7 +97,7 @@ def test_prefers_311_and_takes_what_there_is(checkout, pythons, expected):
     done = checkout.set_up()
     assert done.returncode == 0, done
     assert checkout.calls()[0] == f"{expected} venv"
-    assert len(done.stderr.splitlines()) <= 2 and not done.stdout
+    assert len(done.stderr.splitlines()) <= 3 and not done.stdout
 
 
 def test_finds_pyenvs_python_behind_a_shim_that_does_not_run(checkout):
@@ -164,6 +164,29 @@ def test_takes_wheels_of_a_newer_c_library_only_where_it_is_older(checkout, libc
         (sync,) = (call for call in checkout.calls() if call.startswith("uv "))
         assert sync.startswith("uv sync --frozen --all-groups")
         assert sync.partition("--python .venv/bin/python")[2].strip() == outcome
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="wheels of Linux on x86_64")
+def test_changes_of_packages_are_announced_and_can_be_refused(checkout):
+    checkout.add_python("python3", "3.12", libc="glibc2.36")
+    assert checkout.error(SETUP_PATCH="no") == (
+        "error: ml-metadata and tensorflow-data-validation need glibc 2.39, this Linux has 2.36, and SETUP_PATCH=no "
+        "forbids to change them; use a newer Linux, or the image (docs/install.md)"
+    )
+    assert not [call for call in checkout.calls() if call.startswith("uv ") or call == "mend"]
+    done = checkout.set_up()
+    assert done.returncode == 0 and "mend" in checkout.calls()
+    announcement = (
+        "Two packages built for glibc 2.39 are changed to load on 2.36 (docs/install.md; SETUP_PATCH=no refuses)"
+    )
+    assert announcement in done.stderr.splitlines()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="wheels of Linux on x86_64")
+def test_nothing_is_announced_on_a_newer_c_library(checkout):
+    checkout.add_python("python3", "3.12", libc="glibc2.41")
+    done = checkout.set_up(SETUP_PATCH="no")
+    assert done.returncode == 0 and "changed" not in done.stderr
 
 
 def test_linux_on_another_processor_is_refused_in_one_line(checkout):
