@@ -18,7 +18,7 @@ help: ## Show what there is to make.
 	@echo "make clean  remove what runs left (not the pushed models)"
 
 setup:
-	@SETUP_PATCH="$(SETUP_PATCH)" sh setup/bootstrap.sh
+	@sh setup/bootstrap.sh
 
 run: setup
 	@$(BIN)/python local_runner.py $(if $(DATA),--data "$(DATA)") $(ARGS)
