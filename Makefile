@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo flink-jar test image-test lint format clean
+.PHONY: help setup run demo docs flink-jar test image-test lint format clean
 
 help: ## Show what there is to make.
 	@echo "make run    the whole pipeline: environment, data, training, a checked TFLite file"
@@ -12,6 +12,7 @@ help: ## Show what there is to make.
 	@echo "make flink-jar   Beam's job server for Apache Flink, by Maven; docs/beam_runners.md"
 	@echo "make test   all tests; make test ARGS=tests/data picks some"
 	@echo "make image-test   build the container image, and run the sample in it (docker, or buildah)"
+	@echo "make docs   the documentation as a site, output/site"
 	@echo "make setup  the environment .venv alone; make setup PYTHON=python3.12 picks its Python"
 	@echo "make lint   ruff and mypy"
 	@echo "make format ruff's formatter"
@@ -34,6 +35,9 @@ test: setup
 
 image-test:
 	@sh setup/image_test.sh $(IMAGE)
+
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --isolated --frozen --only-group docs mkdocs build --strict --quiet && echo "output/site/index.html"
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

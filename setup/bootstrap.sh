@@ -172,7 +172,7 @@ install_dependencies() {
         fail "$uv could not be installed; is there a network? $(reason) ($LOG has it all)"
     echo "Installing the locked dependencies" >&2
     # shellcheck disable=SC2086
-    UV_PROJECT_ENVIRONMENT=$VENV "$VENV/bin/uv" sync --frozen ${SETUP_GROUPS:---all-groups --no-group gpu} --no-progress \
+    UV_PROJECT_ENVIRONMENT=$VENV "$VENV/bin/uv" sync --frozen ${SETUP_GROUPS:---all-groups --no-group gpu --no-group docs} --no-progress \
         --python "$VENV/bin/python" $options >>"$LOG" 2>&1 ||
         fail "the dependencies could not be installed; is there a network? $(reason) ($LOG has it all)"
     "$VENV/bin/python" setup/mend_glibc.py "$VENV" >>"$LOG" || exit 1

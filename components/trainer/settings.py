@@ -22,6 +22,7 @@ class MemberSettings(Settings):
             learns what the other leaves over: a short look back what follows the last items, a long one a taste (as
             the two terms of FPMC: Rendle, Freudenthaler and Schmidt-Thieme, WWW 2010). Otherwise it has a loss of its
             own, and is one more of an ensemble.
+        encoder, blocks, heads, dropout, look_back, transition: as in the section `trainer`; null takes the value there.
     """
 
     joint: bool = False

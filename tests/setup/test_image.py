@@ -74,7 +74,9 @@ def test_what_the_setup_reads_is_copied_before_it_runs():
 
 def test_setup_passes_the_groups_on_and_takes_all_by_default():
     script = (ROOT / "setup" / "bootstrap.sh").read_text(encoding="utf-8")
-    assert "sync --frozen ${SETUP_GROUPS:---all-groups --no-group gpu} " in script, "CUDA only where it is asked for"
+    assert "sync --frozen ${SETUP_GROUPS:---all-groups --no-group gpu --no-group docs} " in script, (
+        "CUDA only where it is asked for"
+    )
 
 
 @pytest.mark.parametrize("stage", ["environment", "project"])

@@ -1,0 +1,167 @@
+"""Writes the reference of the configuration and of the command lines from the code that defines them.
+
+    .venv/bin/python -m pipeline.reference
+
+`docs/configuration.md` comes from the settings' classes and their docstrings, `docs/command_lines.md` from the parsers.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from components.trainer.settings import MemberSettings
+from on_device.command_line import command_line
+from pipeline.config import PipelineConfig
+
+ROOT = Path(__file__).parents[1]
+CONFIGURATION, COMMAND_LINES = ROOT / "docs/configuration.md", ROOT / "docs/command_lines.md"
+ABOUT_CONFIGURATION = """# Configuration
+
+A YAML file (`--config`, see `configs/`) and `--set KEY=VALUE` hold these keys; all have defaults. A misspelt key is an
+error.
+`python -m pipeline.reference` writes this page from the settings' classes.
+"""
+ABOUT_COMMAND_LINES = """# Command lines
+
+Each prints this with `--help`. `python -m pipeline.reference` writes this page from the parsers.
+"""
+COMMANDS = (
+    "local_runner.py",
+    "kubeflow_runner.py",
+    *("-m on_device", "-m on_device recommend", "-m on_device similar", "-m on_device bench", "-m on_device demo"),
+    "-m on_device export",
+    *("-m lineage", "-m lineage runs", "-m lineage show", "-m lineage diff", "-m lineage prove"),
+    "-m components.pusher",
+    "-m data",
+)
+WIDTH = "100"
+LONGEST_DEFAULT = 60  # characters; a longer one is in the class's source
+
+
+@command_line
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the pages; returns the exit code."""
+    CONFIGURATION.write_text(configuration(), encoding="utf-8")
+    COMMAND_LINES.write_text(command_lines(), encoding="utf-8")
+    return 0
+
+
+def configuration() -> str:
+    """Returns the reference of the configuration, as Markdown."""
+    parts = [ABOUT_CONFIGURATION, *_section("", PipelineConfig)]
+    for name, field in PipelineConfig.model_fields.items():
+        if name != "teacher" and (settings := _settings_of(field.annotation)):
+            parts += [f"\n## {name}\n", *_section(f"{name}.", settings)]
+            if name == "trainer":
+                parts += ["\n### An entry of trainer.members\n", *_section("", MemberSettings)]
+    return "\n".join(parts) + "\n"
+
+
+def _section(prefix: str, settings: type[BaseModel]) -> list[str]:
+    """Returns the rows of the settings of a class, those of nested classes included."""
+    return ["| key | type | default | meaning |", "|---|---|---|---|", *_rows(prefix, settings)]
+
+
+def _rows(prefix: str, settings: type[BaseModel]) -> list[str]:
+    meanings = _meanings(settings)
+    rows = []
+    for name, field in settings.model_fields.items():
+        nested = _settings_of(field.annotation)
+        is_section = nested is not None and settings is PipelineConfig
+        meaning = meanings.get(name, "").replace("|", "\\|")
+        kind = "section" if is_section else _type(field.annotation)
+        default = "" if is_section else _default(field.get_default(call_default_factory=True))
+        rows.append(f"| `{prefix}{name}` | {kind} | {default} | {meaning} |")
+        if nested and not is_section and isinstance(field.default, BaseModel):
+            rows += _rows(f"{prefix}{name}.", nested)
+    return rows
+
+
+def _settings_of(annotation: Any) -> type[BaseModel] | None:
+    """Returns the class of nested settings; None where the type is another."""
+    for option in (annotation, *typing.get_args(annotation)):
+        if inspect.isclass(option) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def _meanings(settings: type[BaseModel]) -> dict[str, str]:
+    """Returns the descriptions of a class's attributes, from the section `Attributes` of its docstring."""
+    text = inspect.cleandoc(settings.__doc__ or "")
+    _, _, attributes = text.partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for name, meaning in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8,}.*)*)", attributes, re.MULTILINE):
+        for key in name.split(", "):
+            found[key] = " ".join(meaning.split())
+    return found
+
+
+def _type(annotation: Any) -> str:
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type(options[0])
+    if origin is typing.Literal:
+        return ", ".join(f"`{option}`" for option in options)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys("null" if one is type(None) else _type(one) for one in options))
+    names = {
+        tuple: "list",
+        list: "list",
+        dict: "mapping",
+        str: "text",
+        int: "integer",
+        float: "number",
+        bool: "boolean",
+    }
+    kind = origin or annotation
+    if kind in names:
+        return names[kind]
+    return "mapping" if inspect.isclass(kind) and issubclass(kind, BaseModel) else getattr(kind, "__name__", str(kind))
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return ""
+    if value is None or value == "":
+        return ""
+    shown = {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
+    if isinstance(value, tuple):
+        shown = "[" + ", ".join(map(str, value)) + "]"
+    text = str(shown).replace("|", "\\|")
+    return f"`{text}`" if len(text) <= LONGEST_DEFAULT else "see its class"
+
+
+def command_lines() -> str:
+    """Returns the reference of the command lines, as Markdown.
+
+    Raises:
+        subprocess.CalledProcessError: a program fails.
+    """
+    parts = [ABOUT_COMMAND_LINES]
+    environment = {**os.environ, "COLUMNS": WIDTH, "NO_COLOR": "1", "XDG_CACHE_HOME": "/home/you/.cache"}
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, *command.split(), "--help"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        text = done.stdout.replace(str(ROOT), ".").rstrip()
+        parts += [f"\n## {command.removeprefix('-m ')}\n", "```", f"$ .venv/bin/python {command} --help", text, "```"]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

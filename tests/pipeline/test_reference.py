@@ -1,0 +1,27 @@
+"""The reference pages are those that the code makes, and every setting has a meaning."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pipeline import reference
+
+
+def test_the_page_of_the_configuration_is_current() -> None:
+    current = reference.configuration()
+    advice = "run `python -m pipeline.reference`"
+    assert reference.CONFIGURATION.read_text(encoding="utf-8") == current, advice
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="other versions of argparse lay their help out otherwise")
+def test_the_page_of_the_command_lines_is_current() -> None:
+    current = reference.command_lines()
+    assert reference.COMMAND_LINES.read_text(encoding="utf-8") == current, "run `python -m pipeline.reference`"
+
+
+def test_every_setting_has_a_meaning() -> None:
+    rows = [line for line in reference.configuration().splitlines() if line.startswith("| `")]
+    assert len(rows) > 150
+    assert [row for row in rows if row.endswith("|  |")] == []
