@@ -285,7 +285,8 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
 def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(tmp_path):
     found = build(tmp_path, encoder="transformer", members=[{"encoder": "cnn", "transition": False}])
     for precision, width in (("float32", 4), ("int8_tables", 1), ("dynamic_int8", 1)):
-        model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, precision)))
+        content = convert(found.loaded, precision, ("recommend", "similar"))
+        model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
         inputs, labels = SIZE * 8 * width, SIZE * 16 * width
         assert (sizes.count(labels), sizes.count(inputs)) == (1, 1), precision
@@ -307,7 +308,7 @@ def answered(saved) -> list[tuple]:
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8_tables", "dynamic_int8"])
 def test_file_answers_as_the_saved_model(saved, answered, precision):
-    file = TFLiteModel(convert(saved.loaded, precision))
+    file = TFLiteModel(convert(saved.loaded, precision, ("recommend",)))
     assert (file.history_length, file.top_k) == (HISTORY, TOP_K)
     assert {"history", "bias", *file.activity_inputs} == saved.inputs
     agreement = []
@@ -395,10 +396,16 @@ def test_repeats_are_recommended_where_the_settings_say_so(tmp_path):
         assert {item for item in timeline if data_ranks[item] < SIZE} == expected
 
 
-def test_similar_items_are_those_with_the_nearest_label_embeddings(saved):
+@pytest.fixture(scope="module")
+def float32_file(saved) -> TFLiteModel:
+    """The file with all signatures."""
+    return TFLiteModel(convert(saved.loaded, "float32"))
+
+
+def test_similar_items_are_those_with_the_nearest_label_embeddings(saved, float32_file):
     tables = saved.model.tables().labels.numpy()
     directions = tables / np.linalg.norm(tables, axis=1, keepdims=True)
-    file = TFLiteModel(convert(saved.loaded, "float32"))
+    file = float32_file
     for item in (2, 17, SIZE - 1):
         cosines = directions[2:] @ directions[item]
         expected = [int(index) for index in np.argsort(-cosines) + 2 if index != item][:10]
@@ -410,8 +417,8 @@ def test_similar_items_are_those_with_the_nearest_label_embeddings(saved):
         assert not len(file.similar(item)[0])
 
 
-def test_contributions_are_what_the_score_loses_without_an_item(saved):
-    file = TFLiteModel(convert(saved.loaded, "float32"))
+def test_contributions_are_what_the_score_loses_without_an_item(saved, float32_file):
+    file = float32_file
     bias = np.zeros(SIZE, np.float32)
 
     def score(history: dict[str, np.ndarray], item: int) -> float:
