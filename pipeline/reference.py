@@ -1,13 +1,15 @@
-"""Writes the reference of the configuration and of the command lines from the code that defines them.
+"""Writes the reference of the configuration and of the command lines from the code, and the notebook of the tutorial.
 
     .venv/bin/python -m pipeline.reference
 
-`docs/configuration.md` comes from the settings' classes and their docstrings, `docs/command_lines.md` from the parsers.
+`docs/configuration.md` comes from the settings' classes and their docstrings, `docs/command_lines.md` from the parsers,
+and `docs/tutorial.ipynb` from `docs/tutorial.md`, whose commands a test runs.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -25,6 +27,7 @@ from pipeline.config import PipelineConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATION, COMMAND_LINES = ROOT / "docs/configuration.md", ROOT / "docs/command_lines.md"
+TUTORIAL, NOTEBOOK = ROOT / "docs/tutorial.md", ROOT / "docs/tutorial.ipynb"
 ABOUT_CONFIGURATION = """# Configuration
 
 A YAML file (`--config`, see `configs/`) and `--set KEY=VALUE` hold these keys; all have defaults. A misspelt key is an
@@ -44,6 +47,13 @@ COMMANDS = (
     "-m components.pusher",
     "-m data",
 )
+# The first cell of the notebook, which starts in its own folder.
+START = """import os
+
+if not os.path.exists("local_runner.py"):
+    os.chdir("..")
+assert os.path.exists("local_runner.py"), "open this notebook in a checkout of the repository"
+"""
 WIDTH = "100"
 LONGEST_DEFAULT = 60  # characters; a longer one is in the class's source
 
@@ -53,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Writes the pages; returns the exit code."""
     CONFIGURATION.write_text(configuration(), encoding="utf-8")
     COMMAND_LINES.write_text(command_lines(), encoding="utf-8")
+    NOTEBOOK.write_text(notebook(), encoding="utf-8")
     return 0
 
 
@@ -161,6 +172,26 @@ def command_lines() -> str:
         text = done.stdout.replace(str(ROOT), ".").rstrip()
         parts += [f"\n## {command.removeprefix('-m ')}\n", "```", f"$ .venv/bin/python {command} --help", text, "```"]
     return "\n".join(parts) + "\n"
+
+
+def notebook() -> str:
+    """Returns the tutorial as a Jupyter notebook: each block of commands is a cell."""
+    cells = [_cell("code", START)]
+    for part in re.split(r"(```sh\n.*?```)", TUTORIAL.read_text(encoding="utf-8"), flags=re.DOTALL):
+        if part.startswith("```sh"):
+            cells.append(_cell("code", "%%bash\n" + part.removeprefix("```sh\n").removesuffix("```").rstrip()))
+        elif part.strip():
+            cells.append(_cell("markdown", part.strip()))
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cell(kind: str, source: str) -> dict[str, Any]:
+    outputs: dict[str, Any] = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    return {"cell_type": kind, "metadata": {}, **outputs, "source": source.splitlines(keepends=True)}
 
 
 if __name__ == "__main__":

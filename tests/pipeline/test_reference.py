@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -19,6 +20,15 @@ def test_the_page_of_the_configuration_is_current() -> None:
 def test_the_page_of_the_command_lines_is_current() -> None:
     current = reference.command_lines()
     assert reference.COMMAND_LINES.read_text(encoding="utf-8") == current, "run `python -m pipeline.reference`"
+
+
+def test_the_notebook_is_the_tutorial() -> None:
+    current = reference.notebook()
+    assert reference.NOTEBOOK.read_text(encoding="utf-8") == current, "run `python -m pipeline.reference`"
+    cells = json.loads(current)["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    compile(code[0], "notebook", "exec")
+    assert len(code) > 8 and all(cell.startswith("%%bash\n") for cell in code[1:])
 
 
 def test_every_setting_has_a_meaning() -> None:
