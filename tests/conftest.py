@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,21 @@ FLAGS = [
 ]
 
 
+# Folders and files that the fast subset, `-m "not slow"`, leaves out: runs of the pipeline, and what imports TensorFlow,
+# starts a browser, a compiler or many processes.
+SLOW = (
+    *("e2e", "kubeflow", "components", "benchmarks", "report", "on_device/demo", "lineage/test_speed.py"),
+    *("conformance/test_kotlin.py", "conformance/test_swift.py", "conformance/test_javascript.py"),
+    *("conformance/test_broken_artifacts.py", "on_device/test_npm_package.py", "on_device/test_wheel.py"),
+)
+TESTS = Path(__file__).parent
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs of the pipeline first: they are the longest, and would leave one worker alone with them at the end."""
+    """Marks slow tests, and puts runs of the pipeline first: at the end they would leave one worker idle."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: not {"e2e", "kubeflow"} & set(item.path.parts))
 
 

@@ -182,7 +182,7 @@ def test_never_returns_what_was_seen(folder, summary):
         assert not {r.id for r in found} & set(history)
         scores = [r.score for r in found]
         assert scores == sorted(scores, reverse=True)
-    counts = [recommender.find(r.id).count for r in recommender.recommend([])]
+    counts = [recommender.catalogue.find(r.id).count for r in recommender.recommend([])]
     assert counts == sorted(counts, reverse=True) and counts[0] == max(item.count for item in recommender.items)
 
 
