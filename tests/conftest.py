@@ -22,8 +22,8 @@ FLAGS = [
 ]
 
 
-# Folders and files that the fast subset, `-m "not slow"`, leaves out: runs of the pipeline, and what imports TensorFlow,
-# starts a browser, a compiler or many processes.
+# What the fast subset (`-m "not slow"`) leaves out: tests that run the pipeline, import TensorFlow, or start
+# a browser or a compiler.
 SLOW = (
     *("e2e", "kubeflow", "components", "benchmarks", "report", "on_device/demo", "lineage/test_speed.py"),
     *("conformance/test_kotlin.py", "conformance/test_swift.py", "conformance/test_javascript.py"),
