@@ -168,7 +168,7 @@ def write_version(
     progress.debug("checking the file on the test split")
     (check,) = check_files(pushed.loaded, [Recommender.load(folder)], tests, settings.check_examples)
     complain(check, settings, None if check_of_evaluated else evaluation)
-    signatures = check_signatures(pushed.loaded, Recommender.load(folder), tests, settings)
+    signatures = check_signatures(pushed.loaded, Recommender.load(folder), tests)
     if check_of_evaluated:
         _compare(check, check_of_evaluated)
     progress.info(

@@ -1,0 +1,62 @@
+"""The Pusher compares the signatures besides `recommend` with the SavedModel."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tfx.types import Artifact
+
+from components.pusher.convert import convert
+from components.pusher.errors import PushError
+from components.pusher.signatures import check_signatures
+from on_device.recommender import Recommender
+
+
+@pytest.fixture
+def pushed(push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path) -> Recommender:
+    push()
+    return Recommender.load(tmp_path / "serving" / "rings")
+
+
+@pytest.fixture
+def check(inputs: dict[str, list[Artifact]]) -> Callable[[Recommender], dict[str, dict[str, float]]]:
+    loaded = tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving")
+    files = [str(path) for path in Path(inputs["examples"][0].uri, "Split-test").iterdir()]
+    return lambda recommender: check_signatures(loaded, recommender, files)
+
+
+def test_a_good_file_agrees_and_says_how_long_it_takes(pushed: Recommender, check: Any) -> None:
+    found = check(pushed)
+    assert {name: about["agreement"] for name, about in found.items()} == {"similar": 1.0, "explain": 1.0}
+    assert all(0 < about["latency_us"] < 1e6 for about in found.values())
+    info = json.loads((pushed.artifact.folder / "model_info.json").read_text(encoding="utf-8"))
+    assert info["signatures"].keys() == {"recommend", "similar", "explain"}
+    assert info["signatures"]["recommend"] == {"latency_us": info["latency_us"]}
+
+
+def test_a_file_of_another_model_is_refused(
+    pushed: Recommender, check: Any, ring: SimpleNamespace, tmp_path: Path
+) -> None:
+    model = ring.Model()
+    model.table.assign(tf.random.stateless_uniform(model.table.shape, [1, 2]))
+    model.save(tmp_path / "other")
+    content = convert(tf.saved_model.load(str(tmp_path / "other")), "float32")
+    other = Recommender(dataclasses.replace(pushed.artifact, model=content))
+    with pytest.raises(PushError, match=r"^similar of the file agrees .*, less than 75%; nothing is pushed; choose"):
+        check(other)
+
+
+def test_signatures_can_be_left_out(push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path) -> None:
+    push({"signatures": ["recommend", "explain"]})
+    recommender = Recommender.load(tmp_path / "serving" / "rings")
+    assert set(recommender.signatures) == {"recommend", "explain"}
+    assert recommender.artifact.info["signatures"].keys() == {"recommend", "explain"}
+    with pytest.raises(ValueError, match="every file has the signature recommend"):
+        push({"signatures": ["similar"]})
