@@ -28,7 +28,7 @@ SETTINGS = (
         "trainer.min_target_rating=2",
         "trainer.item_dropout=0.2",
     ),
-    *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150"),
+    *("trainer.encoder=bow", "trainer.dimension=16", "trainer.max_epochs=6", "trainer.top_k=150", "trainer.members=[]"),
     *("trainer.learning_rate=0.01", "trainer.batch_positions=1280"),
     "teacher={encoder: cnn, dimension: 16, max_epochs: 2, item_features: [genres], activity_features: [event]}",
     *("pusher.precision=dynamic_int8", "gate.min_targets=0", "gate.min_recall_at_10=0"),
