@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from on_device import ArtifactError, Recommender
-from on_device.artifact import open_artifact
-from on_device.demo.runtime import find_runtime
-from on_device.demo.server import DemoServer, make_site
 from tests.conformance.generate import FOLDER
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -63,29 +59,6 @@ BROKEN = {
     ),
     "items in another order": items(lambda content: {**content, "items": content["items"][::-1]}),
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("broken") / "films"))
-
-
-@pytest.fixture(scope="module")
-def page(folder: Path, browser: Any) -> Iterator[Any]:
-    try:
-        server = DemoServer(make_site(open_artifact(folder), find_runtime()))
-    except ArtifactError as error:
-        pytest.skip(f"no LiteRT.js: {error}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    opened = browser.new_page()
-    opened.goto(server.url)
-    opened.wait_for_selector("#demo[aria-busy=false]")
-    yield opened
-    opened.close()
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def rewrite(folder: Path, name: str, change: Change) -> None:

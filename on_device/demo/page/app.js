@@ -10,7 +10,6 @@ import { countRequests } from "./traffic.js";
 
 const SHOWN = 10;
 const WASM = "runtime/@litertjs/core/wasm/";
-const PROGRAM_MB = "9.4";
 
 /** @param {string} id @returns {any} */
 function element(id) {
@@ -167,7 +166,6 @@ class Demo {
 function describeArtifact({ info, model }) {
   const size = (model.length / 1e6).toFixed(2);
   write("model", [info.pipeline, info.version && `version ${info.version}`, `${size} MB`].filter(Boolean).join(", "));
-  write("program", `LiteRT, ${PROGRAM_MB} MB, kept by the browser`);
   const sha256 = info.sha256["model.tflite"];
   write("sha256", `${sha256.slice(0, 8)}…, verified`);
   element("sha256").title = sha256;
@@ -188,6 +186,8 @@ async function main() {
   const artifact = await readArtifact("model/");
   describeArtifact(artifact);
   await new Demo(await Recommender.open(artifact, WASM)).start();
+  const program = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(".wasm"));
+  if (program) write("program", `LiteRT, ${(program.decodedBodySize / 1e6).toFixed(1)} MB, kept by the browser`);
   countRequests((count) => write("requests", String(count)));
   element("demo").ariaBusy = "false";
   if (await keepForLater()) element("offline-note").hidden = false;
