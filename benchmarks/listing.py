@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 
 from benchmarks.baselines import Markov, last_items
-from benchmarks.ranking import Estimate, recall, target_ranks
+from benchmarks.ranking import Estimate, rank_targets, recall
 from benchmarks.ties import tied
 from components import features
 from components.trainer.baselines import neighbours
@@ -80,7 +80,7 @@ def _listing(
 ) -> Listing:
     last = last_items(test, np.arange(len(test)))
     is_next = (following[last] == test.targets) & (test.targets >= features.FIRST_INDEX)
-    ranks = target_ranks(rule, test)
+    ranks = rank_targets(rule, test).ranks
     return Listing(name, forward, float(is_next.mean()), recall(ranks, 1), recall(ranks, 10))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.prepared import Prepared
+from benchmarks.ranking import LIST_LENGTH, Ranking
 from components import features
 from components.errors import StepError
 from components.trainer.input_pipeline import Timelines
@@ -33,14 +34,14 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class PeerResult:
-    """What a peer did.
+    """The result of a peer.
 
     Attributes:
-        ranks: of the test targets, int64 [U]; the size of the vocabulary for a miss.
-        epochs: that it trained.
+        ranking: of the test targets.
+        epochs: of its training.
     """
 
-    ranks: np.ndarray
+    ranking: Ranking
     epochs: int
 
 
@@ -99,7 +100,7 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
     is_target = recommended == prepared.test.targets[:, None]
     is_target &= recommended >= features.FIRST_INDEX
     ranks = np.where(is_target.any(axis=1), is_target.argmax(axis=1), prepared.size).astype(np.int64)
-    return PeerResult(ranks, json.loads((folder / "epochs.json").read_text()))
+    return PeerResult(Ranking(ranks, recommended[:, :LIST_LENGTH]), json.loads((folder / "epochs.json").read_text()))
 
 
 def _known(timelines: Timelines) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
-"""One ranking for all: where each target stands among the items of the catalogue, and what that is worth.
+"""Ranks targets among all items of the catalogue, and computes metrics with their standard errors.
 
-The same rules as the Evaluator's: where repeats are not recommended, items of the timeline are left out; a target that
-is unknown or left out is a miss; items of equal score stand in the order of the vocabulary, the more popular first.
+The rules are the Evaluator's. Where repeats are not recommended, the items of the timeline are left out. A target that
+is unknown or left out is a miss. Items of equal score stand in the order of the vocabulary, the more popular first.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from components import features
 from components.trainer.input_pipeline import Timelines
 
 BATCH = 256
+LIST_LENGTH = 10  # items of a list, for coverage
 
 
 class Scorer(Protocol):
@@ -37,8 +39,26 @@ class Estimate:
         return f"{self.mean:.4f} ±{self.standard_error:.4f}"
 
 
-def target_ranks(scorer: Scorer, timelines: Timelines, repeats: bool = False) -> np.ndarray:
-    """Returns the rank of each user's target, from 0; int64 [U], V where it is unknown or left out.
+@dataclass(frozen=True)
+class Ranking:
+    """The answers to all examples of a split.
+
+    Attributes:
+        ranks: of each target, from 0; int64 [U], V where it is a miss.
+        lists: indices of each example's best items, int [U, LIST_LENGTH]; below FIRST_INDEX where none remains.
+    """
+
+    ranks: np.ndarray
+    lists: np.ndarray
+
+    def coverage(self, num_items: int) -> float:
+        """Returns the share of the items that are in at least one list."""
+        listed = np.unique(self.lists)
+        return int((listed >= features.FIRST_INDEX).sum()) / num_items
+
+
+def rank_targets(scorer: Scorer, timelines: Timelines, repeats: bool = False) -> Ranking:
+    """Ranks each example's target.
 
     Args:
         scorer: scores all items.
@@ -46,6 +66,7 @@ def target_ranks(scorer: Scorer, timelines: Timelines, repeats: bool = False) ->
         repeats: whether items of the timeline are recommended.
     """
     ranks = np.empty(len(timelines), np.int64)
+    lists = np.full((len(timelines), LIST_LENGTH), features.PADDING)
     for first in range(0, len(timelines), BATCH):
         rows = np.arange(first, min(first + BATCH, len(timelines)))
         scores = np.array(scorer.scores(timelines, rows), np.float32)
@@ -57,7 +78,10 @@ def target_ranks(scorer: Scorer, timelines: Timelines, repeats: bool = False) ->
         tied_before = (scores == own) & (np.arange(scores.shape[1]) < targets)
         rank = ((scores > own) | tied_before).sum(axis=1)
         ranks[rows] = np.where(own[:, 0] > -np.inf, rank, scores.shape[1])
-    return ranks
+        # Of equal scores, TensorFlow lists the lower index first.
+        best, indices = (values.numpy() for values in tf.math.top_k(scores, min(LIST_LENGTH, scores.shape[1])))
+        lists[rows, : best.shape[1]] = np.where(best > -np.inf, indices, features.PADDING)
+    return Ranking(ranks, lists)
 
 
 def events(timelines: Timelines, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

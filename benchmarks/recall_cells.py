@@ -17,7 +17,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from benchmarks.baselines import TooLarge
 from benchmarks.prepared import Prepared, prepare
-from benchmarks.ranking import Estimate, recall, target_ranks
+from benchmarks.ranking import Estimate, rank_targets, recall
 from benchmarks.recall_plot import plot
 from benchmarks.tuning import GRIDS, choose
 from components import features
@@ -80,7 +80,7 @@ def train_cell(config: PipelineConfig, data: TrainingData, test: Timelines) -> d
     check(config.trainer, data)
     model = build_model(config.trainer, data)
     fitted = fit(model, data.train, data.holdout)
-    found = recall(target_ranks(ModelScorer(model), test), 10)
+    found = recall(rank_targets(ModelScorer(model), test).ranks, 10)
     return {
         "eval_recall_at_10": fitted.history[fitted.best_epoch - 1].recall_at_10,
         "recall_at_10": found.mean,
@@ -184,7 +184,7 @@ def _references(prepared: Prepared, config: PipelineConfig, results: Results) ->
                 chosen = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size)
             except TooLarge:
                 continue
-            found[name] = dataclasses.asdict(recall(target_ranks(chosen.baseline, prepared.test), 10))
+            found[name] = dataclasses.asdict(recall(rank_targets(chosen.baseline, prepared.test).ranks, 10))
         results.references[key] = found
         results.save()
     return {name: Estimate(**estimate) for name, estimate in results.references[key].items()}

@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.periods import Log, Targets, cuts, read_log, targets_of, write_prefix
 from benchmarks.ranking import Estimate, paired_difference, recall
 from benchmarks.replay_plot import plot
-from benchmarks.trained import saved_model_ranks
+from benchmarks.trained import saved_model_ranking
 from components.errors import StepError
 from components.evaluator.gate import read_verdict
 from components.example_validator.results import read_drift
@@ -193,12 +193,12 @@ def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
         the difference to the retrained one; standard errors are over whole users.
     """
     ranks = {
-        name: saved_model_ranks(model.folder, targets.examples)
+        name: saved_model_ranking(model.folder, targets.examples).ranks
         for name, model in (("first", oldest), ("retrained", newest))
     }
     after_refit: dict[str, Any] = {}
     if newest.refitted:
-        refitted = saved_model_ranks(newest.refitted, targets.examples)
+        refitted = saved_model_ranking(newest.refitted, targets.examples).ranks
         after_refit = {
             "refitted": {
                 "recall_at_10": dataclasses.asdict(recall(refitted, CUT, targets.users)),

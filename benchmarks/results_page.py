@@ -1,4 +1,4 @@
-"""Lays docs/results.md out: Markdown from what `study_runs` computed."""
+"""Formats docs/results.md: Markdown from the results of `study_runs`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.prepared import Prepared
 from benchmarks.ranking import Estimate, mrr, paired_difference, quality, recall
-from benchmarks.study_runs import BASELINE, MODEL, PEER, Ranked, StudyResult
+from benchmarks.study_runs import BASELINE, MODEL, PEER, Row, StudyResult
 from components import features
 
 HEAD = """# Results
@@ -29,9 +30,23 @@ HEAD = """# Results
   default took. Their settings are those that github.com/blondered/transformer_benchmark publishes for MovieLens 1M and
   Amazon Beauty. Peers list 100 items, and a target below counts as a miss. The number of their epochs stands beside the
   name: where it is small, the row says what they reach in that time, and not what they can reach.
+- `coverage` is the share of the items that are among the best 10 for at least one test target.
 - Two tables with the same fingerprint of their targets answer the same questions.
 """
 
+COLUMNS = (
+    "",
+    "eval Recall@10",
+    "Recall@10",
+    "Recall@20",
+    "NDCG@10",
+    "MRR@20",
+    "coverage",
+    "over",
+    "seeds",
+    "trials",
+    "fitting",
+)
 LENGTHS = ((1, 4), (5, 9), (10, 49), (50, None))
 POPULARITIES = (
     ("the most popular tenth of the items", 0.0, 0.1),
@@ -46,35 +61,54 @@ def page(results: Sequence[StudyResult]) -> str:
 
 
 def _section(result: StudyResult) -> str:
-    prepared, users = result.prepared, result.prepared.users
+    prepared = result.prepared
     unseen = float((prepared.test.targets < features.FIRST_INDEX).mean())
     facts = [
         f"{len(prepared.train.items):,} interactions and {len(prepared.train):,} users in the train split, "
-        f"{len(prepared.item_ids):,} items, {len(prepared.test):,} test targets of {len(np.unique(users)):,} users.",
+        f"{len(prepared.item_ids):,} items, {len(prepared.test):,} test targets of "
+        f"{len(np.unique(prepared.users)):,} users.",
         f"{unseen:.2%} of the targets are items that training did not see. "
         f"{result.tied_share:.1%} of the train events tie in time with the one before. "
         f"Repeats are {'recommended' if prepared.recommends_seen else 'not recommended'}.",
         f"Targets: sha256 `{prepared.fingerprint}`.",
     ]
     best = _best_baseline(result)
-    rows = [_row(entries, best, users) for kind in (BASELINE, PEER, MODEL) for entries in result.of_kind(kind).values()]
-    head = ("", "eval Recall@10", "Recall@10", "Recall@20", "NDCG@10", "MRR@20", "over", "seeds", "trials", "fitting")
+    rows = [
+        _row(entries, best, prepared) for kind in (BASELINE, PEER, MODEL) for entries in result.of_kind(kind).values()
+    ]
+    head = (
+        "",
+        *[
+            "eval Recall@10",
+            "Recall@10",
+            "Recall@20",
+            "NDCG@10",
+            "MRR@20",
+            "coverage",
+            "over",
+            "seeds",
+            "trials",
+            "fitting",
+        ],
+    )
     parts = [f"## {result.study.title}\n", "\n".join(facts), "", _table(head, rows)]
     if result.missing:
         parts += ["", f"Left out: {'; '.join(result.missing)}."]
     parts += ["", _slices(result, best)]
     if result.listings:
         parts += ["", _listings(result)]
+    if result.shuffled:
+        parts += ["", _shuffled(result)]
     return "\n".join([*parts, ""])
 
 
-def _best_baseline(result: StudyResult) -> Ranked:
+def _best_baseline(result: StudyResult) -> Row:
     baselines = [entries[0] for entries in result.of_kind(BASELINE).values()]
     return max(baselines, key=lambda entry: quality(entry.ranks)["recall_at_10"].mean)
 
 
-def _row(entries: list[Ranked], best: Ranked, users: np.ndarray) -> list[str]:
-    first = entries[0]
+def _row(entries: list[Row], best: Row, prepared: Prepared) -> list[str]:
+    first, users = entries[0], prepared.users
     metrics = [quality(entry.ranks, users) for entry in entries]
     recalls = [metric["recall_at_10"].mean for metric in metrics]
     mrrs = [mrr(entry.ranks, 20, users) for entry in entries]
@@ -85,6 +119,7 @@ def _row(entries: list[Ranked], best: Ranked, users: np.ndarray) -> list[str]:
         "" if math.isnan(first.eval_recall) else f"{np.mean([entry.eval_recall for entry in entries]):.4f}",
         *(str(_mean([metric[key] for metric in metrics])) for key in ("recall_at_10", "recall_at_20", "ndcg_at_10")),
         str(_mean(mrrs)),
+        f"{np.mean([entry.ranking.coverage(len(prepared.item_ids)) for entry in entries]):.1%}",
         "" if first is best else f"{over.mean:+.4f} ±{over.standard_error:.4f}",
         f"{len(entries)}: {min(recalls):.4f} to {max(recalls):.4f}" if len(entries) > 1 else "1",
         str(first.trials),
@@ -100,7 +135,7 @@ def _mean(estimates: list[Estimate]) -> Estimate:
     )
 
 
-def _slices(result: StudyResult, best: Ranked) -> str:
+def _slices(result: StudyResult, best: Row) -> str:
     """Returns Recall@10 of parts of the targets: the default, the best baseline and the peers."""
     prepared = result.prepared
     compared = [result.of_kind(MODEL)["default"][0], best, *(entries[0] for entries in result.of_kind(PEER).values())]
@@ -136,6 +171,18 @@ def _listings(result: StudyResult) -> str:
     ]
     head = ("the site's order, read as", "ties in its order", "targets next in it", "Recall@1 of the rule", "Recall@10")
     return _table(head, rows)
+
+
+def _shuffled(result: StudyResult) -> str:
+    """Returns Recall@10 with the interactions of one user at one time in random order."""
+    before = {row.name: recall(row.ranks, 10).mean for row in reversed(result.rows)}
+    head = ("Recall@10 with ties in random order", "as logged", *(f"seed {run.seed}" for run in result.shuffled))
+    rows = [
+        [name, f"{before[name]:.4f}", *(f"{run.recalls[name]:.4f}" for run in result.shuffled)]
+        for name in result.shuffled[0].recalls
+    ]
+    changed = ["targets that change", "", *(f"{run.changed_share:.1%}" for run in result.shuffled)]
+    return _table(head, [*rows, changed])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

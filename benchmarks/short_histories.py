@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.baselines import Popularity
 from benchmarks.prepared import Prepared, prepare, run_steps
-from benchmarks.ranking import paired_difference, recall, target_ranks
+from benchmarks.ranking import paired_difference, rank_targets, recall
 from components.errors import StepError
 from on_device.recommender import Recommender
 from pipeline import steps
@@ -50,7 +50,7 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
     Returns:
         For each of LENGTHS `length`, `targets`, and `file`, `popularity` and `difference`, each a mean and its error.
     """
-    popular = target_ranks(Popularity().fit(prepared.train, prepared.size), prepared.test)
+    popular = rank_targets(Popularity().fit(prepared.train, prepared.size), prepared.test).ranks
     random = np.random.default_rng(0)
     report = []
     for label, (least, most) in LENGTHS.items():

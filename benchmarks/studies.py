@@ -16,23 +16,24 @@ class Study:
 
     Attributes:
         title: of its section.
-        key: option of the command line.
-        of: what the file holds.
+        key: option of the command line, and name of its folder.
+        about: the log, in a few words.
         split: value of `example_gen.split`.
         settings: values by dotted key, for all models.
         configs: the models by their names in the table; None is the default.
         one_seed: names of models that are fitted with the first seed only.
-        listing: whether the site's listing order is measured: MovieLens shows lists that people rate in order.
+        ordered_by_site: whether the page shows how much the site's listing order and the order of ties explain.
+            MovieLens shows lists of films that people rate from top to bottom.
     """
 
     title: str
     key: str
-    of: str
+    about: str
     split: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     configs: Mapping[str, Path | None] = field(default_factory=lambda: {"default": None})
     one_seed: tuple[str, ...] = ()
-    listing: bool = False
+    ordered_by_site: bool = False
 
     @property
     def option(self) -> str:
@@ -48,6 +49,8 @@ class Study:
         return hash(self.key)
 
 
+BEST_SPARSE = "best_sparse.yaml"
+DEFAULT_AND_BEST_SPARSE = {"default": None, BEST_SPARSE: CONFIGS / BEST_SPARSE}
 STUDIES = (
     Study(
         "MovieLens 1M, leave-one-out",
@@ -60,15 +63,15 @@ STUDIES = (
             "best": CONFIGS / "best.yaml",
         },
         one_seed=("distilled", "best"),
-        listing=True,
+        ordered_by_site=True,
     ),
     Study(
         "Amazon Beauty, leave-one-out",
         "beauty",
         "a sparse shop, 5-core",
         "leave_one_out",
-        configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
-        one_seed=("best_sparse.yaml",),
+        configs=DEFAULT_AND_BEST_SPARSE,
+        one_seed=(BEST_SPARSE,),
     ),
     Study(
         "Clicks, by session",
@@ -76,8 +79,8 @@ STUDIES = (
         "anonymous sessions of a shop; items repeat",
         "sessions",
         settings={"example_gen.test_fraction": 0.2426, "example_gen.eval_fraction": 0.1283},
-        configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
-        one_seed=("best_sparse.yaml",),
+        configs=DEFAULT_AND_BEST_SPARSE,
+        one_seed=(BEST_SPARSE,),
     ),
     Study(
         "MovieLens 100K, by time",
@@ -85,8 +88,8 @@ STUDIES = (
         "films, with real times; every rating of the test period is a target",
         "temporal",
         settings={"example_gen.max_targets_per_user": None},
-        configs={"default": None, "best_sparse.yaml": CONFIGS / "best_sparse.yaml"},
-        one_seed=("best_sparse.yaml",),
-        listing=True,
+        configs=DEFAULT_AND_BEST_SPARSE,
+        one_seed=(BEST_SPARSE,),
+        ordered_by_site=True,
     ),
 )

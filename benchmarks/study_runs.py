@@ -1,14 +1,15 @@
-"""Fits and ranks everything of one section of docs/results.md; what is finished is kept."""
+"""Fits and ranks all rows of one section of docs/results.md. Finished rows are kept in files."""
 
 from __future__ import annotations
 
+import collections
 import functools
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import listing
-from benchmarks.baselines import TooLarge
+from benchmarks.baselines import Baseline, TooLarge
 from benchmarks.peers import LIBRARY, LOSSES, run_peer
 from benchmarks.prepared import Prepared, prepare
-from benchmarks.ranking import target_ranks
+from benchmarks.ranking import Ranking, rank_targets, recall
 from benchmarks.studies import Study
-from benchmarks.ties import tied
+from benchmarks.ties import shuffled_copy, tied
 from benchmarks.trained import train
-from benchmarks.tuning import GRIDS, choose
+from benchmarks.tuning import GRIDS, choose, describe
 from components.code_version import step_version
+from data.formats import open_dataset
 from pipeline.config import load_config
 from pipeline.console import ConsoleObserver
 
@@ -32,26 +34,46 @@ BASELINE, MODEL, PEER = "baseline", "model", "peer"
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One way to recommend, with one seed.
+class Row:
+    """One recommender, fitted with one seed.
 
     Attributes:
         name: in the table.
         kind: BASELINE, MODEL or PEER.
-        ranks: of the test targets, int64 [U].
+        ranking: of the test targets.
         eval_recall: Recall@10 on the eval split; NaN where it was not measured.
         seconds: of fitting, trials included.
-        trials: how many settings were tried on the eval split.
+        trials: number of settings that were tried on the eval split.
         settings: in words.
     """
 
     name: str
     kind: str
-    ranks: np.ndarray
+    ranking: Ranking
     eval_recall: float
     seconds: float
     trials: int
     settings: str
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """Ranks of the test targets, int64 [U]."""
+        return self.ranking.ranks
+
+
+@dataclass(frozen=True)
+class ShuffledTies:
+    """Results on a copy of the log in which the interactions of one user at one time are in random order.
+
+    Attributes:
+        seed: of the order.
+        changed_share: of the test targets.
+        recalls: Recall@10 by name.
+    """
+
+    seed: int
+    changed_share: float
+    recalls: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -61,35 +83,37 @@ class StudyResult:
     Attributes:
         study: the log and split.
         prepared: the data.
-        ranked: everything, several of a name where it has several seeds.
-        missing: why something is left out, a line each.
+        rows: of the table; a name with several seeds has several.
+        missing: a line for each row that is left out, with the reason.
         listings: how much the site's order explains.
-        tied_share: share of train events that tie in time with the one before.
+        tied_share: share of train interactions that have the time of the one before.
+        shuffled: results with shuffled ties.
     """
 
     study: Study
     prepared: Prepared
-    ranked: list[Ranked]
+    rows: list[Row]
     missing: list[str]
     listings: list[listing.Listing]
     tied_share: float
+    shuffled: list[ShuffledTies]
 
-    def of_kind(self, kind: str) -> dict[str, list[Ranked]]:
-        """What is of a kind, by name."""
-        names: dict[str, list[Ranked]] = {}
-        for ranked in self.ranked:
-            if ranked.kind == kind:
-                names.setdefault(ranked.name, []).append(ranked)
+    def of_kind(self, kind: str) -> dict[str, list[Row]]:
+        """Returns the rows of a kind by name."""
+        names: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row.kind == kind:
+                names.setdefault(row.name, []).append(row)
         return names
 
 
 class Runs:
-    """Where and how a section is computed.
+    """Computes a section.
 
     Args:
         study: the log and split.
         data: path of the log.
-        output: folder for artifacts and what is finished.
+        output: folder for artifacts and finished rows.
         cache_dir: folder for downloads and the peers' environment.
         console: for people.
     """
@@ -99,11 +123,12 @@ class Runs:
         self._folder = output / study.key
         self._observer = ConsoleObserver(console)
 
-    def run(self, seeds: list[int], peers: bool, models: list[str] | None = None) -> StudyResult:
-        """Computes a section. What an earlier call finished is in it, whether it is asked for or not.
+    def run(self, seeds: list[int], tie_seeds: list[int], peers: bool, models: list[str] | None = None) -> StudyResult:
+        """Computes the rows that no earlier call finished; the result has these and the earlier ones.
 
         Args:
             seeds: of models.
+            tie_seeds: of the orders inside ties, where the study asks for them.
             peers: whether peers are trained; each gets the time that the default took.
             models: names of those that are fitted beside the default; None fits all.
 
@@ -112,80 +137,109 @@ class Runs:
             StepError, StepFailed: a model or a peer failed.
         """
         study = self._study
-        config = load_config(None, study.overrides)
-        prepared = prepare(self._data, config, self._folder, self._cache_dir, self._observer)
-        entries: list[Ranked | None] = []
+        prepared = prepare(
+            self._data, load_config(None, study.overrides), self._folder, self._cache_dir, self._observer
+        )
+        rows: list[Row | None] = []
         missing = []
-        for name in GRIDS:
+        for name, grid in GRIDS.items():
             try:
-                entries.append(
-                    self._kept(prepared, name, 0, repr(GRIDS[name]), functools.partial(self._baseline, name, prepared))
+                rows.append(
+                    self._kept(prepared, name, 0, repr(grid), functools.partial(self._baseline, name, prepared))
                 )
             except TooLarge as error:
                 missing.append(f"{name}: {error}")
         for name, path in study.configs.items():
-            asked = models is None or name in (*models, "default")
+            is_wanted = models is None or name in (*models, "default")
             for seed in seeds[:1] if name in study.one_seed else seeds:
                 values = {**study.overrides, "trainer.seed": seed}
                 key = load_config(path, values).model_dump_json() + step_version("trainer")
                 compute = functools.partial(self._model, name, path, values, prepared)
-                entries.append(self._kept(prepared, name, seed, key, compute, asked))
-        minutes = max(math.ceil(max(entry.seconds for entry in entries if entry and entry.name == "default") / 60), 1)
+                rows.append(self._kept(prepared, name, seed, key, compute, is_wanted))
+        minutes = max(math.ceil(max(row.seconds for row in rows if row and row.name == "default") / 60), 1)
         for name in LOSSES:
             key = f"{LIBRARY} {LOSSES[name]} {minutes}"
             compute = functools.partial(self._peer, name, prepared, minutes, seeds[0])
-            entries.append(self._kept(prepared, name, seeds[0], key, compute, peers))
-        ranked = [entry for entry in entries if entry]
-        names = {entry.name for entry in ranked}
+            rows.append(self._kept(prepared, name, seeds[0], key, compute, peers))
+        finished = [row for row in rows if row]
+        names = {row.name for row in finished}
         missing += [f"{name}: not asked for" for name in (*study.configs, *LOSSES) if name not in names]
-        listings = listing.measure(prepared.train, prepared.test, prepared.item_ids) if study.listing else []
-        return StudyResult(study, prepared, ranked, missing, listings, float(tied(prepared.train).mean()))
+        return StudyResult(
+            study,
+            prepared,
+            finished,
+            missing,
+            listing.measure(prepared.train, prepared.test, prepared.item_ids) if study.ordered_by_site else [],
+            float(tied(prepared.train).mean()),
+            [self._shuffled(prepared, finished, seed) for seed in tie_seeds if study.ordered_by_site],
+        )
 
-    def _baseline(self, name: str, prepared: Prepared) -> Ranked:
+    def _baseline(self, name: str, prepared: Prepared) -> Row:
         repeats, started = prepared.recommends_seen, time.monotonic()
         with self._console.status(f"{name}: {len(GRIDS[name])} to try"):
             chosen = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size, repeats=repeats)
-            ranks = target_ranks(chosen.baseline, prepared.test, repeats)
-        recall, seconds = chosen.holdout["recall_at_10"].mean, time.monotonic() - started
-        return Ranked(name, BASELINE, ranks, recall, seconds, len(GRIDS[name]), chosen.hyperparameters)
+            ranking = rank_targets(chosen.baseline, prepared.test, repeats)
+        eval_recall, seconds = chosen.holdout["recall_at_10"].mean, time.monotonic() - started
+        return Row(name, BASELINE, ranking, eval_recall, seconds, len(GRIDS[name]), chosen.hyperparameters)
 
-    def _model(self, name: str, path: Path | None, values: dict[str, Any], prepared: Prepared) -> Ranked:
+    def _model(self, name: str, path: Path | None, values: dict[str, Any], prepared: Prepared) -> Row:
         config = load_config(path, values)
         self._console.print(f"{name}, seed {config.trainer.seed}")
         trained = train(self._data, config, self._folder, self._cache_dir, self._observer, prepared.raw_test)
-        return Ranked(name, MODEL, trained.ranks, trained.holdout_recall_at_10, trained.seconds, 1, "")
+        return Row(name, MODEL, trained.ranking, trained.holdout_recall_at_10, trained.seconds, 1, "")
 
-    def _peer(self, name: str, prepared: Prepared, minutes: float, seed: int) -> Ranked:
+    def _peer(self, name: str, prepared: Prepared, minutes: float, seed: int) -> Row:
         folder, started = self._folder / "peers" / name.replace(" ", "-"), time.monotonic()
         with self._console.status(f"{name}: at most {minutes:g} min"):
             result = run_peer(name, prepared, minutes, seed, folder, self._cache_dir)
-        seconds = time.monotonic() - started
-        return Ranked(
-            name,
-            PEER,
-            result.ranks,
-            math.nan,
-            seconds,
-            1,
-            f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}",
-        )
+        epochs = f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}"
+        return Row(name, PEER, result.ranking, math.nan, time.monotonic() - started, 1, epochs)
+
+    def _shuffled(self, before: Prepared, rows: list[Row], seed: int) -> ShuffledTies:
+        """Fits the chosen baselines and the default, with the same settings, on a copy with shuffled ties."""
+        folder = self._folder / f"ties-{seed}"
+        copy = shuffled_copy(open_dataset(self._data, self._cache_dir), folder / "data", seed)
+        values = self._study.overrides
+        config = load_config(None, values)
+        prepared = prepare(copy, config, folder, self._cache_dir, self._observer)
+        recalls = {}
+        for row in rows:
+            if row.kind == BASELINE:
+                baseline = replace(_candidate(row)).fit(prepared.train, prepared.size)
+                ranks = rank_targets(baseline, prepared.test, prepared.recommends_seen).ranks
+                recalls[row.name] = recall(ranks, 10).mean
+        self._console.print(f"default, ties in the order of seed {seed}")
+        trained = train(copy, config, folder, self._cache_dir, self._observer, prepared.raw_test)
+        recalls["default"] = recall(trained.ranking.ranks, 10).mean
+        unchanged = (_pairs(prepared) & _pairs(before)).total()
+        return ShuffledTies(seed, 1 - unchanged / len(prepared.users), recalls)
 
     def _kept(
-        self, prepared: Prepared, name: str, seed: int, key: str, compute: Callable[[], Ranked], asked: bool = True
-    ) -> Ranked | None:
-        """Returns what an earlier call left; otherwise, where it is asked for, computes it and leaves it."""
+        self, prepared: Prepared, name: str, seed: int, key: str, compute: Callable[[], Row], is_wanted: bool = True
+    ) -> Row | None:
+        """Returns the row of an earlier call; if there is none and it is wanted, computes and keeps it."""
         parts = [prepared.fingerprint, str(len(prepared.train.items)), name, str(seed), key]
-        file = self._folder / "ranked" / f"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}.npz"
+        file = self._folder / "rows" / f"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}.npz"
         if file.exists():
-            with np.load(file) as left:
-                return Ranked(ranks=left["ranks"], **json.loads(str(left["facts"])))
-        if not asked:
+            with np.load(file) as arrays:
+                ranking = Ranking(arrays["ranks"], arrays["lists"])
+                return Row(ranking=ranking, **json.loads(str(arrays["facts"])))
+        if not is_wanted:
             return None
-        ranked = compute()
-        facts = asdict(ranked)
-        del facts["ranks"]
+        row = compute()
+        facts = asdict(row)
+        del facts["ranking"]
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name("unfinished.npz")
-        np.savez_compressed(unfinished, ranks=ranked.ranks, facts=json.dumps(facts))
+        np.savez_compressed(unfinished, ranks=row.ranks, lists=row.ranking.lists, facts=json.dumps(facts))
         unfinished.replace(file)
-        return ranked
+        return row
+
+
+def _candidate(row: Row) -> Baseline:
+    """Returns the baseline of the grid that a row describes."""
+    return next(candidate for candidate in GRIDS[row.name] if describe(candidate) == row.settings)
+
+
+def _pairs(prepared: Prepared) -> collections.Counter[tuple[bytes, bytes]]:
+    return collections.Counter(zip(prepared.users.tolist(), prepared.target_ids.tolist(), strict=True))

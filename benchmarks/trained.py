@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.prepared import batches, run_steps
+from benchmarks.ranking import Ranking
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.local_execution import Observer
@@ -20,13 +21,13 @@ class Trained:
     """A trained model.
 
     Attributes:
-        ranks: of each test target among the unseen items, from 0; int64 [U], V where it is a miss.
+        ranking: of the test targets.
         holdout_recall_at_10: on the eval split, of the epoch that was kept.
         epochs: how many there were.
         seconds: that fitting took.
     """
 
-    ranks: np.ndarray
+    ranking: Ranking
     holdout_recall_at_10: float
     epochs: int
     seconds: float
@@ -52,12 +53,17 @@ def train(
     folder = Path(results[steps.TRAINER].outputs["model"][0].uri) / "Format-Serving"
     facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
     kept = facts["history"][facts["best_epoch"] - 1]
-    ranks = saved_model_ranks(folder, raw_test)
-    return Trained(ranks, kept["recall_at_10"], len(facts["history"]), facts["history"][-1]["seconds"])
+    return Trained(
+        saved_model_ranking(folder, raw_test),
+        kept["recall_at_10"],
+        len(facts["history"]),
+        facts["history"][-1]["seconds"],
+    )
 
 
-def saved_model_ranks(folder: Path, raw_examples: list[bytes]) -> np.ndarray:
-    """Ranks that the Evaluator measures too: the `rank` signature on raw examples, int64 [U]."""
+def saved_model_ranking(folder: Path, raw_examples: list[bytes]) -> Ranking:
+    """Ranks the targets of raw examples as the Evaluator does, with the signature `rank`."""
     rank = tf.saved_model.load(str(folder)).signatures["rank"]
-    found = [rank(examples=tf.constant(batch))["target_rank"].numpy() for batch in batches(raw_examples)]
-    return np.concatenate(found).astype(np.int64)
+    answers = [rank(examples=tf.constant(batch)) for batch in batches(raw_examples)]
+    ranks, lists = (np.concatenate([answer[key].numpy() for answer in answers]) for key in ("target_rank", "top_ids"))
+    return Ranking(ranks.astype(np.int64), lists)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity
-from benchmarks.ranking import Estimate, quality, target_ranks
+from benchmarks.ranking import Estimate, quality, rank_targets
 from benchmarks.session_knn import SessionKNN
 from components.trainer.input_pipeline import Timelines
 
@@ -76,7 +76,7 @@ def choose(
     best: tuple[Baseline, dict[str, Estimate]] | None = None
     tried: dict[str, float] = {}
     for candidate in candidates:
-        found = quality(target_ranks(candidate.fit(train, size), holdout, repeats))
+        found = quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks)
         tried[describe(candidate)] = found["recall_at_10"].mean
         say(f"{name} {describe(candidate)}  eval Recall@10 {found['recall_at_10'].mean:.4f}")
         if best is None or found["recall_at_10"].mean > best[1]["recall_at_10"].mean:

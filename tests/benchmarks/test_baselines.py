@@ -18,7 +18,7 @@ from benchmarks.baselines import (
     interactions,
     last_items,
 )
-from benchmarks.ranking import target_ranks
+from benchmarks.ranking import rank_targets
 from benchmarks.session_knn import SessionKNN
 from benchmarks.tuning import choose, describe
 
@@ -82,8 +82,8 @@ def test_session_neighbours_by_hand(make_timelines):
 
 def test_repeats_are_ranked_where_they_are_recommended(make_timelines, train):
     again = make_timelines([[4, 2]], targets=[2])
-    assert target_ranks(Popularity().fit(train, SIZE), again).tolist() == [SIZE]
-    assert target_ranks(Popularity().fit(train, SIZE), again, repeats=True).tolist() == [0]
+    assert rank_targets(Popularity().fit(train, SIZE), again).ranks.tolist() == [SIZE]
+    assert rank_targets(Popularity().fit(train, SIZE), again, repeats=True).ranks.tolist() == [0]
 
 
 def test_ease_solves_each_items_ridge_regression(train, make_timelines):
@@ -125,7 +125,7 @@ def test_scores_have_one_shape_and_an_empty_history_gets_the_popular_list(baseli
     nobody = make_timelines([[]] * (SIZE - 2), list(range(2, SIZE)))
     scores = fitted.scores(nobody, np.arange(SIZE - 2))
     assert scores.shape == (SIZE - 2, SIZE) and scores.dtype == np.float32
-    assert target_ranks(fitted, nobody).tolist() == list(range(SIZE - 2))
+    assert rank_targets(fitted, nobody).ranks.tolist() == list(range(SIZE - 2))
 
 
 def test_the_best_on_eval_is_chosen_and_the_first_of_equals(make_timelines):

@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 from benchmarks.baselines import Markov, Popularity
 from benchmarks.prepared import Prepared, pairs_fingerprint, prepare
-from benchmarks.ranking import ndcg, recall, target_ranks
+from benchmarks.ranking import ndcg, rank_targets, recall
 from benchmarks.recall_cells import ModelScorer, training_data
 from components.evaluator.metrics import RankingSums
 from components.trainer.baselines import count_transitions
@@ -84,7 +84,7 @@ def test_lists_are_the_evaluators(prepared, ranked, prefix, baseline):
     for row, user in enumerate(prepared.users.tolist()):
         sums.add(user, {name: values[row] for name, values in ranked[1].items()})
     wanted = sums.metrics()
-    ranks = target_ranks(baseline.fit(prepared.train, prepared.size), prepared.test)
+    ranks = rank_targets(baseline.fit(prepared.train, prepared.size), prepared.test).ranks
     for k in (1, 5, 10, 50):
         found = recall(ranks, k, prepared.users)
         assert found.mean == pytest.approx(wanted[f"{prefix}recall_at_{k}"])
@@ -95,7 +95,7 @@ def test_lists_are_the_evaluators(prepared, ranked, prefix, baseline):
 
 def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, ranked):
     scorer, outputs = ranked
-    found = target_ranks(scorer, prepared.test)
+    found = rank_targets(scorer, prepared.test).ranks
     np.testing.assert_allclose(found, outputs["target_rank"], atol=1)  # neighbours whose scores differ by rounding
     assert (found == outputs["target_rank"]).mean() > 0.98
 

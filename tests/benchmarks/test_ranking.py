@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.ranking import events, ndcg, paired_difference, quality, recall, target_ranks
+from benchmarks.ranking import events, ndcg, paired_difference, quality, rank_targets, recall
 
 
 class Fixed:
@@ -23,14 +23,14 @@ class Fixed:
 def test_ranks_by_hand(make_timelines):
     # Indices 0 and 1 are no items and never rank, whatever their scores.
     scores = np.array([[9, 9, 5, 4, 3, 2]] * 5)
-    found = target_ranks(Fixed(scores), make_timelines([[2], [2, 3], [], [2], [3]], [3, 5, 5, 2, 1]))
+    found = rank_targets(Fixed(scores), make_timelines([[2], [2, 3], [], [2], [3]], [3, 5, 5, 2, 1])).ranks
     # Item 2 is filtered; 2 and 3 are; nothing is; the target was seen; the target is unknown.
     assert found.tolist() == [0, 1, 3, 6, 6]
 
 
 def test_equal_scores_stand_in_the_order_of_the_vocabulary(make_timelines):
     scores = np.zeros((3, 6))
-    assert target_ranks(Fixed(scores), make_timelines([[], [2], [4]], [2, 3, 5])).tolist() == [0, 0, 2]
+    assert rank_targets(Fixed(scores), make_timelines([[], [2], [4]], [2, 3, 5])).ranks.tolist() == [0, 0, 2]
 
 
 def test_ranks_against_sorting(make_timelines):
@@ -44,7 +44,7 @@ def test_ranks_against_sorting(make_timelines):
         unseen = [item for item in range(2, size) if item not in history]
         order = sorted(unseen, key=lambda item: (-row[item], item))
         wanted.append(order.index(target) if target in order else size)
-    assert target_ranks(Fixed(scores), make_timelines(histories, targets)).tolist() == wanted
+    assert rank_targets(Fixed(scores), make_timelines(histories, targets)).ranks.tolist() == wanted
 
 
 def test_events_of_some_rows(make_timelines):

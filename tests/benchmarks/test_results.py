@@ -12,16 +12,17 @@ from rich.console import Console
 
 from benchmarks import peers, results, study_runs
 from benchmarks.prepared import Prepared
-from benchmarks.ranking import Estimate
+from benchmarks.ranking import Estimate, Ranking
 from benchmarks.results_page import page
 from benchmarks.studies import STUDIES, Study
 from benchmarks.trained import Trained
+from benchmarks.tuning import GRIDS
 from components.errors import StepError
 from pipeline.config import load_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
 ITEMS, USERS = 20, 60
-STUDY = Study("A circle", "circle", "generated", "leave_one_out", listing=True)
+STUDY = Study("A circle", "circle", "generated", "leave_one_out", ordered_by_site=True)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def fits(monkeypatch, prepared) -> list[int]:
     def train(data, config, output, cache_dir, observer, raw_test):
         seeds.append(config.trainer.seed)
         ranks = np.where((np.arange(USERS) % 2 == 0) | (config.trainer.seed == 1), 0, 15)
-        return Trained(ranks, 0.75, 3, 61.0)
+        return Trained(Ranking(ranks, np.tile([2, 3, 4, 0], (USERS, 1))), 0.75, 3, 61.0)
 
     monkeypatch.setattr(study_runs, "train", train)
     monkeypatch.setattr(study_runs, "prepare", lambda *_: prepared)
@@ -61,7 +62,7 @@ def fits(monkeypatch, prepared) -> list[int]:
 
 def run(folder: Path, seeds: list[int], peers: bool = False) -> study_runs.StudyResult:
     runs = study_runs.Runs(STUDY, folder, folder / "out", folder, Console(file=io.StringIO()))
-    return runs.run(seeds, peers=peers)
+    return runs.run(seeds, [], peers=peers)
 
 
 def cells(text: str, name: str) -> list[str]:
@@ -73,10 +74,11 @@ def test_the_page_has_means_over_seeds_and_paired_errors(tmp_path, fits):
     text = page([run(tmp_path, [1, 2])])
     head, model = cells(text, " |"), cells(text, "**default**")
     assert head[2] == "Recall@10" and model[2] == str(Estimate(0.75, np.sqrt(0.25 / USERS) / 2))
-    assert model[1] == "0.7500" and model[7] == "2: 0.5000 to 1.0000" and model[9] == "61 s"
+    assert model[1] == "0.7500" and model[8] == "2: 0.5000 to 1.0000" and model[10] == "61 s"
+    assert head[6] == "coverage" and model[6] == f"{3 / ITEMS:.1%}"
     markov = cells(text, "Markov")
     # Whoever follows the circle is right about all but the unseen item.
-    assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[8] == "7"
+    assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[9] == "7"
     assert f"{1 / USERS:.2%} of the targets are items that training did not see" in text
     assert "Left out: SASRec (RecTools): not asked for; gSASRec (RecTools): not asked for." in text
 
@@ -138,3 +140,47 @@ def test_every_study_has_configurations_that_exist():
 def test_missing_data_is_answered_before_anything_is_trained(capsys):
     assert results.main(["--beauty", "no/such/file.zip"]) == 2
     assert "no/such/file.zip" in capsys.readouterr().err
+
+
+def test_another_log_needs_a_page_of_its_own(capsys):
+    assert results.main(["--data", "log.csv"]) == 2
+    assert "--data needs --page FILE" in capsys.readouterr().err
+
+
+def test_ties_are_shuffled_and_everything_is_fitted_again(tmp_path, fits, make_timelines, monkeypatch):
+    """Everybody goes up through the items, two items a moment."""
+    log = "".join(f"{user},{(user + step) % ITEMS},{step // 2}\n" for user in range(USERS) for step in range(6))
+    (tmp_path / "log.csv").write_text("user,item,timestamp\n" + log, encoding="utf-8")
+
+    def prepare(data, config, output, cache_dir, observer) -> Prepared:
+        file = data if data.is_file() else data / "log.csv"
+        histories: dict[str, list[int]] = {}
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]:
+            user, item, _ = line.split(",")
+            histories.setdefault(user, []).append(int(item) + 2)
+        rows = list(histories.values())
+        return Prepared(
+            train=make_timelines([row[:-2] for row in rows], times=[at // 2 for _ in rows for at in range(4)]),
+            holdout=make_timelines([row[:-2] for row in rows], [row[-2] for row in rows]),
+            test=make_timelines([row[:-1] for row in rows], [row[-1] for row in rows]),
+            raw_test=[b""] * len(rows),
+            users=np.array([user.encode() for user in histories]),
+            target_ids=np.array([b"%d" % row[-1] for row in rows]),
+            item_ids=[str(item) for item in range(ITEMS)],
+            transform_graph=Path(),
+            raw={},
+            transformed={},
+        )
+
+    monkeypatch.setattr(study_runs, "prepare", prepare)
+    runs = study_runs.Runs(STUDY, tmp_path / "log.csv", tmp_path / "out", tmp_path, Console(file=io.StringIO()))
+    result = runs.run([1], [5, 6], peers=False)
+    assert result.tied_share == 0.5 and fits == [1, 1, 1]
+    (first, second) = result.shuffled
+    assert 0.2 < first.changed_share < 0.8 and first.changed_share != second.changed_share
+    assert list(first.recalls) == [*GRIDS, "default"]
+    text = page([result])
+    assert cells(text, "Recall@10 with ties in random order")[2:] == ["seed 5", "seed 6"]
+    assert cells(text, "targets that change")[2] == f"{first.changed_share:.1%}"
+    row = next(line for line in text.split("ties in random order")[1].splitlines() if line.startswith("| Markov"))
+    assert row.split("|")[2:4] == [" 1.0000 ", f" {first.recalls['Markov']:.4f} "]

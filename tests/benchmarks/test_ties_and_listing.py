@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.listing import NextInList, by_id, by_ties, measure, tied_neighbours
-from benchmarks.ranking import target_ranks
+from benchmarks.ranking import rank_targets
 from benchmarks.ties import shuffled_copy, tied
 from data.formats import open_dataset
 
@@ -82,7 +82,7 @@ def test_next_in_list_goes_round(make_timelines):
     rule = NextInList(np.arange(6))
     # After 4 comes 5; after 5, past what is no item, 2; after 3 comes 4, which was seen, then 5.
     timelines = make_timelines([[4], [5], [4, 3]], [5, 2, 5])
-    assert target_ranks(rule, timelines).tolist() == [0, 0, 0]
+    assert rank_targets(rule, timelines).ranks.tolist() == [0, 0, 0]
 
 
 def test_a_site_that_lists_by_id_is_seen_through(make_timelines):
