@@ -20,7 +20,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
-from benchmarks.figures import Measured, measure
+from benchmarks.processes import Measured, measure
 from benchmarks.random_catalogue import counts_of, popular_items, save_model, write_examples
 from components import features
 from components.errors import StepError

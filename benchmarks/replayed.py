@@ -118,42 +118,6 @@ def report(
     return found
 
 
-def fits_of(
-    data: Path, config: PipelineConfig, newest: float, output: Path, cache_dir: Path, console: Console
-) -> dict[str, list[dict[str, Any]]]:
-    """Returns the epochs of two fits on a log, `warm` with the weights of a run without its newest part, and `cold`.
-
-    Args:
-        data: a log of one text file.
-        config: what to compute.
-        newest: share of the log that the first run lacks.
-        output: folder of artifacts and metadata.
-        cache_dir: folder for unpacked archives.
-        console: that people read.
-
-    Raises:
-        DataError: the data cannot be read.
-        StepError: there are earlier runs in the folder, or the first model was not blessed.
-        StepFailed: a step of the pipeline raised an error.
-    """
-    if (output / config.name).exists():
-        raise StepError(f"{output}: holds earlier runs; give another --output")
-    log = read_log(open_dataset(data, cache_dir))
-    start, stop = cuts(log.seconds, 1 - newest, 1, None)
-    before = run(log, start, config, output, cache_dir, console)
-    if not before.blessed:
-        raise StepError(f"the model of the first run was not blessed, so that nothing can begin with it: {before.why}")
-    epochs = {}
-    for name in ("warm", "cold"):
-        trainer = config.trainer.model_copy(update={"warm_start": name == "warm"})
-        model = run(log, stop, config.model_copy(update={"trainer": trainer}), output, cache_dir, console)
-        facts = json.loads((model.folder / "model_facts.json").read_text(encoding="utf-8"))
-        if bool(facts["started_from"]) != (name == "warm"):
-            raise StepError(f"the {name} fit started from {facts['started_from'] or 'fresh weights'}")
-        epochs[name] = facts["history"]
-    return epochs
-
-
 def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: Path, console: Console) -> Model:
     """Run the whole pipeline on what came before a moment, as `local_runner.py` does, in one place for all moments."""
     data = write_prefix(log, before, output / "prefixes" / str(before))

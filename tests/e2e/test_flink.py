@@ -9,7 +9,6 @@ from unittest.mock import Mock
 import pytest
 
 from benchmarks.prepared import run_steps
-from benchmarks.same_records import digests
 from components import features
 from components.trees import copy_tree
 from pipeline import steps
@@ -17,6 +16,7 @@ from pipeline.config import PipelineConfig
 from pipeline.flink_jar import JarError, make_jar
 from pipeline.local_execution import Observer
 from tests.object_store import BUCKET, played_s3
+from tests.same_records import digests
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 JAR_WITHIN = 60.0  # seconds

@@ -11,7 +11,6 @@ import pytest
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
-from benchmarks.same_records import digests
 from components.artifacts import ItemCatalog
 from components.example_gen.blocks import Block, Blocks
 from components.example_gen.executor import Executor, _runs_here
@@ -19,6 +18,7 @@ from components.example_gen.item_counts import MOST_PARTS, SumCounts
 from components.example_gen.settings import ExampleGenSettings
 from data.settings import DataSettings
 from tests.data.test_any_log import daily_csv, gzip_csv, one_csv, parquet_parts
+from tests.same_records import digests
 
 
 def generate(data: Path, folder: Path) -> dict[str, tuple[int, str]]:

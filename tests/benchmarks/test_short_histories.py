@@ -1,14 +1,12 @@
-"""Recall by length of history and by kind of label, against answers worked out by hand."""
+"""Recall by length of history, against answers worked out by hand."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
-from benchmarks import cold_start, labels, short_histories
-from benchmarks.label_kinds import compare_kinds
+from benchmarks import cold_start, short_histories
 
 
 class LastItemPlusOne:
@@ -42,23 +40,10 @@ def test_each_length_keeps_the_last_items_and_leaves_out_all(make_timelines):
     assert all(2 <= length <= 4 for length in lengths[4:6]) and 5 <= lengths[6] <= 9
 
 
-def test_kinds_of_labels_are_compared_on_the_same_targets():
-    ranks = {"all": [np.array([0, 99, 99, 0]), np.array([0, 99, 99, 99])], "liked": [np.array([0, 0, 99, 99])] * 2}
-    first, second = compare_kinds(ranks, np.array([True, True, False, False]), np.array([b"a", b"b", b"c", b"d"]))
-    assert (first["labels"], second["labels"]) == ("all", "liked")
-    assert first["all"]["targets"] == 4 and first["liked"]["targets"] == 2
-    assert first["all"]["recall_at_10"]["mean"] == pytest.approx(3 / 8)
-    assert first["all"]["difference"] == {"mean": 0.0, "standard_error": 0.0}
-    assert second["all"]["difference"]["mean"] == pytest.approx(1 / 8)
-    assert second["liked"]["recall_at_10"]["mean"] == 1.0
-    assert second["liked"]["difference"]["mean"] == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("main", [cold_start.main, labels.main])
-def test_mistakes_are_one_line(main, capsys):
-    assert main(["--data", "nowhere", "--set", "trainer.droput=1"]) == 2
+def test_mistakes_are_one_line(capsys):
+    assert cold_start.main(["--data", "nowhere", "--set", "trainer.droput=1"]) == 2
     assert "did you mean 'dropout'?" in capsys.readouterr().err
-    assert main(["--data", "nowhere", "--set", "nothing"]) == 2
+    assert cold_start.main(["--data", "nowhere", "--set", "nothing"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    assert main(["--data", "nowhere"]) == 2
+    assert cold_start.main(["--data", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere: no such file")

@@ -1,6 +1,6 @@
-"""Runs the data steps on a Flink cluster of this machine, and says whether the records are those of a run without it.
+"""Runs the data steps on a Flink cluster of this machine, and checks that the records are those of a run without it.
 
-    .venv/bin/python -m benchmarks.flink_cluster --ratings 10_000_000
+    .venv/bin/python -m tests.flink_cluster --ratings 10_000_000
 
 Starts what an operator would, each a process of its own: a JobManager, two TaskManagers and a pool of Python workers;
 `local_runner.py --beam flink` starts the job server. Flink's classes are those of the job server's jar (`make
@@ -28,10 +28,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.beam_speed import STEPS, make_data
-from benchmarks.figures import ROOT, measure
+from benchmarks.beam_speed import STEPS, make_data, run_steps
+from benchmarks.processes import ROOT
 from pipeline.beam_runners import OPENED
 from pipeline.flink_jar import JarError, make_jar
+from tests.same_records import digests
 
 JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
@@ -162,66 +163,38 @@ def _wait(url: str, task_managers: int, started: dict[str, subprocess.Popen[byte
     raise ClusterError(f"not {task_managers} TaskManagers within {UP_WITHIN:.0f} s; logs: {folder}")
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run took and left.
-
-    Attributes:
-        seconds: of each of STEPS.
-        peak_bytes: resident, over the runner's own processes.
-        folders: of ExampleGen's and Transform's examples, by step.
-    """
-
-    seconds: dict[str, float]
-    peak_bytes: int
-    folders: dict[str, Path]
-
-
-def run_steps(data: Path, folder: Path, options: list[str]) -> Run | None:
-    """Run the data steps in a process of their own; None where that failed."""
-    summary = folder / "summary.json"
-    folder.mkdir(parents=True)
-    found = measure(
-        [
-            *(sys.executable, "local_runner.py", f"--data={data}", "--to-node=Transform", f"--output={folder}"),
-            *(f"--serving-dir={folder / 'models'}", f"--cache-dir={folder / 'cache'}", f"--json={summary}", *options),
-        ]
-    )
-    told = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {"steps": {}}
-    if not set(STEPS) <= set(told["steps"]):
-        return None
-    seconds = {step: told["steps"][step]["seconds"] for step in STEPS}
-    artifacts = folder / "movielens" / "artifacts"
+def example_folders(output: Path) -> dict[str, Path]:
+    """Returns the folders of ExampleGen's and Transform's examples, by step."""
+    artifacts = output / "movielens" / "artifacts"
     outputs = {"ExampleGen": "examples", "Transform": "transformed_examples"}
-    folders = {step: next((artifacts / step / output).glob("*/Split-train")).parent for step, output in outputs.items()}
-    return Run(seconds, found.peak_bytes, folders)
+    return {step: next((artifacts / step / name).glob("*/Split-train")).parent for step, name in outputs.items()}
 
 
-def compare(data: Path, scratch: Path, cluster: Cluster, console: Console) -> int:
-    """Run the steps without Flink and on a cluster; returns 1 where one failed or records differ."""
-    from benchmarks.same_records import digests
-
-    where = [f"--set=beam.flink.{name}={getattr(cluster, name)}" for name in ("master", "worker_pool")]
+def compare(data: Path, ratings: int, scratch: Path, cluster: Cluster, console: Console) -> int:
+    """Runs the steps without Flink and on a cluster; returns 1 where a run fails or records differ."""
+    addresses = [f"--set=beam.flink.{name}={getattr(cluster, name)}" for name in ("master", "worker_pool")]
     table = Table("where", *STEPS, "together", "peak of the runner")
-    runs = []
-    for name, options in (("this process", []), ("Flink", ["--beam=flink", *where])):
+    folders = []
+    for name, options in (("this process", []), ("Flink", ["--beam=flink", *addresses])):
         console.print(f"{name}:", highlight=False)
-        run = run_steps(data, scratch / name.split()[0], options)
+        folder = scratch / name.split()[0]
+        run = run_steps(ratings, data, folder, options)
         if run is None:
             console.print(f"error: the run failed; its output is above, the cluster's logs are in {scratch}")
             return 1
-        runs.append(run)
-        seconds = [run.seconds[step] for step in STEPS]
-        took = [f"{value:.1f} s" for value in (*seconds, sum(seconds))]
-        table.add_row(name, *took, f"{run.peak_bytes / 2**30:.2f} GiB")
+        folders.append(example_folders(folder))
+        times = [f"{value:.1f} s" for value in (*(run.seconds[step] for step in STEPS), run.total)]
+        table.add_row(name, *times, f"{run.peak_bytes / 2**30:.2f} GiB")
     console.print(table)
-    differ = 0
-    for step in runs[0].folders:
-        here, there = (digests(run.folders[step]) for run in runs)
-        counts = ", ".join(f"{split} {count:,}" for split, (count, _) in here.items())
-        console.print(f"{step}: {counts}: {'the same' if here == there else 'DIFFERENT'}", highlight=False)
-        differ |= int(here != there or not here)
-    return differ
+    here, on_flink = folders
+    code = 0
+    for step in here:
+        expected, actual = digests(here[step]), digests(on_flink[step])
+        counts = ", ".join(f"{split} {count:,}" for split, (count, _) in expected.items())
+        console.print(f"{step}: {counts}: {'the same' if expected == actual else 'DIFFERENT'}", highlight=False)
+        if expected != actual or not expected:
+            code = 1
+    return code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -245,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
             jar = make_jar()
             data = options.data.resolve() if options.data else make_data(options.ratings, scratch / "data", "ml-32m")
             cluster = running(jar, scratch / "cluster", options.task_managers, options.heap)
-            return compare(data, scratch, stack.enter_context(cluster), console)
+            return compare(data, options.ratings, scratch, stack.enter_context(cluster), console)
         except (ClusterError, JarError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
