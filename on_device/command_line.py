@@ -104,25 +104,28 @@ def default_cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
 def silent_stderr() -> Iterator[None]:
     """Discards everything written to the standard error, including by C++ libraries that bypass `sys.stderr`."""
     sys.stderr.flush()
-    standard_error, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+    standard_error = os.dup(2)
+    _redirect_to_null(2)
     try:
         yield
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
+
+
+def _redirect_to_null(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != descriptor:  # They are equal if the descriptor was closed.
+        os.dup2(null, descriptor)
         os.close(null)
 
 
 def _open_standard_streams() -> None:
     """Opens the standard streams that the shell closed, and makes them accept any character."""
-    for name, number in (("stdout", 1), ("stderr", 2)):
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_WRONLY)
-            if null != number:
-                os.dup2(null, number)
-                os.close(null)
-            setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w", closefd=False), encoding="utf-8"))
+            _redirect_to_null(descriptor)
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), encoding="utf-8"))
         with contextlib.suppress(AttributeError):  # Streams of tests and notebooks have no encoding.
             getattr(sys, name).reconfigure(errors=ERROR_HANDLER)
 
@@ -130,9 +133,7 @@ def _open_standard_streams() -> None:
 def _discard_output() -> None:
     """Discards the buffer of the standard output, which Python could not write at exit."""
     with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+        _redirect_to_null(sys.stdout.fileno())
 
 
 def _replace_characters(error: UnicodeError) -> tuple[str | bytes, int]:

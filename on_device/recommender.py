@@ -264,20 +264,12 @@ class Recommender:
         bias: np.ndarray | None = None,
         **activity: Sequence[float] | np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the best items by index.
+        """Returns the best items by index, int32 [k] and float32 [k]; see `TFLiteModel.rank`.
 
-        Args:
-            history: int [H], oldest first. The model uses the last N. Integers that are not an index of the catalogue
-                count as unknown items.
-            exclude: int [M], indices to exclude. The last N items of the history are always excluded.
-            bias: float32 [V], added to the score of each index, padding first, or None.
-            activity: See `recommend`, but with indices of words instead of words.
-
-        Returns:
-            int32 [k] and float32 [k], indices and scores of the k <= K best items, best first.
+        Integers in `history` and `exclude` that are not an index of the catalogue count as unknown items.
 
         Raises:
-            ArtifactError: `history` or `exclude` are not integers, or see `recommend`.
+            ArtifactError: `history` or `exclude` are not integers, or see `TFLiteModel.rank`.
         """
         known_history, known_exclude = self._known(history, "history"), self._known(exclude, "exclude")
         return self._model.rank(known_history, known_exclude, bias, **activity)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import io
 import json
 import shutil
@@ -16,7 +14,7 @@ import pytest
 from on_device import ArtifactError, Recommender
 from on_device.updates import current, update
 from tests.conformance.generate import FOLDER, UPDATES
-from tests.on_device.servers import running
+from tests.on_device.servers import serving
 
 
 def changed(change: dict[str, Any]) -> Callable[[str], BinaryIO]:
@@ -91,9 +89,7 @@ def test_an_update(installed: Path) -> None:
 def test_first_update_over_http(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "served" / "7")
     (tmp_path / "served" / "latest").write_text("7\n")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    with running(server) as address:
+    with serving(tmp_path / "served") as address:
         assert current(tmp_path / "models") is None
         assert update(address, tmp_path / "models") == tmp_path / "models" / "7"
         with pytest.raises(ArtifactError, match=r"/films/latest: the server responds 404 "):

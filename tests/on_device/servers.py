@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socketserver
 import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -19,3 +22,9 @@ def running(server: socketserver.BaseServer) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def serving(folder: Path) -> contextlib.AbstractContextManager[str]:
+    """Serves the files of a folder until the end of the block, and returns its address."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    return running(ThreadingHTTPServer(("127.0.0.1", 0), handler))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import time
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from on_device.__main__ import main
 from on_device.artifact import open_artifact
 from on_device.demo.site import export
 from on_device.recommender import Recommender
-from tests.on_device.servers import running
+from tests.on_device.servers import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -31,13 +29,7 @@ def site(films: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -
     root = tmp_path_factory.mktemp("www")
     folder = root / "films"
     export(open_artifact(films), runtime, folder)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
-    with running(server) as address:
+    with serving(root) as address:
         yield folder, f"{address}/films/"
 
 

@@ -7,18 +7,18 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import socket
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from on_device.demo.runtime import Package, find_runtime, packages, runtime_files
 from on_device.errors import ArtifactError
-from tests.on_device.servers import running
+from tests.on_device.servers import serving
 
 FILES = {"package/dist/index.js": b"export {}", "package/README.md": b"not needed"}
 
@@ -43,78 +43,55 @@ def _package(archive: bytes) -> Package:
     return Package("@films/core", "1.2.3", integrity, ("dist/index.js",))
 
 
-class Registry:
-    """A registry with the content of `archives` by path, which records the paths of requests."""
-
-    def __init__(self) -> None:
-        archives: dict[str, bytes] = {}
-        requests: list[str] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                requests.append(self.path)
-                content = archives.get(self.path)
-                self.send_response(200 if content is not None else 404)
-                self.send_header("Content-Length", str(len(content or b"")))
-                self.end_headers()
-                self.wfile.write(content or b"")
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.archives, self.requests = archives, requests
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """The folder of the registry."""
+    folder = tmp_path / "registry"
+    (folder / "@films/core/-").mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    registry = Registry()
-    with running(registry.server):
-        yield registry
+def environment(registry: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with serving(registry) as address:
+        yield {"npm_config_registry": f"{address}/", "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
-@pytest.fixture
-def environment(registry: Registry, tmp_path: Path) -> dict[str, str]:
-    return {"npm_config_registry": f"{registry.url}/", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+def _publish(registry: Path, archive: bytes, version: str = "1.2.3") -> Package:
+    (registry / f"@films/core/-/core-{version}.tgz").write_bytes(archive)
+    return replace(_package(archive), version=version)
 
 
-def _offer(registry: Registry, archive: bytes) -> Package:
-    registry.archives["/@films/core/-/core-1.2.3.tgz"] = archive
-    return _package(archive)
-
-
-def test_downloaded_once(registry: Registry, environment: dict[str, str], tmp_path: Path) -> None:
-    package = _offer(registry, _archive(FILES))
+def test_downloaded_once(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    package = _publish(registry, _archive(FILES))
     folder = find_runtime(None, (package,), environment)
     assert folder.parent == tmp_path / "cache" / "on-device-recommender"
     assert [path.read_bytes() for path in folder.rglob("*") if path.is_file()] == [b"export {}"]
     assert (folder / "@films/core/dist/index.js").is_file()
+    shutil.rmtree(registry)
     assert find_runtime(None, (package,), environment) == folder
-    assert registry.requests == ["/@films/core/-/core-1.2.3.tgz"]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_incomplete_cache_is_filled_again(registry: Registry, environment: dict[str, str]) -> None:
-    package = _offer(registry, _archive(FILES))
+def test_incomplete_cache_is_filled_again(registry: Path, environment: dict[str, str]) -> None:
+    package = _publish(registry, _archive(FILES))
     file = find_runtime(None, (package,), environment) / "@films/core/dist/index.js"
     file.unlink()
     find_runtime(None, (package,), environment)
     assert file.is_file()
 
 
-def test_another_version_has_another_folder(registry: Registry, environment: dict[str, str]) -> None:
-    package = _offer(registry, _archive(FILES))
-    registry.archives["/@films/core/-/core-1.2.4.tgz"] = _archive(FILES)
-    later = replace(package, version="1.2.4")
+def test_another_version_has_another_folder(registry: Path, environment: dict[str, str]) -> None:
+    package = _publish(registry, _archive(FILES))
+    later = _publish(registry, _archive(FILES), "1.2.4")
     assert find_runtime(None, (package,), environment) != find_runtime(None, (later,), environment)
 
 
 @pytest.mark.parametrize("sent", [b"", b"something else", _archive(FILES)[:-9], _archive({**FILES, "package/x": b""})])
 def test_archive_with_another_checksum(
-    registry: Registry, environment: dict[str, str], tmp_path: Path, sent: bytes
+    registry: Path, environment: dict[str, str], tmp_path: Path, sent: bytes
 ) -> None:
-    _offer(registry, sent)
+    _publish(registry, sent)
     with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: not the archive that is pinned, .* try again"):
         find_runtime(None, (_package(_archive(FILES)),), environment)
     assert not (tmp_path / "cache").exists()
@@ -129,9 +106,9 @@ def test_archive_with_another_checksum(
     ],
 )
 def test_paths_outside_the_package_are_never_written(
-    registry: Registry, environment: dict[str, str], tmp_path: Path, evil: dict[str, bytes | str]
+    registry: Path, environment: dict[str, str], tmp_path: Path, evil: dict[str, bytes | str]
 ) -> None:
-    folder = find_runtime(None, (_offer(registry, _archive(evil)),), environment)
+    folder = find_runtime(None, (_publish(registry, _archive(evil)),), environment)
     assert [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] == [
         "@films/core/dist/index.js"
     ]
@@ -140,20 +117,18 @@ def test_paths_outside_the_package_are_never_written(
 
 
 @pytest.mark.parametrize("files", [{"package/README.md": b""}, {"package/dist/index.js": "../../../etc/passwd"}])
-def test_archive_without_the_file(
-    registry: Registry, environment: dict[str, str], files: dict[str, bytes | str]
-) -> None:
+def test_archive_without_the_file(registry: Path, environment: dict[str, str], files: dict[str, bytes | str]) -> None:
     with pytest.raises(ArtifactError, match=r"tgz: has no file 'package/dist/index.js'"):
-        find_runtime(None, (_offer(registry, _archive(files)),), environment)
+        find_runtime(None, (_publish(registry, _archive(files)),), environment)
 
 
-def test_not_an_archive(registry: Registry, environment: dict[str, str]) -> None:
+def test_not_an_archive(registry: Path, environment: dict[str, str]) -> None:
     with pytest.raises(ArtifactError, match=r"tgz: not an npm package"):
-        find_runtime(None, (_offer(registry, b"no archive"),), environment)
+        find_runtime(None, (_publish(registry, b"no archive"),), environment)
 
 
-def test_registry_without_the_package(registry: Registry, environment: dict[str, str]) -> None:
-    with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: cannot be downloaded \(Not Found\); connect"):
+def test_registry_without_the_package(environment: dict[str, str]) -> None:
+    with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: cannot be downloaded \(File not found\); connect"):
         find_runtime(None, (_package(b""),), environment)
 
 
@@ -176,10 +151,10 @@ def test_invalid_registry(tmp_path: Path, address: str) -> None:
         find_runtime(None, None, {"npm_config_registry": address, "XDG_CACHE_HOME": str(tmp_path)})
 
 
-def test_cache_that_cannot_be_written(registry: Registry, environment: dict[str, str], tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file, not a folder")
     with pytest.raises(ArtifactError, match=r"cannot be written \(.*\); `npm install"):
-        find_runtime(None, (_offer(registry, _archive(FILES)),), environment)
+        find_runtime(None, (_publish(registry, _archive(FILES)),), environment)
 
 
 def test_given_folder(fake_runtime: Path, tmp_path: Path) -> None:
