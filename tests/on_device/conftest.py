@@ -116,3 +116,17 @@ def pushed(pushed_once: Path, tmp_path: Path) -> Path:
 def sign(pushed: Path) -> Callable[..., None]:
     """Renews the checksums of version 2, and changes properties of its `model_info.json`."""
     return lambda **changes: change_info(pushed / "2", **changes)
+
+
+@pytest.fixture
+def change_items(pushed: Path) -> Callable[[Callable[[list[dict[str, Any]]], Any]], None]:
+    """Changes the items of version 2, and renews their number and checksum."""
+
+    def change_items(change: Callable[[list[dict[str, Any]]], Any]) -> None:
+        path = pushed / "2" / "items.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        change(content["items"])
+        path.write_text(json.dumps(content), encoding="utf-8")
+        change_info(pushed / "2", num_items=len(content["items"]))
+
+    return change_items

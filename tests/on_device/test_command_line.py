@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,8 @@ def test_similar_items(pushed_once: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [item["id"] for item in json.loads(capsys.readouterr().out)] == ["1004"]
 
 
-def test_a_text_that_is_an_id_and_a_title(pushed: Path, sign: Callable[..., None], capsys) -> None:
-    items = pushed / "2" / "items.json"
-    items.write_text(items.read_text(encoding="utf-8").replace("Film 9 (2000)", "1005"), encoding="utf-8")
-    sign()
+def test_a_text_that_is_an_id_and_a_title(pushed: Path, change_items: Callable[..., None], capsys) -> None:
+    change_items(lambda items: items[7].update(title="1005"))
     assert main(["recommend", "--model", str(pushed), "1005"]) == 1
     assert capsys.readouterr().err == (
         'error: "1005" is the id of "Heat (1995)" and the title of the item with the id 1009; give the title '
@@ -59,14 +58,14 @@ def test_items_of_one_genre(pushed_once: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err.startswith('error: no genre "Opera" in the catalogue; genres: ')
 
 
-def test_year_is_shown_once(pushed: Path, sign: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    path = pushed / "2" / "items.json"
-    items = json.loads(path.read_text(encoding="utf-8"))
+def test_year_is_shown_once(pushed: Path, change_items: Callable[..., None], capsys) -> None:
     titles = ("Heat (1995) ", "Heat", "2001: A Space Odyssey", "(500) Days", "No year")
-    for item, title, year in zip(items["items"], titles, (1995, 1995, 1968, 2009, None), strict=False):
-        item.update(title=title, year=year)
-    path.write_text(json.dumps(items), encoding="utf-8")
-    sign()
+
+    def change(items: list[dict[str, Any]]) -> None:
+        for item, title, year in zip(items, titles, (1995, 1995, 1968, 2009, None), strict=False):
+            item.update(title=title, year=year)
+
+    change_items(change)
     assert main(["recommend", "--model", str(pushed), "--k", "5"]) == 0
     shown = [line[4:].split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert shown == ["Heat (1995)", "Heat (1995)", "2001: A Space Odyssey (1968)", "(500) Days (2009)", "No year"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,28 +93,19 @@ def test_k_that_is_not_a_number_of_items(recommender: Recommender, k: Any) -> No
     assert error_of(recommender.recommend, [], k=k) == f"k is {k}; expected an integer from 1 to 10"
 
 
-def rewrite(folder: Path, sign: Callable[..., None], change: Callable[[list[dict[str, Any]]], Any]) -> None:
-    """Changes the entries of `items.json`, and renews its checksum."""
-    path = folder / "items.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content["items"])
-    path.write_text(json.dumps(content), encoding="utf-8")
-    sign(num_items=len(content["items"]))
-
-
-def test_catalogue_of_another_model_with_fewer_items(pushed: Path, sign: Callable[..., None]) -> None:
-    rewrite(pushed / "2", sign, lambda items: items.pop())
+def test_catalogue_of_another_model_with_fewer_items(pushed: Path, change_items: Callable[..., None]) -> None:
+    change_items(lambda items: items.pop())
     recommender = Recommender.load(pushed)
     assert [item.index for item in recommender.recommend([1002], k=10)] == list(range(3, 13))
     message = error_of(recommender.recommend, [1004], k=10)
     assert message.endswith("2/model.tflite: returned index 13, but items.json ends with 12; push or copy it again")
 
 
-def test_catalogue_of_another_model_with_more_items(pushed: Path, sign: Callable[..., None]) -> None:
+def test_catalogue_of_another_model_with_more_items(pushed: Path, change_items: Callable[..., None]) -> None:
     def append(items: list[dict[str, Any]]) -> None:
         items += [{**items[-1], "index": index, "id": str(1000 + index)} for index in range(14, 1000)]
 
-    rewrite(pushed / "2", sign, append)
+    change_items(append)
     recommender = Recommender.load(pushed)
     message = error_of(recommender.recommend, [1999])
     assert "2/model.tflite: inference failed (" in message and message.endswith("push or copy it again")
@@ -123,20 +113,20 @@ def test_catalogue_of_another_model_with_more_items(pushed: Path, sign: Callable
 
 
 @pytest.mark.parametrize("step", [-1, 1])
-def test_indices_that_are_off_by_one(pushed: Path, sign: Callable[..., None], step: int) -> None:
+def test_indices_that_are_off_by_one(pushed: Path, change_items: Callable[..., None], step: int) -> None:
     def shift(items: list[dict[str, Any]]) -> None:
         for item in items:
             item["index"] += step
 
-    rewrite(pushed / "2", sign, shift)
+    change_items(shift)
     assert error_of(Recommender.load, pushed).endswith(f"index {2 + step} where 2 is expected; push or copy it again")
 
 
 @pytest.mark.parametrize(
     "broken", [{"genres": "Drama"}, {"year": "long ago"}, {"count": float("inf")}, {"count": NAN}, {"index": None}]
 )
-def test_entries_that_are_not_items(pushed: Path, sign: Callable[..., None], broken: dict[str, Any]) -> None:
-    rewrite(pushed / "2", sign, lambda items: items[3].update(broken))
+def test_entries_that_are_not_items(pushed: Path, change_items: Callable[..., None], broken: dict[str, Any]) -> None:
+    change_items(lambda items: items[3].update(broken))
     assert error_of(Recommender.load, pushed).endswith(
         "2/items.json: the entry for index 5 is not an item; push or copy it again"
     )
