@@ -50,11 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "history", nargs="*", metavar="TITLE", help="titles or ids, oldest first; without any, popular items"
     )
     recommend.add_argument(
-        "--deny",
-        action="append",
-        default=[],
-        metavar="TITLE",
-        help="a title or id to exclude; may be repeated",
+        "--deny", action="append", default=[], metavar="TITLE", help="a title or id to exclude; may be repeated"
     )
     recommend.add_argument(
         "--diversity",

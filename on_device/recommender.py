@@ -207,10 +207,7 @@ class Recommender:
         return self._recommendations(ids[:k], scores[:k])
 
     def because(
-        self,
-        history: Iterable[Entry],
-        item: Entry,
-        **activity: Sequence[Any] | np.ndarray | None,
+        self, history: Iterable[Entry], item: Entry, **activity: Sequence[Any] | np.ndarray | None
     ) -> list[Reason]:
         """Returns the latest items of a history with their contributions to the score of a recommended item.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -67,12 +66,11 @@ def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path
     in_use = current(folder)
     if in_use and in_use.name == version:
         return None
+    staging = folder / f"{STAGING}{version}"
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(f"{STAGING}*"):
             shutil.rmtree(leftover)
-        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
-        staging.chmod(0o755)
+        staging.mkdir(parents=True)
     try:
         for name in (INFO, ITEMS, MODEL):
             _download(f"{base}/{version}/{name}", staging / name, fetch)

@@ -88,7 +88,7 @@ def find_runtime(
         return folder
     fingerprint = hashlib.sha256(repr(pinned).encode()).hexdigest()[:12]
     cached = default_cache_dir(environment) / f"litert-js-{fingerprint}"
-    if not cached.is_dir() or _missing(cached, pinned):
+    if _missing(cached, pinned):
         _fill(cached, pinned, _registry(environment))
     return cached
 

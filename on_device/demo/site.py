@@ -100,17 +100,14 @@ def export(artifact: Artifact, runtime: Path, folder: Path) -> dict[str, int]:
     contents = {name: read(file) for name, file in make_files(artifact, runtime, offline=True).items()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            staging = Path(temporary) / folder.name
             for name, content in contents.items():
                 (staging / name).parent.mkdir(parents=True, exist_ok=True)
                 (staging / name).write_bytes(content)
-            staging.chmod(0o755)
             if folder.is_dir():
                 shutil.rmtree(folder)
             staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written ({error.strerror})") from None
     return {name: len(content) for name, content in contents.items()}

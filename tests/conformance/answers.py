@@ -35,8 +35,8 @@ def check_updates(outcomes: list[dict[str, Any]]) -> None:
     changes = json.loads(UPDATES.read_text(encoding="utf-8"))
     assert len(outcomes) == len(changes) >= 100
     for change, outcome in zip(changes, outcomes, strict=True):
-        assert outcome.pop("complaint"), change
-        assert outcome == {"used": "1", "first": "1002", "left": ["1", "latest"]}, change
+        assert outcome.pop("error"), change
+        assert outcome == {"used": "1", "first": "1002", "files": ["1", "latest"]}, change
 
 
 def describe_signatures(runners: dict[str, Any]) -> dict[str, Any]:

@@ -69,12 +69,12 @@ private fun update(films: File, change: JSONObject, work: File): JSONObject {
     try {
         outcome.put("installed", updates.update()?.name)
     } catch (error: ArtifactException) {
-        outcome.put("complaint", error.message)
+        outcome.put("error", error.message)
     }
     val used = updates.current()
     outcome.put("used", used?.name)
     outcome.put("first", Recommender(used!!).use { it.recommend(emptyList()).first().item.id })
-    return outcome.put("left", JSONArray(folder.list().orEmpty().sorted()))
+    return outcome.put("files", JSONArray(folder.list().orEmpty().sorted()))
 }
 
 private fun changed(content: ByteArray, change: JSONObject): InputStream {
@@ -88,6 +88,6 @@ private fun changed(content: ByteArray, change: JSONObject): InputStream {
 
             override fun read(): Int = source.read().also { if (it < 0) throw IOException("Connection reset") }
         }
-        else -> throw IOException("the server answers 404")
+        else -> throw IOException("the server responds 404")
     }
 }

@@ -68,11 +68,11 @@ func update(_ change: [String: Any]) throws -> [String: Any] {
     if name == change["file"] as? String { try changed(content, change, file) } else { try content.write(to: file) }
   }
   var outcome: [String: Any] = [:]
-  do { outcome["installed"] = try updates.update()?.lastPathComponent } catch { outcome["complaint"] = "\(error)" }
+  do { outcome["installed"] = try updates.update()?.lastPathComponent } catch { outcome["error"] = "\(error)" }
   let used = updates.current()!
   outcome["used"] = used.lastPathComponent
   outcome["first"] = try Recommender(folder: used).recommend([])[0].item.id
-  outcome["left"] = try files.contentsOfDirectory(atPath: folder.path).sorted()
+  outcome["files"] = try files.contentsOfDirectory(atPath: folder.path).sorted()
   return outcome
 }
 
