@@ -127,12 +127,6 @@ def test_k_out_of_range(recommender: Recommender, k: int) -> None:
         recommender.recommend([], k=k)
 
 
-@pytest.mark.parametrize("history", ["1005", [1.5], [None], [True], [["1005"]]])
-def test_invalid_history(recommender: Recommender, history: Any) -> None:
-    with pytest.raises(ArtifactError, match=r"neither an id nor an item|expected a list"):
-        recommender.recommend(history)
-
-
 def test_the_more_popular_of_two_items_with_a_title_is_found(pushed: Path, change_items: Callable[..., None]) -> None:
     change_items(lambda items: items[7].update(title="Heat (1995)"))
     item = Recommender.load(pushed).catalogue.titled("Heat (1995)")

@@ -77,13 +77,13 @@ def test_unknown_ids_are_unknown_items(recommender: Recommender, unknown: Any) -
     assert recommender.recommend([1005, unknown], k=3, deny=[unknown]) == expected
 
 
-@pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, b"1005"])
+@pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, "1005", b"1005"])
 def test_histories_that_are_not_lists_of_ids(recommender: Recommender, history: Any) -> None:
     assert error_of(recommender.recommend, history) == f"expected a list of ids or items, found {history!r}"
     assert error_of(recommender.recommend, [], deny=history).startswith("expected a list of ids or items")
 
 
-@pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",)])
+@pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",), ["1005"]])
 def test_entries_that_are_not_ids(recommender: Recommender, entry: Any) -> None:
     assert error_of(recommender.recommend, [1005, entry]) == f"{entry!r} is neither an id nor an item"
 
