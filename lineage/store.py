@@ -11,10 +11,9 @@ import contextlib
 import logging
 import os
 import sqlite3
-import sys
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from lineage.errors import StoreError
+from on_device.command_line import silent_stderr
 
 DATABASE = "metadata.db"
 SCHEMA_VERSION = 10  # of ML Metadata 1.x
@@ -269,21 +269,7 @@ def _mysql(address: urllib.parse.SplitResult) -> pb.ConnectionConfig:
 
 def _connect(config: pb.ConnectionConfig | pb.MetadataStoreClientConfig, where: str) -> Store:
     try:
-        with _quiet():
+        with silent_stderr():
             return Store(mlmd.MetadataStore(config), where)
     except (RuntimeError, mlmd.errors.StatusError) as error:  # RuntimeError is what its C++ library raises.
         raise StoreError(f"{where}: {_explain(error)}") from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what ML Metadata's C++ library writes to the standard error out of sight."""
-    sys.stderr.flush()
-    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
-        os.close(nowhere)

@@ -1,6 +1,6 @@
-"""Runs where the model runs: LiteRT, NumPy and the standard library alone.
+"""The Python client of a pushed model, with LiteRT and NumPy as its only dependencies.
 
-The names below are imported when they are first used: `on_device.command_line` needs neither NumPy nor LiteRT.
+The names below are imported on first use, because `on_device.command_line` needs neither NumPy nor LiteRT.
 """
 
 from __future__ import annotations

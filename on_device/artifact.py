@@ -1,4 +1,4 @@
-"""A pushed model's folder: found, read and checked."""
+"""Finds, reads and checks a pushed model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from on_device.errors import ArtifactError
 MODEL, ITEMS, INFO, LATEST = "model.tflite", "items.json", "model_info.json", "latest"
 FORMAT = 2
 PADDING, UNKNOWN, FIRST_INDEX = 0, 1, 2
-# What the client needs of `model_info.json`.
+# The properties of `model_info.json` that the client needs.
 _INFO_TYPES = {"history_length": int, "top_k": int, "num_items": int, "sha256": dict}
-AGAIN = "push or copy it again"
-BLOCK = 1 << 20  # bytes that are read at once
+PUSH_AGAIN = "push or copy it again"
+BLOCK = 1 << 20  # bytes per read
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Item:
     """An item of the catalogue.
 
     Attributes:
-        index: what the model calls it, from FIRST_INDEX.
-        id: what the data calls it.
-        title: for people.
-        genres: of it.
-        year: of release; None where unknown.
-        count: its number of events in training; None where the catalogue was pushed without counts.
+        index: Index in the model, from FIRST_INDEX.
+        id: Id in the data.
+        title: Title to display.
+        genres: Genres of the item.
+        year: Year of release, or None if unknown.
+        count: Number of training events, or None if the catalogue was pushed without counts.
     """
 
     index: int
@@ -48,10 +48,10 @@ class Artifact:
     """A pushed model.
 
     Attributes:
-        folder: of the version.
-        info: what `model_info.json` says.
-        model: path of `model.tflite`, or its content where it is not in a file.
-        items: the catalogue, in the order of indices.
+        folder: Folder of the version.
+        info: Content of `model_info.json`.
+        model: Path of `model.tflite`, or its content if it is not in a file.
+        items: The catalogue, in the order of indices.
     """
 
     folder: Path
@@ -66,20 +66,20 @@ class Artifact:
 
 
 def open_artifact(path: str | Path) -> Artifact:
-    """Read a pushed model.
+    """Reads a pushed model.
 
     Args:
-        path: a version's folder, or a pipeline's, whose newest version is taken.
+        path: Folder of a version, or folder of a pipeline, whose newest version is read.
 
     Raises:
-        ArtifactError: a file is missing, broken or not the one that was pushed.
+        ArtifactError: A file is missing or broken, or is not the file that was pushed.
     """
     folder = _version_folder(Path(path))
     info = _read_info(folder / INFO)
-    _verify(folder / MODEL, info["sha256"])
+    _verify_file(folder / MODEL, info["sha256"])
     items = _read(folder / ITEMS)
-    _compare(folder / ITEMS, hashlib.sha256(items), len(items), info["sha256"])
-    with _uncollected():
+    _verify(folder / ITEMS, hashlib.sha256(items), len(items), info["sha256"])
+    with _garbage_collection_off():
         catalogue = _parse_items(folder / ITEMS, items)
     if len(catalogue) != info["num_items"]:
         raise ArtifactError(f"{folder / ITEMS}: {len(catalogue):,} items, but {INFO} says {info['num_items']:,}")
@@ -87,8 +87,8 @@ def open_artifact(path: str | Path) -> Artifact:
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would go through all objects of a large catalogue again and again."""
+def _garbage_collection_off() -> Iterator[None]:
+    """Stops the garbage collector, which would traverse all objects of a large catalogue again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -104,13 +104,13 @@ def _version_folder(path: Path) -> Path:
     if (path / LATEST).is_file():
         version = _read(path / LATEST).decode(errors="replace").strip()
         if not version.isalnum() or not (path / version).is_dir():
-            there = ", ".join(_folders_with(path, INFO)) or "none"
-            raise ArtifactError(f"{path / LATEST}: names the version {version!r}, which is not there; found: {there}")
+            versions = ", ".join(_folders_with(path, INFO)) or "none"
+            raise ArtifactError(f"{path / LATEST}: no version {version!r} in the folder; versions: {versions}")
         return path / version
     if not (path / INFO).is_file():
         pushed = [str(path / name) for name in (_folders_with(path, LATEST) or _folders_with(path, INFO))]
-        hint = f"; there are {', '.join(pushed)}" if pushed else f"; it should hold {MODEL}, {ITEMS} and {INFO}"
-        raise ArtifactError(f"{path}: holds no pushed model{hint}")
+        hint = f"there are {', '.join(pushed)}" if pushed else f"it should hold {MODEL}, {ITEMS} and {INFO}"
+        raise ArtifactError(f"{path}: holds no pushed model; {hint}")
     return path
 
 
@@ -124,23 +124,23 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path}: format {info.get('format')!r}, this client reads {FORMAT}; update the client")
     for name, kind in _INFO_TYPES.items():
         if not isinstance(info.get(name), kind):
-            raise ArtifactError(f"{path}: {name} is {info.get(name)!r}; {AGAIN}")
+            raise ArtifactError(f"{path}: {name} is {info.get(name)!r}; {PUSH_AGAIN}")
     return info
 
 
-def _verify(path: Path, checksums: dict[str, str]) -> None:
-    """Checks that a file is the one that was pushed, without holding it in memory."""
+def _verify_file(path: Path, checksums: dict[str, str]) -> None:
+    """Verifies a file without holding it in memory."""
     digest, size = hashlib.sha256(), 0
     with _reading(path), path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
             size += len(block)
-    _compare(path, digest, size, checksums)
+    _verify(path, digest, size, checksums)
 
 
-def _compare(path: Path, digest: Any, size: int, checksums: dict[str, str]) -> None:
+def _verify(path: Path, digest: Any, size: int, checksums: dict[str, str]) -> None:
     if digest.hexdigest() != checksums.get(path.name):
-        raise ArtifactError(f"{path}: not the file that was pushed, or a part of it ({size:,} bytes); {AGAIN}")
+        raise ArtifactError(f"{path}: not the file that was pushed, or incomplete ({size:,} bytes); {PUSH_AGAIN}")
 
 
 def _read(path: Path) -> bytes:
@@ -153,53 +153,49 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; {AGAIN}") from None
+        raise ArtifactError(f"{path}: missing; {PUSH_AGAIN}") from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _parse(path: Path, content: bytes, hook: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
+def _parse(path: Path, content: bytes, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
     try:
-        value = json.loads(content, object_hook=hook)
-    except (ValueError, RecursionError) as error:  # Of JSON and of UTF-8, and of lists in lists without end.
-        raise ArtifactError(f"{path}: not JSON ({error}); {AGAIN}") from None
+        value = json.loads(content, object_hook=object_hook)
+    except (ValueError, RecursionError) as error:  # invalid JSON or UTF-8, or lists nested too deeply
+        raise ArtifactError(f"{path}: not JSON ({error}); {PUSH_AGAIN}") from None
     if not isinstance(value, dict):
-        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}; {AGAIN}")
+        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}; {PUSH_AGAIN}")
     return value
 
 
 def _parse_items(path: Path, content: bytes) -> tuple[Item, ...]:
-    # Each list of genres once: there are few.
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    # Items share equal tuples of genres: there are few.
+    known_genres: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def item_of(entry: dict[str, Any]) -> Any:
-        """An item where an object is one. Made as soon as it is read: a million dictionaries would take a gigabyte."""
+    def make_item(entry: dict[str, Any]) -> Any:
+        """Returns the item of a JSON object as soon as it is parsed: a million dictionaries would take a gigabyte."""
         try:
-            genres = _genres(entry["genres"])
+            if not isinstance(entry["genres"], list):
+                return entry
+            genres = tuple(map(str, entry["genres"]))
             return Item(
                 int(entry["index"]),
                 str(entry["id"]),
                 str(entry["title"]),
-                known.setdefault(genres, genres),
+                known_genres.setdefault(genres, genres),
                 None if entry["year"] is None else int(entry["year"]),
                 None if entry.get("count") is None else int(entry["count"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError):  # JSON may hold Infinity.
             return entry
 
-    value = _parse(path, content, item_of)
+    value = _parse(path, content, make_item)
     items = value.get("items")
     if value.get("format") != FORMAT or not isinstance(items, list):
-        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {AGAIN}')
+        raise ArtifactError(f'{path}: expected {{"format": {FORMAT}, "items": [...]}}; {PUSH_AGAIN}')
     for index, item in enumerate(items, start=FIRST_INDEX):
         if not isinstance(item, Item):
-            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {AGAIN}")
+            raise ArtifactError(f"{path}: the entry for index {index} is not an item; {PUSH_AGAIN}")
         if item.index != index:
-            raise ArtifactError(f"{path}: index {item.index} where {index} is expected; {AGAIN}")
+            raise ArtifactError(f"{path}: index {item.index} where {index} is expected; {PUSH_AGAIN}")
     return tuple(items)
-
-
-def _genres(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError("not a list")
-    return tuple(map(str, value))

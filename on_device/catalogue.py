@@ -1,4 +1,4 @@
-"""The catalogue of a pushed model: items by id, and by title as people write it."""
+"""The catalogue of a pushed model, with lookup by id and by title."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from on_device.artifact import UNKNOWN, Item
 from on_device.errors import ArtifactError
 
-Entry = str | int | Item  # an id, or an item
-COMPARED = 10_000  # popular items whose titles are compared letter by letter; a million would take a minute
+Entry = str | int | Item  # an id or an item
+MAX_COMPARED = 10_000  # popular items whose titles are compared by letters; a million would take a minute
 APOSTROPHES = re.compile("['\u2019]")
-NO_WORD = re.compile(r"[\W_]+")
+NON_WORD = re.compile(r"[\W_]+")
 
 
 class Catalogue:
     """The items that a model knows.
 
     Args:
-        items: in the order of indices, which is that of popularity.
+        items: Items in the order of indices, which is the order of popularity.
     """
 
     def __init__(self, items: Sequence[Item]):
@@ -39,55 +39,55 @@ class Catalogue:
 
     @functools.cached_property
     def _by_title(self) -> dict[str, Item]:
-        # Of items with the same title, the popular one comes first and counts.
+        # In reverse, so that the most popular of the items with the same title is kept.
         return {words: item for words, item in zip(reversed(self._words), reversed(self.items), strict=True)}
 
     def find(self, item_id: str | int) -> Item | None:
-        """Returns the item with an id; None where the catalogue lacks it."""
+        """Returns the item with the given id, or None if the catalogue lacks it."""
         return self._by_id.get(str(item_id))
 
     def titled(self, title: str) -> Item | None:
-        """Returns the most popular item with a title, whatever its case, accents and punctuation; None without one."""
+        """Returns the most popular item with the given title, or None; case, accents and punctuation are ignored."""
         return self._by_title.get(f" {normalized(title)}")
 
     def search(self, text: str, limit: int | None = None) -> list[Item]:
-        """Returns the items with a word in their title that begins with each word of a text, popular ones first."""
+        """Returns the items whose titles have, for each word of the text, a word that begins with it; popular first."""
         prefixes = [f" {word}" for word in normalized(text).split()]
         pairs = zip(self.items, self._words, strict=True)
         return [item for item, words in pairs if all(prefix in words for prefix in prefixes)][:limit]
 
     def suggest(self, text: str, limit: int = 5) -> list[Item]:
-        """Returns items whose titles are like a text, the most alike first: those that hold its words, then others."""
-        import difflib  # Only where a title is misspelt.
+        """Returns items with similar titles: first those that contain the words of the text, then the closest."""
+        import difflib  # Needed only for misspelt titles.
 
-        wanted = normalized(text)
-        holding = sorted(self.search(text), key=lambda item: (len(item.title), item.index)) if wanted else []
-        titles = dict.fromkeys(words.strip() for words in self._words[:COMPARED])
-        alike = difflib.get_close_matches(wanted, titles, n=limit, cutoff=0.5)
-        found = [*holding, *(self._by_title[f" {title}"] for title in alike)]
-        return list({item.index: item for item in found}.values())[:limit]
+        query = normalized(text)
+        matches = sorted(self.search(text), key=lambda item: (len(item.title), item.index)) if query else []
+        titles = dict.fromkeys(words.strip() for words in self._words[:MAX_COMPARED])
+        close_titles = difflib.get_close_matches(query, titles, n=limit, cutoff=0.5)
+        candidates = [*matches, *(self._by_title[f" {title}"] for title in close_titles)]
+        return list({item.index: item for item in candidates}.values())[:limit]
 
     def indices(self, entries: Iterable[Entry]) -> np.ndarray:
         """Returns the index of each item, int32 [H]; UNKNOWN for ids that the catalogue lacks.
 
         Args:
-            entries: ids or items.
+            entries: Ids or items.
 
         Raises:
-            ArtifactError: not a list, or an entry is neither an id nor an item.
+            ArtifactError: `entries` is not a list, or an entry is neither an id nor an item.
         """
         if isinstance(entries, (str, bytes)) or not isinstance(entries, Iterable):
             raise ArtifactError(f"expected a list of ids or items, found {entries!r}")
         return np.array([self.index(entry) for entry in entries], np.int32)
 
     def index(self, entry: Entry) -> int:
-        """Returns the index of an item; UNKNOWN for an id that the catalogue lacks.
+        """Returns the index of an item, or UNKNOWN for an id that the catalogue lacks.
 
         Raises:
-            ArtifactError: the entry is neither an id nor an item.
+            ArtifactError: The entry is neither an id nor an item.
         """
         if isinstance(entry, Item):
-            entry = entry.id  # The item of another version may have another index.
+            entry = entry.id  # The item may come from another version, with another index.
         if isinstance(entry, bool) or not isinstance(entry, (str, int, np.integer)):
             raise ArtifactError(f"{entry!r} is neither an id nor an item")
         item = self.find(int(entry) if isinstance(entry, np.integer) else entry)
@@ -95,7 +95,7 @@ class Catalogue:
 
 
 def normalized(text: str) -> str:
-    """Returns the words of a text in lower case, without accents, apostrophes and punctuation, with spaces between."""
+    """Returns the words of a text in lower case, without accents, apostrophes or punctuation, one space apart."""
     letters = (letter for letter in unicodedata.normalize("NFKD", text) if unicodedata.category(letter) != "Mn")
-    plain = APOSTROPHES.sub("", "".join(letters).lower())
-    return NO_WORD.sub(" ", plain).strip()
+    lower_case = APOSTROPHES.sub("", "".join(letters).lower())
+    return NON_WORD.sub(" ", lower_case).strip()

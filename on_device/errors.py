@@ -2,4 +2,9 @@
 
 
 class ArtifactError(Exception):
-    """A pushed model, what runs it, or a request cannot be used; the message is one line: what is wrong, and where."""
+    """A pushed model, its runtime or a request cannot be used. The message is one line: what is wrong, and where."""
+
+
+def reason(error: Exception) -> str:
+    """Returns the message of an error in one line; for a network error, the message of its cause."""
+    return " ".join(str(getattr(error, "reason", None) or error).split())

@@ -1,4 +1,4 @@
-"""How fast a model answers."""
+"""Measures the latency of a model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ import numpy as np
 from on_device.artifact import FIRST_INDEX
 from on_device.recommender import Recommender
 
-WARM_UP = 10  # answers that are not timed
+WARM_UP = 10  # inferences that are not timed
 
 
 def latencies(recommender: Recommender, runs: int) -> np.ndarray:
-    """Time `runs` answers to random full histories.
-
-    Returns:
-        float64 [runs], microseconds.
-    """
+    """Returns the times of `runs` inferences on random full histories, float64 [runs], in microseconds."""
     random = np.random.default_rng(0)
     times = np.empty(WARM_UP + runs)
     for run in range(WARM_UP + runs):

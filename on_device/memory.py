@@ -1,4 +1,4 @@
-"""How much memory a model takes, in a fresh process: nothing else moves that one's memory."""
+"""Measures the memory that a model takes, in a new process, where nothing else allocates memory."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from on_device.recommender import Recommender
 
 try:
     import resource
-except ImportError:  # Windows has none.
+except ImportError:  # Windows lacks it.
     resource = None  # type: ignore[assignment]
 
 STATUS = Path("/proc/self/status")
-NOW, PEAK = "VmRSS", "VmHWM"
+RESIDENT, PEAK = "VmRSS", "VmHWM"
 RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Resident memory of a process that loads a pushed model and answers a full history, in bytes.
+    """Resident memory, in bytes, of a process that loads a pushed model and recommends for a full history.
 
     Attributes:
-        before: with Python, NumPy and LiteRT imported.
-        growth: by loading the model and its catalogue, and by the answer; what is left of it afterwards.
-        peak_growth: the most on the way.
-        source: who told: `/proc/self/status`; or `getrusage`, which knows the peak alone, so that `before` is the peak
-            of the imports and `growth` is `peak_growth`.
+        before: Memory of Python, NumPy and LiteRT before the model is loaded.
+        growth: Memory that the model, its catalogue and the inference have added when they are done.
+        peak_growth: Most memory that they have added at any time.
+        source: `/proc/self/status`, or `getrusage`, which reports only the peak: then `before` is the peak of the
+            imports and `growth` equals `peak_growth`.
     """
 
     before: int
@@ -44,56 +44,57 @@ class Memory:
 
 
 def measure(folder: Path) -> Memory | None:
-    """Measure a version's folder; None where the system does not tell: on Windows.
+    """Measures a version's folder in a new process; returns None if the system does not report memory, as on Windows.
 
     Raises:
-        ArtifactError: the process failed.
+        ArtifactError: The process failed.
     """
     command = [sys.executable, "-m", "on_device.memory", str(folder.resolve())]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ArtifactError(f"{folder / MODEL}: its memory cannot be measured ({reason})")
-    found = json.loads(done.stdout)
-    return found and Memory(**found)
+    process = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    if process.returncode:
+        cause = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise ArtifactError(f"{folder / MODEL}: its memory cannot be measured ({cause})")
+    memory = json.loads(process.stdout)
+    return memory and Memory(**memory)
 
 
-def grow(folder: Path, status: Path = STATUS) -> Memory | None:
-    """Load and answer in this process; see `measure`.
+def measure_here(folder: Path, status: Path = STATUS) -> Memory | None:
+    """Measures a version's folder in this process; see `measure`.
 
     Args:
-        folder: of a version.
-        status: where Linux tells; elsewhere it is missing.
+        folder: Folder of a version.
+        status: File in which Linux reports the memory of a process; other systems have none.
     """
-    if {NOW, PEAK} <= _entries(status).keys():
-        with contextlib.suppress(OSError):  # Where it is not allowed, the peak is that of the imports at least.
+    if {RESIDENT, PEAK} <= _read_sizes(status).keys():
+        with contextlib.suppress(OSError):  # Without permission, the peak includes the imports.
             RESET_PEAK.write_text("5", encoding="ascii")
-        source, now, peak = str(status), lambda: _entries(status)[NOW], lambda: _entries(status)[PEAK]
+        source = str(status)
+        resident, peak = lambda: _read_sizes(status)[RESIDENT], lambda: _read_sizes(status)[PEAK]
     elif resource is not None:
-        source, now, peak = "getrusage", _most, _most
+        source, resident, peak = "getrusage", _max_resident, _max_resident
     else:
         return None
-    before = now()
+    before = resident()
     recommender = Recommender.load(folder)
     indices = np.arange(FIRST_INDEX, FIRST_INDEX + len(recommender.items))
     recommender.rank_indices(indices[-recommender.history_length :])
-    return Memory(before, now() - before, peak() - before, source)
+    return Memory(before, resident() - before, peak() - before, source)
 
 
-def _entries(status: Path) -> dict[str, int]:
-    """What `/proc/self/status` says of sizes, by name, in bytes; it has kB. Nothing where there is no such file."""
+def _read_sizes(status: Path) -> dict[str, int]:
+    """Returns the sizes in `/proc/self/status` by name, converted from kB to bytes; empty if the file is missing."""
     if not status.is_file():
         return {}
-    words = [line.split() for line in status.read_text(encoding="ascii", errors="replace").splitlines()]
-    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in words if line[2:] == ["kB"]}
+    lines = [line.split() for line in status.read_text(encoding="ascii", errors="replace").splitlines()]
+    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines if line[2:] == ["kB"]}
 
 
-def _most() -> int:
-    """The most that this process has had; macOS counts in bytes, others in KiB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+def _max_resident() -> int:
+    """Returns the peak memory of this process in bytes; `getrusage` counts bytes on macOS and KiB elsewhere."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":
-    found = grow(Path(sys.argv[1]))
-    print(json.dumps(found and dataclasses.asdict(found)))
+    measured = measure_here(Path(sys.argv[1]))
+    print(json.dumps(measured and dataclasses.asdict(measured)))

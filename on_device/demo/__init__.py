@@ -1,1 +1,1 @@
-"""The web demo: a page that runs the pushed file in the browser. `python -m on_device demo` serves it."""
+"""The web demo: a page that runs a pushed model in the browser. `python -m on_device demo` serves it."""

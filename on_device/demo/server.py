@@ -1,4 +1,4 @@
-"""Serves the demo, and no other file, to this machine only."""
+"""Serves the files of the demo, only to this machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from on_device.artifact import Artifact
-from on_device.demo.site import INDEX, PAGE, Files, content_security_policy, make_files
+from on_device.demo.site import INDEX, Files, content_security_policy, make_files, read
 from on_device.errors import ArtifactError
 
 LOOPBACK = "127.0.0.1"
-TYPES = {
+CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -27,11 +27,11 @@ METHODS = ("GET", "HEAD")
 
 @dataclass(frozen=True)
 class Site:
-    """The answers of the server.
+    """The content of the server.
 
     Attributes:
-        files: by the path of their address, all that there are.
-        headers: of every answer.
+        files: All files, by the path of their address.
+        headers: Headers of every response.
     """
 
     files: Files
@@ -42,15 +42,14 @@ def make_site(artifact: Artifact, runtime: Path) -> Site:
     """Returns the demo of a pushed model.
 
     Args:
-        artifact: the pushed model.
-        runtime: folder that holds LiteRT.js (`on_device.demo.runtime`).
+        artifact: The pushed model.
+        runtime: Folder of LiteRT.js (see `on_device.demo.runtime`).
     """
-    files: Files = {f"/{name}": content for name, content in make_files(artifact, runtime).items()}
+    files: Files = {f"/{name}": file for name, file in make_files(artifact, runtime).items()}
     files["/"] = files.pop(f"/{INDEX}")
-    policy = content_security_policy((PAGE / INDEX).read_text(encoding="utf-8"))
     headers = {
-        "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
-        # Only a page that is isolated from others gets a clock of 5 µs; else it ticks in steps of 100 µs.
+        "Content-Security-Policy": f"{content_security_policy()}; frame-ancestors 'none'",
+        # The clock has a resolution of 5 µs on an isolated page, and of 100 µs on others.
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Embedder-Policy": "require-corp",
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -62,18 +61,18 @@ def make_site(artifact: Artifact, runtime: Path) -> Site:
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Answers this machine only.
+    """A server that only this machine can reach.
 
     Args:
-        site: what may be served.
-        port: to listen on, 0 for any that is free.
+        site: Content to serve.
+        port: Port to listen on, or 0 for any free port.
 
     Attributes:
-        url: of the page.
-        hosts: names under which the server may be asked for.
+        url: Address of the page.
+        hosts: Values of the Host header that the server accepts.
 
     Raises:
-        ArtifactError: the port is taken or not allowed.
+        ArtifactError: The port is taken or not allowed.
     """
 
     def __init__(self, site: Site, port: int = 0):
@@ -81,12 +80,12 @@ class DemoServer(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or "from 0 to 65535"
+            reason = getattr(error, "strerror", None) or "not from 0 to 65535"
             raise ArtifactError(f"port {port}: cannot be used ({reason}); --port 0 takes any free one") from None
-        bound = self.server_address[1]
-        self.url = f"http://{LOOPBACK}:{bound}/"
+        bound_port = self.server_address[1]
+        self.url = f"http://{LOOPBACK}:{bound_port}/"
         names = {LOOPBACK, "localhost"}
-        self.hosts = {f"{name}:{bound}" for name in names} | (names if bound == 80 else set())
+        self.hosts = {f"{name}:{bound_port}" for name in names} | (names if bound_port == 80 else set())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -97,35 +96,36 @@ class _Handler(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         if self.command not in METHODS:
-            self._answer(HTTPStatus.METHOD_NOT_ALLOWED, Allow=", ".join(METHODS))
+            self._respond(HTTPStatus.METHOD_NOT_ALLOWED, Allow=", ".join(METHODS))
             return False
-        # Another site may give its own name this machine's address, to be let in as the same origin (DNS rebinding).
-        names = self.headers.get_all("Host", [])
-        if len(names) != 1 or names[0].lower() not in self.server.hosts:
-            self._answer(HTTPStatus.MISDIRECTED_REQUEST)
+        # Against DNS rebinding: another site could point its own name to this machine, to pass as the same origin.
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
+            self._respond(HTTPStatus.MISDIRECTED_REQUEST)
             return False
         return True
 
     def do_GET(self) -> None:
-        # Looked up as it came, never decoded or joined: a path that is not in the table is nowhere.
-        file = self.server.site.files.get(self.path)
+        # The path is looked up as received, and never decoded or joined, so it cannot lead to any other file.
         try:
-            content = file.read_bytes() if isinstance(file, Path) else file
-        except OSError:
-            content = None
-        if content is None:
-            self._answer(HTTPStatus.NOT_FOUND)
+            content = read(self.server.site.files[self.path])
+        except (KeyError, OSError):
+            self._respond(HTTPStatus.NOT_FOUND)
         else:
-            self._answer(HTTPStatus.OK, content, TYPES[Path(self.path).suffix or ".html"])
+            self._respond(HTTPStatus.OK, content, CONTENT_TYPES[Path(self.path).suffix or ".html"])
 
     do_HEAD = do_GET
 
-    def _answer(
-        self, status: HTTPStatus, content: bytes | None = None, kind: str = "text/plain; charset=utf-8", **more: str
+    def _respond(
+        self,
+        status: HTTPStatus,
+        content: bytes | None = None,
+        content_type: str = "text/plain; charset=utf-8",
+        **headers: str,
     ) -> None:
         body = f"{status.value} {status.phrase}\n".encode() if content is None else content
         self.send_response(status)
-        headers = {"Content-Type": kind, "Content-Length": str(len(body)), **self.server.site.headers, **more}
+        headers |= {"Content-Type": content_type, "Content-Length": str(len(body)), **self.server.site.headers}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -133,4 +133,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: who watches the terminal waits for the address, not for a log."""
+        """Logs nothing, so that the terminal shows only the address."""

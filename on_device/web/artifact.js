@@ -1,4 +1,4 @@
-/** A pushed model, read and checked as `on_device/artifact.py` does. */
+/** Reads and checks a pushed model, as `on_device/artifact.py` does. */
 
 /** @typedef {import("./index.d.ts").Artifact} Artifact */
 /** @typedef {import("./index.d.ts").Item} Item */
@@ -7,36 +7,25 @@ const MODEL = "model.tflite";
 const ITEMS = "items.json";
 const INFO = "model_info.json";
 const FORMAT = 2;
-const AGAIN = "push or copy it again";
+const PUSH_AGAIN = "push or copy it again";
 const INFO_TYPES = { history_length: "number", top_k: "number", num_items: "number", sha256: "object" };
 
-/** The first index of an item: 0 is padding, 1 an unknown item. */
+export const PADDING = 0;
+export const UNKNOWN = 1;
 export const FIRST_INDEX = 2;
 
-/** An error whose message is for people. */
 export class Problem extends Error {
   name = "Problem";
 }
 
-/**
- * Returns the number of the newest version in a pipeline's folder.
- *
- * @param {string} folder address, with a slash at its end
- * @returns {Promise<string>}
- */
+/** @param {string} folder @returns {Promise<string>} */
 export async function latestVersion(folder) {
   const version = new TextDecoder().decode(await read(folder, "latest")).trim();
-  if (!/^[\p{L}\p{N}]+$/u.test(version)) throw new Problem(`${folder}latest: names no version, but ${version}`);
+  if (!/^[\p{L}\p{N}]+$/u.test(version)) throw new Problem(`${folder}latest: ${version} is not a version`);
   return version;
 }
 
-/**
- * Reads a version's files and compares them with the checksums that were pushed with them.
- *
- * @param {string} folder address of the version, with a slash at its end
- * @returns {Promise<Artifact>}
- * @throws {Problem} a file is missing, is not the one that was pushed, or does not fit the others
- */
+/** @param {string} folder @returns {Promise<Artifact>} */
 export async function readArtifact(folder) {
   const [infoFile, itemsFile, model] = await Promise.all([INFO, ITEMS, MODEL].map((name) => read(folder, name)));
   const info = parse(folder + INFO, infoFile);
@@ -45,7 +34,9 @@ export async function readArtifact(folder) {
   }
   for (const [name, type] of Object.entries(INFO_TYPES)) {
     const value = info[name];
-    if (typeof value !== type || value === null) throw new Problem(`${folder}${INFO}: ${name} is ${value}; ${AGAIN}`);
+    if (typeof value !== type || value === null) {
+      throw new Problem(`${folder}${INFO}: ${name} is ${value}; ${PUSH_AGAIN}`);
+    }
   }
   await verify(folder, ITEMS, itemsFile, info);
   await verify(folder, MODEL, model, info);
@@ -59,8 +50,8 @@ export async function readArtifact(folder) {
 /** @param {string} folder @param {string} name @returns {Promise<Uint8Array>} */
 async function read(folder, name) {
   const response = await fetch(folder + name).catch(() => null);
-  if (!response) throw new Problem(`${folder}${name}: cannot be read, for the server does not answer`);
-  if (!response.ok) throw new Problem(`${folder}${name}: missing (${response.status}); ${AGAIN}`);
+  if (!response) throw new Problem(`${folder}${name}: cannot be read, because the server does not respond`);
+  if (!response.ok) throw new Problem(`${folder}${name}: missing (${response.status}); ${PUSH_AGAIN}`);
   return new Uint8Array(await response.arrayBuffer());
 }
 
@@ -70,10 +61,10 @@ function parse(path, content) {
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
   } catch (error) {
-    throw new Problem(`${path}: not JSON (${error.message}); ${AGAIN}`);
+    throw new Problem(`${path}: not JSON (${error.message}); ${PUSH_AGAIN}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Problem(`${path}: expected a JSON object; ${AGAIN}`);
+    throw new Problem(`${path}: expected a JSON object; ${PUSH_AGAIN}`);
   }
   return value;
 }
@@ -81,17 +72,17 @@ function parse(path, content) {
 /** @param {string} path @param {Record<string, any>} value @returns {Item[]} */
 function readItems(path, { format, items }) {
   if (format !== FORMAT || !Array.isArray(items)) {
-    throw new Problem(`${path}: expected {"format": ${FORMAT}, "items": [...]}; ${AGAIN}`);
+    throw new Problem(`${path}: expected {"format": ${FORMAT}, "items": [...]}; ${PUSH_AGAIN}`);
   }
-  for (const [place, item] of items.entries()) {
-    const index = place + FIRST_INDEX;
+  for (const [position, item] of items.entries()) {
+    const index = position + FIRST_INDEX;
     const isItem =
       typeof item?.id === "string" &&
       typeof item.title === "string" &&
       Array.isArray(item.genres) &&
       (item.year === null || Number.isInteger(item.year));
-    if (!isItem) throw new Problem(`${path}: the entry for index ${index} is not an item; ${AGAIN}`);
-    if (item.index !== index) throw new Problem(`${path}: index ${item.index} where ${index} is expected; ${AGAIN}`);
+    if (!isItem) throw new Problem(`${path}: the entry for index ${index} is not an item; ${PUSH_AGAIN}`);
+    if (item.index !== index) throw new Problem(`${path}: index ${item.index} where ${index} is expected; ${PUSH_AGAIN}`);
   }
   return items;
 }
@@ -102,6 +93,6 @@ async function verify(folder, name, content, info) {
   const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (sha256 !== info.sha256[name]) {
     const size = content.length.toLocaleString("en");
-    throw new Problem(`${folder}${name}: not the file that was pushed, or a part of it (${size} bytes); ${AGAIN}`);
+    throw new Problem(`${folder}${name}: not the file that was pushed, or incomplete (${size} bytes); ${PUSH_AGAIN}`);
   }
 }

@@ -1,30 +1,28 @@
-/** The catalogue of a pushed model: items by id, and by title as people write it. */
+/** The catalogue of a pushed model, with lookup by id and by title. */
 
-import { FIRST_INDEX, Problem } from "./artifact.js";
+import { FIRST_INDEX, Problem, UNKNOWN } from "./artifact.js";
 
 /** @typedef {import("./index.d.ts").Entry} Entry */
 /** @typedef {import("./index.d.ts").Item} Item */
 
-const UNKNOWN = 1;
-
 export class Catalogue {
   #byId;
-  /** @type {string[]} words of each title, each after a space */
+  /** @type {string[]} the words of each title, each after a space */
   #words;
   /** @type {Map<string, Item>} */
   #byTitle = new Map();
 
-  /** @param {readonly Item[]} items in the order of indices, which is that of popularity */
+  /** @param {readonly Item[]} items */
   constructor(items) {
     this.items = items;
     this.#byId = new Map(items.map((item) => [item.id, item]));
     this.#words = items.map((item) => ` ${normalized(item.title)}`);
-    for (const [place, words] of this.#words.entries()) {
-      if (!this.#byTitle.has(words)) this.#byTitle.set(words, items[place]);
+    for (const [position, words] of this.#words.entries()) {
+      if (!this.#byTitle.has(words)) this.#byTitle.set(words, items[position]);
     }
   }
 
-  /** @param {number} index @returns {Item} the item with an index */
+  /** @param {number} index @returns {Item} */
   at(index) {
     return this.items[index - FIRST_INDEX];
   }
@@ -42,7 +40,7 @@ export class Catalogue {
   /** @param {string} text @returns {Item[]} */
   search(text) {
     const words = normalized(text).split(" ").filter(Boolean);
-    return this.items.filter((_, place) => words.every((word) => this.#words[place].includes(` ${word}`)));
+    return this.items.filter((_, position) => words.every((word) => this.#words[position].includes(` ${word}`)));
   }
 
   /** @param {Entry} entry @returns {number} */
@@ -63,6 +61,6 @@ export class Catalogue {
 
 /** @param {string} text @returns {string} */
 export function normalized(text) {
-  const plain = text.normalize("NFKD").replace(/\p{Mn}/gu, "").replace(/['\u2019]/g, "").toLowerCase();
-  return plain.replace(/[^\p{L}\p{N}]+/gu, " ").trim();
+  const lowerCase = text.normalize("NFKD").replace(/\p{Mn}/gu, "").replace(/['\u2019]/g, "").toLowerCase();
+  return lowerCase.replace(/[^\p{L}\p{N}]+/gu, " ").trim();
 }

@@ -1,6 +1,6 @@
-/** Recommends with a pushed model, by the ids of items. */
+/** Recommends with a pushed model, on ids of items. */
 
-import { FIRST_INDEX, Problem } from "./artifact.js";
+import { FIRST_INDEX, PADDING, Problem, UNKNOWN } from "./artifact.js";
 import { Catalogue } from "./catalogue.js";
 import { diversify } from "./diversity.js";
 import { Model } from "./model.js";
@@ -11,8 +11,7 @@ import { Model } from "./model.js";
 /** @typedef {import("./index.d.ts").Reason} Reason */
 /** @typedef {import("./index.d.ts").Recommendation} Recommendation */
 
-const [PADDING, UNKNOWN] = [0, 1];
-const EXCLUDED = -30000; // bias of an item that is not wanted: far below any score
+const EXCLUDED = -30000; // bias that excludes an item: far below any score
 const LARGEST_BOOST = 1000;
 const DEFAULT_K = 10;
 
@@ -28,14 +27,16 @@ export class Recommender {
     this.#model = model;
     const inputs = (info.activity_inputs ?? []).filter(({ words }) => words);
     this.#words = new Map(
-      inputs.map(({ input, words }) => [input, new Map(words.map((word, place) => [word, place + FIRST_INDEX]))]),
+      inputs.map(({ input, words }) => [input, new Map(words.map((word, position) => [word, position + FIRST_INDEX]))]),
     );
     for (const [name, value] of Object.entries({ history_length: model.historyLength, top_k: model.topK })) {
-      if (value !== info[name]) throw new Problem(`model.tflite: ${name} is ${value}, but model_info.json says ${info[name]}`);
+      if (value !== info[name]) {
+        throw new Problem(`model.tflite: ${name} is ${value}, but model_info.json says ${info[name]}`);
+      }
     }
   }
 
-  /** @param {Artifact} artifact @param {string} wasm address of LiteRT's folder @returns {Promise<Recommender>} */
+  /** @param {Artifact} artifact @param {string} wasm @returns {Promise<Recommender>} */
   static async open(artifact, wasm) {
     return new Recommender(artifact, await Model.open(artifact.model, wasm));
   }
@@ -49,7 +50,7 @@ export class Recommender {
   }
 
   get signatures() {
-    return this.#model.names;
+    return this.#model.signatureNames;
   }
 
   /**
@@ -62,20 +63,21 @@ export class Recommender {
     if (!(diversity >= 0 && diversity <= 1)) throw new Problem(`diversity is ${diversity}; expected a number from 0 to 1`);
     const indices = this.catalogue.indices(history);
     const bias = this.#bias({ allow, deny, boost });
-    // The model leaves out the items that it sees; what is older is left out here.
+    // The model excludes the items that it sees; older items are excluded here.
     const older = this.info.recommends_seen ? [] : indices.slice(0, -this.historyLength);
     for (const index of older) bias[index] = EXCLUDED;
-    const { ids, scores } = await this.#model.recommend(indices, bias, this.#coded(activity, indices.length));
-    if (diversity === 0) return this.#recommendations(ids, scores, length);
-    const places = await diversify(scores, (place) => this.#similarities(ids, place), length, diversity);
-    return this.#recommendations(places.map((place) => ids[place]), places.map((place) => scores[place]), length);
+    const { ids, scores } = await this.#model.recommend(indices, bias, this.#encode(activity, indices.length));
+    const recommendations = this.#recommendations(ids, scores);
+    if (diversity === 0) return recommendations.slice(0, length);
+    const positions = await diversify(scores, (position) => this.#similarities(ids, position), length, diversity);
+    return positions.map((position) => recommendations[position]);
   }
 
   /** @param {Entry} item @param {Choice} [options] @returns {Promise<Recommendation[]>} */
   async similar(item, { k, allow, deny, boost } = {}) {
     const length = this.#length(k);
-    const { ids, scores } = await this.#model.similar(this.#known(item), this.#bias({ allow, deny, boost }));
-    return this.#recommendations(ids, scores, length);
+    const { ids, scores } = await this.#model.similar(this.#knownIndex(item), this.#bias({ allow, deny, boost }));
+    return this.#recommendations(ids, scores).slice(0, length);
   }
 
   /**
@@ -86,20 +88,24 @@ export class Recommender {
    */
   async because(history, item, { activity = {} } = {}) {
     const indices = this.catalogue.indices(history);
-    const contributions = await this.#model.explain(indices, this.#known(item), this.#coded(activity, indices.length));
-    const pairs = indices.slice(-this.historyLength).map((index, place) => ({ index, contribution: contributions[place] }));
-    return pairs
+    const encoded = this.#encode(activity, indices.length);
+    const contributions = await this.#model.explain(indices, this.#knownIndex(item), encoded);
+    return indices
+      .slice(-this.historyLength)
+      .map((index, position) => ({ index, contribution: contributions[position] }))
       .filter(({ index, contribution }) => index >= FIRST_INDEX && contribution !== 0)
       .map(({ index, contribution }) => ({ item: this.catalogue.at(index), contribution }))
       .sort((first, second) => second.contribution - first.contribution);
   }
 
   #length(k = Math.min(DEFAULT_K, this.topK)) {
-    if (!Number.isInteger(k) || k < 1 || k > this.topK) throw new Problem(`k is ${k}; this model answers 1 to ${this.topK}`);
+    if (!Number.isInteger(k) || k < 1 || k > this.topK) {
+      throw new Problem(`k is ${k}; expected an integer from 1 to ${this.topK}`);
+    }
     return k;
   }
 
-  #known(item) {
+  #knownIndex(item) {
     const index = this.catalogue.index(item);
     if (index === UNKNOWN) throw new Problem(`items.json: no item with the id ${item?.id ?? item}`);
     return index;
@@ -122,21 +128,21 @@ export class Recommender {
     return bias;
   }
 
-  /** Cosines between one of K items and each of them; of itself 1. */
-  async #similarities(ids, place) {
+  /** Returns the cosines between one of at most K items and each of them; 1 for the item itself. */
+  async #similarities(ids, position) {
     const bias = new Float32Array(this.#model.size).fill(EXCLUDED);
     for (const index of ids) bias[index] = 0;
-    const found = await this.#model.similar(ids[place], bias);
-    const cosines = new Map(found.ids.map((index, at) => [index, found.scores[at]]));
+    const similar = await this.#model.similar(ids[position], bias);
+    const cosines = new Map(similar.ids.map((index, rank) => [index, similar.scores[rank]]));
     return ids.map((index) => cosines.get(index) ?? 1);
   }
 
-  /** The values of each input with the index of each word in place of it. */
-  #coded(activity, length) {
+  /** Returns the values of each input, with words replaced by their indices. */
+  #encode(activity, length) {
     return Object.fromEntries(
       Object.entries(activity).map(([name, values]) => {
-        if (!this.#model.inputs.includes(name) && name !== "ratings" && name !== "times") {
-          throw new Problem(`model.tflite: does not look at ${name}`);
+        if (!this.#model.inputNames.includes(name) && name !== "ratings" && name !== "times") {
+          throw new Problem(`model.tflite: has no input ${name}`);
         }
         if (!Array.isArray(values) || values.length !== length) {
           throw new Problem(`${name}: ${values?.length ?? values} values for a history of ${length} items`);
@@ -150,7 +156,7 @@ export class Recommender {
   }
 
   /** @returns {Recommendation[]} */
-  #recommendations(ids, scores, length) {
-    return ids.slice(0, length).map((index, place) => ({ ...this.catalogue.at(index), score: scores[place] }));
+  #recommendations(ids, scores) {
+    return ids.map((index, rank) => ({ ...this.catalogue.at(index), score: scores[rank] }));
   }
 }

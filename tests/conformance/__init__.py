@@ -1,1 +1,1 @@
-"""Questions and answers that every client of a pushed model must give; `generate.py` makes them."""
+"""Questions that every client of a pushed model must answer in the same way; `generate.py` writes them."""

@@ -2,12 +2,11 @@
 
     .venv/bin/python -m tests.conformance.generate
 
-`films/` is the model as a Pusher leaves it, and `vectors.json` lists the questions. The answers do not come from a
-client: they are computed with NumPy from the scores of the Keras model and from its label embeddings. Questions whose
-answer depends on scores that are closer than float32 can distinguish are left out.
+`films/` is the model as the Pusher writes it, and `vectors.json` lists the questions. The answers do not come from a
+client: NumPy computes them from the scores of the Keras model and from its label embeddings. Questions whose answer
+depends on scores that are too close for float32 are left out.
 
-`updates.json` lists ways in which the download of a version goes wrong. A client refuses each of them and keeps the
-model in use.
+`updates.json` lists broken downloads of a version. A client refuses each of them and keeps the model in use.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ UPDATES = Path(__file__).parent / "updates.json"
 ITEMS, HISTORY_LENGTH, TOP_K, SEED = 60, 6, 20, 7
 SIZE = ITEMS + FIRST_INDEX
 WORDS = ("phone", "tablet", "Ünterwegs")
-CLOSEST = 2e-3  # scores of neighbours in an answer differ by more
-EXPLAINED = 10
-# Titles with accents, apostrophes, other scripts, digits, and those that look like ids; the others are numbered.
+MIN_DIFFERENCE = 2e-3  # between neighbouring scores of an answer
+MAX_REASONS = 10
+# Titles with accents, apostrophes, other scripts and digits, and titles that look like ids. Other titles are numbered.
 TITLES = {
     2: "Toy Story (1995)",
     3: "Léon: The Professional (1994)",
-    4: "Le\u0301on, encore (1997)",  # the accent is a letter of its own
+    4: "Le\u0301on, encore (1997)",  # the accent is a separate character
     5: "1003",  # the id of index 3
     6: "Schindler's List (1993)",
     7: "Schindler\u2019s Heirs (2001)",
@@ -59,12 +58,12 @@ TITLES = {
     16: "Straße nach Süden",
     17: "",
 }
-# Ids that are equal after Unicode normalisation, and still two.
+# Different ids that are equal after Unicode normalization or as numbers.
 IDS = {20: "caf\u00e9", 21: "cafe\u0301", 22: "007", 23: "7"}
 
 
 class PlainTransform:
-    """Stands in for the Transform graph, which devices do without."""
+    """Stands in for the Transform graph, which devices do not need."""
 
     def raw_feature_spec(self) -> dict[str, tf.io.VarLenFeature]:
         return {features.ITEM_ID: tf.io.VarLenFeature(tf.int64)}
@@ -87,9 +86,9 @@ class Reference:
     """The answers, computed without a client and without a TFLite file.
 
     Args:
-        serving: the model.
-        labels: its label embeddings, float32 [V, D].
-        items: the catalogue.
+        serving: The model.
+        labels: Its label embeddings, float32 [V, D].
+        items: The catalogue.
     """
 
     def __init__(self, serving: ServingModel, labels: np.ndarray, items: list[dict[str, Any]]):
@@ -98,11 +97,11 @@ class Reference:
         self._cosines = directions @ directions.T
         self.index = {item["id"]: item["index"] for item in items}
 
-    def scores(self, history: list[str], activity: dict[str, list[Any]], left_out: int | None = None) -> np.ndarray:
-        """Returns the scores of all indices, float32 [V], perhaps without the item in a place of the history."""
+    def scores(self, history: list[str], activity: dict[str, list[Any]], omitted: int | None = None) -> np.ndarray:
+        """Returns the scores of all indices, float32 [V], without the item at the omitted position of the history."""
         indices = [self.index.get(item, UNKNOWN) for item in history]
-        if left_out is not None:
-            indices[left_out] = 0
+        if omitted is not None:
+            indices[omitted] = 0
         columns: dict[str, tuple[list[Any], type, float]] = {
             "history": (indices, np.int32, 0),
             "ratings": (activity.get("ratings", [None] * len(history)), np.float32, np.nan),
@@ -112,8 +111,8 @@ class Reference:
         inputs = {}
         for name, (values, dtype, padding) in columns.items():
             padded = np.full((1, HISTORY_LENGTH), padding, dtype)
-            for place, value in enumerate(values[-HISTORY_LENGTH:]):
-                padded[0, place] = padding if value is None else value
+            for position, value in enumerate(values[-HISTORY_LENGTH:]):
+                padded[0, position] = padding if value is None else value
             inputs[name] = tf.constant(padded)
         result: np.ndarray = self._serving.scores(inputs).numpy()[0].astype(np.float64)
         return result
@@ -123,7 +122,7 @@ class Reference:
         return 0 if not word else WORDS.index(word) + FIRST_INDEX if word in WORDS else UNKNOWN
 
     def recommend(self, history: list[str], options: dict[str, Any]) -> list[tuple[str, float]] | None:
-        """Returns ids and scores; None where neighbours are too close."""
+        """Returns ids and scores, or None if neighbouring scores are too close."""
         seen = {self.index[item] for item in history if item in self.index}
         candidates = self._ranked(self.scores(history, options.get("activity", {})), seen, options)[:TOP_K]
         k, diversity = options.get("k", 10), options.get("diversity", 0)
@@ -132,46 +131,46 @@ class Reference:
         values = [value for _, value in candidates]
         if not self._are_apart(values):
             return None
-        chosen: list[int] = []
-        while len(chosen) < min(k, len(candidates)):
+        selected: list[int] = []
+        while len(selected) < min(k, len(candidates)):
             gains = {}
-            for place, (index, value) in enumerate(candidates):
+            for position, (index, value) in enumerate(candidates):
                 span = values[0] - values[-1]
                 relevance = (value - values[-1]) / span if span else 1.0
-                nearest = max((self._cosines[index, candidates[other][0]] for other in chosen), default=-1.0)
-                if place not in chosen:
-                    gains[place] = (1 - diversity) * relevance - diversity * nearest if chosen else relevance
-            best = sorted(gains, key=lambda place: -gains[place])
-            if len(best) > 1 and gains[best[0]] - gains[best[1]] < CLOSEST:
+                nearest = max((self._cosines[index, candidates[other][0]] for other in selected), default=-1.0)
+                if position not in selected:
+                    gains[position] = (1 - diversity) * relevance - diversity * nearest if selected else relevance
+            best = sorted(gains, key=lambda position: -gains[position])
+            if len(best) > 1 and gains[best[0]] - gains[best[1]] < MIN_DIFFERENCE:
                 return None
-            chosen.append(best[0])
-        return [(self._id(candidates[place][0]), candidates[place][1]) for place in chosen]
+            selected.append(best[0])
+        return [(self._id(candidates[position][0]), candidates[position][1]) for position in selected]
 
     def similar(self, item: str, options: dict[str, Any]) -> list[tuple[str, float]] | None:
-        """Returns ids and cosines; None where neighbours are too close."""
+        """Returns ids and cosines, or None if neighbouring cosines are too close."""
         index, k = self.index[item], options.get("k", 10)
         return self._answer(self._ranked(self._cosines[index].astype(np.float64), {index}, options)[: k + 1], k)
 
     def because(self, history: list[str], item: str, options: dict[str, Any]) -> list[tuple[str, float]] | None:
-        """Returns ids and contributions; None where neighbours are too close."""
+        """Returns ids and contributions, or None if neighbouring contributions are too close."""
         activity, target = options.get("activity", {}), self.index[item]
         recent = range(max(len(history) - HISTORY_LENGTH, 0), len(history))
-        places = [place for place in recent if history[place] in self.index]
+        positions = [position for position in recent if history[position] in self.index]
         full = self.scores(history, activity)[target]
-        found = []
-        for place in places[-EXPLAINED:]:
-            rest = self.scores(history, activity, place)[target] if len(places) > 1 else 0.0
-            found.append((history[place], full - rest))
-        found.sort(key=lambda reason: -reason[1])
-        return found if self._are_apart([value for _, value in found]) else None
+        reasons = []
+        for position in positions[-MAX_REASONS:]:
+            rest = self.scores(history, activity, position)[target] if len(positions) > 1 else 0.0
+            reasons.append((history[position], full - rest))
+        reasons.sort(key=lambda reason: -reason[1])
+        return reasons if self._are_apart([value for _, value in reasons]) else None
 
-    def _ranked(self, scores: np.ndarray, without: set[int], options: dict[str, Any]) -> list[tuple[int, float]]:
+    def _ranked(self, scores: np.ndarray, exclude: set[int], options: dict[str, Any]) -> list[tuple[int, float]]:
         scores = scores.copy()
         for item, value in options.get("boost", {}).items():
             if item in self.index:
                 scores[self.index[item]] += value
         allowed = {self.index.get(item) for item in options["allow"]} if "allow" in options else set(range(SIZE))
-        allowed -= without | {self.index.get(item) for item in options.get("deny", [])}
+        allowed -= exclude | {self.index.get(item) for item in options.get("deny", [])}
         order = sorted((index for index in range(FIRST_INDEX, SIZE) if index in allowed), key=lambda i: -scores[i])
         return [(index, float(scores[index])) for index in order]
 
@@ -182,7 +181,7 @@ class Reference:
 
     @staticmethod
     def _are_apart(values: list[float]) -> bool:
-        return all(abs(a - b) > CLOSEST for a, b in itertools.pairwise(values))
+        return all(abs(a - b) > MIN_DIFFERENCE for a, b in itertools.pairwise(values))
 
     def _id(self, index: int) -> str:
         return str(self._items[index - FIRST_INDEX]["id"])
@@ -204,7 +203,7 @@ def make_items() -> list[dict[str, Any]]:
 
 
 def make_model() -> Recommender:
-    """Returns a model with random weights that looks at ratings, times and the device."""
+    """Returns a model with random weights and inputs for ratings, times and the device."""
     settings = TrainerSettings(
         encoder="transformer",
         dimension=8,
@@ -214,9 +213,9 @@ def make_model() -> Recommender:
         members=[{"encoder": "cnn", "joint": True}],
         activity_features=["rating", "time_gap", "device"],
     )
-    known = [ActivityFeature("rating", (1.5, 3.5)), TIME_GAP, ActivityFeature("device", words=WORDS)]
+    activity_features = [ActivityFeature("rating", (1.5, 3.5)), TIME_GAP, ActivityFeature("device", words=WORDS)]
     counts = np.concatenate([[0, 0], np.arange(ITEMS, 0, -1)])
-    model = Recommender(settings, HISTORY_LENGTH, counts, activity_features=known)
+    model = Recommender(settings, HISTORY_LENGTH, counts, activity_features=activity_features)
     generator = np.random.default_rng(SEED)
     model.set_weights([generator.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
     return model
@@ -230,7 +229,6 @@ def write_artifact(serving: ServingModel, items: list[dict[str, Any]]) -> None:
         (FOLDER / "model.tflite").write_bytes(convert(tf.saved_model.load(saved), "float32"))
     text = json.dumps({"format": FORMAT, "items": items}, ensure_ascii=False, indent=1)
     (FOLDER / "items.json").write_text(text + "\n", encoding="utf-8")
-    names = ("model.tflite", "items.json")
     info = {
         "format": FORMAT,
         "pipeline": "films",
@@ -241,41 +239,48 @@ def write_artifact(serving: ServingModel, items: list[dict[str, Any]]) -> None:
         "num_items": ITEMS,
         "activity_inputs": [{"input": "device", "kind": "word", "words": list(WORDS)}],
         "recommends_seen": False,
-        "sha256": {name: hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() for name in names},
+        "sha256": {
+            name: hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() for name in ("model.tflite", "items.json")
+        },
     }
     (FOLDER / "model_info.json").write_text(json.dumps(info, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def make_vectors(reference: Reference, chance: random.Random) -> list[dict[str, Any]]:
+def make_vectors(reference: Reference, generator: random.Random) -> list[dict[str, Any]]:
     """Returns the questions with their answers."""
     ids = list(reference.index)
     vectors: list[dict[str, Any]] = []
 
     def history() -> list[str]:
-        length = chance.choice([0, 1, 2, 3, 5, 6, 7, 9, 14])
+        length = generator.choice([0, 1, 2, 3, 5, 6, 7, 9, 14])
         return [
-            *(chance.choice(["gone", "x-1"]) if chance.random() < 0.1 else item for item in chance.sample(ids, length))
+            *(
+                generator.choice(["gone", "x-1"]) if generator.random() < 0.1 else item
+                for item in generator.sample(ids, length)
+            )
         ]
 
     def choice() -> dict[str, Any]:
         options: dict[str, Any] = {}
-        if chance.random() < 0.6:
-            options["k"] = chance.randint(1, TOP_K)
-        if chance.random() < 0.4:
-            options["allow"] = [*chance.sample(ids, chance.choice([0, 1, 5, 30])), "gone"]
-        if chance.random() < 0.4:
-            options["deny"] = [*chance.sample(ids, chance.randint(0, 8)), "gone"]
-        if chance.random() < 0.4:
-            options["boost"] = {item: round(chance.uniform(-3, 3), 2) for item in [*chance.sample(ids, 3), "gone"]}
+        if generator.random() < 0.6:
+            options["k"] = generator.randint(1, TOP_K)
+        if generator.random() < 0.4:
+            options["allow"] = [*generator.sample(ids, generator.choice([0, 1, 5, 30])), "gone"]
+        if generator.random() < 0.4:
+            options["deny"] = [*generator.sample(ids, generator.randint(0, 8)), "gone"]
+        if generator.random() < 0.4:
+            options["boost"] = {
+                item: round(generator.uniform(-3, 3), 2) for item in [*generator.sample(ids, 3), "gone"]
+            }
         return options
 
     def activity(length: int) -> dict[str, Any]:
         columns = {
-            "ratings": [chance.choice([None, 1, 2.5, 4, 5]) for _ in range(length)],
-            "times": [chance.choice([None, 1_600_000_000 + chance.randint(0, 10**7)]) for _ in range(length)],
-            "device": [chance.choice([None, "", "toaster", *WORDS]) for _ in range(length)],
+            "ratings": [generator.choice([None, 1, 2.5, 4, 5]) for _ in range(length)],
+            "times": [generator.choice([None, 1_600_000_000 + generator.randint(0, 10**7)]) for _ in range(length)],
+            "device": [generator.choice([None, "", "toaster", *WORDS]) for _ in range(length)],
         }
-        return {"activity": {name: columns[name] for name in columns if chance.random() < 0.6}}
+        return {"activity": {name: columns[name] for name in columns if generator.random() < 0.6}}
 
     def add(expected: list[tuple[str, float]] | None, **question: Any) -> None:
         if expected is not None:
@@ -285,13 +290,13 @@ def make_vectors(reference: Reference, chance: random.Random) -> list[dict[str, 
         items = history()
         options = {**choice(), **(activity(len(items)) if number % 3 == 0 else {})}
         if number % 4 == 1:
-            options["diversity"] = chance.choice([0.1, 0.3, 0.5, 0.9, 1])
+            options["diversity"] = generator.choice([0.1, 0.3, 0.5, 0.9, 1])
         add(reference.recommend(items, options), kind="recommend", history=items, options=options)
     for _ in range(110):
-        item, options = chance.choice(ids), choice()
+        item, options = generator.choice(ids), choice()
         add(reference.similar(item, options), kind="similar", item=item, options=options)
     for number in range(120):
-        items, item = history(), chance.choice(ids)
+        items, item = history(), generator.choice(ids)
         options = activity(len(items)) if number % 2 else {}
         add(reference.because(items, item, options), kind="because", history=items, item=item, options=options)
     for wrong in ({"k": 0}, {"k": TOP_K + 1}, {"diversity": -0.1}, {"diversity": 1.5}, {"boost": {"1002": 1001}}):
@@ -306,7 +311,7 @@ def make_vectors(reference: Reference, chance: random.Random) -> list[dict[str, 
 
 
 def _about_titles() -> list[dict[str, Any]]:
-    """Returns questions about titles, answered by hand."""
+    """Returns questions about titles, with answers written by hand."""
     searches = {
         "leon": ["1003", "1004"],
         "LÉON": ["1003", "1004"],
@@ -337,25 +342,25 @@ def _about_titles() -> list[dict[str, Any]]:
         "!": "1017",
     }
     return [
-        *({"kind": "search", "text": text, "expected": found} for text, found in searches.items()),
-        *({"kind": "titled", "text": text, "expected": found} for text, found in titles.items()),
+        *({"kind": "search", "text": text, "expected": ids} for text, ids in searches.items()),
+        *({"kind": "titled", "text": text, "expected": item} for text, item in titles.items()),
     ]
 
 
-def make_updates(chance: random.Random) -> list[dict[str, Any]]:
-    """Returns changes to the files of a version on their way: each leaves a version that must not be installed."""
+def make_updates(generator: random.Random) -> list[dict[str, Any]]:
+    """Returns changes to the downloaded files of a version, after each of which it must not be installed."""
     sizes = {path.name: path.stat().st_size for path in sorted(FOLDER.iterdir())}
     names = list(sizes)
     changes: list[dict[str, Any]] = []
     for _ in range(40):
-        # A changed byte of `model_info.json` may change nothing that matters: checksums cover the other two files.
-        name = chance.choice(["items.json", "model.tflite"])
-        changes.append({"file": name, "change": "flip", "at": chance.randrange(sizes[name])})
+        # A changed byte of `model_info.json` may do no harm: the checksums cover only the other two files.
+        name = generator.choice(["items.json", "model.tflite"])
+        changes.append({"file": name, "change": "flip", "at": generator.randrange(sizes[name])})
     for _ in range(30):
-        name = chance.choice(names)
-        changes.append({"file": name, "change": "truncate", "at": chance.randrange(sizes[name] - 3)})
-        name = chance.choice(names)
-        changes.append({"file": name, "change": "interrupt", "at": chance.randrange(sizes[name])})
+        name = generator.choice(names)
+        changes.append({"file": name, "change": "truncate", "at": generator.randrange(sizes[name] - 3)})
+        name = generator.choice(names)
+        changes.append({"file": name, "change": "interrupt", "at": generator.randrange(sizes[name])})
     changes += [{"file": name, "change": "missing"} for name in names]
     info = "model_info.json"
     for key, value in (("format", 3), ("format", None), ("min_runtime", "99.0.0"), ("num_items", 61), ("top_k", 21)):
@@ -374,7 +379,7 @@ def main() -> int:
     VECTORS.write_text(f"[{lines}]\n", encoding="utf-8")
     updates = make_updates(random.Random(SEED))
     UPDATES.write_text(json.dumps(updates, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(vectors)} questions, {len(updates)} updates that go wrong")
+    print(f"{len(vectors)} questions, {len(updates)} broken updates")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Jars of Maven Central that compile and run the Android sample, pinned by their checksums and kept in the cache."""
+"""Downloads the jars that compile and run the Android sample from Maven Central, pinned by checksum, into the cache."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from on_device.command_line import default_cache_dir
 
 CENTRAL = "https://repo.maven.apache.org/maven2"
-TIMEOUT = 60  # seconds without an answer
-# The compiler and what it runs on.
+TIMEOUT = 60  # seconds without a response
+# The compiler and its dependencies.
 COMPILER = {
     "org/jetbrains/kotlin/kotlin-compiler-embeddable/2.2.0/kotlin-compiler-embeddable-2.2.0.jar": (
         "b2f743ea5ba12f69e0f35e5d8d46069d74c8e2861087548a7e0e14a784bc4cf1"
@@ -39,7 +39,7 @@ COMPILER = {
     ),
 }
 STDLIB = "org/jetbrains/kotlin/kotlin-stdlib/2.2.0/kotlin-stdlib-2.2.0.jar"
-# Android 8.0, the oldest that the sample supports: what compiles against it runs on every later one.
+# Android 8.0, the oldest version that the sample supports.
 ANDROID = "org/robolectric/android-all/8.0.0_r4-robolectric-r1/android-all-8.0.0_r4-robolectric-r1.jar"
 TFLITE = "org/tensorflow/tensorflow-lite/2.16.1/tensorflow-lite-2.16.1.aar"
 TFLITE_API = "org/tensorflow/tensorflow-lite-api/2.16.1/tensorflow-lite-api-2.16.1.aar"
@@ -53,18 +53,18 @@ LIBRARIES = {
 
 
 def jar(name: str) -> Path:
-    """Returns a jar, from the cache or from Maven Central; of an Android archive, its classes.
+    """Returns a jar, or the classes of an Android archive, from the cache or from Maven Central.
 
     Raises:
-        OSError: it cannot be downloaded, or is not the one that is pinned.
+        OSError: The file cannot be downloaded, or is not the pinned file.
     """
     folder = default_cache_dir(os.environ) / "maven"
     path = folder / Path(name).with_suffix(".jar").name
     if not path.is_file():
-        with urllib.request.urlopen(f"{CENTRAL}/{name}", timeout=TIMEOUT) as answer:
-            content = answer.read()
+        with urllib.request.urlopen(f"{CENTRAL}/{name}", timeout=TIMEOUT) as response:
+            content = response.read()
         if hashlib.sha256(content).hexdigest() != {**COMPILER, **LIBRARIES}[name]:
-            raise OSError(f"{CENTRAL}/{name}: not the file that is pinned")
+            raise OSError(f"{CENTRAL}/{name}: not the pinned file")
         if name.endswith(".aar"):
             content = zipfile.ZipFile(io.BytesIO(content)).read("classes.jar")
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""The Python and the browser client refuse the same broken artifacts, each with one line for people."""
+"""The Python client and the browser client refuse the same broken artifacts with a one-line error."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 
 from on_device import ArtifactError, Recommender
 from tests.conformance.generate import FOLDER
+from tests.on_device.artifacts import change_info
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -29,12 +29,12 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def info(**values: Any) -> tuple[str, Change]:
-    """Changes entries of `model_info.json`."""
+    """Changes properties of `model_info.json`."""
     return "model_info.json", lambda content: {**content, **values}
 
 
 def items(change: Change) -> tuple[str, Change]:
-    """Changes `items.json`, whose checksum follows."""
+    """Changes `items.json`, whose checksum is renewed."""
     return "items.json", change
 
 
@@ -46,14 +46,14 @@ BROKEN = {
     "another format": info(format=3),
     "no format": ("model_info.json", lambda content: without(content, "format")),
     "no checksums": ("model_info.json", lambda content: without(content, "sha256")),
-    "a length that is a text": info(history_length="6"),
+    "a length of another type": info(history_length="6"),
     "another length": info(history_length=7),
     "another number of answers": info(top_k=19),
     "another number of items": info(num_items=59),
-    "no object": ("model_info.json", lambda content: [content]),
+    "not an object": ("model_info.json", lambda content: [content]),
     "items of another format": items(lambda content: {**content, "format": 1}),
-    "items that are no list": items(lambda content: {**content, "items": {}}),
-    "an item less": items(lambda content: {**content, "items": content["items"][:-1]}),
+    "items that are not a list": items(lambda content: {**content, "items": {}}),
+    "a missing item": items(lambda content: {**content, "items": content["items"][:-1]}),
     "an item without a title": items(
         lambda content: {**content, "items": [without(content["items"][0], "title"), *content["items"][1:]]}
     ),
@@ -62,26 +62,24 @@ BROKEN = {
 
 
 def rewrite(folder: Path, name: str, change: Change) -> None:
-    """Changes a file of a good version; a changed catalogue gets its checksum."""
-    for good in FOLDER.iterdir():
-        shutil.copy(good, folder / good.name)
+    """Copies a valid version and changes one of its files."""
+    for file in FOLDER.iterdir():
+        shutil.copy(file, folder / file.name)
     content = json.dumps(change(json.loads((folder / name).read_text(encoding="utf-8"))))
     (folder / name).write_text(content, encoding="utf-8")
     if name == "items.json":
-        about = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
-        about["sha256"][name] = hashlib.sha256(content.encode()).hexdigest()
-        (folder / "model_info.json").write_text(json.dumps(about), encoding="utf-8")
+        change_info(folder)
 
 
-def test_a_good_one_is_taken(folder: Path, page: Any) -> None:
+def test_a_valid_artifact_is_read(folder: Path, page: Any) -> None:
     rewrite(folder, *info())
     assert Recommender.load(folder) and page.evaluate(READ) is None
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_one_is_refused(name: str, folder: Path, page: Any) -> None:
+def test_a_broken_artifact_is_refused(name: str, folder: Path, page: Any) -> None:
     rewrite(folder, *BROKEN[name])
     with pytest.raises(ArtifactError):
         Recommender.load(folder)
-    refused = page.evaluate(READ)
-    assert refused["name"] == "Problem" and "\n" not in refused["message"]
+    error = page.evaluate(READ)
+    assert error["name"] == "Problem" and "\n" not in error["message"]

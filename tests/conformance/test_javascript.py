@@ -24,7 +24,7 @@ ASK = """async (vectors) => {
         return reasons.map((reason) => [reason.item.id, reason.contribution]);
     };
     const failed = ({ name, message }) => ({ name, message });
-    // All at once: calls wait for each other.
+    // All at once: the client runs one call at a time.
     return Promise.all(vectors.map((vector) => ask(vector).catch(failed)));
 }"""
 

@@ -1,7 +1,7 @@
 """The Android sample compiles, and its classes pass the conformance suite on a JVM.
 
-TensorFlow Lite has no build for the JVM on a computer, so that the file itself is run by LiteRT in this process, which
-`kotlin/Interpreter.kt` asks. The activity is compiled against Android's classes and not run.
+TensorFlow Lite has no build for a desktop JVM. LiteRT runs the model in this process, and `kotlin/Interpreter.kt` sends
+its calls here. The activity is compiled against Android's classes and not run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import shutil
 import socketserver
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tests.conformance import maven
 from tests.conformance.answers import check_updates, compare, describe_signatures, read_vectors
 from tests.conformance.generate import FOLDER, UPDATES, VECTORS
+from tests.on_device.servers import running
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "on_device/samples/android/app/src/main/kotlin/recommender"
@@ -48,20 +48,13 @@ def jars() -> dict[str, Path]:
 def compile_kotlin(
     java: str, jars: dict[str, Path], sources: Sequence[Path], classes: Sequence[Path], to: Path
 ) -> None:
-    """Compiles Kotlin; a warning is an error."""
+    """Compiles Kotlin, with warnings as errors."""
     compiler = ":".join(str(jars[name]) for name in maven.COMPILER)
     command = [java, "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect"]
-    command += [
-        "-Werror",
-        "-jvm-target",
-        "17",
-        "-cp",
-        ":".join(map(str, [jars[maven.STDLIB], *classes])),
-        "-d",
-        str(to),
-    ]
-    done = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 0, done.stderr
+    class_path = ":".join(map(str, [jars[maven.STDLIB], *classes]))
+    command += ["-Werror", "-jvm-target", "17", "-cp", class_path, "-d", str(to)]
+    process = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True, timeout=LIMIT)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +67,26 @@ def sample(java: str, jars: dict[str, Path], tmp_path_factory: pytest.TempPathFa
 
 
 class Bridge(socketserver.StreamRequestHandler):
-    """Runs one model file: the first line names it, each other line is a call."""
+    """Runs a model file: the first line names the file, and each other line is a call."""
 
     def handle(self) -> None:
         interpreter = None
         for line in self.rfile:
-            question = json.loads(line)
+            request = json.loads(line)
             if interpreter is None:
-                interpreter = Interpreter(question["model"])
+                interpreter = Interpreter(request["model"])
                 runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
-                self.answer({"signatures": describe_signatures(runners)})
+                self.respond({"signatures": describe_signatures(runners)})
                 continue
-            runner = runners[question["signature"]]
+            runner = runners[request["signature"]]
             details = runner.get_input_details()
             inputs = {
                 name: np.array([np.nan if value is None else value for value in values], details[name]["dtype"])[None]
-                for name, values in question["inputs"].items()
+                for name, values in request["inputs"].items()
             }
-            self.answer({"outputs": {name: value[0].tolist() for name, value in runner(**inputs).items()}})
+            self.respond({"outputs": {name: value[0].tolist() for name, value in runner(**inputs).items()}})
 
-    def answer(self, content: dict[str, Any]) -> None:
+    def respond(self, content: dict[str, Any]) -> None:
         self.wfile.write(json.dumps(content).encode() + b"\n")
 
 
@@ -101,12 +94,8 @@ class Bridge(socketserver.StreamRequestHandler):
 def port() -> Iterator[int]:
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Bridge)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(server):
+        yield server.server_address[1]
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +106,14 @@ def outcome(
     harness, work = tmp_path_factory.mktemp("harness"), tmp_path_factory.mktemp("work")
     libraries = [jars[name] for name in (maven.TFLITE_API, maven.JSON)]
     compile_kotlin(java, jars, sorted(HARNESS.glob("*.kt")), [sample, *libraries], harness)
-    # The harness comes first: its Interpreter takes the place of TensorFlow Lite's.
+    # The harness comes first, so that its Interpreter replaces TensorFlow Lite's.
     classes = ":".join(map(str, [harness, sample, jars[maven.STDLIB], *libraries]))
     command = [java, f"-Dlitert.port={port}", "-Dfile.encoding=UTF-8", "-cp", classes, "recommender.ConformanceKt"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *map(str, (FOLDER, VECTORS, UPDATES, work))], capture_output=True, text=True, timeout=LIMIT
     )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    assert process.returncode == 0, process.stderr
+    result: dict[str, Any] = json.loads(process.stdout)
     return result
 
 
@@ -132,5 +121,5 @@ def test_every_answer(outcome: dict[str, Any]) -> None:
     compare(read_vectors(), outcome["answers"])
 
 
-def test_what_goes_wrong_changes_nothing(outcome: dict[str, Any]) -> None:
+def test_broken_updates_change_nothing(outcome: dict[str, Any]) -> None:
     check_updates(outcome["updates"])

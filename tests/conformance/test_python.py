@@ -10,7 +10,7 @@ from tests.conformance.generate import FOLDER
 
 
 def ask(recommender: Recommender, vector: dict[str, Any]) -> Any:
-    """Returns the answer to a question, as the suite writes it."""
+    """Returns the answer to a question in the format of the suite."""
     options = dict(vector.get("options", {}))
     activity = options.pop("activity", {})
     match vector["kind"]:
@@ -19,9 +19,8 @@ def ask(recommender: Recommender, vector: dict[str, Any]) -> Any:
         case "similar":
             answer = recommender.similar(vector["item"], **options)
         case "because":
-            return [
-                [r.item.id, r.contribution] for r in recommender.because(vector["history"], vector["item"], **activity)
-            ]
+            reasons = recommender.because(vector["history"], vector["item"], **activity)
+            return [[reason.item.id, reason.contribution] for reason in reasons]
         case "search":
             return [item.id for item in recommender.catalogue.search(vector["text"])]
         case "titled":

@@ -1,13 +1,10 @@
-"""Updates that go wrong are refused, and the model in use stays; those that go well replace it."""
+"""Broken updates are refused and keep the model in use; valid updates replace it."""
 
 from __future__ import annotations
 
-import functools
-import http.server
 import io
 import json
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,10 +14,11 @@ import pytest
 from on_device import ArtifactError, Recommender
 from on_device.updates import current, update
 from tests.conformance.generate import FOLDER, UPDATES
+from tests.on_device.servers import serving
 
 
 def changed(change: dict[str, Any]) -> Callable[[str], BinaryIO]:
-    """Opens the files of version 2, one of them changed on its way."""
+    """Returns a function that opens the files of version 2, one of which is changed."""
 
     class Interrupted(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -65,7 +63,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_goes_wrong_changes_nothing(installed: Path) -> None:
+def test_broken_updates_change_nothing(installed: Path) -> None:
     changes = json.loads(UPDATES.read_text(encoding="utf-8"))
     assert len(changes) >= 100
     before = files(installed)
@@ -88,21 +86,14 @@ def test_an_update(installed: Path) -> None:
     assert sorted(path.name for path in installed.iterdir()) == ["1", "2", "latest"]
 
 
-def test_the_first_version_comes_over_http(tmp_path: Path) -> None:
+def test_first_update_over_http(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "served" / "7")
     (tmp_path / "served" / "latest").write_text("7\n")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(tmp_path / "served") as address:
         assert current(tmp_path / "models") is None
         assert update(address, tmp_path / "models") == tmp_path / "models" / "7"
-        with pytest.raises(ArtifactError, match=r"/films/latest: the server answers 404 "):
+        with pytest.raises(ArtifactError, match=r"/films/latest: the server responds 404 "):
             update(f"{address}/films", tmp_path / "models")
-    finally:
-        server.shutdown()
-        server.server_close()
     with pytest.raises(ArtifactError, match=r"/latest: cannot be downloaded \(.*Connection refused"):
         update(address, tmp_path / "models")
     with pytest.raises(ArtifactError, match="not an http or https address"):
@@ -117,7 +108,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("latest", ["../1", "", "a/b", "1 2"])
-def test_a_latest_that_names_no_version(latest: str, installed: Path) -> None:
-    with pytest.raises(ArtifactError, match="names no version"):
+def test_invalid_latest(latest: str, installed: Path) -> None:
+    with pytest.raises(ArtifactError, match="is not a version"):
         update("https://models.example/films", installed, lambda address: io.BytesIO(latest.encode()))
     assert current(installed) == installed / "1"

@@ -1,12 +1,12 @@
-"""A pushed model small enough to know its every answer.
+"""A pushed model with a rule that gives every answer.
 
-12 films, indices 2 to 13. After a film come the ones with the next indices, from 13 on to 2 again; a user without a
-history gets them from 2 on. Scores are 12, 11, 10, ...: a film that is skipped takes its score with it.
+The catalogue has 12 films with the indices 2 to 13. For a history, the model recommends the films that follow the last
+film, in the order of indices; 2 follows 13. For an empty history it starts with 2. Scores are 12, 11, 10, ...; the
+score of an excluded film is skipped.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from on_device.tflite_model import SIGNATURES
+from tests.on_device.artifacts import change_info, write_info
 from tests.tflite import convert_functions
 
 ITEMS, HISTORY_LENGTH, TOP_K = 12, 4, 10
@@ -25,7 +26,7 @@ TITLES = ("Toy Story (1995)", "Toy Story 2 (1999)", "Léon (1994)", "Heat (1995)
 
 
 class NextFilms(tf.Module):
-    """`history` -> what comes after its last film."""
+    """Recommends the films that follow the last film of a history."""
 
     def __init__(self, first: int = 2):
         super().__init__()
@@ -43,7 +44,7 @@ class NextFilms(tf.Module):
         return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
     def nearest(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The nearer on the ring in either direction, the more similar."""
+        """Returns films by their distance from a film on the ring of indices, in either direction."""
         around = tf.maximum(self.scores, tf.transpose(self.scores))[2:, 2:] / ITEMS
         scores = tf.concat([[-1e9, -1e9], tf.gather(around, item[0, 0] - 2)], axis=0)
         scores = tf.tensor_scatter_nd_update(scores, item, [-1e9])
@@ -51,14 +52,14 @@ class NextFilms(tf.Module):
         return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
     def reasons(self, history: tf.Tensor, item: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Only the last film contributes."""
-        places = tf.where(history > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
+        """Returns contributions, which are zero for all films but the last."""
+        positions = tf.where(history > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
         scores = tf.gather(tf.gather(self.scores, history[0]), item[0, 0], axis=1)
-        is_last = (places > 0) & (places == tf.reduce_max(places))
+        is_last = (positions > 0) & (positions == tf.reduce_max(positions))
         return {"contributions": tf.where(is_last, scores[None], 0.0)}
 
     def convert(self, name: str = "recommend", bias: str = "bias", signatures: Sequence[str] = SIGNATURES) -> bytes:
-        """The file, perhaps with another name of a signature or of its input, or with fewer signatures."""
+        """Returns the model file, with the given name of `recommend`, name of its bias, and signatures."""
 
         def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.best(inputs["history"], inputs[bias])
@@ -80,19 +81,20 @@ class NextFilms(tf.Module):
 
 @pytest.fixture(scope="session")
 def convert() -> Callable[..., bytes]:
-    """Makes a model file of other signature names."""
-    return lambda **changed: NextFilms().convert(**changed)
+    """Converts the model with other arguments of `NextFilms.convert`."""
+    return lambda **arguments: NextFilms().convert(**arguments)
 
 
 @pytest.fixture(scope="session")
 def pushed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline's folder with versions 1 and 2, of which `latest` names 2; version 1 has another popular list."""
+    """A pipeline's folder with versions 1 and 2; `latest` names 2. In version 1, popular films start with 7."""
     pipeline = tmp_path_factory.mktemp("serving") / "films"
     items: list[dict[str, Any]] = []
     for index in range(2, ITEMS + 2):
         title = TITLES[index - 2] if index - 2 < len(TITLES) else f"Film {index} (2000)"
-        about = {"title": title, "genres": ["Drama", "War"], "year": None if index == 4 else 1990 + index}
-        items.append({"index": index, "id": str(1000 + index), **about, "count": 100 - index})
+        year = None if index == 4 else 1990 + index
+        item = {"index": index, "id": str(1000 + index), "title": title, "genres": ["Drama", "War"], "year": year}
+        items.append({**item, "count": 100 - index})
     for version, first in (("1", 7), ("2", 2)):
         folder = pipeline / version
         folder.mkdir(parents=True)
@@ -104,23 +106,27 @@ def pushed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pipeline
 
 
-def write_info(folder: Path, info: dict[str, Any]) -> None:
-    sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.tflite", "items.json")}
-    (folder / "model_info.json").write_text(json.dumps({**info, "sha256": sha256}), encoding="utf-8")
-
-
 @pytest.fixture
 def pushed(pushed_once: Path, tmp_path: Path) -> Path:
-    """The same folder, to be broken."""
+    """A copy of the folder, which tests may change."""
     return Path(shutil.copytree(pushed_once, tmp_path / "films"))
 
 
 @pytest.fixture
 def sign(pushed: Path) -> Callable[..., None]:
-    """Rewrites the checksums of version 2, and other entries of its `model_info.json`."""
+    """Renews the checksums of version 2, and changes properties of its `model_info.json`."""
+    return lambda **changes: change_info(pushed / "2", **changes)
 
-    def rewrite(**changed: Any) -> None:
-        info = json.loads((pushed / "2" / "model_info.json").read_text(encoding="utf-8"))
-        write_info(pushed / "2", {**info, **changed})
 
-    return rewrite
+@pytest.fixture
+def change_items(pushed: Path) -> Callable[[Callable[[list[dict[str, Any]]], Any]], None]:
+    """Changes the items of version 2, and renews their number and checksum."""
+
+    def change_items(change: Callable[[list[dict[str, Any]]], Any]) -> None:
+        path = pushed / "2" / "items.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        change(content["items"])
+        path.write_text(json.dumps(content), encoding="utf-8")
+        change_info(pushed / "2", num_items=len(content["items"]))
+
+    return change_items

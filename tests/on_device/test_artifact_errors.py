@@ -1,4 +1,4 @@
-"""Whatever is wrong with a pushed model is said in one line that names the file."""
+"""An error of a pushed model is one line that names the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from on_device import ArtifactError, Recommender
 
 
-def _complaint(path: Path) -> str:
+def _load_error(path: Path) -> str:
     with pytest.raises(ArtifactError) as raised:
         Recommender.load(path)
     message = str(raised.value)
@@ -25,79 +25,71 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
 
-def test_a_version_or_the_newest_of_a_pipeline(pushed: Path) -> None:
+def test_loads_a_version_or_the_newest_version(pushed: Path) -> None:
     assert Recommender.load(pushed / "1").recommend([], k=1)[0].index == 7
     assert Recommender.load(pushed).recommend([], k=1)[0].index == 2
     assert Recommender.load(str(pushed)).artifact.info["version"] == "2"
 
 
 def test_no_folder(pushed: Path) -> None:
-    assert _complaint(pushed / "3").endswith(
+    assert _load_error(pushed / "3").endswith(
         "films/3: no such folder; it should hold model.tflite, items.json and model_info.json"
     )
-    assert "no such folder" in _complaint(pushed / "1" / "model.tflite")
+    assert "no such folder" in _load_error(pushed / "1" / "model.tflite")
 
 
 def test_folder_above_the_pipelines(pushed: Path) -> None:
-    assert _complaint(pushed.parent).endswith(f"holds no pushed model; there are {pushed}")
+    assert _load_error(pushed.parent).endswith(f"holds no pushed model; there are {pushed}")
 
 
 def test_pipeline_without_latest(pushed: Path) -> None:
     (pushed / "latest").unlink()
-    assert _complaint(pushed).endswith(f"holds no pushed model; there are {pushed / '1'}, {pushed / '2'}")
+    assert _load_error(pushed).endswith(f"holds no pushed model; there are {pushed / '1'}, {pushed / '2'}")
 
 
 @pytest.mark.parametrize("name", ["3", "", "../films/2", "."])
-def test_latest_that_leads_nowhere(pushed: Path, name: str) -> None:
+def test_latest_names_a_missing_version(pushed: Path, name: str) -> None:
     _write(pushed / "latest", name)
-    assert _complaint(pushed).endswith(f"latest: names the version {name!r}, which is not there; found: 1, 2")
+    assert _load_error(pushed).endswith(f"latest: no version {name!r} in the folder; versions: 1, 2")
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "items.json"])
 def test_missing_file(pushed: Path, name: str) -> None:
     (pushed / "2" / name).unlink()
-    assert _complaint(pushed).endswith(f"2/{name}: missing; push or copy it again")
+    assert _load_error(pushed).endswith(f"2/{name}: missing; push or copy it again")
 
 
 def test_unreadable_file(pushed: Path) -> None:
     (pushed / "2" / "items.json").unlink()
     (pushed / "2" / "items.json").mkdir()
-    assert "items.json: cannot be read (Is a directory)" in _complaint(pushed)
+    assert "items.json: cannot be read (Is a directory)" in _load_error(pushed)
 
 
 def test_truncated_model(pushed: Path) -> None:
     model = pushed / "2" / "model.tflite"
     model.write_bytes(model.read_bytes()[:100])
-    assert "2/model.tflite: not the file that was pushed, or a part of it (100 bytes)" in _complaint(pushed)
+    assert "2/model.tflite: not the file that was pushed, or incomplete (100 bytes)" in _load_error(pushed)
 
 
 def test_items_of_another_version(pushed: Path) -> None:
     _write(pushed / "2" / "items.json", {"format": 2, "items": []})
-    assert "2/items.json: not the file that was pushed" in _complaint(pushed)
-
-
-@pytest.mark.parametrize("size", [0, 10, 1000])
-def test_broken_model_under_its_own_checksum(pushed: Path, sign: Callable[..., None], size: int) -> None:
-    model = pushed / "2" / "model.tflite"
-    model.write_bytes(model.read_bytes()[:size])
-    sign()
-    assert "2/model.tflite: not a model file that this client can run (" in _complaint(pushed)
+    assert "2/items.json: not the file that was pushed" in _load_error(pushed)
 
 
 def test_model_with_other_signatures(pushed: Path, sign: Callable[..., None], convert: Callable[..., bytes]) -> None:
     (pushed / "2" / "model.tflite").write_bytes(convert(name="serve"))
     sign()
-    assert "not a model file that this client can run (" in _complaint(pushed)
+    assert "not a model file that this client can run (" in _load_error(pushed)
 
 
 def test_model_with_other_tensors(pushed: Path, sign: Callable[..., None], convert: Callable[..., bytes]) -> None:
     (pushed / "2" / "model.tflite").write_bytes(convert(bias="exclude"))
     sign()
-    assert "has no tensor 'bias'" in _complaint(pushed)
+    assert "has no tensor 'bias'" in _load_error(pushed)
 
 
 @pytest.mark.parametrize(
-    ("changed", "complaint"),
+    ("changes", "expected"),
     [
         ({"history_length": 5}, "model.tflite: history_length is 4, but model_info.json says 5"),
         ({"top_k": 5}, "model.tflite: top_k is 10, but model_info.json says 5"),
@@ -107,50 +99,50 @@ def test_model_with_other_tensors(pushed: Path, sign: Callable[..., None], conve
         ({"format": 3}, "model_info.json: format 3, this client reads 2; update the client"),
     ],
 )
-def test_info_that_does_not_fit(
-    pushed: Path, sign: Callable[..., None], changed: dict[str, Any], complaint: str
+def test_info_that_contradicts_the_model(
+    pushed: Path, sign: Callable[..., None], changes: dict[str, Any], expected: str
 ) -> None:
-    sign(**changed)
-    assert complaint in _complaint(pushed)
+    sign(**changes)
+    assert expected in _load_error(pushed)
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "expected"),
     [("{", "not JSON (Expecting"), ("[]", "expected a JSON object, found list"), ("{}", "format None")],
 )
-def test_broken_info(pushed: Path, content: str, complaint: str) -> None:
+def test_broken_info(pushed: Path, content: str, expected: str) -> None:
     _write(pushed / "2" / "model_info.json", content)
-    assert f"model_info.json: {complaint}" in _complaint(pushed)
+    assert f"model_info.json: {expected}" in _load_error(pushed)
 
 
 def test_info_without_checksums(pushed: Path) -> None:
     info = json.loads((pushed / "2" / "model_info.json").read_text(encoding="utf-8"))
     _write(pushed / "2" / "model_info.json", {**info, "sha256": {}})
-    assert "model.tflite: not the file that was pushed" in _complaint(pushed)
+    assert "model.tflite: not the file that was pushed" in _load_error(pushed)
 
 
-GOOD = {"index": 2, "id": "a", "title": "A", "genres": [], "year": None, "count": 1}
+ITEM = {"index": 2, "id": "a", "title": "A", "genres": [], "year": None, "count": 1}
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "expected"),
     [
         ("\udcff", "not JSON"),
-        ({"items": [GOOD]}, 'expected {"format": 2, "items": [...]}'),
+        ({"items": [ITEM]}, 'expected {"format": 2, "items": [...]}'),
         ({"format": 2, "items": "A"}, 'expected {"format": 2, "items": [...]}'),
-        ({"format": 2, "items": [GOOD, "B"]}, "the entry for index 3 is not an item"),
-        ({"format": 2, "items": [{**GOOD, "count": "many"}]}, "the entry for index 2 is not an item"),
-        ({"format": 2, "items": [GOOD, GOOD]}, "index 2 where 3 is expected"),
+        ({"format": 2, "items": [ITEM, "B"]}, "the entry for index 3 is not an item"),
+        ({"format": 2, "items": [{**ITEM, "count": "many"}]}, "the entry for index 2 is not an item"),
+        ({"format": 2, "items": [ITEM, ITEM]}, "index 2 where 3 is expected"),
     ],
 )
-def test_broken_items(pushed: Path, sign: Callable[..., None], content: Any, complaint: str) -> None:
+def test_broken_items(pushed: Path, sign: Callable[..., None], content: Any, expected: str) -> None:
     text = content if isinstance(content, str) else json.dumps(content)
     (pushed / "2" / "items.json").write_bytes(text.encode(errors="surrogateescape"))
     sign()
-    assert f"2/items.json: {complaint}" in _complaint(pushed)
+    assert f"2/items.json: {expected}" in _load_error(pushed)
 
 
-def test_copied_version_works_alone(pushed: Path, tmp_path: Path) -> None:
+def test_a_copied_version_loads_without_its_pipeline(pushed: Path, tmp_path: Path) -> None:
     phone = Path(shutil.copytree(pushed / "2", tmp_path / "phone"))
     shutil.rmtree(pushed)
     assert Recommender.load(phone).recommend([], k=1)[0].title == "Toy Story (1995)"

@@ -1,4 +1,4 @@
-"""The browser client as an npm package: packed, installed into an app, and checked with its types."""
+"""The browser client as an npm package: packed, installed into an app, and type-checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ export async function titles(history: string[]): Promise<string[]> {
   return items.map((item) => item.title);
 }
 """
-MISTAKE = """
+WRONG_APP = """
 import { Recommender } from "on-device-recommender-client";
 declare const recommender: Recommender;
 export const wrong: number = recommender.similar("a");
@@ -50,14 +50,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npm")
     packed = run([npm, "pack", "--json", "--pack-destination", str(folder), str(CLIENT)], folder)
     assert packed.returncode == 0, packed.stderr
-    (about,) = json.loads(packed.stdout)
-    expected = {path.name for path in CLIENT.iterdir()}
-    assert {file["path"] for file in about["files"]} == expected
-    assert about["size"] < 20_000
+    (archive,) = json.loads(packed.stdout)
+    assert {file["path"] for file in archive["files"]} == {path.name for path in CLIENT.iterdir()}
+    assert archive["size"] < 20_000
     (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    installed = run([npm, "install", "--no-audit", "--no-fund", f"./{about['filename']}", TYPESCRIPT], folder)
+    installed = run([npm, "install", "--no-audit", "--no-fund", f"./{archive['filename']}", TYPESCRIPT], folder)
     if installed.returncode:
-        pytest.skip(f"the npm registry does not answer: {installed.stderr.strip()[-200:]}")
+        pytest.skip(f"the npm registry does not respond: {installed.stderr.strip()[-200:]}")
     return folder
 
 
@@ -68,13 +67,13 @@ def compile_typescript(app: Path, source: str) -> subprocess.CompletedProcess[st
 
 
 def test_an_app_compiles_against_its_types(app: Path) -> None:
-    done = compile_typescript(app, APP)
-    assert done.returncode == 0, done.stdout
+    process = compile_typescript(app, APP)
+    assert process.returncode == 0, process.stdout
 
 
-def test_its_types_find_mistakes(app: Path) -> None:
-    done = compile_typescript(app, MISTAKE)
-    assert done.returncode != 0 and "TS2322" in done.stdout
+def test_its_types_reject_a_wrong_app(app: Path) -> None:
+    process = compile_typescript(app, WRONG_APP)
+    assert process.returncode != 0 and "TS2322" in process.stdout
 
 
 def test_its_code_agrees_with_its_types(app: Path) -> None:
@@ -83,13 +82,13 @@ def test_its_code_agrees_with_its_types(app: Path) -> None:
     source = app / "source"
     shutil.copytree(client, source, dirs_exist_ok=True)
     (source / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["*.js", "index.d.ts"]}))
-    done = run(["npx", "tsc", "-p", str(source)], app)
-    assert done.returncode == 0, done.stdout
+    process = run(["npx", "tsc", "-p", str(source)], app)
+    assert process.returncode == 0, process.stdout
 
 
-def test_it_loads_where_there_is_no_browser(app: Path) -> None:
+def test_it_loads_without_a_browser(app: Path) -> None:
     script = (
         'const { normalized } = await import("on-device-recommender-client"); console.log(normalized("Léon\\u2019s"))'
     )
-    done = run(["node", "--input-type=module", "-e", script], app)
-    assert (done.returncode, done.stdout) == (0, "leons\n"), done.stderr
+    process = run(["node", "--input-type=module", "-e", script], app)
+    assert (process.returncode, process.stdout) == (0, "leons\n"), process.stderr

@@ -1,8 +1,7 @@
-"""Requests and files that make no sense: one clear error, or what is unknown is passed over; never a crash."""
+"""Invalid requests and files give a clear error, unknown items are ignored, and nothing crashes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ def recommender(pushed_once: Path) -> Recommender:
     return Recommender.load(pushed_once)
 
 
-def complaint(call: Callable[..., Any], *args: Any, **named: Any) -> str:
+def error_of(call: Callable[..., Any], *args: Any, **named: Any) -> str:
     with pytest.raises(ArtifactError) as raised:
         call(*args, **named)
     message = str(raised.value)
@@ -47,21 +46,21 @@ def complaint(call: Callable[..., Any], *args: Any, **named: Any) -> str:
         ([True, False], "history: True is not an item index"),
     ],
 )
-def test_histories_that_are_not_indices(recommender: Recommender, history: Any, message: str) -> None:
-    assert complaint(recommender.rank_indices, history).startswith(message)
-    assert complaint(recommender.rank_indices, [5], history).startswith(message.replace("history", "exclude", 1))
+def test_histories_that_are_not_lists_of_indices(recommender: Recommender, history: Any, message: str) -> None:
+    assert error_of(recommender.rank_indices, history).startswith(message)
+    assert error_of(recommender.rank_indices, [5], history).startswith(message.replace("history", "exclude", 1))
 
 
 @pytest.mark.parametrize(
-    "no_index", [14, 2**31 - 1, 2**31, 2**40, 2**63 - 1, 2**63, 2**64, 10**30, -1, -2, -(2**31), -(2**40), -(2**70)]
+    "integer", [14, 2**31 - 1, 2**31, 2**40, 2**63 - 1, 2**63, 2**64, 10**30, -1, -2, -(2**31), -(2**40), -(2**70)]
 )
-def test_integers_that_are_no_index_are_unknown_items(recommender: Recommender, no_index: int) -> None:
-    expected = [one.tolist() for one in recommender.rank_indices([5])]
-    for history in ([5, no_index], [no_index, 5], [no_index, -3, 2**63, 5]):
-        assert [one.tolist() for one in recommender.rank_indices(history)] == expected
-    assert [one.tolist() for one in recommender.rank_indices([5], [no_index])] == expected
+def test_other_integers_are_unknown_items(recommender: Recommender, integer: int) -> None:
+    expected = [array.tolist() for array in recommender.rank_indices([5])]
+    for history in ([5, integer], [integer, 5], [integer, -3, 2**63, 5]):
+        assert [array.tolist() for array in recommender.rank_indices(history)] == expected
+    assert [array.tolist() for array in recommender.rank_indices([5], [integer])] == expected
     popular, _ = recommender.rank_indices([])
-    assert recommender.rank_indices([no_index])[0].tolist() == popular.tolist()
+    assert recommender.rank_indices([integer])[0].tolist() == popular.tolist()
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint32, np.int64, np.uint64, object])
@@ -73,87 +72,80 @@ def test_arrays_of_any_integers(recommender: Recommender, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("unknown", [2**40, 2**63, -1, np.uint64(2**63), "-1", ""])
-def test_ids_that_nothing_has_are_unknown_items(recommender: Recommender, unknown: Any) -> None:
-    found = recommender.recommend([1005], k=3)
-    assert recommender.recommend([1005, unknown], k=3, deny=[unknown]) == found
+def test_unknown_ids_are_unknown_items(recommender: Recommender, unknown: Any) -> None:
+    expected = recommender.recommend([1005], k=3)
+    assert recommender.recommend([1005, unknown], k=3, deny=[unknown]) == expected
 
 
-@pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, b"1005"])
-def test_histories_that_are_no_lists(recommender: Recommender, history: Any) -> None:
-    assert complaint(recommender.recommend, history) == f"expected a list of ids or items, found {history!r}"
-    assert complaint(recommender.recommend, [], deny=history).startswith("expected a list of ids or items")
+@pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, "1005", b"1005"])
+def test_histories_that_are_not_lists_of_ids(recommender: Recommender, history: Any) -> None:
+    assert error_of(recommender.recommend, history) == f"expected a list of ids or items, found {history!r}"
+    assert error_of(recommender.recommend, [], deny=history).startswith("expected a list of ids or items")
 
 
-@pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",)])
-def test_entries_that_are_no_ids(recommender: Recommender, entry: Any) -> None:
-    assert complaint(recommender.recommend, [1005, entry]) == f"{entry!r} is neither an id nor an item"
+@pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",), ["1005"]])
+def test_entries_that_are_not_ids(recommender: Recommender, entry: Any) -> None:
+    assert error_of(recommender.recommend, [1005, entry]) == f"{entry!r} is neither an id nor an item"
 
 
 @pytest.mark.parametrize("k", [None, "3", 1.5, NAN, True, [3], 2**63, -(2**63)])
-def test_k_that_is_no_number_of_items(recommender: Recommender, k: Any) -> None:
-    assert complaint(recommender.recommend, [], k=k) == f"k is {k}; this model answers 1 to 10"
+def test_k_that_is_not_a_number_of_items(recommender: Recommender, k: Any) -> None:
+    assert error_of(recommender.recommend, [], k=k) == f"k is {k}; expected an integer from 1 to 10"
 
 
-def rewrite(folder: Path, sign: Callable[..., None], change: Callable[[list[dict[str, Any]]], Any]) -> None:
-    """Change the entries of `items.json`, with checksums that fit."""
-    path = folder / "items.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content["items"])
-    path.write_text(json.dumps(content), encoding="utf-8")
-    sign(num_items=len(content["items"]))
-
-
-def test_catalogue_of_another_model_with_fewer_items(pushed: Path, sign: Callable[..., None]) -> None:
-    rewrite(pushed / "2", sign, lambda items: items.pop())
+def test_catalogue_of_another_model_with_fewer_items(pushed: Path, change_items: Callable[..., None]) -> None:
+    change_items(lambda items: items.pop())
     recommender = Recommender.load(pushed)
-    assert [one.index for one in recommender.recommend([1002], k=10)] == list(range(3, 13))
-    message = complaint(recommender.recommend, [1004], k=10)
-    assert message.endswith("2/model.tflite: answers index 13, but items.json ends with 12; push or copy it again")
+    assert [item.index for item in recommender.recommend([1002], k=10)] == list(range(3, 13))
+    message = error_of(recommender.recommend, [1004], k=10)
+    assert message.endswith("2/model.tflite: returned index 13, but items.json ends with 12; push or copy it again")
 
 
-def test_catalogue_of_another_model_with_more_items(pushed: Path, sign: Callable[..., None]) -> None:
-    def add(items: list[dict[str, Any]]) -> None:
+def test_catalogue_of_another_model_with_more_items(pushed: Path, change_items: Callable[..., None]) -> None:
+    def append(items: list[dict[str, Any]]) -> None:
         items += [{**items[-1], "index": index, "id": str(1000 + index)} for index in range(14, 1000)]
 
-    rewrite(pushed / "2", sign, add)
+    change_items(append)
     recommender = Recommender.load(pushed)
-    message = complaint(recommender.recommend, [1999])
-    assert "2/model.tflite: cannot answer (" in message and message.endswith("push or copy it again")
-    assert recommender.recommend([1005], k=1)[0].index == 6  # The next answer is a good one again.
+    message = error_of(recommender.recommend, [1999])
+    assert "2/model.tflite: inference failed (" in message and message.endswith("push or copy it again")
+    assert recommender.recommend([1005], k=1)[0].index == 6  # The next answer is right again.
 
 
 @pytest.mark.parametrize("step", [-1, 1])
-def test_indices_that_are_off_by_one(pushed: Path, sign: Callable[..., None], step: int) -> None:
-    def move(items: list[dict[str, Any]]) -> None:
+def test_indices_that_are_off_by_one(pushed: Path, change_items: Callable[..., None], step: int) -> None:
+    def shift(items: list[dict[str, Any]]) -> None:
         for item in items:
             item["index"] += step
 
-    rewrite(pushed / "2", sign, move)
-    assert complaint(Recommender.load, pushed).endswith(f"index {2 + step} where 2 is expected; push or copy it again")
+    change_items(shift)
+    assert error_of(Recommender.load, pushed).endswith(f"index {2 + step} where 2 is expected; push or copy it again")
 
 
 @pytest.mark.parametrize(
     "broken", [{"genres": "Drama"}, {"year": "long ago"}, {"count": float("inf")}, {"count": NAN}, {"index": None}]
 )
-def test_entries_that_are_no_items(pushed: Path, sign: Callable[..., None], broken: dict[str, Any]) -> None:
-    rewrite(pushed / "2", sign, lambda items: items[3].update(broken))
-    assert complaint(Recommender.load, pushed).endswith(
+def test_entries_that_are_not_items(pushed: Path, change_items: Callable[..., None], broken: dict[str, Any]) -> None:
+    change_items(lambda items: items[3].update(broken))
+    assert error_of(Recommender.load, pushed).endswith(
         "2/items.json: the entry for index 5 is not an item; push or copy it again"
     )
 
 
-def test_info_of_lists_in_lists_without_end(pushed: Path) -> None:
+def test_info_of_deeply_nested_lists(pushed: Path) -> None:
     (pushed / "2" / "model_info.json").write_text("[" * 100_000, encoding="utf-8")
-    assert "2/model_info.json: not JSON (" in complaint(Recommender.load, pushed)
+    assert "2/model_info.json: not JSON (" in error_of(Recommender.load, pushed)
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_model_that_is_cut_anywhere(pushed: Path, sign: Callable[..., None], signed: bool) -> None:
+def test_truncated_model(pushed: Path, sign: Callable[..., None], signed: bool) -> None:
     path = pushed / "2" / "model.tflite"
-    whole = path.read_bytes()
-    expected = "not a model file that this client can run (" if signed else "not the file that was pushed, or a part"
-    for size in [0, 1, 8, *range(20, len(whole), len(whole) // 12), len(whole) - 1]:
-        path.write_bytes(whole[:size])
+    content = path.read_bytes()
+    expected = (
+        "not a model file that this client can run (" if signed else "not the file that was pushed, or incomplete ("
+    )
+    for size in [0, 1, 8, *range(20, len(content), len(content) // 12), len(content) - 1]:
+        path.write_bytes(content[:size])
         if signed:
             sign()
-        assert f"2/model.tflite: {expected}" in complaint(Recommender.load, pushed)
+        assert f"2/model.tflite: {expected}" in error_of(Recommender.load, pushed)

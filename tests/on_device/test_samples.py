@@ -1,4 +1,4 @@
-"""What a compiler does not find in the samples; `tests/conformance` compiles and runs them."""
+"""Properties of the samples that a compiler does not check; `tests/conformance` compiles and runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANDROID, IOS = SAMPLES / "android", SAMPLES / "ios"
 SOURCES = ANDROID / "app/src/main/kotlin/recommender"
 
 
-def test_xnnpack_is_on() -> None:
+def test_xnnpack_is_enabled() -> None:
     assert ".setUseXNNPACK(true)" in (SOURCES / "Recommender.kt").read_text(encoding="utf-8")
     swift = (IOS / "Sources/Recommender/Recommender.swift").read_text(encoding="utf-8")
     assert "options.isXNNPackEnabled = true" in swift
@@ -30,7 +30,7 @@ def test_the_manifest_names_the_activity() -> None:
     assert permissions == ["android.permission.INTERNET"]
 
 
-def test_the_build_has_no_library_that_google_play_refuses() -> None:
+def test_the_build_has_no_library_that_google_play_rejects() -> None:
     build = (ANDROID / "app/build.gradle.kts").read_text(encoding="utf-8")
     libraries = re.findall(r'implementation\("(.*?):[\d.]+"\)', build)
     assert libraries == ["com.google.ai.edge.litert:litert"]

@@ -1,4 +1,4 @@
-"""The schemas of `items.json` and `model_info.json`: good ones, that say all, and ask for what the client needs."""
+"""The schemas of `items.json` and `model_info.json` are valid and complete, and require what the client needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    """The schema and those in it that describe objects."""
+    """Returns the schema and its subschemas that describe objects."""
     if isinstance(schema, dict):
         if schema.get("type") == "object":
             yield schema
@@ -40,17 +40,17 @@ def test_is_a_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_property_is_described_and_others_may_come(name: str) -> None:
-    found = list(objects(read(name)))
-    assert found
-    for one in found:
-        assert one["additionalProperties"] is True
-        properties = one.get("properties", {})
-        assert set(one.get("required", [])) <= set(properties)
+def test_every_property_is_described_and_others_are_allowed(name: str) -> None:
+    schemas = list(objects(read(name)))
+    assert schemas
+    for schema in schemas:
+        assert schema["additionalProperties"] is True
+        properties = schema.get("properties", {})
+        assert set(schema.get("required", [])) <= set(properties)
         assert all(value.get("description") for value in properties.values())
 
 
-def test_what_the_client_needs_is_required() -> None:
+def test_properties_that_the_client_needs_are_required() -> None:
     info, items = read("model_info"), read("items")
     assert {"format", *artifact._INFO_TYPES} <= set(info["required"])
     assert set(info["properties"]["sha256"]["required"]) == {artifact.MODEL, artifact.ITEMS}
@@ -60,7 +60,7 @@ def test_what_the_client_needs_is_required() -> None:
     assert item["properties"]["index"]["minimum"] == artifact.FIRST_INDEX
 
 
-def test_catalogue_that_the_client_reads(pushed_once: Path) -> None:
+def test_catalogue_matches_its_schema(pushed_once: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     items = json.loads((pushed_once / "2" / "items.json").read_text(encoding="utf-8"))
     jsonschema.validate(items, read("items"))

@@ -1,4 +1,4 @@
-"""The client as a wheel: built, installed into an environment of its own, typed, and used."""
+"""The client as a wheel: built, installed into a separate environment, used, and type-checked."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ print(json.dumps([best.id, recommender.similar(best.id, k=1)[0].id, recommender.
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: a build leaves files behind."""
+    """The wheel, built from a copy, because a build leaves files behind."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = shutil.copytree(CLIENT, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode and "No matching distribution" in done.stderr:
-        pytest.skip("the package index does not answer")
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode and "No matching distribution" in process.stderr:
+        pytest.skip("the package index does not respond")
+    assert process.returncode == 0, process.stderr
     (built,) = folder.glob("*.whl")
     return built
 
@@ -48,11 +48,11 @@ def test_content(wheel: Path) -> None:
     assert wheel.stat().st_size < 150_000
 
 
-def test_installed_beside_nothing_but_its_dependencies(wheel: Path, tmp_path: Path) -> None:
+def test_installed_with_only_its_dependencies(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment)
     python = environment / "bin" / "python"
-    # NumPy and LiteRT are those of this environment: to download them would test the index.
+    # NumPy and LiteRT are linked from this environment, so that the test needs no package index.
     site = next((environment / "lib").iterdir()) / "site-packages"
     for name in ("numpy", "numpy.libs", "ai_edge_litert", "google", "flatbuffers", "tqdm", "backports"):
         installed = Path(sys.prefix, "lib", site.parent.name, "site-packages", name)
@@ -61,13 +61,13 @@ def test_installed_beside_nothing_but_its_dependencies(wheel: Path, tmp_path: Pa
     for info in Path(sys.prefix, "lib", site.parent.name, "site-packages").glob("ai_edge_litert-*"):
         (site / info.name).symlink_to(info)
     zipfile.ZipFile(wheel).extractall(site)
-    done = subprocess.run([python, "-c", USE, str(FOLDER)], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    best, similar, reason = json.loads(done.stdout)
+    process = subprocess.run([python, "-c", USE, str(FOLDER)], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    best, similar, reason = json.loads(process.stdout)
     assert reason == "1002" and len({best, similar, reason}) == 3
 
 
-def test_hints_of_types(wheel: Path, tmp_path: Path) -> None:
+def test_type_hints(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     (tmp_path / "app.py").write_text(
         "from on_device import Recommender\n"
@@ -76,6 +76,6 @@ def test_hints_of_types(wheel: Path, tmp_path: Path) -> None:
         "wrong: int = recommender.similar('a')\n"
     )
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent", "app.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert "app.py:4: error: Incompatible types in assignment" in done.stdout
-    assert "Found 1 error in 1 file" in done.stdout, done.stdout
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "app.py:4: error: Incompatible types in assignment" in process.stdout
+    assert "Found 1 error in 1 file" in process.stdout, process.stdout

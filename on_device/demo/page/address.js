@@ -1,15 +1,15 @@
-/** The picks in the page's address, behind the #: browsers do not send that part to any server. */
+/** Keeps the picks in the fragment of the page's address, which browsers do not send to any server. */
 
 const KEY = "picks";
 
 /** @returns {string[]} ids, oldest first */
-export function picksOfAddress() {
+export function readPicks() {
   const text = new URLSearchParams(location.hash.slice(1)).get(KEY) ?? "";
   return [...new Set(text.split(",").filter(Boolean).map(decodeURIComponent))];
 }
 
-/** @param {string[]} ids oldest first */
-export function showInAddress(ids) {
+/** @param {string[]} ids ids, oldest first */
+export function writePicks(ids) {
   const hash = ids.length ? `#${new URLSearchParams({ [KEY]: ids.map(encodeURIComponent).join(",") })}` : "";
   history.replaceState(null, "", location.pathname + location.search + hash);
 }

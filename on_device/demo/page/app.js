@@ -1,14 +1,17 @@
-/** The demo: reads the model, then answers every change of the picks at once. */
+/** The demo: loads the model, then updates the recommendations at every change of the picks. */
 
+import { readPicks, writePicks } from "./address.js";
 import { Answers } from "./answers.js";
 import { Browse } from "./browse.js";
-import { Look, shownTitle } from "./look.js";
-import { keepForLater } from "./offline.js";
+import { displayTitle, ItemView } from "./item_view.js";
+import { saveForOffline } from "./offline.js";
 import { Picks } from "./picks.js";
-import { picksOfAddress, showInAddress } from "./address.js";
-import { countRequests } from "./traffic.js";
+import { countRequests } from "./requests.js";
 
-const SHOWN = 10;
+/** @typedef {import("./item_view.js").Item} Item */
+/** @typedef {import("on-device-recommender-client").Recommendation} Recommendation */
+
+const MAX_ANSWERS = 10;
 const WASM = "runtime/@litertjs/core/wasm/";
 
 /** @param {string} id @returns {any} */
@@ -24,13 +27,13 @@ function write(id, text) {
 class Demo {
   /** @type {string[]} ids, oldest first */
   #picks;
-  /** @type {import("./look.js").Item | undefined} whose similar items are listed */
+  /** @type {Item | undefined} the item whose similar items are listed */
   #origin;
-  /** Number of the latest question: answers to earlier ones are not shown. */
-  #question = 0;
+  /** Number of the latest update: answers of earlier updates are not shown. */
+  #updates = 0;
   #count = 0;
   #recommender;
-  #look;
+  #view;
   #browse;
   #chips;
   #answers;
@@ -39,15 +42,16 @@ class Demo {
   constructor(recommender) {
     const { catalogue, signatures } = recommender;
     this.#recommender = recommender;
-    this.#look = new Look(catalogue.items);
-    this.#picks = picksOfAddress().filter((id) => catalogue.find(id));
-    this.#browse = new Browse(catalogue, this.#look, (item) => this.#toggle(item));
-    const more = signatures.includes("similar") ? (item) => this.#showSimilar(item) : undefined;
-    this.#answers = new Answers(this.#look, { pick: (item) => this.#toggle(item), more });
-    this.#chips = new Picks(this.#look, {
+    this.#view = new ItemView(catalogue.items);
+    const knownPicks = () => readPicks().filter((id) => catalogue.find(id));
+    this.#picks = knownPicks();
+    this.#browse = new Browse(catalogue, this.#view, (item) => this.#toggle(item));
+    const showSimilar = signatures.includes("similar") ? (item) => this.#showSimilar(item) : undefined;
+    this.#answers = new Answers(this.#view, { pick: (item) => this.#toggle(item), showSimilar });
+    this.#chips = new Picks(this.#view, {
       move: (item, to) => {
         const others = this.#picks.filter((id) => id !== item.id);
-        this.#change(others.toSpliced(to, 0, item.id), `Moved ${shownTitle(item)}`);
+        this.#change(others.toSpliced(to, 0, item.id), `Moved ${displayTitle(item)}`);
       },
       remove: (item) => {
         this.#toggle(item);
@@ -56,7 +60,7 @@ class Demo {
     });
     element("clear").addEventListener("click", () => {
       this.#change([], "Cleared");
-      // Not the search box, which would bring up a keyboard.
+      // Not the search box, because its focus would open the keyboard of a phone.
       element("picks-heading").focus();
     });
     element("back").addEventListener("click", () => {
@@ -65,14 +69,14 @@ class Demo {
       element("answers-heading").focus();
     });
     element("lists").addEventListener("change", () => this.#update());
-    element("genre").append(...this.#look.genres.map((genre) => new Option(genre, genre)));
-    element("genre").parentElement.hidden = this.#look.genres.length === 0;
+    element("genre").append(...this.#view.genres.map((genre) => new Option(genre, genre)));
+    element("genre").parentElement.hidden = this.#view.genres.length === 0;
     element("genre").addEventListener("change", () => this.#update());
-    addEventListener("hashchange", () => this.#change(picksOfAddress().filter((id) => catalogue.find(id)), "Opened"));
+    addEventListener("hashchange", () => this.#change(knownPicks(), "Opened"));
   }
 
   async start() {
-    await this.#recommender.recommend([]); // The browser compiles the program at its first answer.
+    await this.#recommender.recommend([]); // The browser compiles the WebAssembly at the first inference.
     element("controls").hidden = false;
     await this.#update();
   }
@@ -80,15 +84,15 @@ class Demo {
   #toggle(item) {
     const isPicked = this.#picks.includes(item.id);
     const others = this.#picks.filter((id) => id !== item.id);
-    this.#change(isPicked ? others : [...others, item.id], `${isPicked ? "Removed" : "Added"} ${shownTitle(item)}`);
+    this.#change(isPicked ? others : [...others, item.id], `${isPicked ? "Removed" : "Added"} ${displayTitle(item)}`);
   }
 
-  /** @param {string[]} picks @param {string} event for a screen reader */
+  /** @param {string[]} picks @param {string} event description for screen readers */
   async #change(picks, event) {
     this.#picks = picks;
-    showInAddress(picks);
+    writePicks(picks);
     const best = await this.#update();
-    write("announcement", `${event}. First of the list: ${best ? shownTitle(best) : "nothing"}.`);
+    write("announcement", `${event}. First of the list: ${best ? displayTitle(best) : "nothing"}.`);
   }
 
   #showSimilar(item) {
@@ -98,62 +102,65 @@ class Demo {
     scrollTo({ top: element("answers-heading").getBoundingClientRect().top + scrollY - 24 });
   }
 
-  /** Asks the model and shows the answer. @returns {Promise<import("./look.js").Item | undefined>} the first item */
+  get #isPopular() {
+    return document.querySelector("input[name=list]:checked").value === "popular" || this.#picks.length === 0;
+  }
+
+  /** Computes and shows the list. @returns {Promise<Item | undefined>} the first item */
   async #update() {
-    const question = ++this.#question;
-    const { items, explains } = await this.#answer();
-    if (question !== this.#question) return undefined;
-    const picked = this.#picks.map((id) => this.#recommender.catalogue.find(id));
-    this.#browse.show(picked);
-    this.#chips.show(picked);
+    const update = ++this.#updates;
+    const items = await this.#computeAnswers();
+    if (update !== this.#updates) return undefined;
+    const picks = this.#picks.map((id) => this.#recommender.catalogue.find(id));
+    this.#browse.show(picks);
+    this.#chips.show(picks);
     this.#answers.show(items, this.#origin ? "Similarity" : "Match");
-    element("clear").hidden = picked.length === 0;
-    write("picks-note", this.#aboutPicks());
+    element("clear").hidden = picks.length === 0;
+    write("picks-note", this.#describePicks());
     this.#describeList(items.length);
     write("count", this.#count.toLocaleString("en"));
-    if (explains) this.#explain(items, question);
+    const canExplain = this.#recommender.signatures.includes("explain");
+    if (canExplain && !this.#origin && !this.#isPopular) this.#explain(items, update);
     return items[0];
   }
 
-  /** @returns {Promise<{items: import("on-device-recommender-client").Recommendation[], explains: boolean}>} */
-  async #answer() {
+  /** @returns {Promise<Recommendation[]>} */
+  async #computeAnswers() {
     const genre = element("genre").value;
     const { catalogue, topK } = this.#recommender;
     const allow = genre ? catalogue.items.filter((item) => item.genres.includes(genre)) : undefined;
-    const options = { k: Math.min(SHOWN, topK), allow };
-    const isPopular = document.querySelector("input[name=list]:checked").value === "popular";
+    const options = { k: Math.min(MAX_ANSWERS, topK), allow };
     const started = performance.now();
     let items;
     if (this.#origin) items = await this.#recommender.similar(this.#origin, { ...options, deny: this.#picks });
-    else if (isPopular) items = await this.#recommender.recommend([], { ...options, deny: this.#picks });
+    else if (this.#isPopular) items = await this.#recommender.recommend([], { ...options, deny: this.#picks });
     else items = await this.#recommender.recommend(this.#picks, options);
     const milliseconds = performance.now() - started;
     this.#count++;
     write("last", milliseconds < 0.1 ? "less than 0.1" : milliseconds.toFixed(1));
-    const canExplain = this.#recommender.signatures.includes("explain");
-    return { items, explains: canExplain && !this.#origin && !isPopular && this.#picks.length > 0 };
+    return items;
   }
 
-  /** Writes below each item the pick that contributes most to it. */
-  async #explain(items, question) {
+  /** Shows for each item the pick that contributes most to it. */
+  async #explain(items, update) {
     for (const item of items) {
       const [reason] = await this.#recommender.because(this.#picks, item);
-      if (question !== this.#question) return;
-      if (reason?.contribution > 0) this.#answers.explain(item, `Because of ${shownTitle(reason.item)}`);
+      if (update !== this.#updates) return;
+      if (reason?.contribution > 0) this.#answers.explain(item, `Because of ${displayTitle(reason.item)}`);
     }
   }
 
   #describeList(length) {
     element("back").hidden = !this.#origin;
     element("lists").hidden = Boolean(this.#origin);
-    const isForYou = document.querySelector("input[name=list]:checked").value === "you" && this.#picks.length > 0;
-    const heading = isForYou ? "Recommended for you" : "Popular with everybody";
-    write("answers-heading", this.#origin ? `Similar to ${shownTitle(this.#origin)}` : heading);
-    if (length === 0) write("answers-note", "Nothing is left in this list.");
-    else write("answers-note", this.#picks.length || this.#origin ? "Tap a title to add it." : "Pick a title to change this list.");
+    const heading = this.#isPopular ? "Popular with everyone" : "Recommended for you";
+    write("answers-heading", this.#origin ? `Similar to ${displayTitle(this.#origin)}` : heading);
+    const hasPicks = this.#picks.length > 0 || this.#origin;
+    const note = hasPicks ? "Tap a title to add it." : "Pick a title to change this list.";
+    write("answers-note", length === 0 ? "No titles are left for this list." : note);
   }
 
-  #aboutPicks() {
+  #describePicks() {
     const { length } = this.#picks;
     if (length === 0) return "None yet: pick a title and watch the list change.";
     const { historyLength } = this.#recommender;
@@ -172,29 +179,29 @@ function describeArtifact({ info, model }) {
 }
 
 /** @param {any} error */
-function fail(error) {
+function showError(error) {
   console.debug(error);
-  const isKnown = error?.name === "Problem";
-  write("problem", isKnown ? error.message : `The recommender could not be started: ${error.message ?? error}`);
+  const isProblem = error?.name === "Problem";
+  write("problem", isProblem ? error.message : `The recommender could not be started: ${error.message ?? error}`);
   element("problem").hidden = false;
   for (const id of ["demo", "status"]) element(id).hidden = true;
 }
 
 async function main() {
-  // Only here, so that a browser which cannot load it still shows why.
+  // Imported here, so that a browser that cannot load the module shows the error.
   const { readArtifact, Recommender } = await import("on-device-recommender-client");
   const artifact = await readArtifact("model/");
   describeArtifact(artifact);
   await new Demo(await Recommender.open(artifact, WASM)).start();
-  const program = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(".wasm"));
-  if (program) write("program", `LiteRT, ${(program.decodedBodySize / 1e6).toFixed(1)} MB, kept by the browser`);
+  const wasm = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(".wasm"));
+  if (wasm) write("program", `LiteRT, ${(wasm.decodedBodySize / 1e6).toFixed(1)} MB, cached by the browser`);
   countRequests((count) => write("requests", String(count)));
   element("demo").ariaBusy = "false";
-  if (await keepForLater()) element("offline-note").hidden = false;
+  if (await saveForOffline()) element("offline-note").hidden = false;
 }
 
 addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  fail(event.reason);
+  showError(event.reason);
 });
 main();

@@ -1,41 +1,41 @@
-/** The search box and what it finds; the popular titles while nothing is searched. */
+/** The search box and its results; without a search, the popular titles. */
 
 /** @typedef {import("on-device-recommender-client").Catalogue} Catalogue */
-/** @typedef {import("./look.js").Item} Item */
-/** @typedef {import("./look.js").Look} Look */
+/** @typedef {import("./item_view.js").Item} Item */
+/** @typedef {import("./item_view.js").ItemView} ItemView */
 
-const POPULAR = 40; // shown while nothing is searched
-const MOST = 60; // shown of what was found
+const MAX_POPULAR = 40;
+const MAX_RESULTS = 60;
 
 export class Browse {
   #catalogue;
-  #look;
+  #view;
   #toggle;
   #input = /** @type {HTMLInputElement} */ (document.getElementById("search"));
   #list = document.getElementById("found");
   #note = document.getElementById("found-note");
   /** @type {Set<number>} indices */
   #picked = new Set();
-  /** Place of the option that the arrow keys have reached; -1: none. */
+  /** Position of the option that the arrow keys have reached, or -1. */
   #active = -1;
 
   /**
    * @param {Catalogue} catalogue
-   * @param {Look} look
-   * @param {(item: Item) => void} toggle called with the item that was tapped
+   * @param {ItemView} view
+   * @param {(item: Item) => void} toggle called with the item that is chosen
    */
-  constructor(catalogue, look, toggle) {
+  constructor(catalogue, view, toggle) {
     this.#catalogue = catalogue;
-    this.#look = look;
+    this.#view = view;
     this.#toggle = toggle;
     this.#input.disabled = false;
-    this.#input.addEventListener("input", () => this.#find());
-    this.#input.addEventListener("keydown", (event) => this.#key(event));
+    this.#input.addEventListener("input", () => this.#search());
+    this.#input.addEventListener("keydown", (event) => this.#onKey(event));
     this.#list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) this.#choose(option);
     });
-    this.#find();
+    this.#search();
   }
 
   /** Marks the picks. @param {Item[]} picks */
@@ -44,15 +44,20 @@ export class Browse {
     for (const option of this.#list.children) this.#mark(option);
   }
 
-  #find() {
+  #search() {
     const text = this.#input.value.trim();
-    const found = text ? this.#catalogue.search(text) : this.#catalogue.items;
-    const shown = found.slice(0, text ? MOST : POPULAR);
+    const results = text ? this.#catalogue.search(text) : this.#catalogue.items;
+    const options = results.slice(0, text ? MAX_RESULTS : MAX_POPULAR).map((item) => this.#option(item));
     this.#list.classList.toggle("popular", !text);
-    this.#list.replaceChildren(...shown.map((item) => this.#option(item)));
+    this.#list.replaceChildren(...options);
     this.#list.scrollTo(0, 0);
-    this.#note.textContent = text ? summary(found.length) : "Popular titles";
+    this.#note.textContent = text ? summary(results.length) : "Popular titles";
     this.#activate(-1);
+  }
+
+  #clear() {
+    this.#input.value = "";
+    this.#search();
   }
 
   #option(item) {
@@ -60,7 +65,7 @@ export class Browse {
     option.id = `option-${item.index}`;
     option.role = "option";
     option.dataset.index = String(item.index);
-    option.append(...this.#look.describe(item));
+    option.append(...this.#view.render(item));
     this.#mark(option);
     return option;
   }
@@ -70,32 +75,27 @@ export class Browse {
   }
 
   #choose(option) {
-    if (this.#input.value) {
-      this.#input.value = "";
-      this.#find();
-    }
+    if (this.#input.value) this.#clear();
     this.#toggle(this.#catalogue.at(Number(option.dataset.index)));
   }
 
-  #key(event) {
+  #onKey(event) {
     const options = this.#list.children;
     if (event.key === "ArrowDown") this.#activate(Math.min(this.#active + 1, options.length - 1));
     else if (event.key === "ArrowUp") this.#activate(Math.max(this.#active - 1, -1));
-    else if (event.key === "Escape") {
-      this.#input.value = "";
-      this.#find();
-    } else if (event.key === "Enter") {
-      // What is searched for is most often the first of what was found.
+    else if (event.key === "Escape") this.#clear();
+    else if (event.key === "Enter") {
+      // After a search, Enter chooses the first result unless another is active.
       const option = options[this.#input.value ? Math.max(this.#active, 0) : this.#active];
       if (option) this.#choose(option);
     } else return;
     event.preventDefault();
   }
 
-  #activate(place) {
+  #activate(position) {
     this.#list.children[this.#active]?.classList.remove("active");
-    this.#active = place;
-    const option = this.#list.children[place];
+    this.#active = position;
+    const option = this.#list.children[position];
     option?.classList.add("active");
     option?.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.#input.setAttribute("aria-activedescendant", option?.id ?? "");

@@ -1,31 +1,31 @@
-/** The picks in order: dragged with a pointer, or moved with buttons and arrow keys. */
+/** The picks in order, which users drag, or move with buttons and arrow keys. */
 
-import { make, shownTitle } from "./look.js";
-import { arrange } from "./moving.js";
+import { displayTitle, makeButton, makeElement } from "./item_view.js";
+import { reorder } from "./reorder.js";
 
-/** @typedef {import("./look.js").Item} Item */
-/** @typedef {import("./look.js").Look} Look */
+/** @typedef {import("./item_view.js").Item} Item */
+/** @typedef {import("./item_view.js").ItemView} ItemView */
 
 /**
- * @typedef {object} Changes
- * @property {(item: Item, to: number) => void} move an item goes to another place
+ * @typedef {object} Actions
+ * @property {(item: Item, to: number) => void} move moves an item to a position
  * @property {(item: Item) => void} remove
  */
 
 export class Picks {
-  #look;
-  #changes;
+  #view;
+  #actions;
   #list = document.getElementById("picks");
   /** @type {Map<number, HTMLElement>} by index */
   #chips = new Map();
   /** @type {Map<number, Item>} by index */
   #items = new Map();
 
-  /** @param {Look} look @param {Changes} changes */
-  constructor(look, changes) {
-    this.#look = look;
-    this.#changes = changes;
-    this.#list.addEventListener("keydown", (event) => this.#key(event));
+  /** @param {ItemView} view @param {Actions} actions */
+  constructor(view, actions) {
+    this.#view = view;
+    this.#actions = actions;
+    this.#list.addEventListener("keydown", (event) => this.#onKey(event));
     this.#list.addEventListener("pointerdown", (event) => this.#drag(event));
   }
 
@@ -35,58 +35,51 @@ export class Picks {
     this.#chips = new Map(picks.map((item) => [item.index, this.#chips.get(item.index) ?? this.#chip(item)]));
     this.#items = new Map(picks.map((item) => [item.index, item]));
     const chips = [...this.#chips.values()];
-    for (const [place, chip] of chips.entries()) {
-      // Not `disabled`, which would take the focus away from who moves a chip to an end.
-      chip.querySelector(".earlier").ariaDisabled = String(place === 0);
-      chip.querySelector(".later").ariaDisabled = String(place === chips.length - 1);
+    for (const [position, chip] of chips.entries()) {
+      // Not `disabled`, because a disabled button would lose the focus when its chip reaches an end.
+      chip.querySelector(".earlier").ariaDisabled = String(position === 0);
+      chip.querySelector(".later").ariaDisabled = String(position === chips.length - 1);
     }
-    arrange(this.#list, chips);
+    reorder(this.#list, chips);
     if (added) this.#list.scrollTo(this.#list.scrollWidth, this.#list.scrollHeight);
   }
 
   #chip(item) {
     const { index } = item;
-    const title = shownTitle(item);
-    const chip = make("li", "chip");
+    const title = displayTitle(item);
+    const chip = makeElement("li", "chip");
     chip.dataset.index = String(index);
-    const grip = make("span", "grip");
-    const handle = make("span", "handle");
-    handle.style.setProperty("--hue", String(this.#look.hue(item)));
+    const grip = makeElement("span", "grip");
+    const handle = makeElement("span", "handle");
+    handle.style.setProperty("--hue", String(this.#view.hue(item)));
     grip.append(handle, title);
     grip.title = item.title;
-    const button = (className, sign, label, act) => {
-      const made = make("button", className, sign);
-      made.type = "button";
-      made.ariaLabel = label;
-      made.addEventListener("click", act);
-      return made;
-    };
     chip.append(
       grip,
-      button("earlier", "‹", `Move ${title} earlier`, () => this.#shift(index, -1)),
-      button("later", "›", `Move ${title} later`, () => this.#shift(index, 1)),
-      button("remove", "×", `Remove ${title}`, () => this.#changes.remove(item)),
+      makeButton("earlier", "‹", () => this.#shift(index, -1), `Move ${title} earlier`),
+      makeButton("later", "›", () => this.#shift(index, 1), `Move ${title} later`),
+      makeButton("remove", "×", () => this.#actions.remove(item), `Remove ${title}`),
     );
     return chip;
   }
 
   #shift(index, by) {
     const to = [...this.#chips.keys()].indexOf(index) + by;
-    if (to >= 0 && to < this.#chips.size) this.#changes.move(this.#items.get(index), to);
+    if (to >= 0 && to < this.#chips.size) this.#actions.move(this.#items.get(index), to);
   }
 
-  #key(event) {
+  #onKey(event) {
     const index = Number(event.target.closest(".chip").dataset.index);
     if (event.key === "ArrowLeft") this.#shift(index, -1);
     else if (event.key === "ArrowRight") this.#shift(index, 1);
-    else if (event.key === "Delete") this.#changes.remove(this.#items.get(index));
+    else if (event.key === "Delete") this.#actions.remove(this.#items.get(index));
     else return;
     event.preventDefault();
   }
 
-  /** The list changes while a chip is still held, and the recommendations with it. */
+  /** Moves a chip while it is dragged, so that the recommendations follow. */
   #drag(down) {
-    // A finger on the title may want to scroll, so it has to take the handle.
+    // A finger drags the handle only, because on the title it may scroll.
     const chip = down.target.closest(down.pointerType === "touch" ? ".handle" : ".grip")?.closest(".chip");
     if (!chip || down.button !== 0) return;
     const index = Number(chip.dataset.index);
@@ -94,16 +87,16 @@ export class Picks {
     const { signal } = release;
     let last = chip;
     chip.classList.add("held");
-    // The list holds the pointer, since a chip loses it when it is moved.
+    // The list captures the pointer, because a chip would lose it when it moves.
     this.#list.setPointerCapture(down.pointerId);
     this.#list.addEventListener(
       "pointermove",
       (event) => {
         const over = document.elementFromPoint(event.clientX, event.clientY)?.closest(".chip");
-        // A long chip that takes a short one's place may leave it under the pointer: that is no wish to go back.
+        // A long chip that replaces a short one may leave it under the pointer, which must not move it back.
         if (over === last || over?.getAnimations().length) return;
         last = over;
-        if (over && over !== chip) this.#changes.move(this.#items.get(index), [...this.#list.children].indexOf(over));
+        if (over && over !== chip) this.#actions.move(this.#items.get(index), [...this.#list.children].indexOf(over));
       },
       { signal },
     );

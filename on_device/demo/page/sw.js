@@ -1,4 +1,4 @@
-/** Answers from what the browser keeps, and from the network only what is missing there. */
+/** Serves the page from the browser's cache, and from the network only files that are not cached. */
 
 const VERSION = "__VERSION__";
 const FILES = __FILES__;
@@ -11,30 +11,32 @@ addEventListener("install", (event) => {
 });
 
 addEventListener("activate", (event) => {
-  const clean = async () => {
+  const deleteOldVersions = async () => {
     const names = await caches.keys();
     await Promise.all(names.filter((name) => name !== VERSION).map((name) => caches.delete(name)));
     await clients.claim();
   };
-  event.waitUntil(clean());
+  event.waitUntil(deleteOldVersions());
 });
 
 addEventListener("fetch", (event) => {
   if (event.request.method !== "GET") return;
-  const answer = async () => (await (await caches.open(VERSION)).match(event.request, { ignoreSearch: true })) ?? fetch(event.request);
-  event.respondWith(answer());
+  const respond = async () => {
+    const cache = await caches.open(VERSION);
+    return (await cache.match(event.request, { ignoreSearch: true })) ?? fetch(event.request);
+  };
+  event.respondWith(respond());
 });
 
 addEventListener("message", (event) => {
-  const keep = async () => {
+  const save = async () => {
     const cache = await caches.open(VERSION);
     const missing = [];
     for (const url of event.data) if (!(await cache.match(url))) missing.push(url);
     await cache.addAll(missing);
-    return true;
   };
   event.waitUntil(
-    keep().then(
+    save().then(
       () => event.ports[0].postMessage(true),
       () => event.ports[0].postMessage(false),
     ),

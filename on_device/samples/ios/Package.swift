@@ -1,8 +1,8 @@
 // swift-tools-version: 5.9
 import PackageDescription
 
-// Google publishes TensorFlow Lite's Swift API as a pod only. The dependency below is a third party's package of the same
-// frameworks: read it before you ship it, or replace it with one of your own.
+// Google publishes TensorFlow Lite's Swift API only as a pod. The dependency below is a third party's package of the same
+// frameworks: review it before you ship it, or replace it with your own package.
 let package = Package(
   name: "Recommender",
   platforms: [.iOS(.v13)],

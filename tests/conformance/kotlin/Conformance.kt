@@ -6,7 +6,7 @@ import java.io.InputStream
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** Answers the questions and the updates of the conformance suite with the classes of the Android sample. */
+/** Runs the questions and the updates of the conformance suite with the classes of the Android sample. */
 fun main(arguments: Array<String>) {
     val (films, vectors, updates, work) = arguments.map(::File)
     val recommender = Recommender(films)
@@ -55,7 +55,7 @@ private fun ask(recommender: Recommender, vector: JSONObject): Any? {
 
 private fun pairs(items: List<Recommendation>) = JSONArray(items.map { (item, score) -> JSONArray().put(item.id).put(score) })
 
-/** The outcome of an update whose files are changed on their way: the complaint, and the version in use afterwards. */
+/** Returns the outcome of an update whose files are changed: the error, and the version in use afterwards. */
 private fun update(films: File, change: JSONObject, work: File): JSONObject {
     val folder = File(work, "models").apply { deleteRecursively() }
     films.copyRecursively(File(folder, "1"))
@@ -69,12 +69,12 @@ private fun update(films: File, change: JSONObject, work: File): JSONObject {
     try {
         outcome.put("installed", updates.update()?.name)
     } catch (error: ArtifactException) {
-        outcome.put("complaint", error.message)
+        outcome.put("error", error.message)
     }
     val used = updates.current()
     outcome.put("used", used?.name)
     outcome.put("first", Recommender(used!!).use { it.recommend(emptyList()).first().item.id })
-    return outcome.put("left", JSONArray(folder.list().orEmpty().sorted()))
+    return outcome.put("files", JSONArray(folder.list().orEmpty().sorted()))
 }
 
 private fun changed(content: ByteArray, change: JSONObject): InputStream {
@@ -88,6 +88,6 @@ private fun changed(content: ByteArray, change: JSONObject): InputStream {
 
             override fun read(): Int = source.read().also { if (it < 0) throw IOException("Connection reset") }
         }
-        else -> throw IOException("the server answers 404")
+        else -> throw IOException("the server responds 404")
     }
 }

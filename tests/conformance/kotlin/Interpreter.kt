@@ -8,8 +8,8 @@ import org.json.JSONArray
 import org.json.JSONObject
 
 /**
- * Stands in for TensorFlow Lite, which has no build for the JVM on a computer: another process runs the file, with
- * LiteRT, and is asked by one line of JSON for each call.
+ * Stands in for TensorFlow Lite, which has no build for a desktop JVM: another process runs the model with LiteRT. Each
+ * call is a line of JSON.
  */
 class Interpreter(model: File, @Suppress("UNUSED_PARAMETER") options: Options) : AutoCloseable {
     class Options {
@@ -19,7 +19,7 @@ class Interpreter(model: File, @Suppress("UNUSED_PARAMETER") options: Options) :
     private val socket = Socket("127.0.0.1", Integer.getInteger("litert.port"))
     private val reader: BufferedReader = socket.getInputStream().bufferedReader()
     private val writer = PrintWriter(socket.getOutputStream(), true)
-    private val signatures = ask(JSONObject().put("model", model.path)).getJSONObject("signatures")
+    private val signatures = call(JSONObject().put("model", model.path)).getJSONObject("signatures")
 
     val signatureKeys: Array<String> get() = signatures.keySet().toTypedArray()
 
@@ -31,41 +31,39 @@ class Interpreter(model: File, @Suppress("UNUSED_PARAMETER") options: Options) :
 
     fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signature: String) {
         val values = JSONObject()
-        for (name in getSignatureInputs(signature)) values.put(name, flat(inputs.getValue(name)))
-        val answer = ask(JSONObject().put("signature", signature).put("inputs", values)).getJSONObject("outputs")
+        for (name in getSignatureInputs(signature)) values.put(name, row(inputs.getValue(name)))
+        val response = call(JSONObject().put("signature", signature).put("inputs", values)).getJSONObject("outputs")
         for ((name, array) in outputs) {
             val row = (array as Array<*>)[0]
-            val found = answer.getJSONArray(name)
+            val values = response.getJSONArray(name)
             when (row) {
-                is IntArray -> for (at in row.indices) row[at] = found.getInt(at)
-                is FloatArray -> for (at in row.indices) row[at] = found.getDouble(at).toFloat()
+                is IntArray -> for (position in row.indices) row[position] = values.getInt(position)
+                is FloatArray -> for (position in row.indices) row[position] = values.getDouble(position).toFloat()
             }
         }
     }
 
     override fun close() = socket.close()
 
-    private fun ask(question: JSONObject): JSONObject {
-        writer.println(question)
-        val answer = JSONObject(reader.readLine())
-        if (answer.has("error")) throw IllegalArgumentException(answer.getString("error"))
-        return answer
+    private fun call(request: JSONObject): JSONObject {
+        writer.println(request)
+        return JSONObject(reader.readLine())
     }
 
     private fun tensors(signature: String, side: String) = signatures.getJSONObject(signature).getJSONObject(side)
 
     private fun tensor(signature: String, side: String, name: String): Tensor {
-        val about = tensors(signature, side).getJSONObject(name)
-        val shape = about.getJSONArray("shape")
+        val description = tensors(signature, side).getJSONObject(name)
+        val shape = description.getJSONArray("shape")
         return object : Tensor by missing() {
             override fun shape() = IntArray(shape.length(), shape::getInt)
 
-            override fun dataType() = DataType.valueOf(about.getString("dtype").uppercase())
+            override fun dataType() = DataType.valueOf(description.getString("dtype").uppercase())
         }
     }
 
-    /** JSON has no NaN: null stands for it. */
-    private fun flat(value: Any) =
+    /** Returns a row as JSON, with null for NaN. */
+    private fun row(value: Any) =
         JSONArray().also { array ->
             when (val row = (value as Array<*>)[0]) {
                 is IntArray -> row.forEach { array.put(it) }

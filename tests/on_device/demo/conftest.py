@@ -1,10 +1,9 @@
-"""Pushed models whose answers depend on every pick and on their order, served to a browser."""
+"""Pushed models whose answers depend on all picks and their order, and servers of their demo."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,11 @@ import pytest
 import tensorflow as tf
 
 from on_device.artifact import open_artifact
+from on_device.demo.runtime import find_runtime, packages, runtime_files
 from on_device.demo.server import DemoServer, make_site
+from on_device.errors import ArtifactError
+from tests.on_device.artifacts import write_info
+from tests.on_device.servers import running
 from tests.tflite import convert_functions
 
 ITEMS, HISTORY_LENGTH, TOP_K = 60, 5, 20
@@ -32,7 +35,11 @@ GENRES = (["Comedy"], ["Action", "Sci-Fi"], ["Romance"], ["Crime", "Drama"], [])
 
 
 class Taste(tf.Module):
-    """The nearer to the sum of what was picked, the later the more, the better; with activity, what was liked more."""
+    """Scores items by their similarity to a weighted sum of the picks, with larger weights for later picks.
+
+    Args:
+        activity: Whether ratings and times change the weights.
+    """
 
     def __init__(self, activity: bool):
         super().__init__()
@@ -41,22 +48,20 @@ class Taste(tf.Module):
         self.weights = tf.constant(np.linspace(0.6, 1.4, HISTORY_LENGTH)[None, :, None], tf.float32)
 
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        picked = inputs["history"] >= 2
-        weights = tf.where(picked[:, :, None], self.weights, 0.0)
+        is_pick = inputs["history"] >= 2
+        weights = tf.where(is_pick[:, :, None], self.weights, 0.0)
         if self.activity:
-            known = tf.where(tf.math.is_nan(inputs["ratings"]), 3.0, inputs["ratings"])
-            weights *= (known + tf.cast(inputs["times"] > 0, tf.float32))[:, :, None]
+            ratings = tf.where(tf.math.is_nan(inputs["ratings"]), 3.0, inputs["ratings"])
+            weights *= (ratings + tf.cast(inputs["times"] > 0, tf.float32))[:, :, None]
         taste = tf.reduce_sum(tf.gather(self.items, inputs["history"]) * weights, axis=1)
         popularity = -tf.range(ITEMS + 2, dtype=tf.float32)[None, :] / ITEMS
-        scores = tf.where(tf.reduce_any(picked), tf.matmul(taste, self.items, transpose_b=True), popularity)
+        scores = tf.where(tf.reduce_any(is_pick), tf.matmul(taste, self.items, transpose_b=True), popularity)
         return tf.concat([tf.fill([1, 2], -1e9), scores[:, 2:]], axis=1)
 
     def convert(self) -> bytes:
         def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            unwanted = inputs["history"][0]
-            scores = tf.tensor_scatter_nd_update(
-                self.scores(inputs)[0], unwanted[:, None], tf.fill(tf.shape(unwanted), -1e9)
-            )
+            seen = inputs["history"][0]
+            scores = tf.tensor_scatter_nd_update(self.scores(inputs)[0], seen[:, None], tf.fill(tf.shape(seen), -1e9))
             best, ids = tf.math.top_k(scores[None, :] + inputs["bias"], TOP_K)
             return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 
@@ -71,9 +76,9 @@ class Taste(tf.Module):
             def score(history: tf.Tensor) -> tf.Tensor:
                 return tf.gather(self.scores(inputs | {"history": history})[0], item[0])
 
-            places = tf.range(HISTORY_LENGTH)
+            positions = tf.range(HISTORY_LENGTH)
             history = inputs["history"]
-            rest = [score(tf.where(places == place, 0, history)) for place in range(HISTORY_LENGTH)]
+            rest = [score(tf.where(positions == position, 0, history)) for position in range(HISTORY_LENGTH)]
             falls = tf.where(history >= 2, score(history) - tf.stack(rest, axis=1), 0.0)
             return {"contributions": falls}
 
@@ -91,19 +96,9 @@ def _push(folder: Path, activity: bool) -> Path:
     for index in range(2, ITEMS + 2):
         title = TITLES[index - 2] if index - 2 < len(TITLES) else f"Film {index} ({1940 + index})"
         year = None if index == 6 else int(title[-5:-1])
-        genres = GENRES[index % len(GENRES)]
-        items.append(
-            {
-                "index": index,
-                "id": str(1000 + index),
-                "title": title,
-                "genres": genres,
-                "year": year,
-                "count": 99 - index,
-            }
-        )
+        item = {"index": index, "id": str(1000 + index), "title": title, "genres": GENRES[index % len(GENRES)]}
+        items.append({**item, "year": year, "count": 99 - index})
     (folder / "items.json").write_text(json.dumps({"format": 2, "items": items}), encoding="utf-8")
-    names = ("model.tflite", "items.json")
     info = {
         "format": 2,
         "pipeline": "films",
@@ -112,9 +107,8 @@ def _push(folder: Path, activity: bool) -> Path:
         "history_length": HISTORY_LENGTH,
         "top_k": TOP_K,
         "num_items": ITEMS,
-        "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},
     }
-    (folder / "model_info.json").write_text(json.dumps(info), encoding="utf-8")
+    write_info(folder, info)
     return folder
 
 
@@ -126,24 +120,37 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rated_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version's folder; the model looks at ratings and times too."""
+    """A version's folder whose model uses ratings and times."""
     return _push(tmp_path_factory.mktemp("serving") / "rated", activity=True)
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """The folder of LiteRT.js."""
+    try:
+        return find_runtime()
+    except ArtifactError as error:
+        pytest.skip(f"no LiteRT.js: {error}")
+
+
+@pytest.fixture(scope="session")
+def fake_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of LiteRT.js, which contain only their names."""
+    folder = tmp_path_factory.mktemp("node_modules")
+    for file in runtime_files(packages()):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(f"// {file}")
+    return folder
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., DemoServer]]:
-    """Starts servers that stop with the test."""
-    running: list[tuple[DemoServer, threading.Thread]] = []
+    """Starts servers that stop at the end of the test."""
+    with contextlib.ExitStack() as servers:
 
-    def start(folder: Path, runtime: Path) -> DemoServer:
-        server = DemoServer(make_site(open_artifact(folder), runtime))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        running.append((server, thread))
-        return server
+        def start(folder: Path, runtime: Path) -> DemoServer:
+            server = DemoServer(make_site(open_artifact(folder), runtime))
+            servers.enter_context(running(server))
+            return server
 
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        yield start

@@ -1,6 +1,6 @@
-"""The demo in a real Chromium, beside the Python client.
+"""The demo in Chromium, compared with the Python client.
 
-Screenshots go to the folder that TEST_ARTIFACTS names, else to output/test-artifacts.
+Screenshots are saved in the folder TEST_ARTIFACTS, by default output/test-artifacts.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from on_device.demo.runtime import find_runtime, packages, runtime_files
 from on_device.demo.server import DemoServer
-from on_device.errors import ArtifactError
 from on_device.recommender import Recommender
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -28,25 +26,17 @@ PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touc
 PICKS, ANSWERS, OPTIONS = "#picks .chip", "#answers .answer", "#found [role=option]"
 
 
-@pytest.fixture(scope="session")
-def runtime() -> Path:
-    try:
-        return find_runtime()
-    except ArtifactError as error:
-        pytest.skip(f"no LiteRT.js: {error}")
-
-
 @pytest.fixture
-def complaints() -> list[str]:
-    """Errors of the page, and addresses elsewhere that it asked for."""
+def errors() -> list[str]:
+    """Errors of the page, and its requests to other servers."""
     return []
 
 
 @pytest.fixture
 def visit(
-    browser: Browser, runtime: Path, serve: Callable[..., DemoServer], complaints: list[str]
+    browser: Browser, runtime: Path, serve: Callable[..., DemoServer], errors: list[str]
 ) -> Iterator[Callable[..., Page]]:
-    """Opens the demo of a version; at the end there may be no complaints."""
+    """Opens the demo of a version, and checks at the end that there were no errors."""
     contexts = []
 
     def open_page(
@@ -57,9 +47,9 @@ def visit(
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("request", lambda sent: None if sent.url.startswith(server.url) else complaints.append(sent.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: None if request.url.startswith(server.url) else errors.append(request.url))
         page.add_init_script(prepare)
         page.goto(server.url)
         if ready:
@@ -69,11 +59,10 @@ def visit(
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert errors == []
 
 
-def _keep(page: Page, name: str) -> None:
-    """A screenshot for whoever looks at a run."""
+def _save_screenshot(page: Page, name: str) -> None:
     root = Path(__file__).parents[3]
     folder = root / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,13 +70,13 @@ def _keep(page: Page, name: str) -> None:
 
 
 def _titles(page: Page, entries: str) -> list[str]:
-    """Titles as the catalogue has them."""
+    """Returns titles as in the catalogue."""
     titles = page.locator(entries).locator(":scope .title, :scope .grip")
-    return [one.get_attribute("title") for one in titles.all()]
+    return [title.get_attribute("title") for title in titles.all()]
 
 
 def _pick(page: Page, title: str) -> None:
-    """Search and press Enter."""
+    """Searches for a title and presses Enter."""
     page.fill("#search", title)
     page.press("#search", "Enter")
 
@@ -96,15 +85,15 @@ def _expect_picks(page: Page, *titles: str) -> None:
     expect(page.locator(f"{PICKS} .grip")).to_have_text(list(titles))
 
 
-def _expect_same(page: Page, client: Recommender, picks: int) -> None:
-    """The page lists what the client recommends for the picks that it shows."""
+def _expect_recommendations(page: Page, client: Recommender, picks: int) -> None:
+    """Checks that the page recommends the same items for its picks as the client."""
     expect(page.locator(PICKS)).to_have_count(picks)
     history = [client.catalogue.titled(title) for title in _titles(page, PICKS)]
     assert len(history) == picks
     expected = client.recommend(history, 10)
     expect(page.locator(f"{ANSWERS} .title")).to_have_count(10)
-    assert _titles(page, ANSWERS) == [one.title for one in expected]
-    scores = np.array([one.score for one in expected])
+    assert _titles(page, ANSWERS) == [item.title for item in expected]
+    scores = np.array([item.score for item in expected])
     shares = np.round(100 * (scores - scores[-1]) / (scores[0] - scores[-1])).astype(int)
     shown = [int(text.split()[1]) for text in page.locator(f"{ANSWERS} .score").all_text_contents()]
     assert shown == pytest.approx(shares.tolist(), abs=1)
@@ -116,21 +105,21 @@ def test_recommends_as_the_python_client_does(
 ) -> None:
     folder: Path = request.getfixturevalue(model)
     client, page = Recommender.load(folder), visit(folder)
-    _expect_same(page, client, 0)
-    expect(page.locator("#answers-heading")).to_have_text("Popular with everybody")
+    _expect_recommendations(page, client, 0)
+    expect(page.locator("#answers-heading")).to_have_text("Popular with everyone")
     for picks, title in enumerate(("Amelie", "matrix", "toy 2"), start=1):
         _pick(page, title)
-        _expect_same(page, client, picks)
+        _expect_recommendations(page, client, picks)
     expect(page.locator("#answers-heading")).to_have_text("Recommended for you")
     _expect_picks(page, "Amélie", "The Matrix", "Toy Story 2")
-    _keep(page, f"desktop-{model}")
-    # Until the history is longer than what the model looks at, by four.
+    _save_screenshot(page, f"desktop-{model}")
+    # Until the history has four items more than the model uses.
     for picks in range(4, client.history_length + 5):
         page.locator(ANSWERS).nth(picks % 10).click()
-        _expect_same(page, client, picks)
+        _expect_recommendations(page, client, picks)
     expect(page.locator("#picks-note")).to_have_text("The last 5 of 9 count.")
     page.click("#clear")
-    _expect_same(page, client, 0)
+    _expect_recommendations(page, client, 0)
 
 
 def test_search(films: Path, visit: Callable[..., Page]) -> None:
@@ -153,7 +142,7 @@ def test_search(films: Path, visit: Callable[..., Page]) -> None:
     _expect_picks(page)
 
 
-def test_keyboard_alone(films: Path, visit: Callable[..., Page]) -> None:
+def test_keyboard(films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films)
     press = page.keyboard.press
     press("Tab")
@@ -179,7 +168,7 @@ def test_keyboard_alone(films: Path, visit: Callable[..., Page]) -> None:
     _expect_picks(page, "Toy Story 2", "Nikita", "The Matrix")
     press("ArrowLeft")
     _expect_picks(page, "Toy Story 2", "The Matrix", "Nikita")
-    _expect_same(page, client, 3)
+    _expect_recommendations(page, client, 3)
     press("Delete")
     _expect_picks(page, "Toy Story 2", "Nikita")
     expect(page.locator("#announcement")).to_contain_text("Removed The Matrix")
@@ -188,11 +177,11 @@ def test_keyboard_alone(films: Path, visit: Callable[..., Page]) -> None:
     press("Enter")
     expect(page.locator(PICKS)).to_have_count(3)
     expect(page.locator(ANSWERS).nth(2)).to_be_focused()
-    _expect_same(page, client, 3)
+    _expect_recommendations(page, client, 3)
     page.get_by_role("button", name="Clear").focus()
     press("Enter")
     expect(page.locator("#picks-heading")).to_be_focused()
-    _expect_same(page, client, 0)
+    _expect_recommendations(page, client, 0)
 
 
 def test_pointer(films: Path, visit: Callable[..., Page]) -> None:
@@ -203,28 +192,28 @@ def test_pointer(films: Path, visit: Callable[..., Page]) -> None:
     page.locator(f"{PICKS} .grip").nth(2).hover()
     page.mouse.down()
     page.locator(f"{PICKS} .grip").nth(0).hover()
-    _expect_picks(page, "Nikita", "Toy Story", "The Matrix")  # Before it is let go.
+    _expect_picks(page, "Nikita", "Toy Story", "The Matrix")  # Before it is released.
     page.mouse.up()
-    page.locator(f"{PICKS} .grip").nth(2).hover()  # Holds nothing any more.
+    page.locator(f"{PICKS} .grip").nth(2).hover()  # After the release, nothing is dragged.
     _expect_picks(page, "Nikita", "Toy Story", "The Matrix")
-    _expect_same(page, client, 3)
+    _expect_recommendations(page, client, 3)
     page.get_by_role("button", name="Remove Toy Story").click()
     chosen = page.locator(f"{OPTIONS}[aria-selected=true]")
     expect(chosen).to_have_count(2)
     chosen.filter(has_text="Nikita").click()
     _expect_picks(page, "The Matrix")
-    _expect_same(page, client, 1)
+    _expect_recommendations(page, client, 1)
 
 
-def test_moves_are_drawn_and_answers_stay_right(films: Path, visit: Callable[..., Page]) -> None:
+def test_moves_are_animated(films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films, reduced_motion="no-preference")
     for picks in range(1, 4):
         page.locator(ANSWERS).nth(3).click()
-        _expect_same(page, client, picks)
+        _expect_recommendations(page, client, picks)
     assert page.evaluate("document.getAnimations().length") > 0
 
 
-def test_describes_itself(films: Path, visit: Callable[..., Page]) -> None:
+def test_about_this_page(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films)
     for title in ("heat", "nikita"):
         _pick(page, title)
@@ -234,7 +223,7 @@ def test_describes_itself(films: Path, visit: Callable[..., Page]) -> None:
     expect(page.locator("#sha256")).to_have_text(re.compile(r"^[0-9a-f]{8}…, verified$"))
     expect(page.locator("#last")).to_have_text(re.compile(r"^(less than 0\.1|\d+\.\d)$"))
     expect(page.locator("#program")).to_contain_text("9.4 MB")
-    # The clock is that of an isolated page.
+    # An isolated page has a precise clock.
     assert page.evaluate("crossOriginIsolated")
 
 
@@ -242,13 +231,13 @@ def test_reasons_are_those_of_the_python_client(films: Path, visit: Callable[...
     client, page = Recommender.load(films), visit(films)
     for title in ("amelie", "matrix", "nikita"):
         _pick(page, title)
-    _expect_same(page, client, 3)
+    _expect_recommendations(page, client, 3)
     history = [client.catalogue.titled(title) for title in _titles(page, PICKS)]
-    for place, item in enumerate(client.recommend(history, 10)):
+    for rank, item in enumerate(client.recommend(history, 10)):
         best = client.because(history, item.id)[0]
         expected = f"Because of {re.sub(r' .[0-9]{4}.$', '', best.item.title)}" if best.contribution > 0 else ""
         expected = expected.replace("Matrix, The", "The Matrix")
-        expect(page.locator(f"{ANSWERS} .reason").nth(place)).to_have_text(expected)
+        expect(page.locator(f"{ANSWERS} .reason").nth(rank)).to_have_text(expected)
 
 
 def test_similar_items_a_genre_and_the_popular_list(films: Path, visit: Callable[..., Page]) -> None:
@@ -262,7 +251,7 @@ def test_similar_items_a_genre_and_the_popular_list(films: Path, visit: Callable
     expect(page.locator(ANSWERS).first).to_contain_text(re.sub(r" .[0-9]{4}.$", "", expected[0].title))
     assert _titles(page, ANSWERS) == [item.title for item in expected]
     page.get_by_role("button", name="Back").click()
-    _expect_same(page, client, 1)
+    _expect_recommendations(page, client, 1)
     page.get_by_label("Genre").select_option("Romance")
     expect(page.locator(f"{ANSWERS} .genres").first).to_have_text("Romance")
     allowed = [item for item in client.items if "Romance" in item.genres]
@@ -270,27 +259,27 @@ def test_similar_items_a_genre_and_the_popular_list(films: Path, visit: Callable
     assert _titles(page, ANSWERS) == [item.title for item in expected]
     page.get_by_label("Genre").select_option("")
     page.get_by_text("Popular", exact=True).click()
-    expect(page.locator("#answers-heading")).to_have_text("Popular with everybody")
+    expect(page.locator("#answers-heading")).to_have_text("Popular with everyone")
     assert "Heat (1995)" not in _titles(page, ANSWERS)
     assert _titles(page, ANSWERS)[0] == client.recommend([], 1)[0].title
 
 
-def test_picks_stand_in_the_address(films: Path, visit: Callable[..., Page]) -> None:
+def test_the_address_contains_the_picks(films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films)
     for title in ("amelie", "matrix"):
         _pick(page, title)
-    _expect_same(page, client, 2)
+    _expect_recommendations(page, client, 2)
     address = page.url
     assert address.endswith("#picks=1004%2C1003")
     other = page.context.new_page()
     other.goto(address.replace("1003", "1003%2Cgone"))
     other.wait_for_selector("#demo[aria-busy=false]")
     _expect_picks(other, "Amélie", "The Matrix")
-    _expect_same(other, client, 2)
+    _expect_recommendations(other, client, 2)
 
 
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_touch_targets_and_a_footer_that_covers_nothing(options: Any, films: Path, visit: Callable[..., Page]) -> None:
+def test_size_of_touch_targets_and_place_of_the_footer(options: Any, films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, **options)
     for title in ("heat", "nikita", "amelie"):
         _pick(page, title)
@@ -310,48 +299,49 @@ def test_touch_targets_and_a_footer_that_covers_nothing(options: Any, films: Pat
     assert last["y"] + last["height"] <= footer["y"]
 
 
-def test_nothing_leaves_the_page(films: Path, visit: Callable[..., Page], complaints: list[str]) -> None:
+def test_nothing_leaves_the_page(films: Path, visit: Callable[..., Page], errors: list[str]) -> None:
     client, page = Recommender.load(films), visit(films)
     page.context.set_offline(True)
     _pick(page, "heat")
     page.locator(ANSWERS).first.click()
-    _expect_same(page, client, 2)
+    _expect_recommendations(page, client, 2)
     expect(page.locator("#requests")).to_have_text("0")
     page.context.set_offline(False)
-    # The counter does count, and the browser refuses what would go elsewhere.
+    # The counter works, and the browser blocks requests to other servers.
     page.evaluate("fetch('favicon.svg').then((response) => response.text())")
     expect(page.locator("#requests")).to_have_text("1")
     assert page.evaluate(
         """async () => {
-            const refused = new Promise((told) => {
-                addEventListener('securitypolicyviolation', (event) => told(event.violatedDirective), { once: true });
+            const violation = new Promise((resolve) => {
+                const report = ({ violatedDirective }) => resolve(violatedDirective);
+                addEventListener('securitypolicyviolation', report, { once: true });
             });
             navigator.sendBeacon('http://localhost:9/');
-            return refused;
+            return violation;
         }"""
     ).startswith("connect-src")
-    assert len(complaints) == 1 and "Content Security Policy" in complaints.pop()
+    assert len(errors) == 1 and "Content Security Policy" in errors.pop()
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
 
 
-def test_finger(films: Path, visit: Callable[..., Page]) -> None:
+def test_touch(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, **PHONE)
     for place in (0, 1):
         page.locator(OPTIONS).nth(place).tap()
     _expect_picks(page, "Toy Story", "The Matrix")
     page.evaluate("document.getElementById('picks').scrollTo(0, 0)")
-    finger = page.context.new_cdp_session(page)
+    devtools = page.context.new_cdp_session(page)
 
-    def drag(grasped: str) -> None:
-        start = page.locator(PICKS).nth(0).locator(grasped).bounding_box()
+    def drag(part: str) -> None:
+        start = page.locator(PICKS).nth(0).locator(part).bounding_box()
         end = page.locator(PICKS).nth(1).bounding_box()
         y = start["y"] + start["height"] / 2
         across = (start["x"] + start["width"] / 2, end["x"] + 20, end["x"] + 30)
         for kind, x in zip(("touchStart", "touchMove", "touchMove"), across, strict=True):
-            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
-    drag(".remove")  # Scrolls, if anything.
+    drag(".remove")  # Scrolls at most.
     _expect_picks(page, "Toy Story", "The Matrix")
     drag(".handle")
     _expect_picks(page, "The Matrix", "Toy Story")
@@ -363,48 +353,48 @@ def test_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
     for place in (0, 2):
         page.locator(OPTIONS).nth(place).tap()
     page.locator(ANSWERS).nth(1).tap()
-    _expect_same(page, client, 3)
-    _keep(page, f"phone-{scheme}")
+    _expect_recommendations(page, client, 3)
+    _save_screenshot(page, f"phone-{scheme}")
     page.fill("#search", "toy")
     page.locator(OPTIONS).nth(1).tap()
-    _expect_same(page, client, 4)
+    _expect_recommendations(page, client, 4)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", ground))) < 384) == (scheme == "dark")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background))) < 384) == (scheme == "dark")
 
 
-def test_desktop_in_the_dark(films: Path, visit: Callable[..., Page]) -> None:
+def test_dark_desktop(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, color_scheme="dark")
     _pick(page, "heat")
     expect(page.locator(PICKS)).to_have_count(1)
-    _keep(page, "desktop-dark")
+    _save_screenshot(page, "desktop-dark")
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("name", "message"),
     [
         ("model.tflite", "model/model.tflite: not the file that was pushed"),
         ("items.json", "model/items.json: not the file that was pushed"),
     ],
 )
-def test_damaged_file(broken: str, told: str, films: Path, tmp_path: Path, visit: Callable[..., Page]) -> None:
+def test_damaged_file(name: str, message: str, films: Path, tmp_path: Path, visit: Callable[..., Page]) -> None:
     copy = Path(shutil.copytree(films, tmp_path / "films"))
     page = visit(copy)
-    with (copy / broken).open("ab") as file:
+    with (copy / name).open("ab") as file:
         file.write(b" ")
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text(told)
+    expect(page.get_by_role("alert")).to_contain_text(message)
     expect(page.locator("#demo")).to_be_hidden()
-    _keep(page, f"damaged-{broken}")
+    _save_screenshot(page, f"damaged-{name}")
 
 
-def test_missing_file(films: Path, tmp_path: Path, visit: Callable[..., Page], complaints: list[str]) -> None:
+def test_missing_file(films: Path, tmp_path: Path, visit: Callable[..., Page], errors: list[str]) -> None:
     copy = Path(shutil.copytree(films, tmp_path / "films"))
     page = visit(copy)
     (copy / "items.json").unlink()
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("model/items.json: missing (404)")
-    assert len(complaints) == 1 and "404" in complaints.pop()
+    assert len(errors) == 1 and "404" in errors.pop()
 
 
 def test_no_webassembly(films: Path, visit: Callable[..., Page]) -> None:
@@ -412,9 +402,6 @@ def test_no_webassembly(films: Path, visit: Callable[..., Page]) -> None:
     expect(page.get_by_role("alert")).to_contain_text("This browser has no WebAssembly")
 
 
-def test_runtime_that_does_not_load(films: Path, tmp_path: Path, visit: Callable[..., Page]) -> None:
-    for file in runtime_files(packages()):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    page = visit(films, ready=False, runtime=tmp_path)
+def test_runtime_that_does_not_load(films: Path, fake_runtime: Path, visit: Callable[..., Page]) -> None:
+    page = visit(films, ready=False, runtime=fake_runtime)
     expect(page.get_by_role("alert")).to_contain_text("The recommender could not be started: ")

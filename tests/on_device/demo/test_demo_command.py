@@ -1,4 +1,4 @@
-"""`python -m on_device demo`."""
+"""The command `python -m on_device demo`."""
 
 from __future__ import annotations
 
@@ -15,46 +15,37 @@ import pytest
 
 import on_device
 from on_device.__main__ import main
-from on_device.demo.runtime import packages, runtime_files
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> Path:
-    for file in runtime_files(packages()):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    return tmp_path
-
-
-def heed_interrupts() -> None:
-    """Where the tests run in the background, a shell made all that they start ignore SIGINT."""
+def restore_interrupts() -> None:
+    """Restores SIGINT, which a shell disables for the processes of tests that run in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_serves_until_it_is_interrupted(films: Path, runtime: Path) -> None:
-    command = [sys.executable, "-m", "on_device", "demo", "--model", films, "--runtime", runtime, "--port", "0"]
+def test_serves_until_it_is_interrupted(films: Path, fake_runtime: Path) -> None:
+    command = [sys.executable, "-m", "on_device", "demo", "--model", films, "--runtime", fake_runtime, "--port", "0"]
     with subprocess.Popen(
         [*command, "--no-open"],
         cwd=Path(on_device.__file__).parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=restore_interrupts,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        stopped_at_last = threading.Timer(60, process.kill)
-        stopped_at_last.start()
+        timer = threading.Timer(60, process.kill)
+        timer.start()
         lines = [process.stdout.readline() for _ in range(3)]
-        assert lines[:2] == [f"model    {films / 'model.tflite'}\n", f"runtime  {runtime}\n"]
-        found = re.fullmatch(r"demo     http://127\.0\.0\.1:(\d+)/  \(Ctrl-C stops it\)\n", lines[2])
-        assert found is not None
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
+        assert lines[:2] == [f"model    {films / 'model.tflite'}\n", f"runtime  {fake_runtime}\n"]
+        address = re.fullmatch(r"demo     http://127\.0\.0\.1:(\d+)/  \(Ctrl-C stops it\)\n", lines[2])
+        assert address is not None
+        connection = http.client.HTTPConnection("127.0.0.1", int(address[1]), timeout=10)
         connection.request("GET", "/")
         assert b"On-device recommender" in connection.getresponse().read()
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("\nstopped\n", "")
-        stopped_at_last.cancel()
+        timer.cancel()
 
 
 def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +61,7 @@ def test_no_runtime(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "many"])
-def test_no_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["demo", "--port", port])
     assert "usage: python -m on_device demo" in capsys.readouterr().err

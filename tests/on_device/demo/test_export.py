@@ -1,11 +1,8 @@
-"""The demo as a static site: in Chromium from a plain web server, and without a connection."""
+"""The demo as a static site: in Chromium from a plain web server, and offline."""
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +12,9 @@ import pytest
 
 from on_device.__main__ import main
 from on_device.artifact import open_artifact
-from on_device.demo.runtime import find_runtime
 from on_device.demo.site import export
-from on_device.errors import ArtifactError
 from on_device.recommender import Recommender
+from tests.on_device.servers import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -28,41 +24,21 @@ ANSWERS = "#answers .answer .title"
 
 
 @pytest.fixture(scope="module")
-def runtime() -> Path:
-    try:
-        return find_runtime()
-    except ArtifactError as error:
-        pytest.skip(f"no LiteRT.js: {error}")
-
-
-@pytest.fixture(scope="module")
 def site(films: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """An exported site below another path of a plain web server; the folder and the address."""
+    """The folder and the address of an exported site in a folder of a plain web server."""
     root = tmp_path_factory.mktemp("www")
     folder = root / "films"
     export(open_artifact(films), runtime, folder)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_address[1]}/films/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(root) as address:
+        yield folder, f"{address}/films/"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_works_without_a_connection_after_the_first_visit(
-    scheme: str, site: tuple[Path, str], films: Path, browser: Any
-) -> None:
-    complaints: list[str] = []
+def test_works_offline_after_the_first_visit(scheme: str, site: tuple[Path, str], films: Path, browser: Any) -> None:
+    errors: list[str] = []
     context = browser.new_context(**PHONE, color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.goto(site[1])
     page.wait_for_selector("#demo[aria-busy=false]")
     expect(page.locator("#offline-note")).to_be_visible()
@@ -74,26 +50,26 @@ def test_works_without_a_connection_after_the_first_visit(
     expect(page.locator(ANSWERS)).to_have_count(10)
     seconds = time.perf_counter() - started
     client = Recommender.load(films)
-    titles = [one.get_attribute("title") for one in page.locator(ANSWERS).all()]
+    titles = [title.get_attribute("title") for title in page.locator(ANSWERS).all()]
     assert titles == [item.title for item in client.recommend(["1003", "1006"])]
-    assert seconds < 5  # The bar is 1 s on a quiet machine; docs/embed.md has the measured time.
+    assert seconds < 5  # The goal is 1 s on an idle machine; docs/embed.md has the measured time.
     print(f"first answer from the browser's cache: {seconds:.2f} s")
-    assert complaints == []
+    assert errors == []
     context.close()
 
 
-def test_policy_stands_in_the_page(site: tuple[Path, str]) -> None:
+def test_the_page_contains_the_policy(site: tuple[Path, str]) -> None:
     page = (site[0] / "index.html").read_text(encoding="utf-8")
     assert page.index("Content-Security-Policy") < page.index("<script")
     assert "connect-src 'self'" in page and "frame-ancestors" not in page
 
 
-def test_the_worker_keeps_every_file_but_the_builds_of_the_program(site: tuple[Path, str]) -> None:
+def test_the_worker_caches_all_files_but_the_webassembly(site: tuple[Path, str]) -> None:
     folder, _ = site
     worker = (folder / "sw.js").read_text(encoding="utf-8")
-    kept = json.loads(worker.split("const FILES = ")[1].split(";\n")[0])
+    cached = json.loads(worker.split("const FILES = ")[1].split(";\n")[0])
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert set(kept) == {"./"} | {
+    assert set(cached) == {"./"} | {
         name for name in files if name not in ("index.html", "sw.js") and "/wasm/" not in name
     }
 
@@ -112,10 +88,10 @@ def test_command(films: Path, runtime: Path, tmp_path: Path, capsys: pytest.Capt
     folder = tmp_path / "site"
     for _ in range(2):  # An earlier export is replaced.
         assert main(["export", str(folder), "--model", str(films)]) == 0
-        (folder / "left over").touch()
+        (folder / "leftover").touch()
     assert "and once 9.4 MB of WebAssembly" in capsys.readouterr().out
     assert main(["export", str(folder), "--model", str(films)]) == 0
-    assert not (folder / "left over").exists() and not list(tmp_path.glob(".site-*"))
+    assert not (folder / "leftover").exists() and not list(tmp_path.glob(".site-*"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     assert main(["export", str(tmp_path / "mine"), "--model", str(films)]) == 1

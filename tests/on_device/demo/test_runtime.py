@@ -1,4 +1,4 @@
-"""How LiteRT.js comes from a registry; a small one here plays npm's."""
+"""LiteRT.js is downloaded from an npm registry, for which a local server stands in."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import socket
 import tarfile
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from on_device.demo.runtime import Package, find_runtime, packages, runtime_files
 from on_device.errors import ArtifactError
+from tests.on_device.servers import serving
 
 FILES = {"package/dist/index.js": b"export {}", "package/README.md": b"not needed"}
 
 
 def _archive(files: dict[str, bytes | str]) -> bytes:
-    """A package's archive; text is where a symbolic link leads."""
+    """Returns the archive of a package; a str is the target of a symbolic link."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, content in files.items():
@@ -43,80 +43,55 @@ def _package(archive: bytes) -> Package:
     return Package("@films/core", "1.2.3", integrity, ("dist/index.js",))
 
 
-class Registry:
-    """Answers each path with what is in `archives`, and remembers who asked for what."""
-
-    def __init__(self) -> None:
-        archives: dict[str, bytes] = {}
-        asked: list[str] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append(self.path)
-                found = archives.get(self.path)
-                self.send_response(200 if found is not None else 404)
-                self.send_header("Content-Length", str(len(found or b"")))
-                self.end_headers()
-                self.wfile.write(found or b"")
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.archives, self.asked = archives, asked
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """The folder of the registry."""
+    folder = tmp_path / "registry"
+    (folder / "@films/core/-").mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    registry = Registry()
-    thread = threading.Thread(target=registry.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield registry
-    registry.server.shutdown()
-    registry.server.server_close()
-    thread.join()
+def environment(registry: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with serving(registry) as address:
+        yield {"npm_config_registry": f"{address}/", "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
-@pytest.fixture
-def environment(registry: Registry, tmp_path: Path) -> dict[str, str]:
-    return {"npm_config_registry": f"{registry.url}/", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+def _publish(registry: Path, archive: bytes, version: str = "1.2.3") -> Package:
+    (registry / f"@films/core/-/core-{version}.tgz").write_bytes(archive)
+    return replace(_package(archive), version=version)
 
 
-def _offer(registry: Registry, archive: bytes) -> Package:
-    registry.archives["/@films/core/-/core-1.2.3.tgz"] = archive
-    return _package(archive)
-
-
-def test_fetched_once(registry: Registry, environment: dict[str, str], tmp_path: Path) -> None:
-    package = _offer(registry, _archive(FILES))
+def test_downloaded_once(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    package = _publish(registry, _archive(FILES))
     folder = find_runtime(None, (package,), environment)
     assert folder.parent == tmp_path / "cache" / "on-device-recommender"
     assert [path.read_bytes() for path in folder.rglob("*") if path.is_file()] == [b"export {}"]
     assert (folder / "@films/core/dist/index.js").is_file()
+    shutil.rmtree(registry)
     assert find_runtime(None, (package,), environment) == folder
-    assert registry.asked == ["/@films/core/-/core-1.2.3.tgz"]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_broken_cache_is_filled_again(registry: Registry, environment: dict[str, str]) -> None:
-    package = _offer(registry, _archive(FILES))
+def test_incomplete_cache_is_filled_again(registry: Path, environment: dict[str, str]) -> None:
+    package = _publish(registry, _archive(FILES))
     file = find_runtime(None, (package,), environment) / "@films/core/dist/index.js"
     file.unlink()
     find_runtime(None, (package,), environment)
     assert file.is_file()
 
 
-def test_another_version_has_another_folder(registry: Registry, environment: dict[str, str]) -> None:
-    package = _offer(registry, _archive(FILES))
-    registry.archives["/@films/core/-/core-1.2.4.tgz"] = _archive(FILES)
-    later = replace(package, version="1.2.4")
+def test_another_version_has_another_folder(registry: Path, environment: dict[str, str]) -> None:
+    package = _publish(registry, _archive(FILES))
+    later = _publish(registry, _archive(FILES), "1.2.4")
     assert find_runtime(None, (package,), environment) != find_runtime(None, (later,), environment)
 
 
 @pytest.mark.parametrize("sent", [b"", b"something else", _archive(FILES)[:-9], _archive({**FILES, "package/x": b""})])
-def test_another_archive(registry: Registry, environment: dict[str, str], tmp_path: Path, sent: bytes) -> None:
-    _offer(registry, sent)
+def test_archive_with_another_checksum(
+    registry: Path, environment: dict[str, str], tmp_path: Path, sent: bytes
+) -> None:
+    _publish(registry, sent)
     with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: not the archive that is pinned, .* try again"):
         find_runtime(None, (_package(_archive(FILES)),), environment)
     assert not (tmp_path / "cache").exists()
@@ -130,10 +105,10 @@ def test_another_archive(registry: Registry, environment: dict[str, str], tmp_pa
         {"package/dist": "/tmp", **FILES},
     ],
 )
-def test_names_that_climb_out_are_never_written(
-    registry: Registry, environment: dict[str, str], tmp_path: Path, evil: dict[str, bytes | str]
+def test_paths_outside_the_package_are_never_written(
+    registry: Path, environment: dict[str, str], tmp_path: Path, evil: dict[str, bytes | str]
 ) -> None:
-    folder = find_runtime(None, (_offer(registry, _archive(evil)),), environment)
+    folder = find_runtime(None, (_publish(registry, _archive(evil)),), environment)
     assert [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] == [
         "@films/core/dist/index.js"
     ]
@@ -142,55 +117,50 @@ def test_names_that_climb_out_are_never_written(
 
 
 @pytest.mark.parametrize("files", [{"package/README.md": b""}, {"package/dist/index.js": "../../../etc/passwd"}])
-def test_archive_without_the_file(
-    registry: Registry, environment: dict[str, str], files: dict[str, bytes | str]
-) -> None:
+def test_archive_without_the_file(registry: Path, environment: dict[str, str], files: dict[str, bytes | str]) -> None:
     with pytest.raises(ArtifactError, match=r"tgz: has no file 'package/dist/index.js'"):
-        find_runtime(None, (_offer(registry, _archive(files)),), environment)
+        find_runtime(None, (_publish(registry, _archive(files)),), environment)
 
 
-def test_not_an_archive(registry: Registry, environment: dict[str, str]) -> None:
-    with pytest.raises(ArtifactError, match=r"tgz: not a package's archive"):
-        find_runtime(None, (_offer(registry, b"no archive"),), environment)
+def test_not_an_archive(registry: Path, environment: dict[str, str]) -> None:
+    with pytest.raises(ArtifactError, match=r"tgz: not an npm package"):
+        find_runtime(None, (_publish(registry, b"no archive"),), environment)
 
 
-def test_registry_without_the_package(registry: Registry, environment: dict[str, str]) -> None:
-    with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: cannot be fetched \(Not Found\); connect"):
+def test_registry_without_the_package(environment: dict[str, str]) -> None:
+    with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: cannot be downloaded \(File not found\); connect"):
         find_runtime(None, (_package(b""),), environment)
 
 
 def test_registry_that_cannot_be_reached(tmp_path: Path) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # Bound, but it does not listen.
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # Bound, but not listening.
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         environment = {"NPM_CONFIG_REGISTRY": url, "XDG_CACHE_HOME": str(tmp_path)}
         with pytest.raises(ArtifactError) as caught:
             find_runtime(None, None, environment)
     message = str(caught.value)
-    assert message.startswith(f"{url}/@litertjs/core/-/core-2.5.3.tgz: cannot be fetched (")
+    assert message.startswith(f"{url}/@litertjs/core/-/core-2.5.3.tgz: cannot be downloaded (")
     assert "npm install @litertjs/core@2.5.3" in message and "--runtime node_modules" in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("address", ["file:///tmp", "registry.example", "ftp://registry.example"])
-def test_registry_that_is_none(tmp_path: Path, address: str) -> None:
+def test_invalid_registry(tmp_path: Path, address: str) -> None:
     with pytest.raises(ArtifactError, match=f"npm_config_registry: '{re.escape(address)}' is not"):
         find_runtime(None, None, {"npm_config_registry": address, "XDG_CACHE_HOME": str(tmp_path)})
 
 
-def test_cache_that_cannot_be_written(registry: Registry, environment: dict[str, str], tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file, not a folder")
     with pytest.raises(ArtifactError, match=r"cannot be written \(.*\); `npm install"):
-        find_runtime(None, (_offer(registry, _archive(FILES)),), environment)
+        find_runtime(None, (_publish(registry, _archive(FILES)),), environment)
 
 
-def test_copy_brought_along(tmp_path: Path) -> None:
+def test_given_folder(fake_runtime: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"@litertjs/core/dist/index.js: missing; `npm install @litertjs/core@"):
         find_runtime(tmp_path)
-    for file in runtime_files(packages()):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    assert find_runtime(tmp_path, environment={}) == tmp_path
+    assert find_runtime(fake_runtime, environment={}) == fake_runtime
 
 
 def test_lock_file() -> None:

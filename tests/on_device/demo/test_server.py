@@ -1,4 +1,4 @@
-"""What the demo's server gives, and what it refuses."""
+"""The files that the server of the demo serves, and the requests that it refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from on_device.artifact import open_artifact
-from on_device.demo.runtime import packages, runtime_files
 from on_device.demo.server import DemoServer, make_site
 from on_device.demo.site import CLIENT, PAGE
 from on_device.errors import ArtifactError
@@ -20,25 +19,15 @@ from on_device.errors import ArtifactError
 Ask = Callable[..., http.client.HTTPResponse]
 
 
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runtime folder with something in each file."""
-    folder = tmp_path_factory.mktemp("node_modules")
-    for file in runtime_files(packages()):
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_text(file)
-    (folder / "secret.txt").write_text("secret")
-    return folder
-
-
 @pytest.fixture
-def server(films: Path, runtime: Path, serve: Callable[..., DemoServer]) -> DemoServer:
-    return serve(films, runtime)
+def server(films: Path, fake_runtime: Path, serve: Callable[..., DemoServer]) -> DemoServer:
+    (fake_runtime / "secret.txt").write_text("secret")
+    return serve(films, fake_runtime)
 
 
 @pytest.fixture
 def ask(server: DemoServer) -> Ask:
-    """Sends a request as it is, without the tidying of paths that clients do; the answer's content is in `told`."""
+    """Sends a request with the exact path, which clients would normalize; the response has its content in `body`."""
 
     def send(path: str, method: str = "GET", host: str | None = "", **headers: str) -> Any:
         port = server.server_address[1]
@@ -49,10 +38,10 @@ def ask(server: DemoServer) -> Ask:
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
-        answer: Any = connection.getresponse()
-        answer.told = answer.read()
+        response: Any = connection.getresponse()
+        response.body = response.read()
         connection.close()
-        return answer
+        return response
 
     return send
 
@@ -71,14 +60,14 @@ def ask(server: DemoServer) -> Ask:
     ],
 )
 def test_files_and_their_types(ask: Ask, path: str, kind: str) -> None:
-    answer: Any = ask(path)
-    assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
-    assert len(answer.told) == int(answer.headers["Content-Length"]) > 0
+    response: Any = ask(path)
+    assert (response.status, response.headers["Content-Type"]) == (200, kind)
+    assert len(response.body) == int(response.headers["Content-Length"]) > 0
 
 
-def test_content_is_the_files_own(ask: Ask, films: Path) -> None:
-    answer: Any = ask("/model/model.tflite")
-    assert answer.told == (films / "model.tflite").read_bytes()
+def test_content_of_a_file(ask: Ask, films: Path) -> None:
+    response: Any = ask("/model/model.tflite")
+    assert response.body == (films / "model.tflite").read_bytes()
 
 
 def test_every_file_of_the_page_is_served(ask: Ask) -> None:
@@ -122,65 +111,65 @@ def test_every_file_of_the_page_is_served(ask: Ask) -> None:
         "http://127.0.0.1/app.js",
     ],
 )
-def test_all_else_is_not_found(ask: Ask, path: str) -> None:
-    answer: Any = ask(path)
-    assert (answer.status, answer.told) == (404, b"404 Not Found\n")
+def test_other_paths_are_not_found(ask: Ask, path: str) -> None:
+    response: Any = ask(path)
+    assert (response.status, response.body) == (404, b"404 Not Found\n")
 
 
-def test_file_that_is_gone(ask: Ask, server: DemoServer) -> None:
+def test_deleted_file(ask: Ask, server: DemoServer) -> None:
     server.site.files["/gone.js"] = Path("/nowhere/gone.js")
     assert ask("/gone.js").status == 404
 
 
 def test_head(ask: Ask) -> None:
-    answer: Any = ask("/app.js", "HEAD")
-    assert (answer.status, answer.told) == (200, b"")
-    assert int(answer.headers["Content-Length"]) == (PAGE / "app.js").stat().st_size
+    response: Any = ask("/app.js", "HEAD")
+    assert (response.status, response.body) == (200, b"")
+    assert int(response.headers["Content-Length"]) == (PAGE / "app.js").stat().st_size
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"])
 def test_other_methods(ask: Ask, method: str) -> None:
-    answer = ask("/", method)
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    response = ask("/", method)
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("host", [None, "evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", "[::1]"])
-def test_other_names(ask: Ask, host: str | None) -> None:
+def test_other_hosts(ask: Ask, host: str | None) -> None:
     assert ask("/", host=host).status == 421
 
 
-def test_two_names_at_once(ask: Ask, server: DemoServer) -> None:
+def test_two_hosts(ask: Ask, server: DemoServer) -> None:
     assert ask("/", Host="evil.example").status == 421
 
 
-def test_its_own_names(ask: Ask, server: DemoServer) -> None:
+def test_localhost(ask: Ask, server: DemoServer) -> None:
     port = server.server_address[1]
     assert ask("/", host=f"LocalHost:{port}").status == 200
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nothing", 404)])
-def test_headers_of_every_answer(ask: Ask, path: str, status: int) -> None:
-    answer = ask(path)
-    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
-    assert answer.status == status
+def test_headers_of_every_response(ask: Ask, path: str, status: int) -> None:
+    response = ask(path)
+    policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
+    assert response.status == status
     assert (policy["default-src"], policy["connect-src"], policy["form-action"]) == ("'none'", "'self'", "'none'")
     assert re.fullmatch(r"'self' 'wasm-unsafe-eval' 'sha256-[\w+/]{43}='", policy["script-src"])
-    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
-    assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def test_listens_on_loopback_alone(server: DemoServer) -> None:
+def test_listens_only_on_loopback(server: DemoServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
-    # The rest of 127.0.0.0/8 is this machine too, so a server that listened everywhere would answer there.
+    # A server that listens on all addresses would respond at any address of 127.0.0.0/8.
     with pytest.raises(OSError), socket.create_connection(("127.0.0.2", server.server_address[1]), timeout=1):
         pass
 
 
-def test_port_that_is_taken(server: DemoServer, films: Path, runtime: Path) -> None:
+def test_port_that_is_taken(server: DemoServer, films: Path, fake_runtime: Path) -> None:
     port = server.server_address[1]
     with pytest.raises(ArtifactError, match=rf"port {port}: cannot be used \(Address already in use\); --port 0"):
-        DemoServer(make_site(open_artifact(films), runtime), port)
+        DemoServer(make_site(open_artifact(films), fake_runtime), port)

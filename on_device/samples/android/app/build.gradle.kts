@@ -18,7 +18,7 @@ android {
         targetCompatibility = JavaVersion.VERSION_17
     }
     kotlinOptions { jvmTarget = "17" }
-    // The model is mapped into memory, which a compressed file cannot be.
+    // A compressed file cannot be mapped into memory.
     androidResources { noCompress += "tflite" }
 }
 

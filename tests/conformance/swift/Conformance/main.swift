@@ -1,7 +1,7 @@
 import Foundation
 import Recommender
 
-/// Answers the questions and the updates of the conformance suite with the classes of the iOS sample.
+/// Runs the questions and the updates of the conformance suite with the classes of the iOS sample.
 
 let arguments = CommandLine.arguments.dropFirst().map { URL(fileURLWithPath: $0) }
 let (films, work) = (arguments[0], arguments[3])
@@ -54,7 +54,7 @@ func changed(_ content: Data, _ change: [String: Any], _ file: URL) throws {
   }
 }
 
-/// The outcome of an update whose files are changed on their way: the complaint, and the version in use afterwards.
+/// Returns the outcome of an update whose files are changed: the error, and the version in use afterwards.
 func update(_ change: [String: Any]) throws -> [String: Any] {
   let files = FileManager.default
   let folder = work.appendingPathComponent("models")
@@ -68,11 +68,11 @@ func update(_ change: [String: Any]) throws -> [String: Any] {
     if name == change["file"] as? String { try changed(content, change, file) } else { try content.write(to: file) }
   }
   var outcome: [String: Any] = [:]
-  do { outcome["installed"] = try updates.update()?.lastPathComponent } catch { outcome["complaint"] = "\(error)" }
+  do { outcome["installed"] = try updates.update()?.lastPathComponent } catch { outcome["error"] = "\(error)" }
   let used = updates.current()!
   outcome["used"] = used.lastPathComponent
   outcome["first"] = try Recommender(folder: used).recommend([])[0].item.id
-  outcome["left"] = try files.contentsOfDirectory(atPath: folder.path).sorted()
+  outcome["files"] = try files.contentsOfDirectory(atPath: folder.path).sorted()
   return outcome
 }
 

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Stands in for CryptoKit, which is Apple's only: `sha256sum` computes.
+/// Stands in for CryptoKit, which exists only for Apple's systems, with `sha256sum`.
 public enum SHA256 {
   public static func hash(data: Data) -> [UInt8] {
     let (process, input, output) = (Process(), Pipe(), Pipe())

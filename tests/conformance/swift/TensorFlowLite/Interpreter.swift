@@ -1,7 +1,7 @@
 import Foundation
 
-/// Stands in for TensorFlow Lite's Swift API, which is Apple's only: the process that started this one runs the file,
-/// and is asked by one line of JSON for each call.
+/// Stands in for TensorFlow Lite's Swift API, which exists only for Apple's systems: the parent process runs the model.
+/// Each call is a line of JSON.
 
 public enum Runtime {
   public static let version = "2.17.0"
@@ -40,7 +40,7 @@ public final class Interpreter {
 
   public init(modelPath: String, options: Options) throws {
     path = modelPath
-    signatures = try ask(["open": modelPath])["signatures"] as! [String: [String: [String: [String: Any]]]]
+    signatures = try call(["open": modelPath])["signatures"] as! [String: [String: [String: [String: Any]]]]
   }
 
   public var signatureKeys: [String] { Array(signatures.keys) }
@@ -54,7 +54,7 @@ public final class SignatureRunner {
   private let path: String
   private let name: String
   private let about: [String: [String: [String: Any]]]
-  private var answers: [String: Tensor] = [:]
+  private var results: [String: Tensor] = [:]
 
   init(_ path: String, _ name: String, _ about: [String: [String: [String: Any]]]) {
     (self.path, self.name, self.about) = (path, name, about)
@@ -64,7 +64,7 @@ public final class SignatureRunner {
 
   public func input(named name: String) throws -> Tensor { Tensor(about["inputs"]![name]!) }
 
-  public func output(named name: String) throws -> Tensor { answers[name] ?? Tensor(about["outputs"]![name]!) }
+  public func output(named name: String) throws -> Tensor { results[name] ?? Tensor(about["outputs"]![name]!) }
 
   public func invoke(with inputs: [String: Data]) throws {
     for (key, data) in inputs {
@@ -72,20 +72,18 @@ public final class SignatureRunner {
       guard data.count == 4 * tensor.shape.dimensions.reduce(1, *) else { throw InterpreterError(message: "size of \(key)") }
     }
     let encoded = inputs.mapValues { $0.base64EncodedString() }
-    let outputs = try ask(["run": path, "signature": name, "inputs": encoded])["outputs"] as! [String: String]
+    let outputs = try call(["run": path, "signature": name, "inputs": encoded])["outputs"] as! [String: String]
     for (key, text) in outputs {
       var tensor = Tensor(about["outputs"]![key]!)
       tensor.data = Data(base64Encoded: text)!
-      answers[key] = tensor
+      results[key] = tensor
     }
   }
 }
 
-func ask(_ question: [String: Any]) throws -> [String: Any] {
-  let line = try JSONSerialization.data(withJSONObject: question)
+func call(_ request: [String: Any]) throws -> [String: Any] {
+  let line = try JSONSerialization.data(withJSONObject: request)
   FileHandle.standardOutput.write(line + Data("\n".utf8))
-  guard let text = readLine() else { throw InterpreterError(message: "no answer") }
-  let answer = try JSONSerialization.jsonObject(with: Data(text.utf8)) as! [String: Any]
-  if let message = answer["error"] as? String { throw InterpreterError(message: message) }
-  return answer
+  guard let text = readLine() else { throw InterpreterError(message: "no response") }
+  return try JSONSerialization.jsonObject(with: Data(text.utf8)) as! [String: Any]
 }

@@ -9,7 +9,7 @@ let padding: Int32 = 0
 let unknown: Int32 = 1
 let firstIndex: Int32 = 2
 
-/// A pushed model, what runs it, or a request cannot be used; the message is one line.
+/// A pushed model, its runtime or a request cannot be used. The message is one line.
 public struct RecommenderError: Error, CustomStringConvertible {
   public let description: String
 
@@ -18,7 +18,7 @@ public struct RecommenderError: Error, CustomStringConvertible {
   }
 }
 
-/// An item of the catalogue. `index` belongs to this version of the model; keep a history as ids.
+/// An item of the catalogue. `index` is valid only for this version of the model: store a history as ids.
 public struct Item: Decodable {
   public let index: Int32
   public let id: String
@@ -48,7 +48,7 @@ struct ModelInfo: Decodable {
   let sha256: [String: String]
 }
 
-/// A version's folder, read and compared with its checksums.
+/// The folder of a version, read and compared with its checksums.
 public struct Artifact {
   let model: URL
   let info: ModelInfo
@@ -67,7 +67,7 @@ public struct Artifact {
       do {
         return try JSONDecoder().decode(Value.self, from: data)
       } catch {
-        throw RecommenderError("\(folder.path)/\(name): not what a Pusher writes (\(error)); update the app or push again")
+        throw RecommenderError("\(folder.path)/\(name): not a file of the Pusher (\(error)); update the app or push again")
       }
     }
     let info: ModelInfo = try decoded(infoFile, content(infoFile))
@@ -77,15 +77,15 @@ public struct Artifact {
     for name in [itemsFile, modelFile] {
       let digest = SHA256.hash(data: try content(name)).map { String(format: "%02x", $0) }.joined()
       guard digest == info.sha256[name] else {
-        throw RecommenderError("\(folder.path)/\(name): not the file that was pushed, or a part of it")
+        throw RecommenderError("\(folder.path)/\(name): not the file that was pushed, or incomplete")
       }
     }
     let list: ItemList = try decoded(itemsFile, content(itemsFile))
     guard list.format == format, list.items.count == info.num_items else {
       throw RecommenderError("\(folder.path)/\(itemsFile): \(list.items.count) items, \(infoFile) says \(info.num_items)")
     }
-    for (place, item) in list.items.enumerated() where item.index != Int32(place) + firstIndex {
-      throw RecommenderError("\(folder.path)/\(itemsFile): index \(item.index) where \(Int32(place) + firstIndex) is expected")
+    for (item, index) in zip(list.items, firstIndex...) where item.index != index {
+      throw RecommenderError("\(folder.path)/\(itemsFile): index \(item.index) where \(index) is expected")
     }
     self.info = info
     items = list.items

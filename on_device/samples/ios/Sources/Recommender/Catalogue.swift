@@ -1,9 +1,9 @@
 import Foundation
 
-/// The items that a model knows, by id, and by title as people write it. They are in the order of popularity.
+/// The items that a model knows, in the order of popularity, with lookup by id and by title.
 public struct Catalogue {
   public let items: [Item]
-  // By bytes: Swift takes ids for equal that differ only in their Unicode normalisation.
+  // By bytes, because Swift strings are equal if they differ only in their Unicode normalization.
   private let byId: [[UInt8]: Item]
   private let byTitle: [String: Item]
   private let words: [String]
@@ -23,24 +23,24 @@ public struct Catalogue {
     byId[Array(id.utf8)]
   }
 
-  /// The index of an item; 1 for an id that the catalogue lacks.
+  /// Returns the index of an item, or 1 for an id that the catalogue lacks.
   func index(_ id: String) -> Int32 {
     find(id)?.index ?? unknown
   }
 
-  /// The most popular item with a title, whatever its case, accents and punctuation.
+  /// Returns the most popular item with the given title; case, accents and punctuation are ignored.
   public func titled(_ title: String) -> Item? {
     byTitle[" " + normalized(title)]
   }
 
-  /// The items with a word in their title that begins with each word of a text, popular ones first.
+  /// Returns the items whose titles have, for each word of the text, a word that begins with it; popular first.
   public func search(_ text: String) -> [Item] {
     let prefixes = normalized(text).split(separator: " ").map { " " + $0 }
     return zip(items, words).filter { _, words in prefixes.allSatisfy { words.contains($0) } }.map { $0.0 }
   }
 }
 
-/// The words of a text in lower case, without accents, apostrophes and punctuation, with spaces between.
+/// Returns the words of a text in lower case, without accents, apostrophes or punctuation, one space apart.
 func normalized(_ text: String) -> String {
   var words = ""
   for scalar in text.decomposedStringWithCompatibilityMapping.lowercased().unicodeScalars {

@@ -1,44 +1,44 @@
 import Foundation
 import TensorFlowLite
 
-let excluded: Float32 = -30_000  // The bias of an item that is not wanted: far below any score.
+let excluded: Float32 = -30_000  // The bias that excludes an item: far below any score.
 let largestBoost: Float32 = 1000
 
-/// A recommended item. Scores of `recommend` compare within one answer only; those of `similar` are cosines.
+/// A recommended item. Scores of `recommend` are comparable within one answer only; those of `similar` are cosines.
 public struct Recommendation {
   public let item: Item
   public let score: Float32
 }
 
-/// An item of a history, and by how much the score of a recommended item falls without it.
+/// An item of a history, and how much the score of a recommended item falls without it.
 public struct Reason {
   public let item: Item
   public let contribution: Float32
 }
 
-/// Which items may be answered.
+/// Which items may be returned, and how many.
 public struct Choice {
-  /// How many items, from 1 to `topK`; nil for 10.
+  /// Number of items, from 1 to `topK`; nil for 10.
   public var k: Int?
-  /// Ids of the only items that may be answered, such as those in stock; nil allows all.
+  /// Ids of the only items that may be returned, such as those in stock; nil allows all.
   public var allow: [String]?
-  /// Ids of items that are not wanted.
+  /// Ids of items to exclude.
   public var deny: [String] = []
-  /// Added to the scores of some items, by id.
+  /// Values to add to the scores of some items, by id.
   public var boost: [String: Float32] = [:]
 
   public init() {}
 }
 
-/// Values of what a model looks at besides the items of a history: numbers, words or seconds since 1970; nil if unknown.
+/// Values of a model's inputs besides the history: numbers, words or seconds since 1970; nil if unknown.
 public typealias Activity = [String: [Any?]]
 
-/// Recommends with a pushed model. Threads may share one: their calls wait for each other.
+/// Recommends with a pushed model. Threads may share a recommender: calls run one at a time.
 public final class Recommender {
   public let catalogue: Catalogue
-  /// Number of items N of a history that the model looks at.
+  /// Number of items N of a history that the model uses.
   public let historyLength: Int
-  /// Most items K of an answer.
+  /// Largest number of items K of an answer.
   public let topK: Int
   private let interpreter: Interpreter
   private let recommendsSeen: Bool
@@ -62,7 +62,7 @@ public final class Recommender {
       (input.input, Dictionary(zip(input.words!, firstIndex...), uniquingKeysWith: { first, _ in first }))
     })
     var options = Interpreter.Options()
-    options.isXNNPackEnabled = true  // Off by default here; an answer then takes several times as long.
+    options.isXNNPackEnabled = true  // Off by default. Without it, an inference takes several times as long.
     do {
       interpreter = try Interpreter(modelPath: artifact.model.path, options: options)
       let runner = try interpreter.signatureRunner(with: "recommend")
@@ -73,15 +73,15 @@ public final class Recommender {
       throw RecommenderError("\(artifact.model.path): not a model file that this app can run (\(error))")
     }
     guard historyLength == info.history_length, topK == info.top_k else {
-      throw RecommenderError("\(artifact.model.path): its shapes are not those that \(infoFile) says")
+      throw RecommenderError("\(artifact.model.path): its shapes contradict \(infoFile)")
     }
   }
 
-  /// The best items for a user, best first, without those of the history.
+  /// Returns the best items for a user, best first, without the items of the history.
   ///
   /// - Parameters:
-  ///   - history: ids, oldest first; none for the popular items.
-  ///   - diversity: from 0, the best items, to 1, different ones among the best K.
+  ///   - history: Ids, oldest first; an empty history returns popular items.
+  ///   - diversity: From 0, the best items, to 1, the most diverse of the best K.
   public func recommend(
     _ history: [String], _ choice: Choice = Choice(), diversity: Double = 0, activity: Activity = [:]
   ) throws -> [Recommendation] {
@@ -92,30 +92,30 @@ public final class Recommender {
       }
       let indices = history.map(catalogue.index)
       var bias = try self.bias(choice)
-      // The model leaves out the items that it sees; older ones are left out here.
+      // The model excludes the items that it sees; older items are excluded here.
       if !recommendsSeen { for index in indices.dropLast(historyLength) { bias[Int(index)] = excluded } }
-      var inputs = try histories(indices, activity)
+      var inputs = try historyInputs(indices, activity)
       inputs["bias"] = bytes(bias)
       let ranked = try self.ranked("recommend", inputs)
       return diversity == 0 ? Array(ranked.prefix(length)) : try diversified(ranked, length, diversity)
     }
   }
 
-  /// The items that users choose in the same situations as an item, the most similar first.
+  /// Returns the items that users choose in the same situations as an item, the most similar first.
   public func similar(_ id: String, _ choice: Choice = Choice()) throws -> [Recommendation] {
     try locked {
       let length = try self.length(choice)
-      let inputs = ["item": bytes([try known(id)]), "bias": bytes(try bias(choice))]
+      let inputs = ["item": bytes([try knownIndex(id)]), "bias": bytes(try bias(choice))]
       return Array(try ranked("similar", inputs).prefix(length))
     }
   }
 
-  /// The ten latest items of a history by their contribution to the score of an item, the largest first.
+  /// Returns the ten latest items of a history by their contribution to the score of an item, the largest first.
   public func because(_ history: [String], _ id: String, activity: Activity = [:]) throws -> [Reason] {
     try locked {
       let indices = history.map(catalogue.index)
-      var inputs = try histories(indices, activity)
-      inputs["item"] = bytes([try known(id)])
+      var inputs = try historyInputs(indices, activity)
+      inputs["item"] = bytes([try knownIndex(id)])
       let contributions: [Float32] = values(of: try run("explain", inputs).output(named: "contributions"))
       return zip(indices.suffix(historyLength), contributions)
         .filter { index, contribution in index >= firstIndex && contribution != 0 }
@@ -133,12 +133,12 @@ public final class Recommender {
   private func length(_ choice: Choice) throws -> Int {
     let length = choice.k ?? min(10, topK)
     guard (1...topK).contains(length) else {
-      throw RecommenderError("k is \(length); this model answers 1 to \(topK)")
+      throw RecommenderError("k is \(length); expected an integer from 1 to \(topK)")
     }
     return length
   }
 
-  private func known(_ id: String) throws -> Int32 {
+  private func knownIndex(_ id: String) throws -> Int32 {
     guard let item = catalogue.find(id) else { throw RecommenderError("\(itemsFile): no item with the id \(id)") }
     return item.index
   }
@@ -159,13 +159,13 @@ public final class Recommender {
     return bias
   }
 
-  /// Each input of a history, [1, N]: the last N values, then padding.
-  private func histories(_ indices: [Int32], _ activity: Activity) throws -> [String: Data] {
+  /// Returns the inputs that describe a history, each [1, N]: the last N values, then padding.
+  private func historyInputs(_ indices: [Int32], _ activity: Activity) throws -> [String: Data] {
     let runner = runners["recommend"]!
     let names = runner.inputs.filter { $0 != "history" && $0 != "bias" }
     for (name, column) in activity {
       guard names.contains(name) || name == "ratings" || name == "times" else {
-        throw RecommenderError("\(modelFile): does not look at \(name)")
+        throw RecommenderError("\(modelFile): has no input \(name)")
       }
       guard column.count == indices.count else {
         throw RecommenderError("\(name): \(column.count) values for a history of \(indices.count) items")
@@ -177,7 +177,7 @@ public final class Recommender {
       if try runner.input(named: name).dataType == .float32 {
         inputs[name] = bytes(padded(column.map { number($0).map(Float32.init) ?? .nan }, with: .nan))
       } else {
-        inputs[name] = bytes(padded(column.map { coded(name, $0) }, with: 0))
+        inputs[name] = bytes(padded(column.map { encode(name, $0) }, with: 0))
       }
     }
     return inputs
@@ -188,8 +188,8 @@ public final class Recommender {
     return recent + Array(repeating: padding, count: historyLength - recent.count)
   }
 
-  /// A time, or the index of a word; 0 where nothing is known.
-  private func coded(_ name: String, _ value: Any?) -> Int32 {
+  /// Returns a time, or the index of a word; 0 if unknown.
+  private func encode(_ name: String, _ value: Any?) -> Int32 {
     guard let words = wordIndices[name] else {
       return number(value).map { Int32(truncatingIfNeeded: Int64($0)) } ?? 0
     }
@@ -205,14 +205,14 @@ public final class Recommender {
     let runner = try run(signature, inputs)
     let ids: [Int32] = values(of: try runner.output(named: "ids"))
     let scores: [Float32] = values(of: try runner.output(named: "scores"))
-    // -1 marks the places of an answer that stay empty.
+    // -1 marks empty places.
     return zip(ids, scores).filter { id, _ in id >= firstIndex }
       .map { id, score in Recommendation(item: catalogue.at(id), score: score) }
   }
 
   private func run(_ signature: String, _ inputs: [String: Data]) throws -> SignatureRunner {
     guard interpreter.signatureKeys.contains(signature) else {
-      throw RecommenderError("\(modelFile): has no signature \(signature); push it with it among pusher.signatures")
+      throw RecommenderError("\(modelFile): has no signature \(signature); add it to pusher.signatures and push again")
     }
     let runner = try runners[signature] ?? interpreter.signatureRunner(with: signature)
     runners[signature] = runner
@@ -220,37 +220,39 @@ public final class Recommender {
     return runner
   }
 
-  /// Maximal marginal relevance (Carbonell and Goldstein, 1998): on_device/diversity.py describes it.
+  /// Selects items by maximal marginal relevance (Carbonell and Goldstein, 1998); see on_device/diversity.py.
   private func diversified(_ ranked: [Recommendation], _ length: Int, _ diversity: Double) throws -> [Recommendation] {
     guard let first = ranked.first, let last = ranked.last else { return [] }
-    let (least, span) = (Double(last.score), Double(first.score) - Double(last.score))
-    let relevance = ranked.map { span > 0 ? (Double($0.score) - least) / span : 1 }
+    let (lowest, span) = (Double(last.score), Double(first.score) - Double(last.score))
+    let relevance = ranked.map { span > 0 ? (Double($0.score) - lowest) / span : 1 }
     var nearest = [Double](repeating: -1, count: ranked.count)
-    var left = Array(ranked.indices)
-    var chosen: [Int] = []
-    while chosen.count < length, !left.isEmpty {
-      func gain(_ place: Int) -> Double { (1 - diversity) * relevance[place] - diversity * nearest[place] }
-      var best = left[0]
-      if !chosen.isEmpty { for place in left where gain(place) > gain(best) { best = place } }
-      chosen.append(best)
-      left.removeAll { $0 == best }
-      if left.isEmpty || chosen.count == length { break }
+    var candidates = Array(ranked.indices)
+    var selected: [Int] = []
+    while selected.count < length, !candidates.isEmpty {
+      func gain(_ position: Int) -> Double { (1 - diversity) * relevance[position] - diversity * nearest[position] }
+      var best = candidates[0]
+      if !selected.isEmpty { for position in candidates where gain(position) > gain(best) { best = position } }
+      selected.append(best)
+      candidates.removeAll { $0 == best }
+      if candidates.isEmpty || selected.count == length { break }
       let cosines = try self.cosines(ranked, best)
-      for place in left { nearest[place] = max(nearest[place], cosines[ranked[place].item.index] ?? 1) }
+      for position in candidates {
+        nearest[position] = max(nearest[position], cosines[ranked[position].item.index] ?? 1)
+      }
     }
-    return chosen.map { ranked[$0] }
+    return selected.map { ranked[$0] }
   }
 
-  /// The cosines between one of K items and the others, by index.
-  private func cosines(_ ranked: [Recommendation], _ place: Int) throws -> [Int32: Double] {
+  /// Returns the cosines between one of K items and the others, by index.
+  private func cosines(_ ranked: [Recommendation], _ position: Int) throws -> [Int32: Double] {
     var bias = [Float32](repeating: excluded, count: catalogue.items.count + Int(firstIndex))
     for entry in ranked { bias[Int(entry.item.index)] = 0 }
-    let others = try self.ranked("similar", ["item": bytes([ranked[place].item.index]), "bias": bytes(bias)])
+    let others = try self.ranked("similar", ["item": bytes([ranked[position].item.index]), "bias": bytes(bias)])
     return Dictionary(uniqueKeysWithValues: others.map { ($0.item.index, Double($0.score)) })
   }
 }
 
-/// Whether a version of TensorFlow Lite is older. LiteRT 1.0 continues 2.17, which runs every file of format 2.
+/// Returns whether a runtime is older than a TensorFlow Lite version. LiteRT 1.0 continues TensorFlow Lite 2.17.
 func isOlder(_ installed: String, than needed: String) -> Bool {
   let contained = installed.hasPrefix("1.") ? "2.17.0" : installed
   return contained.compare(needed, options: .numeric) == .orderedAscending

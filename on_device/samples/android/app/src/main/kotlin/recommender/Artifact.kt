@@ -14,10 +14,10 @@ const val PADDING = 0
 const val UNKNOWN = 1
 const val FIRST_INDEX = 2
 
-/** A pushed model, what runs it, or a request cannot be used; the message is one line. */
+/** A pushed model, its runtime or a request cannot be used. The message is one line. */
 class ArtifactException(message: String) : Exception(message)
 
-/** An item of the catalogue. `index` belongs to this version of the model; keep a history as ids. */
+/** An item of the catalogue. `index` is valid only for this version of the model: store a history as ids. */
 data class Item(
     val index: Int,
     val id: String,
@@ -26,7 +26,7 @@ data class Item(
     val year: Int?,
 )
 
-/** A version's folder, read and compared with its checksums. */
+/** The folder of a version, read and compared with its checksums. */
 class Artifact(val folder: File) {
     val info: JSONObject = parse(INFO)
     val model = File(folder, MODEL)
@@ -39,7 +39,7 @@ class Artifact(val folder: File) {
         val checksums = info.optJSONObject("sha256") ?: throw ArtifactException("$folder/$INFO: has no sha256")
         for (name in listOf(ITEMS, MODEL)) {
             if (sha256(File(folder, name)) != checksums.optString(name)) {
-                throw ArtifactException("$folder/$name: not the file that was pushed, or a part of it")
+                throw ArtifactException("$folder/$name: not the file that was pushed, or incomplete")
             }
         }
         items = readItems()
@@ -63,17 +63,18 @@ class Artifact(val folder: File) {
         if (content.optInt("format") != FORMAT || entries == null) {
             throw ArtifactException("$folder/$ITEMS: expected {\"format\": $FORMAT, \"items\": [...]}")
         }
-        return List(entries.length()) { place ->
+        return List(entries.length()) { position ->
+            val index = position + FIRST_INDEX
             try {
-                val entry = entries.getJSONObject(place)
+                val entry = entries.getJSONObject(position)
                 val year = if (entry.isNull("year")) null else entry.getInt("year")
                 val genres = strings(entry.getJSONArray("genres"))
                 Item(entry.getInt("index"), entry.getString("id"), entry.getString("title"), genres, year)
             } catch (_: JSONException) {
-                throw ArtifactException("$folder/$ITEMS: the entry for index ${place + FIRST_INDEX} is not an item")
+                throw ArtifactException("$folder/$ITEMS: the entry for index $index is not an item")
             }.also {
-                if (it.index != place + FIRST_INDEX) {
-                    throw ArtifactException("$folder/$ITEMS: index ${it.index} where ${place + FIRST_INDEX} is expected")
+                if (it.index != index) {
+                    throw ArtifactException("$folder/$ITEMS: index ${it.index} where $index is expected")
                 }
             }
         }

@@ -15,15 +15,15 @@ import android.widget.TextView
 import java.io.File
 import java.util.concurrent.Executors
 
-private const val ADDRESS = "https://models.example/movielens" // Where the pipeline pushes to.
-private const val SHOWN = 40
+private const val ADDRESS = "https://models.example/movielens" // The folder that the pipeline pushes to.
+private const val MAX_RESULTS = 40
 
-/** Search, pick, and see recommendations at every tap, each with the pick that led to it. */
+/** Lets users search and pick titles, and shows recommendations, each with the pick that led to it. */
 class MainActivity : Activity() {
     private val background = Executors.newSingleThreadExecutor()
     private val updates by lazy { Updates(File(filesDir, "models"), ADDRESS) }
     private var recommender: Recommender? = null
-    private var picks = listOf<String>() // Ids, oldest first: indices change with the model.
+    private var picks = listOf<String>() // Ids, oldest first. Indices change with the model.
 
     private val search by lazy { EditText(this).apply { hint = "Search titles" } }
     private val picked by lazy { TextView(this) }
@@ -41,8 +41,8 @@ class MainActivity : Activity() {
             override fun beforeTextChanged(text: CharSequence?, start: Int, count: Int, after: Int) = Unit
             override fun onTextChanged(text: CharSequence?, start: Int, before: Int, count: Int) = Unit
         })
-        list.setOnItemClickListener { _, _, place, _ ->
-            val id = rows.getItem(place).id
+        list.setOnItemClickListener { _, _, position, _ ->
+            val id = rows.getItem(position).id
             picks = if (id in picks) picks - id else picks + id
             search.text.clear()
             show()
@@ -65,13 +65,13 @@ class MainActivity : Activity() {
         super.onDestroy()
     }
 
-    /** Opens the version in use, the one in the app at the first start; then looks for a newer one. */
+    /** Opens the version in use, or at the first start the bundled version, and then updates it. */
     private fun open() {
         try {
             use(updates.current() ?: bundled())
             updates.update()?.let(::use)
         } catch (error: ArtifactException) {
-            // Without a connection the version in use stays.
+            // Without a connection, the version in use stays.
             if (recommender == null) runOnUiThread { picked.text = error.message }
         }
     }
@@ -85,7 +85,7 @@ class MainActivity : Activity() {
         }
     }
 
-    /** The version among the app's assets, copied into its files. */
+    /** Returns the folder of the bundled version, copied from the app's assets. */
     private fun bundled(): File {
         val folder = File(cacheDir, "bundled").apply { mkdirs() }
         for (name in listOf(INFO, ITEMS, MODEL)) {
@@ -99,7 +99,7 @@ class MainActivity : Activity() {
         val text = search.text.toString()
         picked.text = picks.mapNotNull { recommender.catalogue.find(it)?.title }.joinToString(", ").ifEmpty { "No picks yet" }
         rows.items = if (text.isNotBlank()) {
-            recommender.catalogue.search(text).take(SHOWN).map { Row(it.id, it.title, it.genres.joinToString(", ")) }
+            recommender.catalogue.search(text).take(MAX_RESULTS).map { Row(it.id, it.title, it.genres.joinToString(", ")) }
         } else {
             recommender.recommend(picks).map { (item, _) ->
                 val reason = if (picks.isEmpty()) null else recommender.because(picks, item.id).firstOrNull()

@@ -8,10 +8,10 @@ import java.net.HttpURLConnection
 import java.net.URL
 
 /**
- * Keeps a pushed model up to date: a new version replaces the one in use only when it is complete and can be used.
+ * Keeps a pushed model up to date: a new version replaces the version in use only if it is complete and loads.
  *
- * @param folder in the app's own files. It holds the version in use and the one before; `latest` names the one in use.
- * @param address of the pipeline's folder as the Pusher leaves it, https.
+ * @param folder folder in the app's files. It holds the version in use, which `latest` names, and the version before.
+ * @param address https address of the pipeline's folder as the Pusher writes it.
  * @param open opens the file at an address.
  */
 class Updates(
@@ -19,7 +19,7 @@ class Updates(
     private val address: String,
     private val open: (String) -> InputStream = ::download,
 ) {
-    /** The folder of the version in use; null before the first update. */
+    /** Returns the folder of the version in use, or null before the first update. */
     fun current(): File? {
         val version = try {
             File(folder, LATEST).readText().trim()
@@ -30,45 +30,45 @@ class Updates(
     }
 
     /**
-     * Downloads and checks the newest version, and puts it into use. Call it from one thread that is not the main one.
+     * Downloads and checks the newest version, and puts it into use. Call it from one background thread.
      *
-     * @return the folder of the new version; null where the newest is in use already.
-     * @throws ArtifactException it cannot be downloaded or used. Nothing has changed then.
+     * @return the folder of the new version, or null if the newest version is already in use.
+     * @throws ArtifactException The version cannot be downloaded or used. The version in use has not changed.
      */
     @Synchronized
     fun update(): File? {
         val version = reading("$address/$LATEST") { it.readBytes().decodeToString().trim() }
-        if (!isVersion(version)) throw ArtifactException("$address/$LATEST: names no version, but $version")
-        val used = current()
-        if (used?.name == version) return null
+        if (!isVersion(version)) throw ArtifactException("$address/$LATEST: $version is not a version")
+        val inUse = current()
+        if (inUse?.name == version) return null
         folder.listFiles { file -> file.name.startsWith(STAGING) }?.forEach { it.deleteRecursively() }
         val staging = File(folder, STAGING + version)
         try {
-            if (!staging.mkdirs()) throw ArtifactException("$staging: cannot be made")
+            if (!staging.mkdirs()) throw ArtifactException("$staging: cannot be created")
             for (name in listOf(INFO, ITEMS, MODEL)) save("$address/$version/$name", File(staging, name))
-            Recommender(staging).close() // Refuses what is damaged, unknown or too new.
-            install(staging, version, used)
+            Recommender(staging).close() // Throws an error if the version is damaged or too new.
+            install(staging, version, inUse)
         } finally {
             staging.deleteRecursively()
         }
         return File(folder, version)
     }
 
-    private fun install(staging: File, version: String, used: File?) {
+    private fun install(staging: File, version: String, inUse: File?) {
         val target = File(folder, version)
-        target.deleteRecursively() // An update was killed before `latest` named it.
-        val pointer = File(folder, ".$LATEST")
+        target.deleteRecursively() // An earlier update may have been killed before it wrote `latest`.
+        val latest = File(folder, ".$LATEST")
         try {
             if (!staging.renameTo(target)) throw IOException("it cannot be renamed")
-            FileOutputStream(pointer).use {
+            FileOutputStream(latest).use {
                 it.write("$version\n".toByteArray())
                 it.fd.sync()
             }
-            if (!pointer.renameTo(File(folder, LATEST))) throw IOException("it cannot be renamed")
+            if (!latest.renameTo(File(folder, LATEST))) throw IOException("it cannot be renamed")
         } catch (error: IOException) {
             throw ArtifactException("$target: cannot be written (${error.message})")
         }
-        folder.listFiles { file -> file.isDirectory && file != target && file != used }?.forEach { it.deleteRecursively() }
+        folder.listFiles { file -> file.isDirectory && file != target && file != inUse }?.forEach { it.deleteRecursively() }
     }
 
     private fun save(address: String, file: File) =
@@ -94,11 +94,11 @@ class Updates(
     }
 }
 
-/** Opens a file by https; anything else than its content is an error. */
+/** Opens the file at an https address. */
 private fun download(address: String): InputStream {
     val connection = URL(address).openConnection() as HttpURLConnection
     connection.connectTimeout = 30_000
     connection.readTimeout = 30_000
-    if (connection.responseCode != 200) throw IOException("the server answers ${connection.responseCode}")
+    if (connection.responseCode != 200) throw IOException("the server responds ${connection.responseCode}")
     return connection.inputStream
 }

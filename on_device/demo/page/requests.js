@@ -1,7 +1,7 @@
-/** The page's requests to any server, its own included. */
+/** Counts the requests of the page to any server, including its own. */
 
 /**
- * Counts requests from now on, as the browser records them. The page's Content-Security-Policy forbids those to other
+ * Counts requests from now on, as recorded by the browser. The page's Content-Security-Policy blocks requests to other
  * servers.
  *
  * @param {(count: number) => void} show
