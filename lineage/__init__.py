@@ -1,1 +1,1 @@
-"""Reads ML Metadata: what made a model, and what came of some data. Needs no server, and neither TFX nor TensorFlow."""
+"""Reads the lineage of models and data from ML Metadata. Needs no server, and neither TFX nor TensorFlow."""

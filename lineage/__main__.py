@@ -1,4 +1,4 @@
-"""What made a model, and what came of some data: `python -m lineage runs`, `show`, `diff`, `prove`."""
+"""Reads the lineage of models and data: `python -m lineage runs`, `show`, `diff`, `prove`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lineage.runs import find_run, list_runs
 from lineage.store import Store, open_store
 from on_device.command_line import command_line, path, path_or_url
 
-DEFAULT_STORE = "output"  # where local_runner.py writes, one folder a pipeline
+DEFAULT_STORE = "output"  # the folder of local_runner.py, with a folder for each pipeline
 LISTED_RUNS = 20
 EXIT_UNKNOWN, EXIT_STORE = 1, 2
 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Answer a question; returns the exit code."""
+    """Answers a question; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         options.run(open_store(options.metadata), options)
@@ -36,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lineage",
-        description="Read what ML Metadata knows of runs and models. The store is never written to.",
-        epilog="exit codes: 0 answered, 1 not known to the store, 2 wrong option or a store that cannot be read",
+        description="Read the lineage of runs and models from ML Metadata. The store is never written to.",
+        epilog="exit codes: 0 answered, 1 not in the store, 2 wrong option, or a store that cannot be read",
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -48,31 +48,38 @@ def _parser() -> argparse.ArgumentParser:
         help="a metadata.db, a folder with one, mysql://user@host:port/db, grpc://host:port or, with TLS, "
         "grpcs://host:port, or vertex://PROJECT/REGION (default: %(default)s)",
     )
-    common.add_argument("--json", action="store_true", help="answer as JSON")
+    common.add_argument("--json", action="store_true", help="print JSON")
     page = argparse.ArgumentParser(add_help=False)
-    page.add_argument("--html", type=path, metavar="FILE", help="write a page with the graph, too")
+    page.add_argument("--html", type=path, metavar="FILE", help="also write a page with the graph")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     runs = commands.add_parser("runs", parents=[common, page], help="list the runs, newest first")
-    runs.add_argument("--limit", type=_count, default=LISTED_RUNS, metavar="N", help="how many; 0: all (%(default)s)")
-    runs.add_argument("--pipeline", metavar="NAME", help="of one pipeline alone")
+    runs.add_argument(
+        "--limit",
+        type=_count,
+        default=LISTED_RUNS,
+        metavar="N",
+        help="at most N runs, 0 for all (%(default)s)",
+    )
+    runs.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
     runs.set_defaults(run=_runs)
 
-    show = commands.add_parser("show", parents=[common, page], help="what made something, and what came of it")
+    about = "show what something was made from, and what came of it"
+    show = commands.add_parser("show", parents=[common, page], help=about)
     show.add_argument(
-        "what",
+        "query",
         metavar="WHAT",
         help="a pushed file or its folder, an artifact's id or address, or execution:ID",
     )
     show.set_defaults(run=_show)
 
-    diff = commands.add_parser("diff", parents=[common], help="two runs side by side: what differs")
+    diff = commands.add_parser("diff", parents=[common], help="show the differences of two runs")
     diff.add_argument("left", metavar="RUN", help="id or name, as `runs` lists them")
     diff.add_argument("right", metavar="RUN")
-    diff.add_argument("--all", action="store_true", help="what is the same, too")
+    diff.add_argument("--all", action="store_true", help="also show what is the same")
     diff.set_defaults(run=_diff)
 
-    proof = commands.add_parser("prove", parents=[common], help="where a file comes from, by its content")
+    proof = commands.add_parser("prove", parents=[common], help="show by its content where a file comes from")
     proof.add_argument("path", type=path_or_url, metavar="PATH", help="a model.tflite, or its folder")
     proof.set_defaults(run=_prove)
     return parser
@@ -82,21 +89,21 @@ def _runs(store: Store, options: argparse.Namespace) -> None:
     limit = options.limit or None
     runs = list_runs(store, limit, options.pipeline)
     if options.html:
-        from lineage.page import write_runs  # Only now: it imports the messages of TFDV's statistics.
+        from lineage.page import write_runs  # Here, because it imports Jinja and TFDV's messages.
 
         write_runs(options.html, store.where, runs)
     if options.json:
-        _print_json(as_json.runs(runs))
+        _print_json([as_json.run(run) for run in runs])
     else:
         text.show_runs(runs, len(runs) == limit, text.make_console())
 
 
 def _show(store: Store, options: argparse.Namespace) -> None:
-    found = find(store, options.what)
+    found = find(store, options.query)
     if options.html:
         from lineage.page import write_found
 
-        write_found(options.html, store.where, options.what, found)
+        write_found(options.html, store.where, options.query, found)
     if options.json:
         _print_json(as_json.found(found))
     else:
@@ -128,10 +135,10 @@ def _print_json(answer: Any) -> None:
     print(json.dumps(answer, indent=1, ensure_ascii=False))
 
 
-def _count(words: str) -> int:
-    if not words.isdecimal():
-        raise argparse.ArgumentTypeError(f"{words!r} is not a number of runs")
-    return int(words)
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs")
+    return int(text)
 
 
 if __name__ == "__main__":

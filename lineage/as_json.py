@@ -1,8 +1,8 @@
-"""The answers for machines: what `--json` prints, and what a page draws."""
+"""Converts answers to JSON values, for `--json` and for the pages."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import asdict
 from typing import Any
 
 from lineage import facts
@@ -13,74 +13,68 @@ from lineage.proof import Proof
 from lineage.runs import Run
 
 
-def runs(listed: list[Run]) -> list[dict[str, Any]]:
-    """The runs, newest first; times in milliseconds since the epoch."""
-    return [run(one) for one in listed]
-
-
-def run(one: Run) -> dict[str, Any]:
-    """A run, without its graph."""
+def run(run: Run) -> dict[str, Any]:
+    """Converts a run without its graph; times are in milliseconds since the epoch."""
     return {
-        "id": one.id,
-        "name": one.name,
-        "pipeline": one.pipeline,
-        "started": one.started,
-        "seconds": one.seconds,
-        "state": one.state,
-        "outcome": one.outcome,
-        "recall_at_10": one.recall,
-        "cached": [step.name for step in one.steps if step.state == "CACHED"],
-        "steps": [dataclasses.asdict(step) for step in one.steps],
-        "data": one.data,
-        "code_version": one.code_version,
-        "code": one.code,
-        "settings": one.settings,
-        "evaluation": dataclasses.asdict(one.evaluation) if one.evaluation else None,
-        "push": dataclasses.asdict(one.push) if one.push else None,
+        "id": run.id,
+        "name": run.name,
+        "pipeline": run.pipeline,
+        "started": run.started,
+        "seconds": run.seconds,
+        "state": run.state,
+        "outcome": run.outcome,
+        "recall_at_10": run.recall,
+        "cached": run.cached,
+        "steps": [asdict(step) for step in run.steps],
+        "data": run.data,
+        "code_version": run.code_version,
+        "code": run.code,
+        "settings": run.settings,
+        "evaluation": asdict(run.evaluation) if run.evaluation else None,
+        "push": asdict(run.push) if run.push else None,
     }
 
 
-def found(one: Found) -> dict[str, Any]:
-    """What was found, its story where it is of a model, and the graph."""
-    pushed = one.artifact.id if one.artifact and one.artifact.type == facts.PUSHED_MODEL else None
+def found(found: Found) -> dict[str, Any]:
+    """Converts an artifact or an execution with its graph; a model also has its story."""
     return {
-        "artifact": one.artifact.id if one.artifact else None,
-        "execution": one.execution.id if one.execution else None,
-        "story": None if one.model is None else dataclasses.asdict(facts.story(one.graph, one.model, pushed)),
-        "graph": graph(one.graph),
+        "artifact": found.artifact.id if found.artifact else None,
+        "execution": found.execution.id if found.execution else None,
+        "story": asdict(found.story) if found.story else None,
+        "graph": graph(found.graph),
     }
 
 
-def graph(one: Graph) -> dict[str, Any]:
-    """Artifacts, executions, and the links between them."""
+def graph(graph: Graph) -> dict[str, Any]:
+    """Converts artifacts, executions and their links."""
     return {
-        "artifacts": [dataclasses.asdict(a) for a in sorted(one.artifacts.values(), key=lambda a: a.id)],
+        "artifacts": [asdict(artifact) for _, artifact in sorted(graph.artifacts.items())],
         "executions": [
-            {**dataclasses.asdict(e), "step": facts.step_name(e), "properties": facts.parameters(e)}
-            for e in sorted(one.executions.values(), key=lambda e: e.id)
+            {**asdict(execution), "step": facts.step_name(execution), "properties": facts.parameters(execution)}
+            for _, execution in sorted(graph.executions.items())
         ],
-        "links": [dataclasses.asdict(link) for link in sorted(one.links)],
+        "links": [asdict(link) for link in sorted(graph.links)],
     }
 
 
-def difference(one: Difference, every: bool) -> dict[str, Any]:
-    """Two runs side by side: by section and name, the values of both."""
+def difference(difference: Difference, show_all: bool) -> dict[str, Any]:
+    """Converts the facts of two runs, or only those that differ: both values by section and name."""
     return {
-        "runs": [one.left.id, one.right.id],
+        "runs": [difference.left.id, difference.right.id],
         **{
-            section.lower(): {line.name: [line.left, line.right] for line in lines if every or line.differs}
-            for section, lines in one.sections.items()
+            section.lower(): {line.name: [line.left, line.right] for line in lines if show_all or line.differs}
+            for section, lines in difference.sections.items()
         },
     }
 
 
-def proof(one: Proof) -> dict[str, Any]:
-    """Where a file comes from."""
+def proof(proof: Proof) -> dict[str, Any]:
+    """Converts the proof of a file."""
     return {
-        "file": str(one.file),
+        "file": str(proof.file),
         "known": True,
-        "push": dataclasses.asdict(one.push),
-        "run": one.run_id,
-        "story": dataclasses.asdict(one.story),
-        "earlier_pushes": one.others,
+        "push": asdict(proof.push),
+        "run": proof.run_id,
+        "story": asdict(proof.story),
+        "earlier_pushes": proof.others,
     }

@@ -1,4 +1,4 @@
-"""Two runs side by side."""
+"""Compares two runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lineage.runs import Run
 
 @dataclass(frozen=True)
 class Line:
-    """One fact of both runs; None where a run does not have it."""
+    """One fact of two runs; None if a run does not have it."""
 
     name: str
     left: Any
@@ -19,13 +19,13 @@ class Line:
 
     @property
     def differs(self) -> bool:
-        """Whether the runs disagree."""
+        """Whether the runs differ in this fact."""
         return bool(self.left != self.right)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two runs, and what they say of data, code, settings and metrics, by section."""
+    """Two runs, and the facts of both by section: data, code, settings, metrics and push."""
 
     left: Run
     right: Run
@@ -33,26 +33,27 @@ class Difference:
 
 
 def compare(left: Run, right: Run) -> Difference:
-    """Everything that two runs say, line by line."""
-    told = [_tell(run) for run in (left, right)]
+    """Compares two runs fact by fact."""
+    of_left, of_right = _sections(left), _sections(right)
     sections = {}
-    for section in told[0]:
-        names = dict.fromkeys([*told[0][section], *told[1][section]])
-        sections[section] = [Line(name, told[0][section].get(name), told[1][section].get(name)) for name in names]
+    for section, facts_of_left in of_left.items():
+        facts_of_right = of_right[section]
+        names = dict.fromkeys([*facts_of_left, *facts_of_right])
+        sections[section] = [Line(name, facts_of_left.get(name), facts_of_right.get(name)) for name in names]
     return Difference(left, right, sections)
 
 
-def _tell(run: Run) -> dict[str, dict[str, Any]]:
-    found = run.evaluation
-    metrics = {facts.METRICS.get(name, name): value for name, value in sorted(found.metrics.items())} if found else {}
-    verdict = {"blessed": found.blessed, "compared with model": found.baseline_id} if found else {}
-    pushed = {"version": run.push.version, "sha256": run.push.sha256} if run.push else {}
+def _sections(run: Run) -> dict[str, dict[str, Any]]:
+    metrics: dict[str, Any] = {}
+    if run.evaluation:
+        metrics = {facts.METRICS.get(name, name): value for name, value in sorted(run.evaluation.metrics.items())}
+        metrics |= {"blessed": run.evaluation.blessed, "compared with model": run.evaluation.baseline_id}
     commit = {"commit": run.code_version} if run.code_version else {}
     return {
         "Run": {"pipeline": run.pipeline, "state": run.state, "outcome": run.outcome},
         "Data": run.data,
         "Code": {**commit, **run.code},
         "Settings": run.settings,
-        "Metrics": {**metrics, **verdict},
-        "Push": pushed,
+        "Metrics": metrics,
+        "Push": {"version": run.push.version, "sha256": run.push.sha256} if run.push else {},
     }

@@ -1,13 +1,13 @@
-"""The error that this package raises for a person to read."""
+"""Errors with a message for the user."""
 
 
 class LineageError(Exception):
-    """A question cannot be answered; the message is one line that says what is wrong, where, and what to do."""
+    """A question that cannot be answered. The message is one line: what is wrong, where, and what to do."""
 
 
 class StoreError(LineageError):
-    """The store cannot be read."""
+    """A store that cannot be read."""
 
 
 class UnknownError(LineageError):
-    """The store has never seen what is asked for."""
+    """Something that the store does not have."""

@@ -1,10 +1,11 @@
-"""What the properties of our pipeline's steps and artifacts mean.
+"""Interprets the properties of this pipeline's steps and artifacts.
 
-Steps of other pipelines are read too; of them only the names, states and parameters are understood.
+Steps of other pipelines are read too: their names, states and parameters.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ EVALUATION, BLESSING = "ModelEvaluation", "ModelBlessing"
 STATISTICS, HYPERPARAMETERS = "ExampleStatistics", "HyperParameters"
 STATISTICS_GEN, TRANSFORM, PUSHER = "StatisticsGen", "Transform", "Pusher"
 
-# Types of our own executions, by the names of their steps. Others are named by their type.
+# Names of our steps by the type of their executions. Other steps are named like their type.
 _STEPS = {
     "RatingsExampleGen": "ExampleGen",
     "ImportSchemaGen": "SchemaGen",
@@ -28,9 +29,9 @@ _STEPS = {
     "LastBlessedModel": "LatestBlessedModel",
     "TFLitePusher": "Pusher",
 }
-# Steps of one type that a pipeline may have twice: what the configuration of the other one holds, and its name.
+# Types that a pipeline may have two steps of: the key that only the second step's `custom_config` has, and its name.
 _TWICE = {TRANSFORM: ("refit", "RefitTransform"), "RecommenderTrainer": ("teaches", "Teacher")}
-# The section of the configuration that a step's settings come from.
+# Section of the configuration that holds a step's settings.
 _SECTIONS = {
     "ExampleGen": "example_gen",
     "RefitTransform": "transform",
@@ -44,17 +45,18 @@ _SECTIONS = {
     "Evaluator": "gate",
     "Pusher": "pusher",
 }
+# Settings of the gate by metric and kind of threshold.
 _GATE = {
     ("example_count", "value"): "gate.min_targets",
     ("recall_at_10", "value"): "gate.min_recall_at_10",
     ("recall_at_10_lift", "value"): "gate.min_lift_over_popularity",
     ("recall_at_10_lift_over_markov", "value"): "gate.min_lift_over_markov",
-    ("recall_at_10", "change"): "gate.max_regression",  # of runs before the gate allowed what chance explains
+    ("recall_at_10", "change"): "gate.max_regression",  # in runs of old versions, before the gate used standard errors
 }
-# What Kubeflow notes of an execution beside its parameters.
+# Properties that Kubeflow adds to an execution's parameters.
 _BOOKKEEPING = {"task_name", "display_name", "image", "namespace", "pod_name", "pod_uid", "cache_fingerprint"}
 
-COUNTS = {"ratings": "interactions", "users": "users", "items": "items"}  # of data, in words
+COUNTS = {"ratings": "interactions", "users": "users", "items": "items"}  # words for the counts of data
 
 METRICS = {
     "recall_at_10": "Recall@10",
@@ -75,20 +77,21 @@ METRICS = {
     "baseline_recall_at_10": "the baseline's Recall@10",
 }
 HEADLINE = "recall_at_10"
-REFITTED = "refitted_model"  # the Pusher's input
+LISTS = {"popularity list": "popularity_recall_at_10", "Markov": "markov_recall_at_10"}  # compared with the headline
+REFITTED = "refitted_model"  # an input of the Pusher
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an Evaluator found of a model.
+    """An evaluation of a model.
 
     Attributes:
         id: of the ModelEvaluation artifact.
-        uri: its folder.
-        blessing_id: of the ModelBlessing artifact; None where there is none.
-        blessed: whether that blesses this model.
-        baseline_id: the model that it was compared with, where there was one.
-        metrics: on the test split, by the Evaluator's names; empty where it recorded none.
+        uri: folder of the ModelEvaluation artifact.
+        blessing_id: of the ModelBlessing artifact; None without one.
+        blessed: whether this model is blessed.
+        baseline_id: of the Model artifact that it was compared with; None without one.
+        metrics: on the test split, by the Evaluator's names; empty if it recorded none.
     """
 
     id: int
@@ -101,14 +104,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Push:
-    """What a Pusher published.
+    """A pushed version of a model.
 
     Attributes:
         id: of the PushedModel artifact.
         destination: folder of the version.
-        version: its name.
+        version: name of the version.
         sha256: of `model.tflite`.
-        pipeline: whose it is.
+        pipeline: name of the pipeline.
         code_version: git commit of the checkout that pushed it.
         when: milliseconds since the epoch.
     """
@@ -124,18 +127,18 @@ class Push:
 
 @dataclass(frozen=True)
 class Story:
-    """How a model came to be.
+    """The origin of a model, its evaluations and its pushes.
 
     Attributes:
         model_id: of the Model artifact.
-        model_uri: its folder.
-        data: `name`, `fingerprint`, `fingerprint_of`, `ratings`, `users`, `items` and `path`, as far as they are known.
+        model_uri: folder of the Model artifact.
+        data: `name`, `fingerprint`, `fingerprint_of`, `ratings`, `users`, `items` and `path`, if known.
         code: fingerprint of the code of each step that took part, by step.
         settings: by key of the configuration.
-        tuned: address of the hyperparameters that a Tuner found, and that win over the settings; empty without one.
+        tuned: address of the hyperparameters from a Tuner, which override the settings; empty without one.
         evaluations: of the model, oldest first.
         pushes: of the model, oldest first.
-        refitted_id: of the Model artifact that was fitted anew for the push; None where the model itself was pushed.
+        refitted_id: of the Model artifact that was refitted for the push; None if the model itself was pushed.
     """
 
     model_id: int
@@ -150,76 +153,67 @@ class Story:
 
 
 def step_name(execution: Execution) -> str:
-    """The name of a step, as `--from-node` takes it."""
-    # Kubeflow has one type for all executions, and names them here.
-    named = execution.properties.get("task_name") or execution.properties.get("display_name")
-    if not named and execution.type in _TWICE:
-        key, other = _TWICE[execution.type]
-        custom = parameters(execution).get("custom_config")
-        named = other if isinstance(custom, dict) and custom.get(key) else ""
-    return str(named) if named else _STEPS.get(execution.type, execution.type)
+    """Returns the name of a step, as `--from-node` takes it."""
+    # On Kubeflow all executions have one type, and their names are properties.
+    name = execution.properties.get("task_name") or execution.properties.get("display_name")
+    if name:
+        return str(name)
+    key, second = _TWICE.get(execution.type, ("", ""))
+    return second if _custom(parameters(execution)).get(key) else _STEPS.get(execution.type, execution.type)
 
 
 def is_ours(steps: Iterable[str]) -> bool:
-    """Whether steps are those of this project's pipeline, by their names."""
+    """Returns whether any step name is one of this project's pipeline."""
     return any(step in _SECTIONS for step in steps)
 
 
 def parameters(execution: Execution) -> dict[str, Any]:
-    """The parameters that a step was given, JSON among them read."""
-    held = execution.properties
-    given = held["inputs"] if isinstance(held.get("inputs"), dict) else held
-    return {name: _read(value) for name, value in given.items()}
+    """Returns the parameters of a step, with JSON text parsed."""
+    properties = execution.properties
+    given = properties["inputs"] if isinstance(properties.get("inputs"), dict) else properties
+    return {name: _parse(value) for name, value in given.items()}
 
 
 def settings(execution: Execution) -> dict[str, Any]:
-    """A step's settings by key of the configuration, such as `trainer.dropout`.
+    """Returns a step's settings by key of the configuration, such as `trainer.dropout`.
 
-    Of a step that is not of our pipeline, all parameters by step and name.
+    For a step of another pipeline, returns all parameters by step and name.
     """
     step, given = step_name(execution), parameters(execution)
     section = _SECTIONS.get(step)
     if section is None:
-        return {
-            key: held
-            for name, value in given.items()
-            if name not in _BOOKKEEPING and value not in (None, "", [])
-            for key, held in _flat(value, f"{step}.{name}").items()
-        }
+        return _flatten({k: v for k, v in given.items() if k not in _BOOKKEEPING and v not in (None, "", [])}, step)
     if isinstance(config := given.get("eval_config"), dict):
         return _gate(config)
-    custom = given.get("custom_config")
-    told = custom if isinstance(custom, dict) else given
-    own = {section: told.get("settings"), "tuner": told.get("tuner")}
-    return {k: v for name, held in own.items() if isinstance(held, dict) for k, v in _flat(held, name).items()}
+    given = _custom(given) or given
+    sections = {section: given.get("settings"), "tuner": given.get("tuner")}
+    return {k: v for name, held in sections.items() if isinstance(held, dict) for k, v in _flatten(held, name).items()}
 
 
 def code(execution: Execution) -> str:
-    """Fingerprint of the code of a step; empty where it has none."""
+    """Returns the fingerprint of a step's code; empty if it has none."""
     given = parameters(execution)
-    custom = given.get("custom_config")
-    return str(given.get("code") or (custom.get("code") if isinstance(custom, dict) else None) or "")
+    return str(given.get("code") or _custom(given).get("code") or "")
 
 
 def metrics(evaluation: Artifact) -> dict[str, float]:
-    """The metrics that an evaluation has as properties."""
-    held = evaluation.properties
-    # Kubeflow keeps all numbers as floats, TFX's mark of external artifacts among them.
-    return {name: value for name, value in held.items() if isinstance(value, float) and name != "is_external"}
+    """Returns the metrics among the properties of a ModelEvaluation artifact."""
+    # Kubeflow keeps all numbers as floats, including TFX's mark of external artifacts.
+    return {k: v for k, v in evaluation.properties.items() if isinstance(v, float) and k != "is_external"}
 
 
 def push(graph: Graph, artifact: Artifact) -> Push | None:
-    """What a PushedModel artifact says; None where nothing was pushed."""
-    held = artifact.properties
-    if not held.get("pushed"):
+    """Returns the push of a PushedModel artifact; None if nothing was pushed."""
+    properties = artifact.properties
+    if not properties.get("pushed"):
         return None
     maker = graph.maker(artifact.id)
     given = parameters(graph.executions[maker]) if maker in graph.executions else {}
     return Push(
         id=artifact.id,
-        destination=str(held.get("pushed_destination", "")),
-        version=str(held.get("pushed_version", "")),
-        sha256=str(held.get("sha256", "")),
+        destination=str(properties.get("pushed_destination", "")),
+        version=str(properties.get("pushed_version", "")),
+        sha256=str(properties.get("sha256", "")),
         pipeline=str(given.get("pipeline_name", "")),
         code_version=str(given.get("code_version", "")),
         when=artifact.created,
@@ -227,142 +221,124 @@ def push(graph: Graph, artifact: Artifact) -> Push | None:
 
 
 def pushed_model(graph: Graph, pushed: int) -> int | None:
-    """The Model artifact that a PushedModel artifact was made of."""
-    return _input(graph, graph.maker(pushed), MODEL)
+    """Returns the id of the Model artifact that a PushedModel artifact was made from."""
+    maker = graph.maker(pushed)
+    model = None if maker is None else graph.input_of(maker, MODEL)
+    return model.id if model else None
 
 
-def data_of(executions: list[Execution], artifacts: list[Artifact]) -> dict[str, Any]:
-    """What is known of the data that ExampleGen executions read and their artifacts hold."""
+def data_of(executions: Iterable[Execution], artifacts: Iterable[Artifact]) -> dict[str, Any]:
+    """Returns the facts about data in ExampleGen's executions and artifacts, as `Story.data` has them."""
     data: dict[str, Any] = {}
     for artifact in artifacts:
-        held = artifact.properties
-        named = {"name": "data_name", "fingerprint": "data_fingerprint", "fingerprint_of": "data_fingerprint_of"}
-        data |= {key: held[name] for key, name in named.items() if held.get(name)}
+        properties = artifact.properties
+        keys = ("name", "fingerprint", "fingerprint_of")
+        data |= {key: properties[f"data_{key}"] for key in keys if properties.get(f"data_{key}")}
         if artifact.type == CATALOG:
-            data |= {key: int(held[key]) for key in ("ratings", "users", "items") if key in held}
+            data |= {key: int(properties[key]) for key in COUNTS if key in properties}
     for execution in executions:
         given = parameters(execution)
         if "data_fingerprint" in given:
             data["path"] = given.get("data")
             data.setdefault("fingerprint", given["data_fingerprint"])
-    order = ("name", "fingerprint", "fingerprint_of", "ratings", "users", "items", "path")
+    order = ("name", "fingerprint", "fingerprint_of", *COUNTS, "path")
     return {key: data[key] for key in order if data.get(key) not in (None, "")}
 
 
 def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
-    """How a model came to be.
+    """Returns the story of a model.
 
     Args:
-        graph: holds the model's ancestors, and what was made of it as far as that shall be told.
+        graph: holds the model's ancestors, and those of its descendants that the story shall mention.
         model: id of the Model artifact.
-        pushed: id of a PushedModel artifact: then of the model's pushes this alone is told, and of its evaluations
-            the one that this push relied on.
+        pushed: id of a PushedModel artifact. The story then has only this push, and the evaluation that it relied on.
     """
     makers = _upstream(graph, model)
     artifacts = [graph.artifacts[link.artifact] for step in makers for link in graph.outputs(step.id)]
-    if pushed is None:
-        takers = sorted({link.execution for link in graph.takers(model) if link.name == "model"})
-        evaluators = [taker for taker in takers if _output(graph, taker, EVALUATION) is not None]
-        pushers = [taker for taker in takers if _output(graph, taker, PUSHED_MODEL) is not None]
-    else:
-        pushers = [maker for maker in [graph.maker(pushed)] if maker is not None]
-        relied_on = [_input(graph, pusher, EVALUATION) for pusher in pushers]
-        evaluators = [maker for maker in (graph.maker(i) for i in relied_on if i is not None) if maker is not None]
-    refitted = next(
-        (link.artifact for pusher in pushers[-1:] for link in graph.inputs(pusher) if link.name == REFITTED), None
-    )
+    takers = sorted({link.execution for link in graph.takers(model) if link.name == "model"})
+    evaluators = [taker for taker in takers if graph.output_of(taker, EVALUATION)]
+    pushers = [taker for taker in takers if graph.output_of(taker, PUSHED_MODEL)]
+    if pushed is not None:
+        pushers = [pusher for pusher in pushers if pusher == graph.maker(pushed)]
+        relied_on = [graph.input_of(pusher, EVALUATION) for pusher in pushers]
+        evaluators = [e for e in evaluators if any(a and graph.maker(a.id) == e for a in relied_on)]
+    refitted = next((i.artifact for p in pushers[-1:] for i in graph.inputs(p) if i.name == REFITTED), None)
     refitter = None if refitted is None else graph.maker(refitted)
-    told = [
-        *makers,
-        *(graph.executions[step] for step in (*evaluators[-1:], refitter, *pushers[-1:]) if step in graph.executions),
-    ]
-    outputs = [_output(graph, pusher, PUSHED_MODEL) for pusher in pushers]
-    pushes = [push(graph, graph.artifacts[output]) for output in outputs if output is not None]
+    later = [*evaluators[-1:], refitter, *pushers[-1:]]
+    steps = [*makers, *(graph.executions[step] for step in later if step in graph.executions)]
+    pushes = [push(graph, output) for pusher in pushers if (output := graph.output_of(pusher, PUSHED_MODEL))]
     return Story(
         model_id=model,
         model_uri=graph.artifacts[model].uri,
         data=data_of(makers, artifacts),
-        code={step_name(step): code(step) for step in told if code(step)},
-        settings={key: value for step in told for key, value in settings(step).items()},
+        code={step_name(step): code(step) for step in steps if code(step)},
+        settings={key: value for step in steps for key, value in settings(step).items()},
         tuned=next((artifact.uri for artifact in artifacts if artifact.type == HYPERPARAMETERS), ""),
         evaluations=[evaluation(graph, evaluator, model) for evaluator in evaluators],
-        pushes=[found for found in pushes if found],
+        pushes=[made for made in pushes if made],
         refitted_id=refitted,
     )
 
 
 def evaluation(graph: Graph, evaluator: int, model: int) -> Evaluation:
-    """What an execution of the Evaluator found of a model."""
-    made = {graph.artifacts[link.artifact].type: graph.artifacts[link.artifact] for link in graph.outputs(evaluator)}
-    found, blessing = made[EVALUATION], made.get(BLESSING)
-    held = blessing.properties if blessing else {}
+    """Returns the evaluation of a model by an execution of the Evaluator."""
+    outputs = {artifact.type: artifact for artifact in (graph.artifacts[o.artifact] for o in graph.outputs(evaluator))}
+    inputs = {(link.name, link.artifact) for link in graph.inputs(evaluator)}
+    blessing = outputs.get(BLESSING)
+    is_blessing = blessing is not None and blessing.properties.get("blessed") == 1
     return Evaluation(
-        id=found.id,
-        uri=found.uri,
+        id=outputs[EVALUATION].id,
+        uri=outputs[EVALUATION].uri,
         blessing_id=blessing.id if blessing else None,
-        blessed=held.get("blessed") == 1
-        and model in [i.artifact for i in graph.inputs(evaluator) if i.name == "model"],
-        baseline_id=next((link.artifact for link in graph.inputs(evaluator) if link.name == "baseline_model"), None),
-        metrics=metrics(found),
+        blessed=is_blessing and ("model", model) in inputs,
+        baseline_id=next((artifact for name, artifact in inputs if name in COMPARED), None),
+        metrics=metrics(outputs[EVALUATION]),
     )
 
 
 def _upstream(graph: Graph, artifact: int) -> list[Execution]:
-    """The executions of a graph that an artifact depends on, first ones first."""
-    found: set[int] = set()
-    wanted = [artifact]
-    while wanted:
-        maker = graph.maker(wanted.pop())
-        if maker is not None and maker not in found and maker in graph.executions:
-            found.add(maker)
-            wanted += [link.artifact for link in graph.inputs(maker) if link.name not in COMPARED]
-    return [graph.executions[execution] for execution in sorted(found)]
-
-
-def _input(graph: Graph, execution: int | None, kind: str) -> int | None:
-    """The artifact of a type that an execution took, but for the baseline."""
-    links = graph.inputs(execution) if execution is not None else []
-    return next(
-        (i.artifact for i in links if graph.artifacts[i.artifact].type == kind and i.name not in COMPARED), None
-    )
-
-
-def _output(graph: Graph, execution: int, kind: str) -> int | None:
-    """The artifact of a type that an execution made."""
-    return next((o.artifact for o in graph.outputs(execution) if graph.artifacts[o.artifact].type == kind), None)
+    """Returns the executions that an artifact depends on, oldest first."""
+    upstream: set[int] = set()
+    artifacts = [artifact]
+    while artifacts:
+        maker = graph.maker(artifacts.pop())
+        if maker is not None and maker not in upstream and maker in graph.executions:
+            upstream.add(maker)
+            artifacts += [link.artifact for link in graph.inputs(maker) if link.name not in COMPARED]
+    return [graph.executions[execution] for execution in sorted(upstream)]
 
 
 def _gate(config: dict[str, Any]) -> dict[str, Any]:
-    """The gate's limits, as `components/evaluator/eval_config.py` puts them into TFMA's configuration."""
-    found = {}
+    """Returns the gate's limits, which `components/evaluator/eval_config.py` writes into TFMA's configuration."""
+    limits = {}
     for spec in config.get("metrics_specs", []):
         for metric, slices in spec.get("per_slice_thresholds", {}).items():
-            for of_slice in slices.get("thresholds", []):
-                threshold = of_slice.get("threshold", {})
+            for slice_limits in slices.get("thresholds", []):
+                threshold = slice_limits.get("threshold", {})
                 bound = threshold.get("value_threshold", {}).get("lower_bound")
                 change = threshold.get("change_threshold", {}).get("relative")
                 if bound is not None and (metric, "value") in _GATE:
-                    found[_GATE[metric, "value"]] = bound
+                    limits[_GATE[metric, "value"]] = bound
                 if change is not None and (metric, "change") in _GATE:
-                    found[_GATE[metric, "change"]] = -change
-    return found
+                    limits[_GATE[metric, "change"]] = -change
+    return limits
 
 
-def _read(value: Any) -> Any:
-    """A value, or what it says where it is JSON text."""
+def _custom(given: dict[str, Any]) -> dict[str, Any]:
+    custom = given.get("custom_config")
+    return custom if isinstance(custom, dict) else {}
+
+
+def _parse(value: Any) -> Any:
+    """Parses JSON text; returns other values as they are."""
     if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
+        with contextlib.suppress(ValueError):
             return json.loads(value)
-        except ValueError:
-            return value
     return value
 
 
-def _flat(value: Any, name: str) -> dict[str, Any]:
-    """Nested settings by dotted keys; lists stay whole."""
+def _flatten(value: Any, name: str) -> dict[str, Any]:
+    """Returns nested settings by dotted key. Lists stay lists."""
     if not isinstance(value, dict):
         return {name: value}
-    flat: dict[str, Any] = {}
-    for key, held in value.items():
-        flat |= _flat(held, f"{name}.{key}")
-    return flat
+    return {k: v for key, held in value.items() for k, v in _flatten(held, f"{name}.{key}").items()}

@@ -1,7 +1,8 @@
-"""Finds what a person means: a file or folder that was pushed, an id, an address."""
+"""Finds an artifact or an execution by a pushed file or folder, an id, or an address."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +29,13 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Found:
-    """What is shown.
+    """An artifact or an execution, with its lineage.
 
     Attributes:
-        artifact: where it is one.
-        execution: where it is one.
-        graph: everything that went into it and came of it.
-        model: id of the Model artifact that it is, or was made of; None where it is something else.
+        artifact: None for an execution.
+        execution: None for an artifact.
+        graph: its ancestors and descendants.
+        model: id of the Model artifact that it is, or was made from; None for anything else.
     """
 
     artifact: Artifact | None
@@ -42,44 +43,52 @@ class Found:
     graph: Graph
     model: int | None
 
+    @functools.cached_property
+    def story(self) -> facts.Story | None:
+        """The story of the model; for a pushed model, only of this push."""
+        if self.model is None:
+            return None
+        is_pushed = self.artifact is not None and self.artifact.type == facts.PUSHED_MODEL
+        return facts.story(self.graph, self.model, self.artifact.id if self.artifact and is_pushed else None)
 
-def find(store: Store, what: str) -> Found:
-    """Find an artifact or an execution with all that belongs to it.
+
+def find(store: Store, query: str) -> Found:
+    """Finds an artifact or an execution with its lineage.
 
     Args:
-        store: to look in.
-        what: an artifact's id or address; `execution:ID`; a pushed file, its folder, or the folder of the versions.
-            A number is an artifact's id and, where there is no such artifact, an execution's.
+        store: to search.
+        query: an artifact's id or address; `execution:ID`; a pushed file, its folder, or the folder of the versions.
+            A number is an artifact's id or, without such an artifact, an execution's.
 
     Raises:
-        UnknownError: the store has not seen it.
+        UnknownError: the store does not have it.
         LineageError: a file cannot be read.
     """
-    kind, _, number = what.rpartition(":")
+    kind, _, number = query.rpartition(":")
     if kind in ("artifact", "execution", "") and number.isdecimal():
-        for record in store.artifacts([int(number)]) if kind != "execution" else []:
-            return _of_artifact(store, read_artifact(record))
-        for record in store.executions([int(number)]) if kind != "artifact" else []:
-            return _of_execution(store, read_execution(record))
+        if kind != "execution" and (artifacts := store.artifacts([int(number)])):
+            return _of_artifact(store, read_artifact(artifacts[0]))
+        if kind != "artifact" and (executions := store.executions([int(number)])):
+            return _of_execution(store, read_execution(executions[0]))
         raise UnknownError(f"{store.where}: no {kind or 'artifact or execution'} has the id {number}")
-    file = model_file(what)
-    if file is not None:
+    if file := model_file(query):
         return _of_artifact(store, pushes_of(store, file)[-1])
-    found = [read_artifact(record) for record in store.artifacts_at(what)] or _pushed_to(store, what)
-    if not found:
-        raise UnknownError(
-            f"{store.where}: knows nothing of {what}; give an artifact's id or address, or a pushed file"
-        )
-    return _of_artifact(store, found[-1])
+    matches = [read_artifact(record) for record in store.artifacts_at(query)] or _pushed_to(store, query)
+    if not matches:
+        raise UnknownError(f"{store.where}: does not have {query}; give an artifact's id or address, or a pushed file")
+    return _of_artifact(store, matches[-1])
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address such as `gs://BUCKET/KEY`, and not a path of this machine."""
+    """Returns whether a text is an address such as `gs://BUCKET/KEY`, and not a path of this machine."""
     return "://" in text
 
 
 def model_file(place: str) -> Path | None:
-    """The pushed file that a path means, where it is on this machine: itself, in a version, or in the latest one."""
+    """Returns the pushed file at a path: the file itself, the one of a version, or the one of the latest version.
+
+    Returns None if there is none on this machine.
+    """
     if is_address(place):
         return None
     path = Path(place)
@@ -89,12 +98,12 @@ def model_file(place: str) -> Path | None:
         if latest.is_file():
             candidates.append(path / latest.read_text(encoding="utf-8", errors="replace").strip() / MODEL_FILE)
         return next((candidate for candidate in candidates if candidate.is_file()), None)
-    except OSError:  # Not allowed, or no path at all: a long address, say.
+    except OSError:  # No permission, or the text is too long for a path.
         return None
 
 
 def sha256(file: Path) -> str:
-    """The SHA-256 of a file, hexadecimal.
+    """Returns the SHA-256 of a file, hexadecimal.
 
     Raises:
         LineageError: it cannot be read.
@@ -110,36 +119,36 @@ def sha256(file: Path) -> str:
 
 
 def pushes_of(store: Store, file: Path) -> list[Artifact]:
-    """The PushedModel artifacts of exactly this file, oldest first. What lies beside it is not looked at.
+    """Returns the PushedModel artifacts with the content of a file, oldest first. Files beside it are not read.
 
     Raises:
-        UnknownError: the store has no such file.
-        LineageError: it cannot be read.
+        UnknownError: a file with this content was never pushed.
+        LineageError: the file cannot be read.
     """
     digest = sha256(file)
-    found = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest]
-    if not found:
+    pushes = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest]
+    if not pushes:
         raise UnknownError(f"unknown file: {file} (sha256 {digest}) was never pushed, says {store.where}")
-    return found
+    return pushes
 
 
 def _pushed(store: Store) -> list[Artifact]:
-    """All that was pushed, oldest first."""
+    """Returns all PushedModel artifacts that were pushed, oldest first."""
     types = [name for name in store.artifact_types() if name.rpartition(".")[2] == facts.PUSHED_MODEL]
-    found = [read_artifact(record) for name in types for record in store.artifacts_of_type(name)]
-    return sorted((a for a in found if a.properties.get("pushed")), key=lambda artifact: artifact.id)
+    artifacts = [read_artifact(record) for name in types for record in store.artifacts_of_type(name)]
+    return sorted((a for a in artifacts if a.properties.get("pushed")), key=lambda artifact: artifact.id)
 
 
 def _pushed_to(store: Store, place: str) -> list[Artifact]:
-    """What was pushed to a file, a version's folder or the folder of the versions, oldest first."""
+    """Returns the PushedModel artifacts of a file, of a version's folder or of the versions' folder, oldest first."""
     folder = place.rstrip("/").removesuffix(f"/{MODEL_FILE}")
     places = {folder} if is_address(place) else {str(Path(folder)), str(Path(folder).resolve())}
-    found = [(artifact, str(artifact.properties.get("pushed_destination", ""))) for artifact in _pushed(store)]
-    return [a for a, destination in found if destination in places or destination.rpartition("/")[0] in places]
+    pushes = [(artifact, str(artifact.properties.get("pushed_destination", ""))) for artifact in _pushed(store)]
+    return [a for a, destination in pushes if destination in places or destination.rpartition("/")[0] in places]
 
 
 def _with_statistics(store: Store, graph: Graph) -> Graph:
-    """A graph with the statistics of its data, of which nothing else was made."""
+    """Adds the statistics of the graph's examples, which no step of the graph took."""
     takers = takers_of(store, (artifact.id for artifact in graph.of_type(facts.EXAMPLES)))
     return graph.merge(of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN)))
 
@@ -156,8 +165,10 @@ def _of_artifact(store: Store, artifact: Artifact) -> Found:
 def _of_execution(store: Store, execution: Execution) -> Found:
     graph = _with_statistics(store, ancestors(store, executions=[execution.id]))
     outputs = [link.artifact for link in graph.outputs(execution.id)]
-    # What a cached execution, or a resolver, hands on was made by another one.
+    # Another execution made the outputs of a cached execution or of a resolver.
     others = set(makers(store, outputs).values()) - {execution.id}
-    graph = graph.merge(ancestors(store, outputs) if others else graph).merge(descendants(store, outputs))
+    if others:
+        graph = graph.merge(ancestors(store, outputs))
+    graph = graph.merge(descendants(store, outputs))
     models = [i for i in outputs if graph.artifacts[i].type == facts.MODEL and not others]
     return Found(None, execution, graph, models[0] if models else None)

@@ -1,11 +1,11 @@
-"""Walks a store: what went into some artifacts, and what came of them."""
+"""Walks a store: finds the ancestors and the descendants of artifacts."""
 
 from __future__ import annotations
 
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,28 +17,26 @@ from lineage.store import Store
 INPUT_EVENTS = (pb.Event.INPUT, pb.Event.DECLARED_INPUT, pb.Event.INTERNAL_INPUT)
 OUTPUT_EVENTS = (pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT, pb.Event.INTERNAL_OUTPUT)
 
-# What came in under these names was looked at beside the rest; nothing was made of it.
-COMPARED = frozenset({"baseline_model"})
+COMPARED = frozenset({"baseline_model"})  # inputs that a step only compares with: nothing is made from them
 # The launcher of Kubeflow Pipelines records each step's log as an output of this name, and the artifacts' store as a
 # property. Neither is a result of the step.
 LOG = "executor-logs"
 STORE_OF_ARTIFACT = "store_session_info"
-# Executions of this type choose among artifacts of earlier runs, and make none.
-RESOLVER = "Resolver"
+RESOLVER = "Resolver"  # type of executions that choose among artifacts of earlier runs, and make none
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something that was made.
+    """An artifact of the store.
 
     Attributes:
         id: in the store.
-        type: last part of the name of its type, such as `Model`.
-        uri: where it is.
-        name: as the store has it; empty for most.
+        type: last part of the type's name, such as `Model`.
+        uri: address of its files.
+        name: in the store; empty for most.
         state: such as `LIVE`.
         created: milliseconds since the epoch.
-        properties: its own and the custom ones.
+        properties: including the custom ones.
     """
 
     id: int
@@ -52,15 +50,15 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Execution:
-    """A step as it ran once.
+    """One execution of a step.
 
     Attributes:
         id: in the store.
-        type: last part of the name of its type, such as `Trainer`.
+        type: last part of the type's name, such as `Trainer`.
         state: `RUNNING`, `COMPLETE`, `FAILED`, `CACHED`, `CANCELED`, ...
         started: milliseconds since the epoch.
-        changed: when its record changed last, which is its end where it ended.
-        properties: its own and the custom ones: the step's parameters.
+        changed: time of the last change of its record, in milliseconds; its end, if it has ended.
+        properties: including the custom ones; the step's parameters are among them.
     """
 
     id: int
@@ -73,11 +71,11 @@ class Execution:
 
 @dataclass(frozen=True, order=True)
 class Link:
-    """An execution took or made an artifact.
+    """An input or an output of an execution.
 
     Attributes:
-        execution: its id.
-        artifact: its id.
+        execution: id of the execution.
+        artifact: id of the artifact.
         name: of the step's input or output.
         made: whether it is an output.
     """
@@ -90,97 +88,99 @@ class Link:
 
 @dataclass(frozen=True)
 class Graph:
-    """Executions and artifacts by id, and who took or made what."""
+    """Executions and artifacts by id, and the links between them."""
 
     artifacts: dict[int, Artifact]
     executions: dict[int, Execution]
     links: frozenset[Link]
 
     def inputs(self, execution: int) -> list[Link]:
-        """What an execution took."""
+        """Returns the inputs of an execution."""
         return [link for link in self._by_execution.get(execution, []) if not link.made]
 
     def outputs(self, execution: int) -> list[Link]:
-        """What an execution made, or took from the cache."""
+        """Returns the outputs of an execution, cached ones too."""
         return [link for link in self._by_execution.get(execution, []) if link.made]
 
     def maker(self, artifact: int) -> int | None:
-        """Who made an artifact; None where that is not in this graph."""
+        """Returns the execution that made an artifact; None if this graph does not have it."""
         return min((link.execution for link in self._by_artifact.get(artifact, []) if link.made), default=None)
 
+    def input_of(self, execution: int, kind: str) -> Artifact | None:
+        """Returns the first input of a type that is not only compared with."""
+        links = [link for link in self.inputs(execution) if link.name not in COMPARED]
+        return next((a for a in (self.artifacts[link.artifact] for link in links) if a.type == kind), None)
+
+    def output_of(self, execution: int, kind: str) -> Artifact | None:
+        """Returns the first output of a type."""
+        artifacts = (self.artifacts[link.artifact] for link in self.outputs(execution))
+        return next((artifact for artifact in artifacts if artifact.type == kind), None)
+
     def takers(self, artifact: int) -> list[Link]:
-        """Who took an artifact."""
+        """Returns the links of the executions that took an artifact."""
         return [link for link in self._by_artifact.get(artifact, []) if not link.made]
 
     def of_type(self, *types: str) -> list[Artifact]:
-        """The artifacts of some types, by id."""
+        """Returns the artifacts of some types, sorted by id."""
         return sorted((a for a in self.artifacts.values() if a.type in types), key=lambda artifact: artifact.id)
 
     def merge(self, other: Graph) -> Graph:
-        """Both graphs in one."""
+        """Returns the union of two graphs."""
         return Graph(
             {**self.artifacts, **other.artifacts}, {**self.executions, **other.executions}, self.links | other.links
         )
 
     @functools.cached_property
     def _by_execution(self) -> dict[int, list[Link]]:
-        groups: dict[int, list[Link]] = defaultdict(list)
-        for link in sorted(self.links):
-            groups[link.execution].append(link)
-        return groups
+        return _group(self.links, lambda link: link.execution)
 
     @functools.cached_property
     def _by_artifact(self) -> dict[int, list[Link]]:
-        groups: dict[int, list[Link]] = defaultdict(list)
-        for link in sorted(self.links):
-            groups[link.artifact].append(link)
-        return groups
+        return _group(self.links, lambda link: link.artifact)
 
 
 def ancestors(store: Store, artifacts: Iterable[int] = (), executions: Iterable[int] = ()) -> Graph:
-    """Everything that went into some artifacts or executions, and these themselves.
+    """Returns everything that went into artifacts or executions, and these themselves.
 
-    An artifact was made by the first execution that has it as an output: later ones took it from the cache or, as
-    resolvers do, handed it on. What a model was merely compared with is shown, but not followed.
+    The first execution that has an artifact as an output made it: later ones took it from the cache or, as resolvers
+    do, handed it on. The model that another was compared with is in the graph, but not its ancestors.
     """
     links: set[Link] = set()
-    followed: set[int] = set()
-    seen: set[int] = set()
-    wanted, open_executions = set(artifacts), set(executions)
-    while wanted or open_executions:
-        seen |= wanted
-        fresh = (open_executions | set(makers(store, wanted).values())) - followed
-        followed |= fresh
-        found = _links(store.events_of_executions(fresh))
-        links |= found
-        wanted = {link.artifact for link in found if not link.made and link.name not in COMPARED} - seen
-        open_executions = set()
+    seen, new = set[int](), set(artifacts)
+    followed, unfollowed = set[int](), set(executions)
+    while new or unfollowed:
+        seen |= new
+        unfollowed = (unfollowed | set(makers(store, new).values())) - followed
+        followed |= unfollowed
+        new_links = _links(store.events_of_executions(unfollowed))
+        links |= new_links
+        new = {link.artifact for link in new_links if not link.made and link.name not in COMPARED} - seen
+        unfollowed = set()
     return _graph(store, seen, map(read_execution, store.executions(followed)), links)
 
 
 def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
-    """Everything that was made of some artifacts, and these themselves.
+    """Returns everything that was made from artifacts, and these themselves.
 
-    Executions that took all from the cache, and resolvers, are left out: what they hand on was made by others.
+    Cached executions and resolvers are left out: they hand on the outputs of others.
     """
     links: set[Link] = set()
     executions: dict[int, Execution] = {}
-    seen: set[int] = set()
-    wanted = set(artifacts)
-    while wanted:
-        seen |= wanted
-        takers = {e.id: e for e in takers_of(store, wanted) if e.id not in executions}
+    seen, new = set[int](), set(artifacts)
+    while new:
+        seen |= new
+        takers = {e.id: e for e in takers_of(store, new) if e.id not in executions}
         executions |= takers
-        found = _links(store.events_of_executions(takers))
-        made_by = makers(store, (link.artifact for link in found if link.made))
-        found = {link for link in found if not link.made or made_by[link.artifact] == link.execution}
-        links |= found
-        wanted = {link.artifact for link in found if link.made} - seen
+        new_links = _links(store.events_of_executions(takers))
+        made_by = makers(store, (link.artifact for link in new_links if link.made))
+        new_links = {link for link in new_links if not link.made or made_by[link.artifact] == link.execution}
+        links |= new_links
+        new = {link.artifact for link in new_links if link.made} - seen
     return _graph(store, seen, executions.values(), links)
 
 
 def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
-    """Who made something of some artifacts, or tried to: without what was cached, compared, or merely handed on."""
+    """Returns the executions that processed artifacts: none that were cached, only compared, or handed artifacts on."""
     links = _links(store.events_of_artifacts(artifacts))
     taken = {link.execution for link in links if not link.made and link.name not in COMPARED}
     executions = map(read_execution, store.executions(taken))
@@ -188,13 +188,13 @@ def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
 
 
 def of_executions(store: Store, executions: Iterable[Execution]) -> Graph:
-    """Some executions with all that they took and made."""
+    """Returns executions with all their inputs and outputs."""
     known = list(executions)
     return _graph(store, (), known, _links(store.events_of_executions(execution.id for execution in known)))
 
 
 def makers(store: Store, artifacts: Iterable[int]) -> dict[int, int]:
-    """The execution that made each artifact, by the artifact's id; those that no execution made are left out."""
+    """Returns the execution that made each artifact, by the artifact's id; artifacts that none made are left out."""
     first: dict[int, int] = {}
     for event in store.events_of_artifacts(artifacts):
         if event.type in OUTPUT_EVENTS:
@@ -203,7 +203,7 @@ def makers(store: Store, artifacts: Iterable[int]) -> dict[int, int]:
 
 
 def read_artifact(record: pb.Artifact) -> Artifact:
-    """An artifact of the store."""
+    """Converts the store's record of an artifact."""
     return Artifact(
         id=record.id,
         type=record.type.rpartition(".")[2],
@@ -216,7 +216,7 @@ def read_artifact(record: pb.Artifact) -> Artifact:
 
 
 def read_execution(record: pb.Execution) -> Execution:
-    """An execution of the store."""
+    """Converts the store's record of an execution."""
     return Execution(
         id=record.id,
         type=record.type.rpartition(".")[2],
@@ -228,13 +228,20 @@ def read_execution(record: pb.Execution) -> Execution:
 
 
 def _graph(store: Store, artifacts: Iterable[int], executions: Iterable[Execution], links: set[Link]) -> Graph:
-    """A graph of some executions, with `artifacts` and all that the links mention."""
+    """Returns a graph of executions, `artifacts` and the artifacts of the links."""
     mentioned = {*artifacts, *(link.artifact for link in links)}
     return Graph(
         {artifact.id: artifact for artifact in map(read_artifact, store.artifacts(mentioned))},
         {execution.id: execution for execution in executions},
         frozenset(links),
     )
+
+
+def _group(links: Iterable[Link], key: Callable[[Link], int]) -> dict[int, list[Link]]:
+    groups: dict[int, list[Link]] = defaultdict(list)
+    for link in sorted(links):
+        groups[key(link)].append(link)
+    return groups
 
 
 def _links(events: Iterable[pb.Event]) -> set[Link]:
@@ -253,7 +260,7 @@ def _properties(record: pb.Artifact | pb.Execution) -> dict[str, Any]:
     return {
         name: _value(value)
         for held in (record.properties, record.custom_properties)
-        for name, value in held.items()
+        for name, value in sorted(held.items())
         if name != STORE_OF_ARTIFACT
     }
 
@@ -262,7 +269,7 @@ def _value(value: pb.Value) -> Any:
     kind = value.WhichOneof("value")
     if kind == "struct_value":
         content = json_format.MessageToDict(value.struct_value)
-        # TFX keeps what is no struct as JSON in one.
+        # TFX keeps any other JSON value as text in a struct.
         return json.loads(content["__value__"]) if set(content) == {"__value__"} else content
     if kind == "proto_value":
         return f"{value.proto_value.type_url}, {len(value.proto_value.value)} bytes"

@@ -1,4 +1,4 @@
-"""Says where a file comes from, by its content alone."""
+"""Proves by its content where a file comes from."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from lineage import facts
 from lineage.errors import LineageError
 from lineage.find import is_address, model_file, pushes_of
 from lineage.graph import ancestors
-from lineage.runs import runs_of
+from lineage.runs import run_of
 from lineage.store import Store
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A push of a file.
+    """The push of a file.
 
     Attributes:
-        file: that was asked for.
-        push: that published it; its `sha256` is the file's.
-        run_id: of the run that pushed it; None where the store does not say.
+        file: path of the file.
+        push: the last push of this content; its `sha256` is the file's.
+        run_id: of the run that pushed it; None if the store does not have it.
         story: of its model.
         others: ids of the PushedModel artifacts of earlier pushes of the same content.
     """
@@ -33,27 +33,24 @@ class Proof:
 
 
 def prove(store: Store, place: str) -> Proof:
-    """The last push of a file. The store decides: what lies beside the file is not read.
+    """Returns the last push of a file. Only the store and the file's content count: files beside it are not read.
 
     Args:
-        store: to look in.
-        place: the path of the file, of the folder of its version, or of the folder of the versions.
+        store: to search.
+        place: path of the file, of the folder of its version, or of the folder of the versions.
 
     Raises:
         UnknownError: a file with this content was never pushed.
-        LineageError: there is no such file, or the store has lost what it was made of.
+        LineageError: there is no such file, or the store has lost its origin.
     """
     if is_address(place):
         raise LineageError(f"{place}: only a file on this machine can be proved; copy it here, and give its path")
-    file = model_file(place) or Path(place)  # Whatever its name: the content counts.
+    file = model_file(place) or Path(place)  # A file with any name: the content counts.
     *others, artifact = pushes_of(store, file)
     graph = ancestors(store, [artifact.id])
     push, model = facts.push(graph, artifact), facts.pushed_model(graph, artifact.id)
     maker = graph.maker(artifact.id)
     if push is None or model is None or maker is None:
-        raise LineageError(
-            f"{store.where}: the file was pushed (artifact {artifact.id}), but from what is not recorded"
-        )
-    runs = runs_of(store, [maker])
+        raise LineageError(f"{store.where}: the file was pushed (artifact {artifact.id}), but not its model")
     story = facts.story(graph, model, artifact.id)
-    return Proof(file, push, runs[0].id if runs else None, story, [other.id for other in others])
+    return Proof(file, push, run_of(store, maker), story, [other.id for other in others])

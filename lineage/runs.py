@@ -1,25 +1,26 @@
-"""The runs of the pipelines of a store."""
+"""Reads the runs of a store's pipelines."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from lineage import facts
 from lineage.errors import UnknownError
-from lineage.graph import Execution, Graph, Link, of_executions, read_execution
+from lineage.graph import Execution, Graph, of_executions, read_execution
 from lineage.store import Store, pb
 
-# As TFX calls them, and as Kubeflow Pipelines does.
+# Types of contexts, as TFX and as Kubeflow Pipelines name them.
 RUN_TYPES = ("pipeline_run", "system.PipelineRun")
 PIPELINE_TYPES = ("pipeline", "system.Pipeline")
-# Kubeflow's record of an entire run, which stays RUNNING for ever.
-_NO_STEPS = ("DAGExecution",)
 ON_KUBEFLOW = "system.PipelineRun"
-# How long Kubeflow's driver may take until it records the first step.
-DRIVER_MILLISECONDS = 10 * 60 * 1000
+NOT_A_STEP = "DAGExecution"  # Kubeflow's record of an entire run, which stays RUNNING for ever
+DRIVER_MILLISECONDS = 10 * 60 * 1000  # that Kubeflow's driver may take until it records the first step
 _BAD_STATES = {"FAILED": "failed", "CANCELED": "canceled"}
+_OPEN_STATES = {"RUNNING", "NEW"}
 RUNNING, COMPLETE = "running", "complete"
 
 
@@ -29,9 +30,9 @@ class Step:
 
     Attributes:
         name: of the step.
-        execution: its id.
-        state: as the store has it, such as `COMPLETE` or `CACHED`.
-        seconds: how long it took; None where it has not ended.
+        execution: id of its execution.
+        state: in the store, such as `COMPLETE` or `CACHED`.
+        seconds: its duration; None if it has not ended.
     """
 
     name: str
@@ -46,21 +47,21 @@ class Run:
 
     Attributes:
         id: of its context in the store.
-        name: of that context.
+        name: of its context in the store.
         pipeline: name of the pipeline.
         started: milliseconds since the epoch.
         seconds: from the start of the first step to the end of the last.
-        state: `running`, `complete`, `failed` or `canceled`. A run that was killed stays `running`: nothing records
-            its end. On Kubeflow, where nothing records the end of a run, it is complete when its Pusher has ended, and
-            failed when ten minutes after its start no step is recorded.
-        outcome: what came of it, in words.
+        state: `running`, `complete`, `failed` or `canceled`. A killed run stays `running`: nothing records its end. On
+            Kubeflow nothing records the end of any run: it is complete when its Pusher has ended, and failed if it has
+            no step ten minutes after its start.
+        outcome: the result, in words.
         steps: in the order in which they started.
         data: see `facts.Story`.
-        code_version: of the checkout that ran it, where a Pusher recorded it.
+        code_version: of the checkout that ran it, if a Pusher recorded it.
         code: fingerprint of the code of each step.
         settings: by key of the configuration.
-        evaluation: of the run's model, where there is one.
-        push: what the run pushed, or found pushed already.
+        evaluation: of the run's model; None without one.
+        push: the run's push, or the earlier push that a cached Pusher kept; None without one.
         graph: of its executions.
     """
 
@@ -85,110 +86,115 @@ class Run:
         """The headline metric, Recall@10 of the run's evaluation."""
         return self.evaluation.metrics.get(facts.HEADLINE) if self.evaluation else None
 
+    @property
+    def cached(self) -> list[str]:
+        """The names of the cached steps."""
+        return [step.name for step in self.steps if step.state == "CACHED"]
+
 
 def list_runs(store: Store, limit: int | None = None, pipeline: str | None = None) -> list[Run]:
-    """The newest runs, newest first.
+    """Returns the newest runs, newest first.
 
     Args:
         store: to read.
-        limit: how many; None for all.
-        pipeline: of this pipeline alone.
+        limit: maximum number of runs; None for all.
+        pipeline: only runs of this pipeline.
 
     Raises:
         UnknownError: there is no such pipeline.
     """
-    known = [context.name for kind in PIPELINE_TYPES for context in store.contexts_of_type(kind)]
-    if pipeline is not None and pipeline not in known:
-        raise UnknownError(f"{store.where}: no pipeline {pipeline!r}; there are {', '.join(sorted(known)) or 'none'}")
-    found: list[tuple[pb.Context, str, list[Execution]]] = []
-    for context in reversed(_contexts(store)):
-        if limit is not None and len(found) == limit:
-            break
-        executions = _executions(store, context)
-        name = _pipeline_of(store, executions)
-        if pipeline in (None, name):
-            found.append((context, name, executions))
-    return _read(store, found)
+    pipelines = [context.name for kind in PIPELINE_TYPES for context in store.contexts_of_type(kind)]
+    if pipeline is not None and pipeline not in pipelines:
+        names = ", ".join(sorted(pipelines)) or "none"
+        raise UnknownError(f"{store.where}: no pipeline {pipeline!r}; there are {names}")
+
+    def matching() -> Iterator[_Record]:
+        for context in reversed(_contexts(store)):
+            record = _record(store, context)
+            if pipeline in (None, record.pipeline):
+                yield record
+
+    return _read(store, list(islice(matching(), limit)))
 
 
-def find_run(store: Store, wanted: str) -> Run:
-    """A run by its id or its name.
+def find_run(store: Store, query: str) -> Run:
+    """Returns a run by its id or its name.
 
     Raises:
         UnknownError: there is none.
     """
     for context in _contexts(store):
-        if wanted in (str(context.id), context.name):
-            executions = _executions(store, context)
-            return _read(store, [(context, _pipeline_of(store, executions), executions)])[0]
-    raise UnknownError(f"{store.where}: no run {wanted!r}; `python -m lineage runs` lists them")
+        if query in (str(context.id), context.name):
+            return _read(store, [_record(store, context)])[0]
+    raise UnknownError(f"{store.where}: no run {query!r}; `python -m lineage runs` lists them")
 
 
-def runs_of(store: Store, executions: list[int]) -> list[pb.Context]:
-    """The contexts of the runs that executions belong to; one call each, so for a few alone."""
-    found = {c.id: c for execution in executions for c in store.contexts_of_execution(execution) if c.type in RUN_TYPES}
-    return sorted(found.values(), key=lambda context: context.id)
+def run_of(store: Store, execution: int) -> int | None:
+    """Returns the id of an execution's run; None if the store does not have it."""
+    return min((c.id for c in store.contexts_of_execution(execution) if c.type in RUN_TYPES), default=None)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A run in the store: its context, the name of its pipeline, and its executions."""
+
+    context: pb.Context
+    pipeline: str
+    executions: list[Execution]
 
 
 def _contexts(store: Store) -> list[pb.Context]:
-    """The contexts of all runs, oldest first."""
-    found = [context for kind in RUN_TYPES for context in store.contexts_of_type(kind)]
-    return sorted(found, key=lambda context: (context.create_time_since_epoch, context.id))
+    """Returns the contexts of all runs, oldest first."""
+    contexts = [context for kind in RUN_TYPES for context in store.contexts_of_type(kind)]
+    return sorted(contexts, key=lambda context: (context.create_time_since_epoch, context.id))
 
 
-def _executions(store: Store, context: pb.Context) -> list[Execution]:
-    found = map(read_execution, store.executions_in(context.id))
-    return sorted(
-        (e for e in found if e.type not in _NO_STEPS), key=lambda execution: (execution.started, execution.id)
-    )
+def _record(store: Store, context: pb.Context) -> _Record:
+    executions = [e for e in map(read_execution, store.executions_in(context.id)) if e.type != NOT_A_STEP]
+    executions.sort(key=lambda execution: (execution.started, execution.id))
+    owners = store.contexts_of_execution(executions[0].id) if executions else []
+    return _Record(context, next((owner.name for owner in owners if owner.type in PIPELINE_TYPES), ""), executions)
 
 
-def _pipeline_of(store: Store, executions: list[Execution]) -> str:
-    if not executions:
-        return ""
-    contexts = store.contexts_of_execution(executions[0].id)
-    return next((context.name for context in contexts if context.type in PIPELINE_TYPES), "")
+def _read(store: Store, records: list[_Record]) -> list[Run]:
+    """Reads runs with few calls: the events and artifacts of all runs at once."""
+    executions = {execution.id: execution for record in records for execution in record.executions}
+    graph = of_executions(store, executions.values())
+    return [_run(record, _part(graph, record.executions)) for record in records]
 
 
-def _read(store: Store, found: list[tuple[pb.Context, str, list[Execution]]]) -> list[Run]:
-    # All events and artifacts at once, then each run's share of them.
-    whole = of_executions(store, {e.id: e for _, _, executions in found for e in executions}.values())
-    shares: dict[int, list[Link]] = {}
-    for link in whole.links:
-        shares.setdefault(link.execution, []).append(link)
-    return [_run(context, name, executions, _share(whole, executions, shares)) for context, name, executions in found]
+def _part(graph: Graph, executions: list[Execution]) -> Graph:
+    links = [link for e in executions for link in (*graph.inputs(e.id), *graph.outputs(e.id))]
+    artifacts = {link.artifact: graph.artifacts[link.artifact] for link in links if link.artifact in graph.artifacts}
+    return Graph(artifacts, {execution.id: execution for execution in executions}, frozenset(links))
 
 
-def _share(whole: Graph, executions: list[Execution], shares: dict[int, list[Link]]) -> Graph:
-    links = frozenset(link for execution in executions for link in shares.get(execution.id, []))
-    artifacts = {link.artifact: whole.artifacts[link.artifact] for link in links if link.artifact in whole.artifacts}
-    return Graph(artifacts, {execution.id: execution for execution in executions}, links)
-
-
-def _run(context: pb.Context, pipeline: str, executions: list[Execution], graph: Graph) -> Run:
-    evaluation, pushed = _evaluation(graph), _push(graph)
-    names = {facts.step_name(execution): execution for execution in executions}
-    pusher = names.get(facts.PUSHER)
-    state = _state(context, names)
-    start = executions[0].started if executions else context.create_time_since_epoch
+def _run(record: _Record, graph: Graph) -> Run:
+    context, executions = record.context, record.executions
+    steps = {facts.step_name(execution): execution for execution in executions}
+    started = executions[0].started if executions else context.create_time_since_epoch
+    pusher = steps.get(facts.PUSHER)
+    state, evaluation = _state(context, steps), _evaluation(graph)
+    pushes = [push for artifact in graph.of_type(facts.PUSHED_MODEL) if (push := facts.push(graph, artifact))]
+    push = pushes[0] if pushes else None
     return Run(
         id=context.id,
         name=context.name,
-        pipeline=pipeline,
-        started=start,
-        seconds=max((execution.changed - start for execution in executions), default=0) / 1000,
+        pipeline=record.pipeline,
+        started=started,
+        seconds=max((execution.changed - started for execution in executions), default=0) / 1000,
         state=state,
-        outcome=_outcome(state, executions, evaluation, pushed),
+        outcome=_outcome(state, executions, evaluation, push),
         steps=[
             Step(facts.step_name(e), e.id, e.state, None if e.state == "RUNNING" else (e.changed - e.started) / 1000)
             for e in executions
         ],
         data=facts.data_of(executions, graph.of_type(facts.EXAMPLES, facts.CATALOG)),
         code_version=str(facts.parameters(pusher).get("code_version", "")) if pusher else "",
-        code={name: facts.code(execution) for name, execution in names.items() if facts.code(execution)},
+        code={name: facts.code(execution) for name, execution in steps.items() if facts.code(execution)},
         settings={key: value for execution in executions for key, value in facts.settings(execution).items()},
         evaluation=evaluation,
-        push=pushed,
+        push=push,
         graph=graph,
     )
 
@@ -203,23 +209,24 @@ def _state(context: pb.Context, steps: dict[str, Execution]) -> str:
             return "failed"
         if facts.is_ours(steps) and facts.PUSHER not in steps:
             return RUNNING  # Between two steps.
-    return RUNNING if states & {"RUNNING", "NEW"} or not states else COMPLETE
+    return RUNNING if states & _OPEN_STATES or not states else COMPLETE
 
 
 def _outcome(
-    state: str, executions: list[Execution], evaluation: facts.Evaluation | None, pushed: facts.Push | None
+    state: str, executions: list[Execution], evaluation: facts.Evaluation | None, push: facts.Push | None
 ) -> str:
-    bad = [facts.step_name(e) for e in executions if e.state in (*_BAD_STATES, "RUNNING", "NEW")]
+    if not executions:
+        return "before the first step"
+    last = facts.step_name(executions[-1])
     if state != COMPLETE:
-        if bad:
-            return f"at {bad[0]}"
-        return f"after {facts.step_name(executions[-1])}" if executions else "before the first step"
-    if pushed:
+        stopped = [facts.step_name(e) for e in executions if e.state in {*_BAD_STATES, *_OPEN_STATES}]
+        return f"at {stopped[0]}" if stopped else f"after {last}"
+    if push:
         cached = any(facts.step_name(e) == facts.PUSHER and e.state == "CACHED" for e in executions)
-        return f"{'unchanged,' if cached else 'pushed'} version {pushed.version}"
+        return f"{'unchanged,' if cached else 'pushed'} version {push.version}"
     if evaluation and evaluation.blessing_id and not evaluation.blessed:
         return "not blessed"
-    return f"ended with {facts.step_name(executions[-1])}"
+    return f"ended with {last}"
 
 
 def _evaluation(graph: Graph) -> facts.Evaluation | None:
@@ -229,8 +236,3 @@ def _evaluation(graph: Graph) -> facts.Evaluation | None:
         if maker is not None and models:
             return facts.evaluation(graph, maker, models[0])
     return None
-
-
-def _push(graph: Graph) -> facts.Push | None:
-    found = [facts.push(graph, artifact) for artifact in graph.of_type(facts.PUSHED_MODEL)]
-    return next((push for push in found if push), None)

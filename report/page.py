@@ -1,80 +1,219 @@
-"""One self-contained page about a run: nothing is fetched, and what is not known is left out or said."""
+"""Renders the report: one self-contained page that loads nothing and leaves out what is unknown."""
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lineage import facts, page
-from lineage.text import duration
-from report.html import Html, join, tag
-from report.known import Known
-from report.sections import SECTIONS, verdict
+import yaml
+from markupsafe import Markup
 
-FOLDER = Path(__file__).parent
-MARK = Html(
-    '<svg class="mark" viewBox="0 0 36 36" width="36" height="36" aria-hidden="true">'
-    '<rect width="36" height="36" rx="9"/>'
-    '<path d="M9 24l6-7 5 4 7-10"/><circle cx="27" cy="11" r="2.5"/></svg>'
-)
+from components import features
+from lineage import facts
+from lineage.graph import Artifact
+from lineage.page import Card
+from lineage.page import render as render_page
+from lineage.runs import Step
+from lineage.text import counts_in_words, duration
+from pipeline.summary import refit_in_words, repeated, unreachable
+from report.charts import Bar, Point, curve, share, slices
+from report.known import Known
+
+TEMPLATE = Path(__file__).with_name("report.html")
+CURVES = {"loss": "Training loss, nats", "recall_at_10": "Recall@10, eval split", "ndcg_at_10": "NDCG@10, eval split"}
+SLICES = {
+    "history": (features.HISTORY_BUCKET, features.HISTORY_BUCKETS),
+    "popularity": (features.POPULARITY_BUCKET, features.POPULARITY_BUCKETS),
+}
+DROPPED = {
+    "duplicates": "duplicates dropped",
+    "dropped_repeats": "repeats dropped",
+    "other_events": "interactions of other kinds left out",
+    "bad_rows": "rows that could not be read skipped",
+    "short_users": "users with too few interactions left out",
+    "unknown_items": "items without a title",
+}
+OTHER_TOOLS = {
+    facts.EVALUATION: "TFMA: tfma.load_eval_result(PATH)",
+    facts.STATISTICS: "TFDV: tfdv.load_stats_binary(PATH/Split-train/FeatureStats.pb)",
+    "ExampleAnomalies": "TFDV: ExampleValidator's anomalies",
+    "Schema": "TFDV: tfdv.load_schema_text(PATH/schema.pbtxt)",
+    facts.MODEL: "TensorFlow: tf.saved_model.load(PATH/Format-Serving)",
+}
+STATES = {"CACHED": "from the cache", "FAILED": "failed", "RUNNING": "did not end"}
 
 
 def render(known: Known, folder: Path) -> str:
-    """The page, for a file in `folder`: links to files within it are relative."""
-    told = known.summary
-    name = known.config["name"]
-    when = datetime.fromtimestamp(known.run.started / 1000) if known.run else datetime.now()
-    note = [f"{when:%d %B %Y, %H:%M}"] + ([duration(told["seconds"])] if told["seconds"] else [])
-    note += [f"run {known.run.id}"] if known.run else []
-    tone, word, why = verdict(known)
-    header = tag(
-        "header",
-        MARK,
-        tag("div", tag("h1", name), tag("p", "Report of the run of ", " · ".join(note), class_="note")),
-        tag("p", word, class_=f"verdict {tone}"),
-        class_="top",
+    """Returns the page, for a file in `folder`: links to files in that folder are relative."""
+    summary, run, config = known.summary, known.run, known.config
+    started = datetime.fromtimestamp(run.started / 1000) if run else datetime.now()
+    about = [f"{started:%d %B %Y, %H:%M}"]
+    about += [duration(summary["seconds"])] if summary["seconds"] else []
+    about += [f"run {run.id}"] if run else []
+    pushed = run.graph.of_type(facts.PUSHED_MODEL) if run and summary.get("artifact") else []
+    tone, verdict, reason = _verdict(summary)
+    return render_page(
+        TEMPLATE,
+        run.graph if run else None,
+        {"focus": f"a{pushed[-1].id}" if pushed else None},
+        title=config["name"],
+        about=" · ".join(about),
+        tone=tone,
+        verdict=verdict,
+        reason=reason,
+        cards=_cards(summary),
+        known=known,
+        summary=summary,
+        **{key: summary.get(key) for key in ("artifact", "metrics", "training", "tuner", "gate", "data", "drift")},
+        slices=_slices(summary),
+        curves=_curves(summary),
+        dropped=_dropped(summary),
+        steps=_steps(known, folder),
+        files=_files(known, folder),
+        # On a cluster only the name of the pipeline is known.
+        settings="" if set(config) == {"name"} else yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        titles=facts.METRICS,
+        share=share,
+        slice_chart=_slice_chart,
+        counts_in_words=counts_in_words,
+        refit_in_words=refit_in_words,
+        repeated=repeated,
+        unreachable=unreachable,
     )
-    sections = [tag("p", why, class_=f"card why {tone}"), _cards(known)]
-    sections += [section(known, folder) for section in SECTIONS]
-    graph = known.run.graph if known.run else None
-    if graph:
-        pushed = graph.of_type(facts.PUSHED_MODEL)
-        data = page.data_of(graph, focus=f"a{pushed[-1].id}" if pushed and told.get("artifact") else None)
-        scripts = (
-            f'<script type="application/json" id="data">{data}</script>\n<script type="module">\n/*SCRIPT*/\n</script>'
-        )
-    parts = {
-        "TITLE": join(f"{name}: {word}"),
-        "STYLE": (FOLDER / "style.css").read_text(encoding="utf-8"),
-        "HEADER": header,
-        "SECTIONS": join(sections),
-        "SCRIPTS": page.fill(scripts, {"SCRIPT": "draw(null, page.focus);\nchoose(page.focus);"}) if graph else "",
-    }
-    return page.fill((FOLDER / "template.html").read_text(encoding="utf-8"), parts)
 
 
-def _cards(known: Known) -> Html | None:
-    told, cards = known.summary, []
-    if metrics := told.get("metrics"):
+def _verdict(summary: dict[str, Any]) -> tuple[str, str, str]:
+    """Returns the outcome of the run: a tone, some words, and the reason."""
+    outcome = summary["outcome"]
+    reasons = "; ".join(summary.get("gate", {}).get("reasons", []))
+    if outcome == "pushed":
+        artifact = summary["artifact"]
+        if summary["steps"].get("Pusher", {}).get("cached"):
+            reason = (
+                f"Everything that the file depends on is as in an earlier run: {artifact['path']} stands. {reasons}"
+            )
+            return "good", f"unchanged, version {artifact['version']}", reason
+        return "good", f"pushed as version {artifact['version']}", f"Pushed to {artifact['path']}. {reasons}".strip()
+    if outcome == "not blessed":
+        return "bad", "not pushed", f"The gate did not bless the model: {reasons}."
+    step = summary.get("step")
+    if outcome == "failed":
+        return "bad", f"failed at {step}", f"Nothing was pushed. {step} failed: {summary['error']}"
+    if outcome == "interrupted":
+        return "busy", f"interrupted in {step}", "Nothing was pushed. The next run goes on where this one stopped."
+    last = next(reversed(summary["steps"]), "an early step")
+    reason = f"Nothing was pushed: the run was to end with {last}; later steps did not run."
+    return "busy", "stopped before the push", reason
+
+
+def _cards(summary: dict[str, Any]) -> list[Card]:
+    cards = []
+    if metrics := summary.get("metrics"):
         recall = metrics["model"]["recall_at_10"]
-        error = metrics["standard_errors"]["model"]["recall_at_10"]
-        cards.append(
-            _card("Recall@10, test split", [f"{recall:.4f}", tag("small", f" ± {error:.4f}")], "one standard error")
+        value = Markup("{:.4f} <small>± {:.4f}</small>").format(
+            recall, metrics["standard_errors"]["model"]["recall_at_10"]
         )
-        for title, whose in (("Popularity list", "popularity"), ("Markov", "markov")):
-            other = metrics[whose]["recall_at_10"]
-            lift = f"the model has {recall / other:.1f} times as much" if other else "no hit at all"
-            cards.append(_card(title, f"{other:.4f}", lift))
-    if artifact := told.get("artifact"):
-        size = f"{artifact['size_bytes'] / 1e6:.2f} MB"
-        cards.append(_card("The file", size, f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer"))
-    if data := told.get("data"):
-        cards.append(_card("Data", data["name"], f"{data['ratings']:,} interactions of {data['items']:,} items"))
-    return tag("section", cards, class_="cards", aria_label="In short") if cards else None
+        cards.append(Card("Recall@10, test split", value, "one standard error"))
+        for title, name in (("Popularity list", "popularity"), ("Markov", "markov")):
+            other = metrics[name]["recall_at_10"]
+            note = f"the model has {recall / other:.1f} times as much" if other else "no hit at all"
+            cards.append(Card(title, f"{other:.4f}", note))
+    if artifact := summary.get("artifact"):
+        note = f"{artifact['precision']}, {artifact['latency_us']:,.0f} µs an answer"
+        cards.append(Card("The file", f"{artifact['size_bytes'] / 1e6:.2f} MB", note))
+    if data := summary.get("data"):
+        note = f"{data['ratings']:,} interactions of {data['items']:,} items"
+        cards.append(Card("Data", data["name"], note))
+    return cards
 
 
-def _card(name: str, value: str | list[Any], note: str) -> Html:
-    return tag(
-        "div", tag("span", name, class_="note"), tag("b", value), tag("span", note, class_="note"), class_="card fact"
-    )
+def _slices(summary: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns the metrics of the slices by kind and label; kinds without any are left out."""
+    metrics = (summary.get("metrics") or {}).get("slices") or {}
+    kinds = {
+        kind: {label: metrics[f"{feature}:{label}"] for label in labels if f"{feature}:{label}" in metrics}
+        for kind, (feature, labels) in SLICES.items()
+    }
+    return {kind: found for kind, found in kinds.items() if found}
+
+
+def _slice_chart(kind: str, metrics: dict[str, dict[str, Any]]) -> Markup:
+    names = ("recall_at_10", "popularity_recall_at_10")
+    bars = [
+        Bar(label, int(values["example_count"]), *(share(values, name) for name in names))
+        for label, values in metrics.items()
+    ]
+    return slices(f"Recall@10 by {kind}", bars)
+
+
+def _curves(summary: dict[str, Any]) -> dict[str, Markup]:
+    training = summary.get("training") or {"history": []}
+    if not training["history"]:
+        return {}
+    return {
+        title: curve(
+            title,
+            [Point(epoch["epoch"], epoch["seconds"], epoch[name]) for epoch in training["history"]],
+            training["best_epoch"],
+        )
+        for name, title in CURVES.items()
+    }
+
+
+def _dropped(summary: dict[str, Any]) -> str:
+    counts = {}
+    for key, words in DROPPED.items():
+        value = summary.get("data", {}).get(key, 0)
+        counts[words] = len(value) if isinstance(value, list) else value
+    return ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
+
+
+def _steps(known: Known, folder: Path) -> list[dict[str, Any]]:
+    """Returns the steps in order, with their inputs and outputs if the run is known."""
+    summary, run = known.summary, known.run
+    steps = [
+        Step(name, 0, "CACHED" if step["cached"] else "COMPLETE", step["seconds"])
+        for name, step in summary["steps"].items()
+    ]
+    if summary.get("step"):
+        steps.append(Step(summary["step"], 0, summary["outcome"].upper(), None))
+    if run:
+        steps = run.steps
+    rows, artifacts = [], run.graph.artifacts if run else {}
+    for step in steps:
+        took = step.state.lower() if step.seconds is None else duration(step.seconds)
+        inputs = run.graph.inputs(step.execution) if run else []
+        outputs = run.graph.outputs(step.execution) if run else []
+        row = {
+            "name": step.name,
+            "state": step.state,
+            "took": STATES.get(step.state, took),
+            "inputs": [_name(artifacts[link.artifact]) for link in inputs],
+            "outputs": [_link(artifacts[link.artifact], folder) for link in outputs],
+        }
+        rows.append(row)
+    return rows
+
+
+def _files(known: Known, folder: Path) -> list[tuple[Markup, str, str]]:
+    """Returns the artifacts that other tools read: a link, the address, and the tool."""
+    if not known.run:
+        return []
+    latest = [(artifact, tool) for kind, tool in OTHER_TOOLS.items() for artifact in known.run.graph.of_type(kind)[-1:]]
+    return [(_link(artifact, folder), artifact.uri, tool) for artifact, tool in latest]
+
+
+def _name(artifact: Artifact) -> str:
+    return f"{artifact.type} {artifact.id}"
+
+
+def _link(artifact: Artifact, folder: Path) -> Markup:
+    """Returns a link to an artifact's files, or its name if they are not on this machine."""
+    place = Path(str(artifact.properties.get("pushed_destination") or artifact.uri))
+    if not place.is_absolute():
+        return Markup("<span>{}</span>").format(_name(artifact))
+    is_inside = place.is_relative_to(folder)
+    address = Path(os.path.relpath(place, folder)).as_posix() if is_inside else place.as_uri()
+    return Markup('<a href="{}" title="{}">{}</a>').format(address, place, _name(artifact))

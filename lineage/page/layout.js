@@ -1,11 +1,11 @@
-// Places the nodes of a graph in rows: whatever a node was made from stands above it.
+// Places the nodes of a graph in rows: a node stands below everything that it was made from.
 
 const NODE = { width: 156, height: 46 };
 const GAP = { x: 22, y: 44 };
 const SWEEPS = 12;
 
-// nodes: [{key}]; edges: [{from, to}]. Gives {nodes: Map key -> {x, y}, edges: [{from, to, points}], width, height};
-// x and y are of the middle.
+// nodes: [{key}]; edges: [{from, to}]. Returns {nodes: Map key -> {x, y}, edges: [{edge, points}], width, height};
+// x and y are those of the middle.
 function place(nodes, edges) {
   const rowOf = longestPaths(nodes, edges);
   const rows = [];
@@ -13,7 +13,8 @@ function place(nodes, edges) {
   const cells = new Map(nodes.map(({ key }) => [key, { key, width: NODE.width, up: [], down: [] }]));
   for (const { key } of nodes) put(cells.get(key), rowOf.get(key));
   // An edge over several rows gets a narrow cell in each, so that it runs between the nodes.
-  const routes = edges.map(({ from, to }) => {
+  const routes = edges.map((edge) => {
+    const { from, to } = edge;
     const chain = [cells.get(from)];
     for (let row = rowOf.get(from) + 1; row < rowOf.get(to); row++) {
       const bend = { width: 16, up: [], down: [] };
@@ -25,20 +26,20 @@ function place(nodes, edges) {
       chain[at - 1].down.push(chain[at]);
       chain[at].up.push(chain[at - 1]);
     }
-    return { from, to, chain };
+    return { edge, chain };
   });
   order(rows);
   const width = spread(rows);
   rows.forEach((row, at) => row.forEach((cell) => (cell.y = NODE.height / 2 + at * (NODE.height + GAP.y))));
   return {
     nodes: cells,
-    edges: routes.map(({ from, to, chain }) => ({ from, to, points: chain.map(({ x, y }) => ({ x, y })) })),
+    edges: routes.map(({ edge, chain }) => ({ edge, points: chain.map(({ x, y }) => ({ x, y })) })),
     width,
     height: rows.length * (NODE.height + GAP.y) - GAP.y,
   };
 }
 
-// The row of each node: one below the lowest of what leads to it; sources stand just above their first use.
+// The row of each node: one below the lowest of its predecessors. A source stands just above its first use.
 function longestPaths(nodes, edges) {
   const into = new Map(nodes.map(({ key }) => [key, []]));
   const out = new Map(nodes.map(({ key }) => [key, []]));
@@ -49,7 +50,7 @@ function longestPaths(nodes, edges) {
   const rows = new Map();
   const visit = (key, path) => {
     if (rows.has(key)) return rows.get(key);
-    if (path.has(key)) return -1; // A cycle, which no sound store has.
+    if (path.has(key)) return -1; // A cycle: the store is damaged.
     path.add(key);
     const row = 1 + Math.max(-1, ...into.get(key).map((from) => visit(from, path)));
     path.delete(key);
@@ -85,7 +86,7 @@ function spread(rows) {
   for (const row of rows) row.forEach((cell, at) => (cell.x = at ? row[at - 1].x + apart(row[at - 1], cell) : 0));
   for (let sweep = 0; sweep < 2 * SWEEPS; sweep++) {
     for (const row of sweep % 2 ? [...rows].reverse() : rows) {
-      // What has no neighbours stays beside the next in its row: else the rest would drift away from it.
+      // A cell without neighbours stays beside the next in its row, or the rest would drift away from it.
       row.forEach((cell, at) => {
         const beside = at ? row[at - 1].x + apart(row[at - 1], cell) : row[1] ? row[1].x - apart(cell, row[1]) : cell.x;
         cell.wish = mean([...cell.up, ...cell.down].map(({ x }) => x)) ?? beside;

@@ -1,6 +1,5 @@
-// Draws a graph, and lets it be moved, zoomed and asked.
+// A drawn graph that can be moved and zoomed, and whose nodes can be chosen.
 
-const SVG = "http://www.w3.org/2000/svg";
 const ZOOM = { least: 0.1, readable: 0.6, most: 3, step: 1.25 };
 const MOVE = 60; // pixels of an arrow key
 const MARGIN = 24;
@@ -23,28 +22,27 @@ class GraphView {
     new ResizeObserver(() => this.touched || !this.placed || this.start()).observe(svg);
   }
 
-  // nodes: [{key, title, about, classes}], edges: [{from, to, classes}]; focus: the key to begin at, where there is one.
+  // nodes: [{key, title, about, classes}], edges: [{from, to, isCompared}]; focus: the key to begin at, if any.
   draw(nodes, edges, focus) {
     this.placed = place(nodes, edges);
     this.focus = focus;
     const arrow = (id) =>
-      make("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, [
-        make("path", { d: "M0 0L8 4L0 8z" }),
+      drawing("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, [
+        drawing("path", { d: "M0 0L8 4L0 8z" }),
       ]);
-    this.edges = this.placed.edges.map(({ from, to, points }, at) => ({
-      from,
-      to,
-      compared: edges[at].classes === "compared",
-      element: make("path", { class: `edge ${edges[at].classes}`, d: curve(points), "marker-end": "url(#arrow)" }),
-    }));
+    this.edges = this.placed.edges.map(({ edge, points }) => {
+      const classes = edge.isCompared ? "edge compared" : "edge";
+      const line = drawing("path", { class: classes, d: curve(points), "marker-end": "url(#arrow)" });
+      return { ...edge, element: line };
+    });
     this.nodes = new Map(nodes.map((node) => [node.key, this.#node(node)]));
-    this.layer = make("g", {}, [...this.edges.map(({ element }) => element), ...this.nodes.values()]);
-    this.svg.replaceChildren(make("defs", {}, [arrow("arrow"), arrow("arrow-lit")]), this.layer);
+    this.layer = drawing("g", {}, [...this.edges.map(({ element }) => element), ...this.nodes.values()]);
+    this.svg.replaceChildren(drawing("defs", {}, [arrow("arrow"), arrow("arrow-lit")]), this.layer);
     this.touched = false;
     this.start();
   }
 
-  // Marks a node, all that went into it and all that came of it; without a key none is marked.
+  // Marks a node with its ancestors and descendants; without a key, none.
   mark(key) {
     const before = this.#reach(key, "to", "from");
     const after = this.#reach(key, "from", "to");
@@ -61,7 +59,7 @@ class GraphView {
     this.layer.classList.toggle("chosen-one", this.nodes.has(key));
   }
 
-  // Fits the graph in, but for one that would be too small to be read: that begins at its focus, or its top.
+  // Fits the graph in. One that would be too small to read begins at its focus, or at its top.
   start() {
     this.fit();
     if (this.k >= ZOOM.readable) return;
@@ -102,13 +100,13 @@ class GraphView {
     this.#touch();
   }
 
-  // The keys that can be reached from a key along edges, itself included; nothing is made by being compared with.
-  #reach(key, near, far) {
-    const found = new Set(this.nodes.has(key) ? [key] : []);
-    for (const one of found) {
-      for (const edge of this.edges) if (edge[near] === one && !edge.compared) found.add(edge[far]);
+  // The keys that can be reached from a key along edges, itself included. A model is not made from its baseline.
+  #reach(start, near, far) {
+    const reached = new Set(this.nodes.has(start) ? [start] : []);
+    for (const key of reached) {
+      for (const edge of this.edges) if (edge[near] === key && !edge.isCompared) reached.add(edge[far]);
     }
-    return found;
+    return reached;
   }
 
   #touch() {
@@ -125,11 +123,11 @@ class GraphView {
     const { width, height } = NODE;
     const round = classes.includes("artifact") ? height / 2 : 9;
     const label = `${title}, ${about}`;
-    const group = make("g", { class: `node ${classes}`, tabindex: 0, role: "button", "aria-label": label }, [
-      make("title", {}, [label]),
-      make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: round }),
-      make("text", { x, y: y - 3 }, [shorten(title, 19)]),
-      make("text", { x, y: y + 13, class: "about" }, [shorten(about, 25)]),
+    const group = drawing("g", { class: `node ${classes}`, tabindex: 0, role: "button", "aria-label": label }, [
+      drawing("title", {}, [label]),
+      drawing("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: round }),
+      drawing("text", { x, y: y - 3 }, [shorten(title, 19)]),
+      drawing("text", { x, y: y + 13, class: "about" }, [shorten(about, 25)]),
     ]);
     group.dataset.key = key;
     group.addEventListener("keydown", (event) => {
@@ -212,13 +210,6 @@ function curve(points) {
     line += `C${from.x} ${middle} ${to.x} ${middle} ${to.x} ${to.y}`;
   }
   return line;
-}
-
-function make(name, attributes, children = []) {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
 }
 
 function shorten(text, length) {

@@ -82,7 +82,12 @@ def test_library_reads_the_schema_version_that_is_expected(recorder):
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [(6, "is older than 10"), (9, "is older than 10"), (11, "is newer than 10")]
+    ("version", "told"),
+    [
+        (6, "is older than the supported 10"),
+        (9, "is older than the supported 10"),
+        (11, "is newer than the supported 10"),
+    ],
 )
 def test_other_schemas_are_named_and_never_migrated(recorder, version, told):
     recorder.store = None
@@ -132,7 +137,7 @@ def test_locked_store_is_waited_for_and_then_named(recorder, monkeypatch):
     command = [sys.executable, "-c", HOLD_LOCK, str(recorder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
-        with pytest.raises(StoreError, match=r"locked by another program for more than 0.2 s; try again"):
+        with pytest.raises(StoreError, match=r"locked by another program for more than \d+ s; try again"):
             open_store(str(recorder.path))
         holder.communicate("")
     assert len(list_runs(open_store(str(recorder.path)))) == 1
@@ -197,8 +202,7 @@ def test_servers_that_are_not_there(capfd):
         ),
         (
             "MLMD database version 9 is older than library version 10. Schema migration is disabled. Please upgrade",
-            "its schema is not of version 10, which is read here; a copy can be upgraded with ml-metadata "
-            "(enable_upgrade_migration)",
+            "its schema is not the supported version, 10; upgrade a copy with ml-metadata (enable_upgrade_migration)",
         ),
     ],
 )
@@ -318,7 +322,7 @@ def test_exit_codes_and_one_line(recorder, tmp_path):
         (["prove", str(tmp_path / "good.tflite"), *here], 0, ""),
         (["prove", str(tmp_path / "bad.tflite"), *here], 1, "unknown file: "),
         (["diff", str(run.context), "77", *here], 1, "no run '77'"),
-        (["show", "nonsense", *here], 1, "knows nothing of nonsense"),
+        (["show", "nonsense", *here], 1, "does not have nonsense"),
         (["runs", "--metadata", str(tmp_path / "nothing.db")], 2, "no such file or folder"),
         (["runs", "--html", str(tmp_path / "no" / "page.html"), *here], 2, "cannot be written"),
     ):

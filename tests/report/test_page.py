@@ -16,7 +16,6 @@ from on_device.recommender import Recommendation
 from report import write_report
 from report.charts import Bar, Point, Share, curve, decimals, slices, ticks
 from report.examples import Example
-from report.html import Html, join, tag
 from report.known import Known
 from report.page import render
 from tests.lineage.conftest import Recorder
@@ -121,13 +120,9 @@ def test_text_of_others_stays_text():
     data = {**summary()["data"], "name": EVIL}
     content = page(without(data=data), examples=[example(EVIL)], missing=[EVIL])
     assert "<script>alert" not in content and content.count("</title>") == page(summary()).count("</title>")
-    assert content.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#x27;Tom&#x27;") >= 4
+    assert content.count("&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; &amp; &#39;Tom&#39;") >= 4
     assert "R&amp;B" in content
-    assert (
-        tag("a", "<", Html("<b>"), None, ["&"], class_='"', x=1.50, y=None)
-        == '<a class="&quot;" x="1.5">&lt;<b>&amp;</a>'
-    )
-    assert join(["a", ("<",)]) == "a&lt;"
+    assert "&lt;i&gt;" in curve("<i>", [Point(1, 1.0, 7.0)], 1) and "<i>" not in slices("<i>", [])
 
 
 def test_drift_is_told_with_its_limits_or_why_it_was_not_looked_for():
@@ -198,7 +193,7 @@ def test_without_slices_and_with_one_epoch():
 def test_drawings_stay_within_their_frame():
     drawn = slices("Recall", [Bar("a", 4, Share(1.0), Share(0.0)), Bar("c", 3, Share(0.5, 0.29), Share(0.25, 0.25))])
     drawn += curve("Loss", [Point(1, 1, 7.0), Point(2, 2, float("nan")), Point(3, 300, 6.9999)], 3)
-    assert "nan" not in drawn.lower() and "5.0 min" in drawn
+    assert "nan" not in drawn.lower() and "5 min 00 s" in drawn
     for x in re.findall(r'\b(?:x|cx|x1|x2)="([-\d.]+)"', drawn):
         assert 0 <= float(x) <= 346
     assert "no finite value" in curve("Loss", [Point(1, 1, float("inf"))], 1)
