@@ -83,7 +83,7 @@ def refit(
     """
     known = read_facts(candidate)
     repeats = "recommend" if known["recommends_seen"] else "keep"
-    settings = TrainerSettings(**{**known["settings"], "repeats": repeats})
+    settings = TrainerSettings(**{**known["settings"], "repeats": repeats, "repeat_gain": known["repeat_gain"]})
     splits = [f"{artifact_utils.get_split_uri([examples], split)}/*" for split in (features.ALL, features.CATALOG)]
     data = read_training_data(FnArgs(transform_graph_path=transform_graph, train_files=splits, eval_files=[]))
     check(settings, data, has_teacher=bool(teacher))

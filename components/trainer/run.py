@@ -27,6 +27,7 @@ from components.trainer.fit import Fit, Plan, fit
 from components.trainer.input_pipeline import SoftTargets, Timelines, read_catalog, read_timelines, without_unknown
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.model import Recommender
+from components.trainer.ranking import best_gain
 from components.trainer.serving import ServingModel
 from components.trainer.settings import SPARSE, TrainerSettings, top_k_complaint
 from components.trainer.warm_start import save_weights, take_over
@@ -167,6 +168,8 @@ def fit_and_save(
     if not is_chief():
         Backup.remove(backup)
         return
+    if recommends_seen and model.settings.repeat_gain is None and data.holdout is not None:
+        model.settings = model.settings.model_copy(update={"repeat_gain": best_gain(model, data.holdout)})
     transitions = count_transitions(data.train, len(data.counts), repeats=recommends_seen)
     ServingModel(model, tft.TFTransformOutput(transform_graph), transitions).save(folder)
     save_weights(folder, model, data.ids, data.tokens)
@@ -403,6 +406,7 @@ def _facts(
         "activity_features": settings.activity_features,
         "activity_inputs": [feature.describe() for feature in model.activity_features],
         "recommends_seen": model.settings.recommends_seen,
+        "repeat_gain": model.settings.repeat_gain or 0.0,
         "parameters": int(model.count_params()),
         "item_ids": data.ids,
         "item_counts": data.counts[features.FIRST_INDEX :].tolist(),

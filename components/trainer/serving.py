@@ -17,7 +17,7 @@ from components.trainer.baselines import MarkovList, PopularityList, Transitions
 from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import ITEMS
 from components.trainer.model import Recommender
-from components.trainer.ranking import UnseenScores, best_of
+from components.trainer.ranking import ItemScores, best_of
 
 HISTORY, BIAS, ITEM = "history", "bias", "item"
 EXPLAINED = 10  # latest items of a history that `explain` leaves out in turn
@@ -118,6 +118,7 @@ class ServingModel(tf.Module):
         self.top_k = model.settings.top_k
         self.history_length = model.history_length
         self._recommends_seen = model.settings.recommends_seen
+        self._repeat_gain = (model.settings.repeat_gain or 0.0) if self._recommends_seen else 0.0
         # Variables are tracked, the Keras model is not: Keras would add a signature of its own to the SavedModel.
         self.weights = [weight.value for weight in model.context_weights]
         self._activity_features = model.activity_features
@@ -165,7 +166,10 @@ class ServingModel(tf.Module):
                 [1, N]; and `bias` float32 [1, V], which is added to the scores: 0 leaves an item as it is, `FORBIDDEN`
                 or less takes it out of the answer.
         """
-        return self._best(self.scores(inputs) + inputs[BIAS], self._left_out(inputs[HISTORY]))
+        scores = self.scores(inputs) + inputs[BIAS]
+        if self._repeat_gain:
+            scores += self._repeats(inputs[HISTORY])
+        return self._best(scores, self._left_out(inputs[HISTORY]))
 
     def similar(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the items that are chosen in the same places as an item, by the cosine of their label embeddings.
@@ -198,12 +202,23 @@ class ServingModel(tf.Module):
         is_removed = (tf.transpose(latest) == places) & (tf.transpose(keys) > 0)  # [rows, N]
         without = tf.where(is_removed, features.PADDING, items)
         inputs = {name: tf.tile(values, [rows + 1, 1]) for name, values in histories.items()}
-        contexts, length = self._read_out_of(inputs | {HISTORY: tf.concat([items, without], axis=0)})
+        inputs_of_rows = inputs | {HISTORY: tf.concat([items, without], axis=0)}
+        contexts, length = self._read_out_of(inputs_of_rows)
         index = self._valid(item)[0]
         is_score = (length > 0) & (index >= features.FIRST_INDEX)
-        scores = tf.where(is_score, tf.reduce_sum(contexts * self._tables.labels.look_up(index), axis=1), 0.0)
+        scores = tf.reduce_sum(contexts * self._tables.labels.look_up(index), axis=1)
+        if self._repeat_gain:
+            is_repeat = tf.reduce_any(inputs_of_rows[HISTORY] == index, axis=1)
+            scores += tf.cast(is_repeat, tf.float32) * self._repeat_gain
+        scores = tf.where(is_score, scores, 0.0)
         falls = tf.expand_dims(scores[:1] - scores[1:], 1) * tf.cast(is_removed, tf.float32)
         return {"contributions": tf.reduce_sum(falls, axis=0, keepdims=True)}
+
+    def _repeats(self, items: tf.Tensor) -> tf.Tensor:
+        """Returns what the scores of all items gain for being in a history: int32 [1, N] -> float32 [V]."""
+        indices = tf.transpose(self._valid(items))
+        gains = tf.scatter_nd(indices, tf.fill([self.history_length], self._repeat_gain), [self.size])
+        return tf.minimum(gains, self._repeat_gain)  # An item may stand there twice.
 
     def _left_out(self, items: tf.Tensor) -> tf.Tensor:
         """Returns the items of timelines that are not recommended, of the shape of `items`: all, or PADDING."""
@@ -243,7 +258,7 @@ class ServingModel(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> the best items but those left out, `ids` and `scores` [B, K]."""
         encoded = self.encode_examples(examples)
-        return _listed(*self._unseen(encoded).best(self.top_k))
+        return _listed(*self._item_scores(encoded).best(self.top_k))
 
     def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw examples, string [B] -> where the target stands among the items but those left out.
@@ -253,7 +268,7 @@ class ServingModel(tf.Module):
             left out), `top_ids`, `popularity_top_ids` and `markov_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
         """
         encoded = self.encode_examples(examples)
-        unseen, popular = self._unseen(encoded), PopularityList(self.size, encoded["left_out"])
+        unseen, popular = self._item_scores(encoded), PopularityList(self.size, encoded["left_out"])
         markov = MarkovList(self.size, self._transitions, encoded["timeline"], encoded["left_out"])
         listed = min(LISTED, self.size)
         return {
@@ -266,10 +281,17 @@ class ServingModel(tf.Module):
             "num_items": tf.fill(tf.shape(encoded["target"]), self.size - features.FIRST_INDEX),
         }
 
-    def _unseen(self, encoded: dict[str, tf.Tensor]) -> UnseenScores:
+    def _item_scores(self, encoded: dict[str, tf.Tensor]) -> ItemScores:
         """Scores without the items that are left out of each row's answer."""
         scores_of = self._scorer(encoded)
-        return UnseenScores(lambda first, last: scores_of(slice(first, last)), self.size, encoded["left_out"])
+        repeated = encoded[HISTORY] if self._repeat_gain else None
+        return ItemScores(
+            lambda first, last: scores_of(slice(first, last)),
+            self.size,
+            encoded["left_out"],
+            repeated,
+            self._repeat_gain,
+        )
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions to save, by name."""

@@ -45,6 +45,7 @@ SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=F
 # Where a catalogue has few positions an item, a model memorises parameters that belong to one item: each member has one
 # table, and there are more dropout and more but smaller steps. Averaging the scores of two equal members pays on every
 # sparse log that was tried. docs/training.md has the evidence.
+MOST_GAIN = 20  # far below what takes an item out of an answer
 SPARSE_BELOW = 100
 SPARSE: dict[str, Any] = {
     "members": (MemberSettings(),),
@@ -107,6 +108,9 @@ class TrainerSettings(Settings):
             `drop` leaves an item in a timeline once, which ExampleGen does. `auto` recommends them where they are at
             least 5 % of the targets that come next in the train split, and keeps them elsewhere. Training, evaluation
             and the device follow the same choice.
+        repeat_gain: what is added to the scores of items of the history, where repeats are recommended. Open, the best
+            of 0, 1, 2 and 4 on the eval split is taken after the fit. Training raises scores of pairs that the model
+            can memorise, so that it underrates repeats of other users' items.
         unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
             training, as they do in serving; a target that came before in it then does not count. Without effect where
             repeats are recommended.
@@ -162,6 +166,7 @@ class TrainerSettings(Settings):
     target_weight: Literal["equal", "rating"] = "equal"
     loss: LossName | Literal["auto"] = "auto"
     repeats: Literal["auto", "drop", "keep", "recommend"] = "auto"
+    repeat_gain: float | None = Field(None, ge=0, le=MOST_GAIN)
     unseen_compete_alone: bool = True
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     teacher_weight: float = Field(0.5, ge=0, le=1)

@@ -10,7 +10,7 @@ from components import features
 from components.features import NO_ITEM
 from components.trainer import ranking
 from components.trainer.baselines import PopularityList
-from components.trainer.ranking import UnseenScores
+from components.trainer.ranking import ItemScores
 
 BLOCK, USERS = 16, 40
 # At and around the edges of blocks, within the first, and no more than two items.
@@ -35,8 +35,8 @@ class World:
         self.targets[:4] = [features.PADDING, features.UNKNOWN, features.FIRST_INDEX, size - 1]
         self.targets[4] = self.seen[4, -1]
 
-    def unseen(self) -> UnseenScores:
-        return UnseenScores(lambda first, last: tf.constant(self.scores)[:, first:last], self.size, self.seen)
+    def unseen(self) -> ItemScores:
+        return ItemScores(lambda first, last: tf.constant(self.scores)[:, first:last], self.size, self.seen)
 
     def lists(self, scores: np.ndarray) -> list[list[int]]:
         """All unseen items of each user, best first, equal ones in the order of their indices."""
@@ -90,5 +90,5 @@ def test_no_block_is_asked_for_more_than_the_catalogue_holds():
         asked.append((int(first), int(last)))
         return tf.zeros([1, last - first])
 
-    UnseenScores(scores_of, 2 * BLOCK + 3, tf.zeros([1, 0], tf.int32)).best(3)
+    ItemScores(scores_of, 2 * BLOCK + 3, tf.zeros([1, 0], tf.int32)).best(3)
     assert asked == [(0, BLOCK), (BLOCK, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK + 3)]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from components.errors import StepError
-from components.trainer import run
+from components.trainer import ranking, run
 from components.trainer.fit import Fit, Plan
 from components.trainer.run import TrainingData, build_model, check, repeat_share
 from components.trainer.settings import DENSE, SPARSE, TrainerSettings
@@ -270,6 +270,19 @@ def test_weights_of_targets_decide_which_repeats_count(data, timelines_of):
     assert repeat_share(weighted) == 0
     weighted = dataclasses.replace(log, weights=np.array([0, 0, 0.2, 0], np.float32))
     assert repeat_share(weighted) == 1
+
+
+def test_the_gain_of_repeats_is_the_best_on_the_eval_split(train, data, timelines_of, monkeypatch):
+    # Whatever the model has learnt, the next item is one of the history.
+    holdout = dataclasses.replace(timelines_of([[2, 3], [4, 5], [6, 2]]), targets=np.array([2, 4, 6], np.int32))
+    again = dataclasses.replace(data, holdout=holdout)
+    monkeypatch.setattr(ranking, "CUT", 2)
+    facts = train(SETTINGS.model_copy(update={"repeats": "recommend"}), data=again)
+    assert facts["repeat_gain"] in ranking.GAINS[1:]
+    fixed = train(SETTINGS.model_copy(update={"repeats": "recommend", "repeat_gain": 0.5}), data=again)
+    assert fixed["repeat_gain"] == 0.5
+    kept = train(SETTINGS.model_copy(update={"repeats": "keep"}), data=again)
+    assert kept["repeat_gain"] == 0.0
 
 
 def test_repeats_decide_whether_they_are_recommended(data, timelines_of):

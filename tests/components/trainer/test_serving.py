@@ -17,7 +17,7 @@ from components.pusher.convert import convert
 from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.baselines import Transitions
 from components.trainer.encoders import FORBIDDEN
-from components.trainer.input_pipeline import Activities
+from components.trainer.input_pipeline import Activities, Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
@@ -394,6 +394,47 @@ def test_repeats_are_recommended_where_the_settings_say_so(tmp_path):
         assert list(ids) == best.numpy().tolist()
         data_ranks = dict(zip(range(2, SIZE), answers["target_rank"].numpy().astype(int).tolist(), strict=True))
         assert {item for item in timeline if data_ranks[item] < SIZE} == expected
+
+
+def test_each_item_of_the_history_gains_once(tmp_path):
+    """In training, in both signatures of the SavedModel, and in the file."""
+    plain, gaining = (
+        build(tmp_path / str(gain), encoder="bow", repeats="recommend", repeat_gain=gain) for gain in (0.0, 1.5)
+    )
+    timeline = [4, 5, 6, 5]
+    history = history_of(timeline)
+    expected = scores_by_hand(plain.model, history)
+    expected[[4, 5, 6]] += 1.5
+    order = [int(index) for index in np.lexsort((np.arange(SIZE), -expected)) if index >= 2]
+    ids, scores = recommend(gaining, history)
+    assert ids.tolist() == order[:TOP_K]
+    np.testing.assert_allclose(scores, expected[ids], atol=1e-4)
+    assert recommend(plain, history)[0].tolist() != ids.tolist()
+    file = TFLiteModel(convert(gaining.loaded, "float32"))
+    assert file.rank(history["history"])[0].tolist() == order[:TOP_K]
+    examples = tf.constant([serialize(timeline, item) for item in order])
+    assert gaining.loaded.signatures["rank"](examples=examples)["target_rank"].numpy().tolist() == list(range(SIZE - 2))
+    timelines = Timelines(
+        Activities(
+            np.array(timeline * (SIZE - 2), np.int32),
+            np.ones(4 * (SIZE - 2), np.float32),
+            np.zeros(4 * (SIZE - 2), np.int32),
+        ),
+        np.arange(SIZE - 1, dtype=np.int64) * 4,
+        np.array(order, np.int32),
+    )
+    assert target_ranks(gaining.model, timelines).tolist() == list(range(SIZE - 2))
+    # The only 4 of the history explains a 4 by the gain, too.
+    difference = file.explain(history["history"], 4)[0] - plain_explanation(plain, history, 4)[0]
+    assert difference == pytest.approx(1.5, abs=1e-4)
+    # One of two 5s does not.
+    difference = file.explain(history["history"], 5)[1] - plain_explanation(plain, history, 5)[1]
+    assert difference == pytest.approx(0.0, abs=1e-4)
+
+
+def plain_explanation(saved: SimpleNamespace, history: dict[str, np.ndarray], item: int) -> np.ndarray:
+    inputs = {"history": tf.constant(history["history"][None]), "item": tf.constant([[item]])}
+    return saved.loaded.signatures["explain"](**inputs)["contributions"].numpy()[0]
 
 
 @pytest.fixture(scope="module")
