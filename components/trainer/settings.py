@@ -141,10 +141,10 @@ class TrainerSettings(Settings):
         eval_users: how many users of the eval split, drawn once, each epoch is measured with; 0 takes as many as are
             ranked in some seconds, which are all users of MovieLens 1M.
         jit_compile: whether XLA compiles the training step, once for each of five lengths of windows, which takes half
-            a minute. On a CPU the default's steps are slower with it: `benchmarks.training_step` measures both. With
+            a minute. On a CPU the default's steps are slower with it: docs/training.md has figures. With
             it a step takes the whole tables, which is slow where they are large.
         mixed_precision: whether encoders compute in bfloat16 in training; weights, losses, evaluation and the saved
-            model stay float32. `benchmarks.training_step` measures whether it pays.
+            model stay float32. docs/training.md has figures.
         seed: of initial weights, windows, dropout and negatives.
     """
 
