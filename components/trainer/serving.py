@@ -208,8 +208,8 @@ class ServingModel(tf.Module):
         is_score = (length > 0) & (index >= features.FIRST_INDEX)
         scores = tf.reduce_sum(contexts * self._tables.labels.look_up(index), axis=1)
         if self._repeat_gain:
-            is_repeat = tf.reduce_any(inputs_of_rows[HISTORY] == index, axis=1)
-            scores += tf.cast(is_repeat, tf.float32) * self._repeat_gain
+            counts = tf.reduce_sum(tf.cast(inputs_of_rows[HISTORY] == index, tf.float32), axis=1)
+            scores += tf.minimum(counts, 1.0) * self._repeat_gain
         scores = tf.where(is_score, scores, 0.0)
         falls = tf.expand_dims(scores[:1] - scores[1:], 1) * tf.cast(is_removed, tf.float32)
         return {"contributions": tf.reduce_sum(falls, axis=0, keepdims=True)}
