@@ -76,22 +76,7 @@ def _section(result: StudyResult) -> str:
     rows = [
         _row(entries, best, prepared) for kind in (BASELINE, PEER, MODEL) for entries in result.of_kind(kind).values()
     ]
-    head = (
-        "",
-        *[
-            "eval Recall@10",
-            "Recall@10",
-            "Recall@20",
-            "NDCG@10",
-            "MRR@20",
-            "coverage",
-            "over",
-            "seeds",
-            "trials",
-            "fitting",
-        ],
-    )
-    parts = [f"## {result.study.title}\n", "\n".join(facts), "", _table(head, rows)]
+    parts = [f"## {result.study.title}\n", "\n".join(facts), "", _table(COLUMNS, rows)]
     if result.missing:
         parts += ["", f"Left out: {'; '.join(result.missing)}."]
     parts += ["", _slices(result, best)]

@@ -22,7 +22,7 @@ class Trained:
 
     Attributes:
         ranking: of the test targets.
-        holdout_recall_at_10: on the eval split, of the epoch that was kept.
+        holdout_recall_at_10: on the eval split, of the model that was saved.
         epochs: how many there were.
         seconds: that fitting took.
     """
@@ -55,7 +55,7 @@ def train(
     kept = facts["history"][facts["best_epoch"] - 1]
     return Trained(
         saved_model_ranking(folder, raw_test),
-        kept["recall_at_10"],
+        facts.get("recall_with_gain", kept["recall_at_10"]),
         len(facts["history"]),
         facts["history"][-1]["seconds"],
     )

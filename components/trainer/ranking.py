@@ -24,7 +24,6 @@ BATCH = 256  # users
 BLOCK = 8192  # items; with a few hundred users its scores stay in a processor's cache
 MANY = 32_768  # scores; for fewer TFLite's TOPK_V2 alone is as fast
 GAINS = (0.0, 1.0, 2.0, 4.0)  # of items of the history, of which the eval split chooses
-CUT = 10  # items of a list
 WIDTH = 128  # scores in a group
 
 progress = logging.getLogger("recommender.progress")
@@ -38,27 +37,24 @@ class RankingMetrics:
     ndcg_at_10: float
 
 
-def evaluate(model: Recommender, timelines: Timelines) -> RankingMetrics:
-    """Recall@10 and NDCG@10 of a model; a target that the vocabulary lacks is a miss."""
-    ranks = target_ranks(model, timelines)
+def evaluate(model: Recommender, timelines: Timelines, repeat_gain: float | None = None) -> RankingMetrics:
+    """Returns Recall@10 and NDCG@10 of a model; arguments are those of `target_ranks`."""
+    ranks = target_ranks(model, timelines, repeat_gain)
     means = values_of(np.where(ranks < model.size, ranks, MISS)).mean(axis=0)
     metrics = dict(zip(NAMES, means.tolist(), strict=True))
     return RankingMetrics(metrics["recall_at_10"], metrics["ndcg_at_10"])
 
 
-def best_gain(model: Recommender, holdout: Timelines) -> float:
-    """Returns the gain of items of the history with the best Recall@10 on the eval split; the least of equal ones."""
-    recalls = {}
-    for gain in GAINS:
-        recalls[gain] = float((target_ranks(model, holdout, gain) < CUT).mean())
+def best_gain(model: Recommender, holdout: Timelines) -> tuple[float, float]:
+    """Returns the gain of items of the history with the best Recall@10 on the eval split, and that Recall@10.
+
+    Of equal gains it is the smallest.
+    """
+    recalls = {gain: evaluate(model, holdout, gain).recall_at_10 for gain in GAINS}
     best = max(GAINS, key=lambda gain: recalls[gain])
-    progress.info(
-        "items of the history gain %g in score: eval Recall@10 %.4f, without %.4f",
-        best,
-        recalls[best],
-        recalls[0.0],
-    )
-    return best
+    values = best, recalls[best], recalls[0.0]
+    progress.info("items of the history gain %g in score: eval Recall@10 %.4f, without %.4f", *values)
+    return best, recalls[best]
 
 
 def target_ranks(model: Recommender, timelines: Timelines, repeat_gain: float | None = None) -> np.ndarray:

@@ -169,7 +169,9 @@ def fit_and_save(
         Backup.remove(backup)
         return
     if recommends_seen and model.settings.repeat_gain is None and data.holdout is not None:
-        model.settings = model.settings.model_copy(update={"repeat_gain": best_gain(model, data.holdout)})
+        gain, recall = best_gain(model, data.holdout)
+        model.settings = model.settings.model_copy(update={"repeat_gain": gain})
+        facts = {**facts, "recall_with_gain": recall}
     transitions = count_transitions(data.train, len(data.counts), repeats=recommends_seen)
     ServingModel(model, tft.TFTransformOutput(transform_graph), transitions).save(folder)
     save_weights(folder, model, data.ids, data.tokens)

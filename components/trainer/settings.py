@@ -41,11 +41,12 @@ FULL_LOGITS, FULL_LOGITS_OF_STEP = 100_000_000_000, 100_000_000
 ITEMS_A_NEGATIVE, LEAST_NEGATIVES, MOST_NEGATIVES = 40, 512, 4096
 RANKED_SCORES, LEAST_EVAL_USERS = 1_000_000_000, 1000
 
+MOST_GAIN = 20  # far below the penalty of items that are left out
+
 SHORT_TERM = MemberSettings(encoder="cnn", look_back=3, joint=True, transition=False)
 # Where a catalogue has few positions an item, a model memorises parameters that belong to one item: each member has one
 # table, and there are more dropout and more but smaller steps. Averaging the scores of two equal members pays on every
 # sparse log that was tried. docs/training.md has the evidence.
-MOST_GAIN = 20  # far below what takes an item out of an answer
 SPARSE_BELOW = 100
 SPARSE: dict[str, Any] = {
     "members": (MemberSettings(),),
@@ -80,7 +81,7 @@ class TrainerSettings(Settings):
         look_back: how many activities `bow`, `cnn` and `transformer` look back; None is all N.
         members: further models, trained beside the one described here: their scores add up where they are `joint`, and
             are averaged where not. None: a convolution over the last three activities, jointly, from 100 positions an
-            item on, and none below.
+            item on; below, one more model like this one, averaged.
         blocks: number of layers of the `cnn`, `lstm` and `transformer` encoders.
         heads: attention heads of the `transformer`.
         upper_look_back: how many activities the blocks of the `transformer` after the first look back; None: as many as
@@ -108,9 +109,8 @@ class TrainerSettings(Settings):
             `drop` leaves an item in a timeline once, which ExampleGen does. `auto` recommends them where they are at
             least 5 % of the targets that come next in the train split, and keeps them elsewhere. Training, evaluation
             and the device follow the same choice.
-        repeat_gain: what is added to the scores of items of the history, where repeats are recommended. Open, the best
-            of 0, 1, 2 and 4 on the eval split is taken after the fit. Training raises scores of pairs that the model
-            can memorise, so that it underrates repeats of other users' items.
+        repeat_gain: what is added to the scores of items of the history, where repeats are recommended. Open, the value
+            of 0, 1, 2 and 4 with the best Recall@10 on the eval split is taken after the fit.
         unseen_compete_alone: whether only items that the user has not had yet in the window compete with a target in
             training, as they do in serving; a target that came before in it then does not count. Without effect where
             repeats are recommended.

@@ -20,6 +20,7 @@ from components.trainer.settings import TrainerSettings
 FACTS = {
     "settings": TrainerSettings(learning_rate=0.01).model_dump(mode="json"),
     "recommends_seen": True,
+    "repeat_gain": 2.0,
     "split": "temporal",
     "best_epoch": 5,
     "trained_on": 80,
@@ -80,7 +81,7 @@ def test_the_settings_and_the_epochs_are_the_candidate_s(refit, tmp_path: Path):
     read, fitted = refit(1)
     assert read["train_files"] == [f"{tmp_path}/examples/Split-all/*", f"{tmp_path}/examples/Split-catalog/*"]
     assert read["eval_files"] == []
-    assert fitted["settings"] == TrainerSettings(learning_rate=0.01, repeats="recommend")
+    assert fitted["settings"] == TrainerSettings(learning_rate=0.01, repeats="recommend", repeat_gain=2.0)
     assert fitted["plan"] == Plan(5) and fitted["base"] is None
     assert fitted["places"] == (
         str(tmp_path / "transform_graph"),

@@ -61,7 +61,8 @@ def summary(**changes: Any) -> dict[str, Any]:
             "blessed": True,
             "reasons": ["Recall@10 0.2500, the popularity list has 0.1000"],
             "conditions": [
-                {"metric": "recall_at_10", "value": 0.25, "bound": 0.05, "is_change": False, "passed": True}
+                {"metric": "example_count", "value": 1001.0, "bound": 100.0, "is_change": False, "passed": True},
+                {"metric": "recall_at_10", "value": 0.25, "bound": 0.05, "is_change": False, "passed": True},
             ],
         },
         "artifact": {
@@ -108,7 +109,7 @@ def example(title: str) -> Example:
 
 def test_tells_what_the_summary_says():
     told = text_of(page(summary()))
-    for words in ("pushed as version 7", "0.2500 ± 0.0435", "2.5 times", "0.2000 ± 0.0400",
+    for words in ("pushed as version 7", "0.2500 ± 0.0435", "targets 1001 100", "2.5 times", "0.2000 ± 0.0400",
                   "1,234 interactions", "3 duplicates dropped",
                   "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
                   "not checked: there was none to compare with"):  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 from components.errors import StepError
 from components.trainer import ranking, run
 from components.trainer.fit import Fit, Plan
+from components.trainer.ranking import RankingMetrics
 from components.trainer.run import TrainingData, build_model, check, repeat_share
 from components.trainer.settings import DENSE, SPARSE, TrainerSettings
 
@@ -272,17 +273,21 @@ def test_weights_of_targets_decide_which_repeats_count(data, timelines_of):
     assert repeat_share(weighted) == 1
 
 
-def test_the_gain_of_repeats_is_the_best_on_the_eval_split(train, data, timelines_of, monkeypatch):
-    # Whatever the model has learnt, the next item is one of the history.
-    holdout = dataclasses.replace(timelines_of([[2, 3], [4, 5], [6, 2]]), targets=np.array([2, 4, 6], np.int32))
-    again = dataclasses.replace(data, holdout=holdout)
-    monkeypatch.setattr(ranking, "CUT", 2)
-    facts = train(SETTINGS.model_copy(update={"repeats": "recommend"}), data=again)
-    assert facts["repeat_gain"] in ranking.GAINS[1:]
-    fixed = train(SETTINGS.model_copy(update={"repeats": "recommend", "repeat_gain": 0.5}), data=again)
-    assert fixed["repeat_gain"] == 0.5
-    kept = train(SETTINGS.model_copy(update={"repeats": "keep"}), data=again)
-    assert kept["repeat_gain"] == 0.0
+def test_the_gain_of_repeats_is_the_smallest_of_the_best_on_the_eval_split(train, monkeypatch):
+    recalls = {0.0: 0.2, 1.0: 0.4, 2.0: 0.5, 4.0: 0.5}
+    monkeypatch.setattr(ranking, "evaluate", lambda model, holdout, gain: RankingMetrics(recalls[gain], 0.0))
+    facts = train(SETTINGS.model_copy(update={"repeats": "recommend"}))
+    assert (facts["repeat_gain"], facts["recall_with_gain"]) == (2.0, 0.5)
+    fixed = train(SETTINGS.model_copy(update={"repeats": "recommend", "repeat_gain": 0.5}))
+    assert fixed["repeat_gain"] == 0.5 and "recall_with_gain" not in fixed
+    assert train(SETTINGS.model_copy(update={"repeats": "keep"}))["repeat_gain"] == 0.0
+
+
+def test_a_target_that_nobody_can_recommend_is_a_miss_with_every_gain(data, timelines_of):
+    """The catalogue has fewer items than a list."""
+    model = build_model(SETTINGS.model_copy(update={"repeats": "recommend"}), data)
+    holdout = dataclasses.replace(timelines_of([[2, 3], [4, 5]]), targets=np.array([2, 1], np.int32))
+    assert ranking.best_gain(model, holdout) == (0.0, 0.5)
 
 
 def test_repeats_decide_whether_they_are_recommended(data, timelines_of):
