@@ -134,7 +134,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ([*KUBEFLOW, "--set", "deployment.secret_env={KEY: {secret: minio}}"], "secret_env.KEY.key: field required"),
         ([*KUBEFLOW, "--data", "ml-1m.zip"], "--data ml-1m.zip: expected a URI"),
         *(
-            ([*KUBEFLOW, "--submit", "--host", host], f"--host {host}: expected the address of Kubeflow Pipelines")
+            ([*KUBEFLOW, "--submit", "--host", host], f"--host {host}: expected the URL of Kubeflow Pipelines")
             for host in ("http://kfp:99999", "http://[::1", "http://", "kfp:8080")
         ),
         ([*VERTEX, "--dry-run", "--name", "2shop"], "name 2shop: a job of Vertex AI starts with a letter"),
@@ -174,13 +174,13 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ),
         ([*KUBEFLOW, "--wait"], "--wait requires --submit"),
         ([*KUBEFLOW, "runs", "r1"], "runs r1: only `wait` takes a run"),
-        (["runs", "--engine", "kubeflow"], "--host is missing: expected the address of Kubeflow Pipelines"),
+        (["runs", "--engine", "kubeflow"], "--host is missing: expected the URL of Kubeflow Pipelines"),
         ([*VERTEX, "--set", "deployment.beam=[runner]"], "deployment.beam.0: string should match pattern"),
         ([*VERTEX, "--set", "deployment.env={AWS-REGION: x}"], "deployment.env.AWS-REGION"),
         ([*VERTEX, "--set", "deployment.labels={Team: Ads}"], "deployment.labels.Team"),
         ([*KUBEFLOW, "--set", "beam.runner=flink"], "beam.runner flink: only for local_runner.py"),
         ([*KUBEFLOW, "--param", "encoder=cnn"], "--param requires --submit"),
-        ([*KUBEFLOW, "--submit"], "--host is missing: expected the address of Kubeflow Pipelines"),
+        ([*KUBEFLOW, "--submit"], "--host is missing: expected the URL of Kubeflow Pipelines"),
         ([*KUBEFLOW, "--submit", "--host", NOBODY, "--param", "encoder=gru"], "--param encoder=gru: Input should be"),
         (
             [
