@@ -8,6 +8,4 @@ from __future__ import annotations
 
 
 def __getattr__(name: str) -> object:
-    raise AttributeError(
-        f"farmhash.{name} is missing: pyfarmhash has no wheel for this machine; install pyfarmhash"
-    )
+    raise AttributeError(f"farmhash.{name} is missing: pyfarmhash has no wheel for this machine; install pyfarmhash")
