@@ -1,6 +1,6 @@
-"""Compile the pipeline for a cluster, send it there, and operate it: KFP 2 YAML for Kubeflow, a PipelineJob for Vertex.
+"""Compiles the pipeline for Kubeflow Pipelines or Vertex AI, submits it, and manages its runs and schedules.
 
-Without a command, the pipeline is compiled. The other commands ask the engine.
+Without a command, the pipeline is compiled. The other commands call the engine.
 """
 
 from __future__ import annotations
@@ -26,40 +26,41 @@ from cluster.operations import (
 from on_device.command_line import EXIT_USAGE, command_line, path
 from pipeline.config import ConfigError, PipelineConfig, load_config
 from pipeline.console import plain_console, quiet, show_line
-from pipeline.deployment import Engine, complaints
+from pipeline.deployment import Engine
+from pipeline.deployment_checks import find_problems
 from pipeline.options import OPTIONS, Option, add_options, read_options
 from pipeline.parameters import PARAMETERS, parse
 
 EXIT_OK, EXIT_FAILED = 0, 1
-ENDINGS: dict[Engine, str] = {"kubeflow": ".yaml", "vertex": ".json"}
+SUFFIXES: dict[Engine, str] = {"kubeflow": ".yaml", "vertex": ".json"}
 COMPILE, RUNS, SCHEDULES, WAIT = "compile", "runs", "schedules", "wait"
 CHANGES = ("pause", "resume", "delete")
 COMMANDS = {
-    COMPILE: "compile, and send with --submit (default)",
+    COMPILE: "compile, and submit with --submit (default)",
     RUNS: "list the newest runs of the pipeline",
     SCHEDULES: "list its schedules",
     **{change: f"{change} its schedules" for change in CHANGES},
-    WAIT: "follow a run, the newest one by default, to its end",
+    WAIT: "follow a run to its end, by default the newest one",
 }
 
 RUNNER_OPTIONS = {
     **OPTIONS,
-    "image": Option("deployment.image", "container image that holds this project and its dependencies", metavar="NAME"),
-    "pipeline-root": Option("deployment.pipeline_root", "where artifacts are kept", metavar="URI"),
-    "data": Option("deployment.data", "log as the containers see it; the default of `--param data`", metavar="URI"),
-    "serving-dir": Option("deployment.serving_dir", "where models are pushed to", metavar="URI"),
+    "image": Option("deployment.image", "container image with this project and its dependencies", metavar="NAME"),
+    "pipeline-root": Option("deployment.pipeline_root", "folder of the artifacts", metavar="URI"),
+    "data": Option("deployment.data", "log as the containers see it; default of `--param data`", metavar="URI"),
+    "serving-dir": Option("deployment.serving_dir", "folder that models are pushed to", metavar="URI"),
     "project-dir": Option("deployment.project_dir", "folder of this project in the image", metavar="PATH"),
-    "service-account": Option("deployment.service_account", "that the steps run as", metavar="NAME"),
-    "host": Option("deployment.host", "address of Kubeflow Pipelines", metavar="URL"),
-    "namespace": Option("deployment.namespace", "of a Kubeflow that many share", metavar="NAME"),
-    "project": Option("deployment.project", "of Google Cloud, for Vertex", metavar="ID"),
-    "region": Option("deployment.region", "of Google Cloud, for Vertex", metavar="NAME"),
+    "service-account": Option("deployment.service_account", "account of the steps", metavar="NAME"),
+    "host": Option("deployment.host", "URL of Kubeflow Pipelines", metavar="URL"),
+    "namespace": Option("deployment.namespace", "namespace in a Kubeflow with several users", metavar="NAME"),
+    "project": Option("deployment.project", "project of Google Cloud, for Vertex", metavar="ID"),
+    "region": Option("deployment.region", "region of Google Cloud, for Vertex", metavar="NAME"),
 }
 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns the exit code."""
+    """Runs a command and returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         cache = {"deployment.cache": True} if options.cache else {}
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == COMPILE:
             return _compile(options, config)
         if options.run and options.command != WAIT:
-            raise ConfigError(f"{options.command} {options.run}: only `wait` takes a run; --name chooses the pipeline")
+            raise ConfigError(f"{options.command} {options.run}: only `wait` takes a run; --name selects the pipeline")
         return _operate(options, config, connect(config.deployment, options.engine))
     except (ConfigError, EngineError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -76,10 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _compile(options: argparse.Namespace, config: PipelineConfig) -> int:
     if config.beam.runner != "local":
-        raise ConfigError(f"beam.runner {config.beam.runner}: for local_runner.py; a cluster takes deployment.beam")
-    if found := complaints(config.deployment, options.engine, config.name):
-        raise ConfigError("; ".join(found))
-    output = _output(options, config)
+        raise ConfigError(
+            f"beam.runner {config.beam.runner}: only for local_runner.py; on a cluster set deployment.beam"
+        )
+    if problems := find_problems(config.deployment, options.engine, config.name):
+        raise ConfigError("; ".join(problems))
+    output = _output_file(options, config)
     check_schedule(config, options.engine, options.cron, options.time_zone)
     client = None
     if options.submit or options.dry_run:
@@ -89,15 +92,15 @@ def _compile(options: argparse.Namespace, config: PipelineConfig) -> int:
             client.check()
     for flag in ("param", "cron"):
         if getattr(options, flag) and client is None:
-            raise ConfigError(f"--{flag} is for --submit: it says how to run, and changes nothing that is compiled")
+            raise ConfigError(f"--{flag} requires --submit: it applies to a run, not to the compiled file")
     if options.wait and (not options.submit or options.cron):
-        raise ConfigError("--wait is for --submit of a run: there is nothing else to wait for")
+        raise ConfigError("--wait requires --submit without --cron: there is no other run to wait for")
     with (
         tempfile.TemporaryDirectory() as scratch,
         quiet(None if options.verbose else Path(scratch) / "compilation.log") as console,
     ):
         with console.status("compiling"):
-            # Imported only now: TFX takes seconds, and every mistake of a person is answered before.
+            # These imports take seconds; errors of the user have been reported before.
             from cluster.compilation import compile_pipeline
             from components.code_version import code_version
 
@@ -137,7 +140,7 @@ def _operate(options: argparse.Namespace, config: PipelineConfig, client: Client
     else:
         runs = [client.run(options.run)] if options.run else client.runs(config.name, 1)
         if not runs:
-            raise ConfigError(f"wait: there is no run of {config.name}")
+            raise ConfigError(f"wait: {config.name} has no runs")
         return EXIT_OK if follow(client, runs[0], outcomes_in(config.deployment, config.name), console) else EXIT_FAILED
     return EXIT_OK
 
@@ -149,55 +152,57 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
         + "".join(f"  {name:<10} {words}\n" for name, words in COMMANDS.items())
-        + "\nexit codes: 0 done, 1 the cluster cannot be reached or refused, or the run that was followed failed, "
-        "2 wrong option or\nconfiguration",
+        + "\nexit codes: 0 done, 1 the cluster cannot be reached or refuses the request, or the followed run failed,\n"
+        "2 wrong option or configuration",
     )
     parser.add_argument("command", nargs="?", choices=list(COMMANDS), default=COMPILE, metavar="COMMAND")
-    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="id of the run that `wait` follows")
-    parser.add_argument("--engine", choices=list(ENDINGS), required=True, help="what the file is for")
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="ID of the run that `wait` follows")
+    parser.add_argument("--engine", choices=list(SUFFIXES), required=True, help="the engine that runs the pipeline")
     parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
-    parser.add_argument("--output", type=path, metavar="FILE", help="compiled file (default: the pipeline's name)")
+    parser.add_argument("--output", type=path, metavar="FILE", help="compiled file (default: named after the pipeline)")
     parser.add_argument("--verbose", action="store_true", help="show the logs of TFX")
     add_options(parser, RUNNER_OPTIONS, "deployment.resources.Trainer.memory=16Gi or trainer.dropout=0.1")
-    parser.add_argument("--cache", action="store_true", help="take results of earlier runs (deployment.cache)")
-    sending = parser.add_argument_group("sending")
-    sending.add_argument("--submit", action="store_true", help="start a run")
-    sending.add_argument("--wait", action="store_true", help="follow the run that --submit starts to its end")
-    sending.add_argument("--dry-run", action="store_true", help="compile, and print what --submit would send")
-    sending.add_argument(
+    parser.add_argument("--cache", action="store_true", help="reuse results of earlier runs (deployment.cache)")
+    submission = parser.add_argument_group("submission")
+    submission.add_argument("--submit", action="store_true", help="start a run")
+    submission.add_argument("--wait", action="store_true", help="follow the run that --submit starts to its end")
+    submission.add_argument("--dry-run", action="store_true", help="compile, and print the request of --submit")
+    submission.add_argument(
         "--param",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"another value for this run: {', '.join(PARAMETERS)}",
+        help=f"parameter of this run: {', '.join(PARAMETERS)}",
     )
-    sending.add_argument(
+    submission.add_argument(
         "--cron",
         default="",
         metavar="FIELDS",
-        help="start runs by a schedule, such as '0 3 * * *', in place of the pipeline's earlier one",
+        help="start runs on a schedule, such as '0 3 * * *', which replaces the pipeline's earlier ones",
     )
-    sending.add_argument("--time-zone", default="", metavar="ZONE", help="of --cron, on Vertex: such as Europe/Berlin")
+    submission.add_argument(
+        "--time-zone", default="", metavar="ZONE", help="time zone of --cron on Vertex, such as Europe/Berlin"
+    )
     return parser
 
 
-def _output(options: argparse.Namespace, config: PipelineConfig) -> Path:
-    ending = ENDINGS[options.engine]
-    output: Path = (options.output or Path(f"{config.name}{ending}")).resolve()
-    if output.suffix != ending:
-        raise ConfigError(f"--output {options.output}: a file for {options.engine} ends in {ending}")
+def _output_file(options: argparse.Namespace, config: PipelineConfig) -> Path:
+    suffix = SUFFIXES[options.engine]
+    output: Path = (options.output or Path(f"{config.name}{suffix}")).resolve()
+    if output.suffix != suffix:
+        raise ConfigError(f"--output {options.output}: a file for {options.engine} ends in {suffix}")
     if not output.parent.is_dir():
-        raise ConfigError(f"--output {options.output}: there is no folder {output.parent}")
+        raise ConfigError(f"--output {options.output}: the folder {output.parent} does not exist")
     return output
 
 
 def _short(commit: str) -> str:
-    """Returns the first letters of a commit, with the mark of changes."""
+    """Returns the start of a commit ID, with its mark of changes."""
     name, _, changes = commit.partition("+")
     return name[:8] + (f"+{changes}" if changes else "")
 
 
 if __name__ == "__main__":
     exit_code = main()
-    gc.freeze()  # Python would spend two seconds on looking for garbage in TensorFlow before it ends.
+    gc.freeze()  # Otherwise Python searches TensorFlow's objects for garbage at its end, which takes two seconds.
     sys.exit(exit_code)

@@ -1,4 +1,4 @@
-"""Run the whole pipeline on this machine: ratings in, a checked TFLite recommender out."""
+"""Runs the pipeline on this machine, from an interaction log to a checked TFLite recommender."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from data.formats import open_dataset
 from data.quick_check import quick_check
 from data.registry import DATASETS, fetch
 from on_device.command_line import EXIT_INTERRUPTED, EXIT_USAGE, command_line, default_cache_dir, path, path_or_url
-from pipeline.beam_runners import complaints
+from pipeline.beam_runners import find_problems
 from pipeline.config import ConfigError, PipelineConfig, check_literal, folder_name, load_config
 from pipeline.console import ConsoleObserver, quiet, show_line
 from pipeline.options import OPTIONS, Option, add_options, read_options
@@ -39,18 +39,18 @@ EXIT_CODES = {
     "stopped before the push": 4,
     "interrupted": EXIT_INTERRUPTED,
 }
-AGAIN = "run again to go on where it stopped"
+RESUME = "run again to resume"
 DEFAULT_DATASET = "ml-1m"
 
 RUNNER_OPTIONS = {
     **OPTIONS,
-    "beam": Option("beam.runner", "local, flink or dataflow: where the steps on Beam run; docs/beam_runners.md"),
+    "beam": Option("beam.runner", "where the steps on Beam run: local, flink or dataflow; see docs/beam_runners.md"),
 }
-# What enables the optional steps.
+# How to enable the optional steps.
 ENABLED_BY = {
     TUNER: "--set tuner.enabled=true",
     WARM_START: "--set trainer.warm_start=true",
-    TEACHER: "a section teacher, as configs/distilled.yaml has",
+    TEACHER: "a section teacher, as in configs/distilled.yaml",
     REFIT_TRANSFORM: "--set refit=true",
     REFIT: "--set refit=true",
 }
@@ -58,7 +58,7 @@ ENABLED_BY = {
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Run the pipeline; returns the exit code."""
+    """Runs the pipeline and returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         config = load_config(options.config, read_options(options, RUNNER_OPTIONS))
@@ -67,8 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
             data = _find_data(options, config)
             print(describe(open_dataset(data, options.cache_dir, config.reading)))
             return 0
-        if found := complaints(config.beam):
-            raise ConfigError("; ".join(found))
+        if problems := find_problems(config.beam):
+            raise ConfigError("; ".join(problems))
         check_writable(options.serving_dir)
         check_writable(options.output)
         check_literal(options.output.resolve(), "--output")
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
-        print(f"interrupted; {AGAIN}", file=sys.stderr)
+        print(f"interrupted; {RESUME}", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
@@ -104,20 +104,20 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=path_or_url,
         metavar="PATH|NAME",
-        help="path, pattern or URI of a log of interactions in CSV, JSON Lines or Parquet, or of a zip or folder; or "
-        f"one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET}, or other data where it cannot be had)",
+        help="path, pattern or URI of an interaction log in CSV, JSON Lines or Parquet, or of a zip or folder; or "
+        f"one of {', '.join(DATASETS)} (default: {DEFAULT_DATASET}, or other data if it cannot be downloaded)",
     )
     parser.add_argument("--config", type=path, metavar="FILE", help="YAML configuration, such as configs/cnn.yaml")
     parser.add_argument(
         "--describe",
         action="store_true",
-        help="show how the data is read, and the section that declares it; run nothing",
+        help="show how the data is read and the configuration section that declares it, without a run",
     )
     add_options(parser, RUNNER_OPTIONS, "trainer.dropout=0.1")
     running = parser.add_argument_group("running")
     running.add_argument("--from-node", metavar="STEP", help=f"start at a step: {', '.join(STEPS)}")
     running.add_argument("--to-node", metavar="STEP", help="end with a step")
-    running.add_argument("--no-cache", action="store_true", help="run every step, whatever earlier runs left")
+    running.add_argument("--no-cache", action="store_true", help="run every step, without results of earlier runs")
     running.add_argument("--verbose", action="store_true", help="show the logs of TensorFlow and TFX")
     places = parser.add_argument_group("folders and files")
     places.add_argument("--output", type=path, default=Path("output"), help="artifacts and metadata (default: output)")
@@ -125,14 +125,14 @@ def _parser() -> argparse.ArgumentParser:
         "--serving-dir", type=path, default=Path("serving_models"), help="pushed models (default: serving_models)"
     )
     places.add_argument("--cache-dir", type=path, default=default_cache_dir(), help="downloads (default: %(default)s)")
-    places.add_argument("--json", type=path, metavar="FILE", help="write the summary as JSON")
+    places.add_argument("--json", type=path, metavar="FILE", help="write the summary of the run as JSON")
     return parser
 
 
 def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
     for flag, name in (("--from-node", options.from_node), ("--to-node", options.to_node)):
         if name is not None and name not in STEPS:
-            raise ConfigError(f"{flag} {name}: no such step; there are {', '.join(STEPS)}")
+            raise ConfigError(f"{flag} {name}: no such step; the steps are {', '.join(STEPS)}")
         if name is not None and name not in config.steps():
             raise ConfigError(f"{flag} {name}: the step is not enabled; add {ENABLED_BY[name]}")
     if options.from_node and options.to_node and STEPS.index(options.from_node) > STEPS.index(options.to_node):
@@ -140,11 +140,11 @@ def _check_nodes(options: argparse.Namespace, config: PipelineConfig) -> None:
 
 
 def _find_data(options: argparse.Namespace, config: PipelineConfig) -> str:
-    """Returns the checked path or URI of the data, downloaded where a dataset is named."""
+    """Returns the checked path or URI of the data; downloads a published dataset."""
     data = DEFAULT_DATASET if options.data is None else str(options.data)
     if data in DATASETS and not Path(data).exists():
-        say = functools.partial(print, flush=True)
-        data = str(fetch(data, options.cache_dir, say, or_another=options.data is None).path)
+        fetched = fetch(data, options.cache_dir, functools.partial(print, flush=True), or_another=options.data is None)
+        data = str(fetched.path)
     quick_check(data, config.example_gen.max_bad_rows, config.reading)
     return data if is_uri(data) else os.path.abspath(data)
 
@@ -158,9 +158,11 @@ def _run(
     with quiet(log_file) as console:
         show_line(console, config.name, f"{data} -> {serving_root / config.name}", style="bold")
         with console.status("starting TensorFlow and TFX"):
-            # Imported only now: they take seconds, and every mistake of a person is answered before.
-            from pipeline import local_execution, summary
-            from pipeline.local_pipeline import catalogue_complaint, create_local_pipeline, is_stale
+            # These imports take seconds; errors of the user have been reported before.
+            from pipeline import local_execution
+            from pipeline.local_pipeline import catalogue_problem, create_local_pipeline, is_stale
+            from pipeline.summary import summarise
+            from pipeline.summary_console import show
 
             pipeline = create_local_pipeline(
                 config,
@@ -178,47 +180,47 @@ def _run(
                 from_nodes=[first_of(options.from_node, config.steps())] if options.from_node else [],
                 to_nodes=[options.to_node] if options.to_node else [],
                 is_stale=is_stale,
-                complaint=functools.partial(catalogue_complaint, config),
+                find_problem=functools.partial(catalogue_problem, config),
             )
         except (local_execution.StepFailed, local_execution.Interrupted) as stopped:
             if isinstance(stopped, local_execution.StepFailed) and stopped.is_usage:
                 code = EXIT_USAGE
-            told = summary.summarise(stopped.results, time.monotonic() - started, stopped)
-            page = _write_report(output, config, told, console)
+            summary = summarise(stopped.results, time.monotonic() - started, stopped)
+            page = _write_report(output, config, summary, console)
             if isinstance(stopped, local_execution.StepFailed):
                 show_line(console, "error:", stopped.message, style="red")
             else:
-                show_line(console, "interrupted", f"in {stopped.step}; {AGAIN}")
+                show_line(console, "interrupted", f"in {stopped.step}; {RESUME}")
             if page:
-                show_line(console, "the report:", str(page))
+                show_line(console, "report:", str(page))
             if log_file:
-                show_line(console, "the whole log:", str(log_file))
+                show_line(console, "log:", str(log_file))
         else:
-            told = summary.summarise(results, time.monotonic() - started)
-            page = _write_report(output, config, told, console)
-            summary.show(told, console, log_file, page)
-    gc.collect()  # Models that TensorFlow loaded complain if they are still there when Python ends.
+            summary = summarise(results, time.monotonic() - started)
+            page = _write_report(output, config, summary, console)
+            show(summary, console, log_file, page)
+    gc.collect()  # TensorFlow prints warnings about loaded models that still exist when Python ends.
     if options.json:
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return EXIT_CODES[told["outcome"]] if code is None else code
+        options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return EXIT_CODES[summary["outcome"]] if code is None else code
 
 
-def _write_report(output: Path, config: PipelineConfig, told: dict[str, Any], console: Console) -> Path | None:
-    """The page about the run; None where it cannot be written, which the run does not fail for."""
+def _write_report(output: Path, config: PipelineConfig, summary: dict[str, Any], console: Console) -> Path | None:
+    """Writes the report page of the run and returns its path; if it cannot be written, warns and returns None."""
     page = output / "report.html"
     try:
         from report import write_report
 
-        write_report(page, told, config.model_dump(mode="json"), output / "metadata.db")
+        write_report(page, summary, config.model_dump(mode="json"), output / "metadata.db")
     except Exception as error:
-        traceback.print_exc()  # Into the log, where there is one.
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        show_line(console, "warning:", f"{page} could not be written: {words}", style="yellow")
+        traceback.print_exc()  # Into the log, if there is one.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        show_line(console, "warning:", f"{page} could not be written: {reason}", style="yellow")
         return None
     return page
 
 
 if __name__ == "__main__":
     exit_code = main()
-    gc.freeze()  # Python would spend two seconds on looking for garbage in TensorFlow before it ends.
+    gc.freeze()  # Otherwise Python searches TensorFlow's objects for garbage at its end, which takes two seconds.
     sys.exit(exit_code)

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.synthetic import Block, World, blocks, make_world
-from data.formats import ML_100K_GENRES
+from data.items_file import ML_100K_GENRES
 
 GENRES = ML_100K_GENRES[1:]  # without "unknown"
 KIND = 50  # neighbours on the ring that share their first genre

@@ -1,1 +1,1 @@
-"""Running the pipeline on a cluster: compiled, sent, operated, and what each container runs."""
+"""Compiles, submits and manages the pipeline on a cluster; the entry point of each container."""

@@ -1,15 +1,14 @@
-"""What a step's container runs: TFX's own entry point, with the facts that Kubeflow's driver and launcher leave out.
+"""The entry point of a step's container: adapts Kubeflow's executor input to TFX's own entry point.
 
-Kubeflow describes tasks as KFP's own SDK takes them (`backend/src/v2` of kubeflow/pipelines), which TFX does not:
+Kubeflow's driver and launcher (`backend/src/v2` of kubeflow/pipelines) expect KFP's own SDK, which differs from TFX:
 
-- An input artifact comes without its type, which the step's own specification has.
-- Each step has an output more, its log, which the launcher writes and TFX has no type for.
-- The launcher copies the inputs to the step's disk before the command, and whatever lies at the local paths of the
-  outputs to the store after it. TFX takes the URIs for the places to read and write: it gets the local paths, and the
-  launcher gets the URIs back. Vertex AI copies nothing, and workers of Beam on other machines need the URIs: there,
-  artifacts are read and written in place.
+- An input artifact has no type. It is added from the step's specification.
+- Each step has an additional output, its log, which TFX has no type for.
+- The launcher copies the inputs to the step's disk before the command, and the outputs from the disk to the store after
+  it. TFX reads and writes artifacts at their URIs. Therefore TFX gets the local paths, and the launcher gets the URIs.
+  Vertex AI copies nothing, and Beam workers on other machines need the URIs: there, artifacts are accessed in place.
 
-On both engines it makes sure that the image holds the code that was compiled, and writes down why a step failed.
+On both engines this also checks that the image contains the compiled code, and records why a step failed.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as 
 
 from cluster.outcomes import NOT_BLESSED, PUSHED, Outcome, forget_failure, record_end, record_failure, run_folder
 from cluster.shown import METRICS, REPORT, SHOWN
-from components import s3  # registers s3:// and minio:// for all that is no artifact
+from components import s3  # registers s3:// and minio:// for files that are not artifacts
 from components.addresses import address, learn
 from components.code_version import project_version
 from components.errors import StepError, describe
@@ -38,28 +37,28 @@ from pipeline import steps
 
 LOG = "executor-logs"
 COPIED = (*s3.SCHEMES, "gs://")
-FOLDERS = {"gs": "gcs"}  # where the launcher keeps copies, if not in a folder that is named as the scheme
+FOLDERS = {"gs": "gcs"}  # the launcher's folder of copies, if it is not named after the scheme
 
 
 def for_tfx(executor_input: str, inputs_spec: str) -> str:
-    """An executor input as TFX takes it; learns the addresses of artifacts that are copied.
+    """Returns an executor input for TFX, and remembers the URIs of copied artifacts.
 
     Args:
-        executor_input: `ExecutorInput` in JSON, as the launcher gives it.
+        executor_input: the launcher's `ExecutorInput` in JSON.
         inputs_spec: `ComponentInputsSpec` in JSON.
     """
     message = json_format.Parse(executor_input, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True)
     spec = json_format.Parse(inputs_spec, pipeline_spec_pb2.ComponentInputsSpec(), ignore_unknown_fields=True)
-    for name, found in message.inputs.artifacts.items():
-        for artifact in found.artifacts:
+    for name, channel in message.inputs.artifacts.items():
+        for artifact in channel.artifacts:
             if not (artifact.type.schema_title or artifact.type.instance_schema):
                 artifact.type.CopyFrom(spec.artifacts[name].artifact_type)
     for name in (LOG, *SHOWN.get(os.environ.get(STEP, ""), {})):
         message.outputs.artifacts.pop(name, None)
     copied = () if os.environ.get(ARTIFACTS_IN_PLACE) else COPIED
     for artifacts in (message.inputs.artifacts, message.outputs.artifacts):
-        for found in artifacts.values():
-            for artifact in found.artifacts:
+        for channel in artifacts.values():
+            for artifact in channel.artifacts:
                 if artifact.uri.startswith(copied):
                     folder = local_path(artifact)
                     learn(folder, artifact.uri)
@@ -68,31 +67,31 @@ def for_tfx(executor_input: str, inputs_spec: str) -> str:
 
 
 def local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
-    """Where the launcher keeps a copy: in `/s3/BUCKET/...` of `s3://BUCKET/...`, unless it says otherwise."""
+    """Returns the path of the launcher's copy: for `s3://BUCKET/...` by default `/s3/BUCKET/...`."""
     return str(artifact.custom_path) or local_path_of(artifact.uri)
 
 
 def local_path_of(uri: str) -> str:
-    """Where the launcher keeps a copy by default; a path stays as it is."""
-    scheme, separator, place = uri.partition("://")
-    return f"/{FOLDERS.get(scheme, scheme)}/{place}" if separator else uri
+    """Returns the default path of the launcher's copy; a path is returned unchanged."""
+    scheme, separator, rest = uri.partition("://")
+    return f"/{FOLDERS.get(scheme, scheme)}/{rest}" if separator else uri
 
 
 def check_code(compiled: str, own: str) -> None:
-    """Makes sure that an image holds the code that was compiled.
+    """Checks that the image contains the compiled code.
 
     Raises:
-        StepError: it does not, so that the lineage would name code that did not run.
+        StepError: it contains other code, so the lineage would name the wrong code.
     """
     if compiled and compiled != own:
         raise StepError(
-            f"the image holds other code ({own}) than the pipeline was compiled from ({compiled}): build the image "
-            "from the commit that is compiled, and name it by its digest or by a tag that is used once"
+            f"the image contains other code ({own}) than the compiled pipeline ({compiled}): build the image from the "
+            "compiled commit, and refer to it by its digest or by a tag that is used only once"
         )
 
 
 def for_kubeflow(value: Any) -> Any:
-    """JSON, all of whose texts that are local paths of artifacts are their URIs."""
+    """Returns a JSON value in which local paths of artifacts are replaced by their URIs."""
     if isinstance(value, dict):
         return {key: for_kubeflow(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -101,18 +100,18 @@ def for_kubeflow(value: Any) -> Any:
 
 
 def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
-    """Run a step.
+    """Runs a step.
 
     Args:
-        parsed: TFX's options, and those for Beam.
+        parsed: TFX's options, and the arguments for Beam.
     """
     options, beam = parsed
-    step, given = os.environ.get(STEP, ""), json.loads(options.json_serialized_invocation_args)
-    made = given["outputs"].get("artifacts", {}).values()
-    folder = run_folder(_first(next(iter(made)))["uri"], step) if step and made else ""
+    step, executor_input = os.environ.get(STEP, ""), json.loads(options.json_serialized_invocation_args)
+    outputs = executor_input["outputs"].get("artifacts", {}).values()
+    folder = run_folder(_first(next(iter(outputs)))["uri"], step) if step and outputs else ""
     try:
         check_code(os.environ.get(COMPILED_CODE, ""), project_version())
-        _run(options, beam, step, given)
+        _run(options, beam, step, executor_input)
     except BaseException as error:
         if folder:
             record_failure(folder, step, describe(error))
@@ -121,86 +120,94 @@ def run(parsed: tuple[argparse.Namespace, list[str]]) -> None:
         forget_failure(folder, step)
 
 
-def _run(options: argparse.Namespace, beam: list[str], step: str, given: dict[str, Any]) -> None:
+def _run(options: argparse.Namespace, beam: list[str], step: str, executor_input: dict[str, Any]) -> None:
     options.json_serialized_invocation_args = for_tfx(
         options.json_serialized_invocation_args, options.json_serialized_inputs_spec_args
     )
     entry.main((options, beam))
-    output_file = json.loads(options.json_serialized_invocation_args)["outputs"]["outputFile"]
+    tfx_input = json.loads(options.json_serialized_invocation_args)
+    output_file = tfx_input["outputs"]["outputFile"]
     with fileio.open(output_file) as stream:
-        told = json.loads(stream.read())
-    _show(step, given, options.json_serialized_invocation_args, told)
+        executor_output = json.loads(stream.read())
+    metrics = _show(step, executor_input, tfx_input, executor_output)
+    if step == steps.PUSHER:
+        pushed = _first(executor_output["artifacts"]["pushed_model"]).get("metadata", {})
+        folder = run_folder(_first(executor_input["outputs"]["artifacts"]["pushed_model"])["uri"], step)
+        record_end(folder, _outcome(pushed, metrics, tfx_input))
     with fileio.open(output_file, "w") as stream:
-        stream.write(json.dumps(for_kubeflow(told)))
+        stream.write(json.dumps(for_kubeflow(executor_output)))
 
 
-def _show(step: str, given: dict[str, Any], for_step: str, told: dict[str, Any]) -> None:
-    """Write what the engine's pages show of a step; a step does not fail for it.
+def _show(
+    step: str, executor_input: dict[str, Any], tfx_input: dict[str, Any], executor_output: dict[str, Any]
+) -> dict[str, float]:
+    """Writes the outputs that the engine's user interface shows. An error is only logged, and the step succeeds.
 
     Args:
-        step: its name.
-        given: the executor input, with URIs.
-        for_step: the same as the step got it, in JSON.
-        told: the executor's output; the artifacts that are shown are added to it.
+        step: name of the step.
+        executor_input: the executor input, with URIs.
+        tfx_input: the executor input for TFX, with local paths.
+        executor_output: the executor's output, which receives the additional artifacts.
+
+    Returns:
+        The metrics; empty if there are none.
     """
-    made = given["outputs"]["artifacts"]
-    places = {name: _first(made[name]) for name in SHOWN.get(step, {}) if name in made}
-    if not places:
-        return
-    shown: dict[str, Any] = {}
+    outputs = executor_input["outputs"]["artifacts"]
+    declared = {name: _first(outputs[name]) for name in SHOWN.get(step, {}) if name in outputs}
+    contents: dict[str, Any] = {}
+    if not declared:
+        return {}
     try:
-        shown = _shown(step, json.loads(for_step), told["artifacts"])
-        for name, place in places.items():
-            artifact: dict[str, Any] = {key: place[key] for key in ("name", "uri") if key in place}
+        contents = _contents(step, tfx_input, executor_output["artifacts"])
+        for name, output in declared.items():
+            artifact: dict[str, Any] = {key: output[key] for key in ("name", "uri") if key in output}
             if name == REPORT:
                 in_place = bool(os.environ.get(ARTIFACTS_IN_PLACE))
-                file = place["uri"] if in_place else place.get("customPath") or local_path_of(place["uri"])
+                file = output["uri"] if in_place else output.get("customPath") or local_path_of(output["uri"])
                 fileio.makedirs(os.path.dirname(file))
                 with fileio.open(file, "w") as stream:
-                    stream.write(shown[name])
+                    stream.write(contents[name])
             else:
-                artifact["metadata"] = shown[name]
-            told["artifacts"][name] = {"artifacts": [artifact]}
+                artifact["metadata"] = contents[name]
+            executor_output["artifacts"][name] = {"artifacts": [artifact]}
     except Exception:
-        logging.exception("the engine's pages will lack what %s found", step)
-    if step == steps.PUSHER:
-        pushed = _first(told["artifacts"]["pushed_model"]).get("metadata", {})
-        folder = run_folder(_first(made["pushed_model"])["uri"], step)
-        record_end(folder, _outcome(pushed, shown.get(METRICS, {}), for_step))
+        logging.exception("the user interface will not show the results of %s", step)
+    metrics: dict[str, float] = contents.get(METRICS, {})
+    return metrics
 
 
-def _shown(step: str, given: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    """What is shown, by the name of the output."""
-    from report.on_cluster import metrics_of_evaluation, report_of_push  # Only now: they load what TFX did not.
+def _contents(step: str, tfx_input: dict[str, Any], artifacts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the contents of the additional outputs, by name."""
+    from report.on_cluster import metrics_of_evaluation, report_of_push  # Their imports take seconds.
 
     if step == steps.EVALUATOR:
-        blessed = _first(told["blessing"]).get("metadata", {}).get("blessed") == 1
-        return {METRICS: metrics_of_evaluation(_first(given["outputs"]["artifacts"]["evaluation"])["uri"], blessed)}
-    inputs = {name: _first(artifacts)["uri"] for name, artifacts in given["inputs"]["artifacts"].items()}
-    name = given["inputs"]["parameterValues"]["pipeline_name"]
-    metrics, page = report_of_push(name, inputs, _first(told["pushed_model"]).get("metadata", {}))
+        blessed = _first(artifacts["blessing"]).get("metadata", {}).get("blessed") == 1
+        return {METRICS: metrics_of_evaluation(_first(tfx_input["outputs"]["artifacts"]["evaluation"])["uri"], blessed)}
+    inputs = {name: _first(channel)["uri"] for name, channel in tfx_input["inputs"]["artifacts"].items()}
+    name = tfx_input["inputs"]["parameterValues"]["pipeline_name"]
+    metrics, page = report_of_push(name, inputs, _first(artifacts["pushed_model"]).get("metadata", {}))
     return {METRICS: metrics, REPORT: page}
 
 
-def _outcome(pushed: dict[str, Any], metrics: dict[str, float], for_step: str) -> Outcome:
-    """How a run ended whose Pusher ended well."""
+def _outcome(pushed: dict[str, Any], metrics: dict[str, float], tfx_input: dict[str, Any]) -> Outcome:
+    """Returns the outcome of a run whose Pusher succeeded."""
     if pushed.get("pushed"):
         version = pushed["pushed_version"]
         return Outcome(PUSHED, f"version {version}, {pushed['pushed_destination']}", "", version, metrics)
     from components.evaluator.gate import read_verdict
 
-    evaluation = _first(json.loads(for_step)["inputs"]["artifacts"]["evaluation"])["uri"]
+    evaluation = _first(tfx_input["inputs"]["artifacts"]["evaluation"])["uri"]
     return Outcome(NOT_BLESSED, "; ".join(read_verdict(evaluation).reasons), metrics=metrics)
 
 
-def _first(artifacts: dict[str, Any]) -> dict[str, Any]:
-    artifact: dict[str, Any] = artifacts["artifacts"][0]
+def _first(channel: dict[str, Any]) -> dict[str, Any]:
+    artifact: dict[str, Any] = channel["artifacts"][0]
     return artifact
 
 
 def _run_and_freeze(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     run(parsed)
-    gc.freeze()  # Python would spend two seconds on looking for garbage in TensorFlow before it ends.
+    gc.freeze()  # Otherwise Python searches TensorFlow's objects for garbage at its end, which takes two seconds.
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The engines that run a compiled pipeline, as the command line sees them."""
+"""The common interface of the engines that run a compiled pipeline."""
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,20 +16,20 @@ LISTED = 20
 
 
 class EngineError(Exception):
-    """An engine cannot be reached, or refuses a request; the message is one line for a person."""
+    """An engine cannot be reached, or refuses a request. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A compiled pipeline, and how it is to be run.
+    """A compiled pipeline to run or to schedule.
 
     Attributes:
         pipeline: name of the pipeline.
         file: the compiled pipeline.
-        run_name: name of the run that people see.
-        parameters: runtime parameters that differ from those of the file.
+        run_name: display name of the run.
+        parameters: runtime parameters that differ from the defaults in the file.
         cron: five fields of cron, for a schedule; empty for one run now.
-        time_zone: of the schedule, such as `Europe/Berlin`; empty for the engine's.
+        time_zone: time zone of the schedule, such as `Europe/Berlin`; empty for the engine's.
     """
 
     pipeline: str
@@ -44,13 +45,13 @@ class EngineRun:
     """A run, as an engine reports it.
 
     Attributes:
-        id: of the engine.
-        name: that people see.
-        state: of the run.
-        started: ISO 8601.
-        page: address of its page; empty where the engine's pages cannot be reached from here.
-        steps: state of each step that has begun, by name.
-        errors: what an engine reports of a step that failed, by name.
+        id: the engine's ID of the run.
+        name: display name.
+        state: state of the run.
+        started: start time, ISO 8601.
+        page: URL of the run's page; empty if the user interface cannot be reached from here.
+        steps: state of each step that has started, by name.
+        errors: the engine's error of each failed step, by name.
     """
 
     id: str
@@ -72,11 +73,11 @@ class Schedule:
     """A schedule of runs.
 
     Attributes:
-        id: of the engine.
-        name: of its pipeline.
-        cron: its fields, with the time zone where it has one.
+        id: the engine's ID of the schedule.
+        name: name of the pipeline.
+        cron: cron expression, with a time zone if it has one.
         active: whether it starts runs; False while it is paused.
-        page: address of its page, or name of its resource.
+        page: URL of its page, or name of its resource.
     """
 
     id: str
@@ -87,10 +88,10 @@ class Schedule:
 
 
 class Client(Protocol):
-    """Talks to an engine. Every method raises `EngineError`."""
+    """A client of an engine. Every method may raise `EngineError`."""
 
     def check(self) -> None:
-        """Makes sure that the engine can be reached, and that it accepts the credentials."""
+        """Checks that the engine can be reached and accepts the credentials."""
 
     def start(self, submission: Submission) -> EngineRun:
         """Starts a run."""
@@ -108,42 +109,45 @@ class Client(Protocol):
         """Returns the schedules of a pipeline."""
 
     def pause(self, schedule: Schedule) -> None:
-        """Stops a schedule from starting runs until it is resumed."""
+        """Pauses a schedule."""
 
     def resume(self, schedule: Schedule) -> None:
-        """Lets a paused schedule start runs again, from now on."""
+        """Resumes a paused schedule, without the runs that it missed."""
 
     def delete(self, schedule: Schedule) -> None:
-        """Deletes a schedule; the runs that it started stay."""
+        """Deletes a schedule, but not its runs."""
 
     def request(self, submission: Submission) -> dict[str, Any]:
-        """Returns what would be sent, without credentials."""
+        """Returns the request of a submission, without credentials."""
 
 
 def check_schedule(config: PipelineConfig, engine: Engine, cron: str, time_zone: str) -> None:
-    """Makes sure that a schedule is one.
+    """Checks the options of a schedule.
 
     Raises:
-        ConfigError: it is not, or its runs would all see the first one's data.
+        ConfigError: an option is invalid, or all runs would reuse the first run's data from the cache.
     """
     if not cron:
         if time_zone:
-            raise ConfigError(f"--time-zone {time_zone} is for --cron")
+            raise ConfigError(f"--time-zone {time_zone} requires --cron")
         return
     if cron.startswith(("TZ=", "CRON_TZ=")):
-        raise ConfigError(f"--cron {cron!r}: give the time zone as --time-zone, and five fields here")
+        raise ConfigError(f"--cron {cron!r}: expected five fields; set the time zone with --time-zone")
     if len(cron.split()) != 5:
         raise ConfigError(f"--cron {cron!r}: expected five fields, such as '0 3 * * *' for three o'clock each night")
     if config.deployment.cache:
-        raise ConfigError("--cron with deployment.cache: every run would take the first one's data from the cache")
+        raise ConfigError("--cron with deployment.cache: every run would reuse the data of the first run")
     if not time_zone:
         return
     if engine == "kubeflow":
         raise ConfigError(
             f"--time-zone {time_zone}: Kubeflow Pipelines has one time zone for all schedules of an installation "
-            "(cronScheduleTimezone, UTC by default); give --cron in that one"
+            "(cronScheduleTimezone, UTC by default); use that time zone in --cron"
         )
-    import zoneinfo
-
     if time_zone not in zoneinfo.available_timezones():
         raise ConfigError(f"--time-zone {time_zone}: no such time zone; expected a name such as Europe/Berlin")
+
+
+def first_line(text: str) -> str:
+    """Returns the first line of an engine's error message."""
+    return next(iter(text.strip().splitlines()), "no reason given")

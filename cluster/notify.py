@@ -1,6 +1,6 @@
-"""The last task of a run on a cluster, whatever became of the others: posts the outcome to a webhook.
+"""The last task of a run on a cluster, which posts the outcome to a webhook even if other tasks failed.
 
-The message is JSON. Its `text` is what Slack, Mattermost and Google Chat show; the other fields are for programs.
+The message is JSON. Slack, Mattermost and Google Chat show its `text`; the other fields are for programs.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ SECONDS, TRIES = 30.0, 3
 
 
 def notify(pipeline: str, folder: str, url: str) -> dict[str, object]:
-    """Posts how a run ended; returns the message.
+    """Posts the outcome of a run and returns the message.
 
     Args:
-        pipeline: its name.
-        folder: of the run.
-        url: of the webhook.
+        pipeline: name of the pipeline.
+        folder: folder of the run.
+        url: URL of the webhook.
 
     Raises:
-        requests.RequestException: the webhook did not take it.
+        requests.RequestException: the webhook did not accept the message.
     """
     try:
         outcome = read_outcome(folder)
     except OSError as error:
         outcome = Outcome(FAILED, f"the run's records cannot be read: {error}")
     if outcome is None:
-        outcome = Outcome(FAILED, "a step ended without a word: its pod was killed, or never started; see its events")
+        outcome = Outcome(
+            FAILED, "a step recorded no outcome: its pod was killed or never started; see the pod's events"
+        )
     message = {
         "text": f"{pipeline}: {outcome.outcome}: {outcome.text}",
         "pipeline": pipeline,
@@ -56,10 +58,10 @@ def notify(pipeline: str, folder: str, url: str) -> dict[str, object]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the task; returns the exit code."""
+    """Runs the task and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pipeline", required=True)
-    parser.add_argument("--executor_input", required=True, help="of Kubeflow's and Vertex's launcher, JSON")
+    parser.add_argument("--executor_input", required=True, help="executor input of the launcher, JSON")
     options = parser.parse_args(arguments)
     (outcome,) = json.loads(options.executor_input)["outputs"]["artifacts"][OUTCOME]["artifacts"]
     message = notify(options.pipeline, run_folder(outcome["uri"], os.environ[STEP]), os.environ[WEBHOOK])

@@ -1,4 +1,4 @@
-"""Runs and schedules on a cluster, from the command line: lists them, changes them, follows a run to its end."""
+"""Commands for runs and schedules on a cluster: list them, change schedules, follow a run to its end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ POLL_SECONDS = 10.0
 COLORS: dict[RunState, str] = {"succeeded": "green", "failed": "red", "canceled": "red", "running": "yellow"}
 SIGNS: dict[RunState, str] = {"succeeded": "✓", "failed": "✗", "canceled": "✗"}
 NAME_WIDTH = 20
-LOST_CONTACT = 30  # polls in a row that may fail
+MAX_FAILED_POLLS = 30  # in a row
 
 
 def connect(deployment: DeploymentSettings, engine: Engine) -> Client:
-    """Returns the client of an engine; nothing is sent yet.
+    """Returns the client of an engine, without a request to it.
 
     Raises:
-        ConfigError: the deployment does not say where the engine is.
+        ConfigError: the address of the engine is missing.
         EngineError: a file with credentials cannot be read.
     """
     if engine == "kubeflow":
@@ -69,11 +69,11 @@ def change_schedules(client: Client, pipeline: str, change: str, console: Consol
     """Pauses, resumes or deletes every schedule of a pipeline.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the pipeline has no schedules.
     """
     schedules = client.schedules(pipeline)
     if not schedules:
-        raise ConfigError(f"{change}: there is no schedule of {pipeline}")
+        raise ConfigError(f"{change}: {pipeline} has no schedules")
     action: dict[str, Callable[[Schedule], None]] = {
         "pause": client.pause,
         "resume": client.resume,
@@ -85,10 +85,10 @@ def change_schedules(client: Client, pipeline: str, change: str, console: Consol
 
 
 def replace_schedule(client: Client, submission: Submission, console: Console) -> None:
-    """Creates a schedule, then deletes the earlier ones of its pipeline, so that one is left whatever fails."""
+    """Creates a schedule, then deletes the earlier ones of its pipeline, so that a failure leaves at least one."""
     earlier = client.schedules(submission.pipeline)
     schedule = client.schedule(submission)
-    zone = submission.time_zone or "the engine's time zone, UTC unless it is set otherwise"
+    zone = submission.time_zone or "the engine's time zone, UTC by default"
     console.print(f"scheduled: {submission.cron} ({zone})  {schedule.page or schedule.id}", soft_wrap=True)
     for old in earlier:
         client.delete(old)
@@ -102,31 +102,31 @@ def follow(
     console: Console,
     poll_seconds: float = POLL_SECONDS,
 ) -> bool:
-    """Follows a run to its end; prints a line for each step that ends, and one for the outcome.
+    """Follows a run to its end, and prints a line for each finished step and for the outcome.
 
     Args:
-        client: of the engine.
-        run: to follow.
-        outcome_of: returns how a run ended, as its steps recorded it; may raise an OSError.
-        console: to print on.
-        poll_seconds: between two looks.
+        client: client of the engine.
+        run: the run.
+        outcome_of: returns the outcome that the steps of a run recorded; may raise an OSError.
+        console: the console.
+        poll_seconds: pause between two requests.
 
     Returns:
         Whether the run succeeded.
 
     Raises:
-        EngineError: the engine cannot be reached any more.
+        EngineError: the engine can no longer be reached.
     """
     ended: set[str] = set()
-    lost = 0
+    failed_polls = 0
     with console.status(f"{run.name}: {run.state}") as status:
         while True:
             try:
                 run = client.run(run.id)
-                lost = 0
-            except EngineError:  # A port-forward that breaks, a server that restarts.
-                lost += 1
-                if lost == LOST_CONTACT:
+                failed_polls = 0
+            except EngineError:  # For example, a broken port-forward or a restarting server.
+                failed_polls += 1
+                if failed_polls == MAX_FAILED_POLLS:
                     raise
             for step, state in run.steps.items():
                 if state in SIGNS and step not in ended:
@@ -142,13 +142,13 @@ def follow(
 
 
 def _in_words(run: EngineRun, outcome_of: Callable[[EngineRun], Outcome | None]) -> str:
-    """Returns how a run ended, one line; of a failure the step and its error, as far as they are known."""
-    unknown, outcome = "", None
+    """Returns one line about the outcome of a run; for a failure the step and its error, if known."""
+    record_error, outcome = "", None
     try:
         outcome = outcome_of(run)
     except OSError as error:
-        unknown = f" ({error.strerror or error})"
-    where = f"; see {run.page}" if run.page else ""
+        record_error = f" ({error.strerror or error})"
+    page = f"; see {run.page}" if run.page else ""
     if outcome and (outcome.step or run.state == "succeeded"):
         return outcome.text
     if run.state == "succeeded":
@@ -157,14 +157,15 @@ def _in_words(run: EngineRun, outcome_of: Callable[[EngineRun], Outcome | None])
     for step in failed:
         if step in run.errors:
             return f"{step}: {run.errors[step]}"
-    return f"{', '.join(failed) or 'before the first step'}: the reason is in the log of its pod{unknown}{where}"
+    place = ", ".join(failed) or "before the first step"
+    return f"{place}: the log of the step's pod has the reason{record_error}{page}"
 
 
 def outcomes_in(deployment: DeploymentSettings, pipeline: str) -> Callable[[EngineRun], Outcome | None]:
-    """Returns a function that reads how a run ended, from the folder where its steps recorded it."""
+    """Returns a function that reads the outcome of a run from the run's folder."""
 
     def read(run: EngineRun) -> Outcome | None:
-        from cluster.outcomes import read_outcome  # Only now: it imports TFX.
+        from cluster.outcomes import read_outcome  # Imports TFX, which takes seconds.
 
         root = deployment.pipeline_root.rstrip("/")
         if run.id.startswith("projects/"):  # Vertex: projects/NUMBER/locations/REGION/pipelineJobs/ID

@@ -1,6 +1,6 @@
-"""How a run on a cluster ended: records in the run's folder, which everybody can read who may read its artifacts.
+"""Records of the outcome of a run on a cluster, in the run's folder.
 
-Kubeflow Pipelines keeps the reason of a failure in the log of the step's pod, and nowhere else.
+Kubeflow Pipelines itself keeps the reason for a failure only in the log of the step's pod.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ PUSHED, NOT_BLESSED, FAILED = "pushed", "not blessed", "failed"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         outcome: `pushed`, `not blessed` or `failed`.
-        text: in words, one line.
-        step: that failed; empty where none did, or where it is not known.
-        version: that was pushed; empty where none was.
-        metrics: of the model and the file, by name.
+        text: description, one line.
+        step: the failed step; empty if none failed, or if it is unknown.
+        version: the pushed version; empty if none was pushed.
+        metrics: metrics of the model and of the file, by name.
     """
 
     outcome: str
@@ -42,11 +42,11 @@ def run_folder(uri: str, step: str) -> str:
     """Returns the folder of a run.
 
     Args:
-        uri: of an output of a step: `RUN_FOLDER/STEP/TASK/NAME` on Kubeflow, `RUN_FOLDER/STEP_TASK/NAME` on Vertex.
+        uri: URI of an output of a step: `RUN_FOLDER/STEP/TASK/NAME` on Kubeflow, `RUN_FOLDER/STEP_TASK/NAME` on Vertex.
         step: name of the step.
 
     Raises:
-        ValueError: the URI is of another form.
+        ValueError: the URI has another form.
     """
     parts = uri.split("/")
     for position in range(len(parts) - 1, 0, -1):
@@ -56,12 +56,12 @@ def run_folder(uri: str, step: str) -> str:
 
 
 def record_failure(folder: str, step: str, reason: str) -> None:
-    """Writes down why a step failed."""
+    """Records why a step failed."""
     _write(folder, step, Outcome(FAILED, f"{step}: {reason}", step))
 
 
 def forget_failure(folder: str, step: str) -> None:
-    """Removes the record of a step that failed before and succeeded now."""
+    """Removes the failure record of a step that succeeded in a retry."""
     record = f"{folder}/{FOLDER}/{step}.json"
     try:
         if fileio.exists(record):
@@ -71,12 +71,12 @@ def forget_failure(folder: str, step: str) -> None:
 
 
 def record_end(folder: str, outcome: Outcome) -> None:
-    """Writes down how a run ended whose last step ended well."""
+    """Records the outcome of a run whose last step succeeded."""
     _write(folder, END, outcome)
 
 
 def read_outcome(folder: str) -> Outcome | None:
-    """Returns how a run ended; None where nothing is recorded: it has not ended, or a step was killed.
+    """Returns the outcome of a run; None if there is no record, because the run has not ended or a step was killed.
 
     Raises:
         OSError: the folder cannot be read.
@@ -96,7 +96,7 @@ def read_outcome(folder: str) -> Outcome | None:
 
 
 def _write(folder: str, name: str, outcome: Outcome) -> None:
-    """Writes a record; where that fails, it logs why: what the step did is what counts."""
+    """Writes a record. A failure is only logged, because it must not change the result of the step."""
     try:
         fileio.makedirs(f"{folder}/{FOLDER}")
         with fileio.open(f"{folder}/{FOLDER}/{name}.json", "w") as stream:

@@ -1,15 +1,14 @@
-"""Outputs of steps on a cluster that TFX does not know.
+"""Additional outputs of steps on a cluster, which TFX does not declare.
 
-The compiled pipeline declares them, and the entries of the containers write them. This module imports no TensorFlow
-and no TFX, so that compiling stays quick.
+The compiled pipeline declares them, and the entry points of the containers write them.
 """
 
 from pipeline import steps
 
 METRICS, REPORT = "metrics", "report"
-# What the engines' pages show of a run, by step, and the types by which they know it.
+# Outputs that the user interfaces of the engines show, with their types, by step.
 SHOWN = {
     steps.EVALUATOR: {METRICS: "system.Metrics"},
     steps.PUSHER: {METRICS: "system.Metrics", REPORT: "system.HTML"},
 }
-OUTCOME = "outcome"  # of the task that tells how the run ended; its URI names the run's folder
+OUTCOME = "outcome"  # output of the last task, whose URI contains the run's folder

@@ -1,4 +1,4 @@
-"""Talks to Vertex AI Pipelines through Google's client."""
+"""The client of Vertex AI Pipelines, based on Google's client library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.engines import LISTED, EngineError, EngineRun, RunState, Schedule, Submission
+from cluster.engines import LISTED, EngineError, EngineRun, RunState, Schedule, Submission, first_line
 from pipeline.config import ConfigError
 from pipeline.deployment import DeploymentSettings
 from pipeline.steps import STEPS
@@ -30,10 +30,10 @@ class Vertex:
     """See `engines.Client`.
 
     Args:
-        deployment: says in which project and region.
+        deployment: with the project and the region.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the project or the region is missing.
     """
 
     def __init__(self, deployment: DeploymentSettings):
@@ -50,8 +50,8 @@ class Vertex:
             google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
         except google.auth.exceptions.GoogleAuthError:
             raise EngineError(
-                "there are no credentials for Google Cloud: run `gcloud auth application-default login`, or let "
-                "GOOGLE_APPLICATION_CREDENTIALS name a key file"
+                "there are no credentials for Google Cloud: run `gcloud auth application-default login`, or set "
+                "GOOGLE_APPLICATION_CREDENTIALS to a key file"
             ) from None
 
     def start(self, submission: Submission) -> EngineRun:
@@ -70,8 +70,8 @@ class Vertex:
         from google.cloud import aiplatform
 
         with _errors():
-            chosen = f'pipeline_name="{pipeline}"'
-            jobs = aiplatform.PipelineJob.list(chosen, order_by="create_time desc", **self._place)
+            query = f'pipeline_name="{pipeline}"'
+            jobs = aiplatform.PipelineJob.list(query, order_by="create_time desc", **self._place)
             return [_read_run(job) for job in jobs[:limit]]
 
     def run(self, run_id: str) -> EngineRun:
@@ -84,22 +84,22 @@ class Vertex:
         return [_read_schedule(schedule) for schedule in self._schedules(pipeline)]
 
     def pause(self, schedule: Schedule) -> None:
-        for found in self._schedules(schedule.name, schedule.id):
+        for resource in self._schedules(schedule.name, schedule.id):
             with _errors():
-                found.pause()
+                resource.pause()
 
     def resume(self, schedule: Schedule) -> None:
-        for found in self._schedules(schedule.name, schedule.id):
+        for resource in self._schedules(schedule.name, schedule.id):
             with _errors():
-                found.resume(catch_up=False)
+                resource.resume(catch_up=False)
 
     def delete(self, schedule: Schedule) -> None:
-        for found in self._schedules(schedule.name, schedule.id):
+        for resource in self._schedules(schedule.name, schedule.id):
             with _errors():
-                found.delete()
+                resource.delete()
 
     def request(self, submission: Submission) -> dict[str, Any]:
-        """Returns the arguments of `aiplatform.PipelineJob`, and with a schedule its fields."""
+        """Returns the arguments of `aiplatform.PipelineJob`."""
         deployment = self._deployment
         arguments: dict[str, Any] = {
             "display_name": submission.run_name,
@@ -125,9 +125,9 @@ class Vertex:
         from google.cloud import aiplatform
 
         with _errors():
-            chosen = f'display_name="{pipeline}"'
-            found = aiplatform.PipelineJobSchedule.list(chosen, **self._place)
-            return [schedule for schedule in found if resource in ("", schedule.resource_name)]
+            query = f'display_name="{pipeline}"'
+            schedules = aiplatform.PipelineJobSchedule.list(query, **self._place)
+            return [schedule for schedule in schedules if resource in ("", schedule.resource_name)]
 
 
 def _read_run(job: Any) -> EngineRun:
@@ -139,7 +139,7 @@ def _read_run(job: Any) -> EngineRun:
         started=str(job.create_time.isoformat()) if getattr(job, "create_time", None) else "",
         page=str(job._dashboard_uri()),
         steps={task.task_name: _state(task.state) for task in tasks},
-        errors={task.task_name: _first_line(task.error.message) for task in tasks if task.error.message},
+        errors={task.task_name: first_line(task.error.message) for task in tasks if task.error.message},
     )
 
 
@@ -153,21 +153,17 @@ def _state(state: Any) -> RunState:
 
 
 def _name(state: Any) -> str:
-    """Returns the last part of the name of a state, such as `RUNNING` of `PIPELINE_STATE_RUNNING`."""
+    """Returns the name of a state without its prefix, such as `RUNNING` for `PIPELINE_STATE_RUNNING`."""
     return str(getattr(state, "name", state)).removeprefix("PIPELINE_STATE_")
 
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
-    """Turns errors of Google's libraries into one line."""
+    """Converts errors of Google's libraries to `EngineError`."""
     from google.api_core.exceptions import GoogleAPICallError
     from google.auth.exceptions import GoogleAuthError
 
     try:
         yield
     except (GoogleAPICallError, GoogleAuthError) as error:
-        raise EngineError(f"Vertex AI: {_first_line(str(error))}") from None
-
-
-def _first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "no reason given")
+        raise EngineError(f"Vertex AI: {first_line(str(error))}") from None

@@ -18,10 +18,12 @@ from on_device.command_line import EXIT_USAGE, command_line, default_cache_dir, 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m data", description="Lists the published datasets, or gets one.")
+    """Runs the command line and returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data", description="Lists the published datasets, or downloads one."
+    )
     parser.add_argument("name", nargs="?", choices=DATASETS, metavar="NAME", help=", ".join(DATASETS))
-    parser.add_argument("--list", action="store_true", help="show the datasets, their size and their terms")
+    parser.add_argument("--list", action="store_true", help="show the datasets with their sizes and terms of use")
     parser.add_argument("--cache", type=path, default=default_cache_dir(), metavar="DIR", help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.list or options.name is None:

@@ -1,4 +1,4 @@
-"""Conversion of PyArrow arrays where single values may be bad."""
+"""Conversion of PyArrow arrays that may hold bad values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 
 
 def as_text(column: pa.Array) -> pa.Array:
-    """Returns a column as `pa.string()`; numbers without a fraction have none in the text, nulls are empty."""
+    """Returns a column as `pa.string()`; whole numbers are written without a fraction, and nulls are empty."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column)), min_count=0).as_py():
-        limit = 2.0**53
-        if pc.all(pc.less_equal(pc.abs(column), limit), min_count=0).as_py():
+    if pa.types.is_floating(column.type):
+        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), 2.0**53))
+        if pc.all(whole, min_count=0).as_py():
             column = column.cast(pa.int64())
     return pc.fill_null(column.cast(pa.string()), "")
 
@@ -23,13 +23,13 @@ def as_text(column: pa.Array) -> pa.Array:
 def convert_each(
     column: pa.Array, convert: Callable[[pa.Array], np.ndarray], dtype: type, bad: list[int], first: int = 0
 ) -> np.ndarray:
-    """Returns the converted values of a column, which is halved until every bad value stands by itself.
+    """Returns the converted values of a column; splits it in halves until each bad value is found.
 
     Args:
         column: any array [R].
-        convert: returns the values of an array [N] as NumPy [N], or raises `pa.ArrowInvalid` where one is bad.
+        convert: returns the values of an array [N] as NumPy [N], or raises `pa.ArrowInvalid` if one is bad.
         dtype: of the result.
-        bad: takes the rows of bad values, whose result is 0.
+        bad: receives the rows of bad values, whose result is 0.
         first: number of the first row.
 
     Returns:

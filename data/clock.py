@@ -1,6 +1,6 @@
-"""Timestamps in every way that logs write them -> nanoseconds since 1970-01-01 UTC.
+"""Converts timestamps in any usual notation to nanoseconds since 1970-01-01 UTC.
 
-One decision holds for the column of a log. It is declared, or recognised from the first rows.
+A log has one notation for its whole column, which is declared or recognised from the first rows.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from data.errors import DataError
 from data.settings import Timestamps
 
 SECOND, DAY = 10**9, 86_400 * 10**9  # ns
-# Decimal places of a number in each unit, down to 1 ns.
+# Decimal places from each unit down to 1 ns.
 PLACES = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds", "order": "order numbers"}
 MAX_NS = 2**63 - 1  # in the year 2262
-EXCEL_EPOCH_DAYS = 25_569  # from 1899-12-30, where Excel begins to count, to 1970-01-01
+EXCEL_EPOCH_DAYS = 25_569  # from 1899-12-30, day 0 of Excel, to 1970-01-01
 EXCEL_DAYS = (EXCEL_EPOCH_DAYS, 80_000)  # 1970 to 2119
 YEARS = (1900, 2100)
-# Digits that are a calendar time, by their number.
+# Formats of digits that are a calendar time, by the number of digits.
 CALENDARS = {6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 _ZONED = r"\d[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
@@ -37,13 +37,13 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Clock:
-    """How a log writes its timestamps.
+    """The notation of the timestamps in a log.
 
     Attributes:
-        kind: a unit of numbers; `order` for numbers that only order the interactions; `rows` where the order of the
-            rows is the order; `excel` for days since 1899-12-30; `iso` for ISO 8601; `format` for another text.
-        format: of `strptime`, where the kind is `format`.
-        zone: of times that name none.
+        kind: a unit of numbers; `order` for numbers that only order the interactions; `rows` for the order of the rows;
+            `excel` for days since 1899-12-30; `iso` for ISO 8601; `format` for any other text.
+        format: `strptime` format of the kind `format`.
+        zone: time zone of timestamps without one.
     """
 
     kind: Literal["s", "ms", "us", "ns", "order", "rows", "excel", "iso", "format"]
@@ -51,45 +51,48 @@ class Clock:
     zone: str = "UTC"
 
     def read(self, column: pa.Array) -> tuple[np.ndarray, dict[int, str]]:
-        """Reads timestamps.
+        """Converts timestamps.
 
         Args:
             column: text, numbers, dates or timestamps [R].
 
         Returns:
-            int64 [R], ns since 1970-01-01 UTC, 0 where one is bad; and why, by row. Order numbers count as seconds.
+            int64 [R], ns since 1970-01-01 UTC, 0 for bad timestamps; and the reason for each bad timestamp, by row.
+            Order numbers count as seconds.
         """
         bad: list[int] = []
         if not len(column):
             return np.empty(0, np.int64), {}
         if pa.types.is_temporal(column.type):
-            values = convert_each(column, self._of_times, np.int64, bad)
+            values = convert_each(column, self._from_times, np.int64, bad)
         elif self.kind in ("iso", "format"):
             column = pc.utf8_trim_whitespace(as_text(column))
-            convert = self._of_iso if self.kind == "iso" else self._of_format
+            convert = self._from_iso if self.kind == "iso" else self._from_format
             values = convert_each(column, convert, np.int64, bad)
         else:
-            values = convert_each(column, self._of_numbers, np.int64, bad)
-        reasons = {row: self._why(str(column[row].as_py() if column[row].is_valid else "").strip()) for row in bad}
+            values = convert_each(column, self._from_numbers, np.int64, bad)
+        reasons = {row: self._reason(str(column[row].as_py() if column[row].is_valid else "").strip()) for row in bad}
         for row in np.flatnonzero(values < 0).tolist():
             reasons[row] = f"timestamp {str(column[row]).strip()!r} is negative, or before 1970"
         return np.where(values < 0, 0, values), reasons
 
-    def _why(self, text: str) -> str:
+    def _reason(self, text: str) -> str:
         if self.kind == "iso":
-            return f"timestamp {text!r} is no ISO 8601 time"
+            return f"timestamp {text!r} is not an ISO 8601 time"
         if self.kind == "format":
             return f"timestamp {text!r} does not have the format {self.format!r}"
         if not _NUMBER.fullmatch(text):
             return f"timestamp {text!r} is not a number"
         return f"timestamp {text!r} is out of range for {UNITS.get(self.kind, 'days')}"
 
-    def _of_numbers(self, column: pa.Array) -> np.ndarray:
+    def _from_numbers(self, column: pa.Array) -> np.ndarray:
         if self.kind == "excel":
             days = pc.cast(_trimmed(column), pa.float64()).to_numpy(zero_copy_only=False)
             if not (np.abs(days) < 10 * EXCEL_DAYS[1]).all():
                 raise pa.ArrowInvalid("out of range")
-            return np.rint((days - EXCEL_EPOCH_DAYS) * 86_400_000).astype(np.int64) * 10**6  # Excel keeps milliseconds.
+            return (
+                np.rint((days - EXCEL_EPOCH_DAYS) * 86_400_000).astype(np.int64) * 10**6
+            )  # Excel stores milliseconds.
         places = PLACES.get(self.kind, PLACES["s"])
         if column.null_count:
             raise pa.ArrowInvalid("a missing value")
@@ -104,18 +107,18 @@ class Clock:
         except pa.ArrowInvalid:
             if not pa.types.is_string(column.type):
                 raise
-        # Digits below one nanosecond are cut off.
+        # Digits below 1 ns are dropped.
         cut = pc.replace_substring_regex(column, rf"(\.\d{{{places}}})\d+$", r"\1") if places else column
         exact = pc.multiply(cut.cast(pa.decimal128(27, places)), pa.scalar(Decimal(10**places)))
         return exact.cast(pa.int64()).to_numpy()
 
-    def _of_times(self, column: pa.Array) -> np.ndarray:
+    def _from_times(self, column: pa.Array) -> np.ndarray:
         if column.null_count:
             raise pa.ArrowInvalid("a missing value")
         if not pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("ms")) if pa.types.is_date(column.type) else column
             if not pa.types.is_timestamp(column.type):
-                raise pa.ArrowInvalid(f"{column.type} is no time")
+                raise pa.ArrowInvalid(f"{column.type} is not a time")
         return self._in_zone(column.cast(pa.timestamp("ns", column.type.tz)))
 
     def _in_zone(self, column: pa.Array) -> np.ndarray:
@@ -123,10 +126,10 @@ class Clock:
             column = pc.assume_timezone(column, self.zone, ambiguous="earliest", nonexistent="latest")
         return column.cast(pa.int64()).to_numpy()
 
-    def _of_iso(self, column: pa.Array) -> np.ndarray:
+    def _from_iso(self, column: pa.Array) -> np.ndarray:
         column = pc.replace_substring_regex(column, r" ?(UTC|GMT|[zZ])$", "Z")
         column = pc.replace_substring_regex(column, r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3")
-        # Digits below one nanosecond are cut off; a comma may stand for the point.
+        # Digits below 1 ns are dropped; a comma may replace the decimal point.
         column = pc.replace_substring_regex(column, r"(:\d\d)[.,](\d{1,9})\d*", r"\1.\2")
         zoned = pc.match_substring_regex(column, _ZONED)
         if pc.all(zoned).as_py():
@@ -134,18 +137,19 @@ class Clock:
         if not pc.any(zoned).as_py():
             return self._in_zone(column.cast(pa.timestamp("ns")))
         values, mask = np.empty(len(column), np.int64), zoned.to_numpy(zero_copy_only=False)
-        values[mask], values[~mask] = self._of_iso(column.filter(zoned)), self._of_iso(column.filter(pc.invert(zoned)))
+        values[mask] = self._from_iso(column.filter(zoned))
+        values[~mask] = self._from_iso(column.filter(pc.invert(zoned)))
         return values
 
-    def _of_format(self, column: pa.Array) -> np.ndarray:
+    def _from_format(self, column: pa.Array) -> np.ndarray:
         if "%f" not in self.format and "%z" not in self.format:
             parsed = pc.strptime(column, self.format, "s", error_is_null=True)
-            # It takes 30 February, and text after the time.
+            # `pc.strptime` accepts 30 February, and text after the time.
             if not parsed.null_count and pc.all(pc.equal(pc.strftime(parsed, self.format), column)).as_py():
                 return self._in_zone(parsed.cast(pa.timestamp("ns")))
-        return np.array([self._of_text(text) for text in column.to_pylist()], np.int64)
+        return np.array([self._from_text(text) for text in column.to_pylist()], np.int64)
 
-    def _of_text(self, text: str) -> int:
+    def _from_text(self, text: str) -> int:
         try:
             moment = datetime.strptime(text, self.format)
         except ValueError as error:
@@ -156,14 +160,14 @@ class Clock:
 
 
 def choose_clock(column: pa.Array | None, declared: Timestamps) -> tuple[Clock, list[str]]:
-    """Returns how timestamps are written, and lines that a person should read about them.
+    """Returns the notation of timestamps, and notes about it for the user.
 
     Args:
-        column: the timestamps of the first rows; None where the log has none.
-        declared: the setting `data.timestamp`; where it declares neither a unit nor a format, the column decides.
+        column: the timestamps of the first rows; None if the log has none.
+        declared: the setting `data.timestamp`; if it has neither a unit nor a format, the column decides.
 
     Raises:
-        DataError: nothing in the column can be read as a time, or it can be read in more than one way.
+        DataError: nothing in the column can be read as a time, or the notation is ambiguous.
     """
     if declared.unit:
         return Clock(declared.unit, zone=declared.zone), []
@@ -177,8 +181,8 @@ def choose_clock(column: pa.Array | None, declared: Timestamps) -> tuple[Clock, 
         _, bad = Clock("iso", zone=declared.zone).read(pa.array(texts))
         if len(bad) == len(texts) and not numbers:
             raise DataError(
-                f"timestamps such as {texts[0]!r} are neither numbers nor ISO 8601 times; declare them, as in --set "
-                "data.timestamp.format='%d/%m/%Y %H:%M'"
+                f"timestamps such as {texts[0]!r} are neither numbers nor ISO 8601 times; declare their format, as in "
+                "--set data.timestamp.format='%d/%m/%Y %H:%M'"
             )
         if len(bad) < len(texts) - len(numbers) or not numbers:
             return Clock("iso", zone=declared.zone), []
@@ -196,15 +200,15 @@ def _numeric_clock(numbers: list[str], zone: str) -> tuple[Clock, list[str]]:
             return Clock("format", format_, zone), [f"timestamps such as {numbers[0]} are read as calendar times"]
     if YEARS[0] <= low and high <= YEARS[1] and all(text.isdecimal() for text in numbers):
         raise DataError(
-            f"timestamps {low:.0f} to {high:.0f} look like years, which do not order the interactions of a year; "
+            f"timestamps {low:.0f} to {high:.0f} look like years, which do not order the interactions within a year; "
             "declare another column with data.columns.timestamp, or data.timestamp.unit=order if they are order numbers"
         )
     if EXCEL_DAYS[0] <= low and high < EXCEL_DAYS[1]:
         return Clock("excel", zone=zone), [f"timestamps such as {numbers[0]} are read as Excel's days since 1899-12-30"]
     if low >= 0 and high < 86_400:
         return Clock("order"), [
-            f"timestamps {numbers[0]} and the like lie within one day of 1970: they are read as order numbers; declare "
-            "them with data.timestamp if they are times"
+            f"timestamps such as {numbers[0]} are within one day of 1970: they are read as order numbers; if they are "
+            "times, declare them with data.timestamp"
         ]
     typical = float(np.median(values))
     unit: Literal["s", "ms", "us", "ns"]

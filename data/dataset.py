@@ -1,4 +1,4 @@
-"""A log of interactions and its items file, as they were recognised."""
+"""A log of interactions and its items file, with their recognised layouts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data.files import DataFile, fingerprint_of
 
 USER, ITEM, RATING, TIMESTAMP, EVENT = "user", "item", "rating", "timestamp", "event"
 TITLE, GENRES, YEAR = "title", "genres", "year"
-ACTIVITY = "activity:"  # before the name of a column that is a feature of activities
+ACTIVITY = "activity:"  # prefix of a column that is an activity feature
 WORDS, NUMBERS = "words", "numbers"
 
 
@@ -21,16 +21,15 @@ class Log:
     Attributes:
         files: in the order of their rows.
         kind: `text` with a separator, `json` for a JSON object on each line, or `parquet`.
-        columns: the name of each column in the files; its number from 0, as text, where they have no header.
-        clock: how timestamps are written.
+        columns: the name of each column in the files; without a header its number from 0, as text.
+        clock: the notation of timestamps.
         separator: between the fields of text.
         header: whether the first row of each text file names the columns.
-        quoted: whether fields may stand in double quotes.
-        width: number of fields in a row without a header.
-        movielens: whether ids are numbers and ratings run from 0.5 to 5, as in every published MovieLens.
+        quoted: whether fields may be in double quotes.
+        width: number of fields in a row of a file without a header.
+        movielens: whether ids are numbers and ratings are 0.5 to 5, as in every published MovieLens dataset.
         missing: words for a missing value, in lower case.
-        activity: for each feature of activities, whether its column holds `words` or `numbers`; in `columns` it has
-            `ACTIVITY` before its name.
+        activity: `words` or `numbers` for each activity feature; its key in `columns` has the prefix `ACTIVITY`.
     """
 
     files: tuple[DataFile, ...]
@@ -57,11 +56,11 @@ class Table:
         columns: position of each column, by name.
         width: number of fields in a row.
         header: whether the first row names the columns.
-        quoted: whether fields may stand in double quotes.
-        genre_separator: between the genres of an item, and the values of other columns.
-        genre_flags: names of genres that have a column each from that of `genres` on, which holds 1 or 0.
+        quoted: whether fields may be in double quotes.
+        genre_separator: between the genres of an item, and between the values of other columns.
+        genre_flags: names of genres with a column each, which holds 1 or 0; the first is the column `genres`.
         year_in_title: whether titles end with the year, as in MovieLens.
-        more: position of each column that has no name of ours, by its own.
+        more: position of each other column, by its name in the file.
     """
 
     file: DataFile
@@ -79,13 +78,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Interactions and what is known of their items.
+    """Interactions and their items.
 
     Attributes:
         name: of the dataset.
         log: the interactions.
-        items: the items file; None where there is none.
-        notes: lines that a person should read about the reading.
+        items: the items file; None if there is none.
+        notes: notes for the user about the recognised layout.
     """
 
     name: str
@@ -95,15 +94,15 @@ class Dataset:
 
     @property
     def movielens(self) -> bool:
-        """Whether it is a MovieLens as published."""
+        """Whether this is a published MovieLens dataset."""
         return self.log.movielens
 
     @property
     def files(self) -> list[DataFile]:
-        """All files, those of the log first."""
+        """All files, the log first."""
         return [*self.log.files, *([self.items.file] if self.items else [])]
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Returns a hexadecimal SHA-256 that stands for the data; see `data.files.fingerprint_of`."""
+    """Returns a hexadecimal SHA-256 that identifies the data; see `data.files.fingerprint_of`."""
     return fingerprint_of(dataset.files)[0]

@@ -1,4 +1,4 @@
-"""Describes a log as the pipeline reads it, and writes the section of the configuration that declares it."""
+"""Describes a log as the pipeline reads it, and the section of the configuration that declares it."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ MAX_EVENTS = 8
 
 
 def describe(dataset: Dataset, within: float = WITHIN) -> str:
-    """Returns lines for a person: what was recognised, counts, and the YAML section to paste.
+    """Returns lines for the user: the recognised layout, counts, and the YAML section to paste.
 
     Args:
-        dataset: as it was recognised.
-        within: seconds of reading, after which the counts are of the rows so far.
+        dataset: the recognised dataset.
+        within: seconds of reading, after which the counts cover the rows read so far.
 
     Raises:
         DataError: the data cannot be read.
     """
-    lines = [(label, text) for label, text in (*_recognised(dataset), *_counted(dataset, within))]
+    lines = [*_layout(dataset), *_counts(dataset, within)]
     width = max(len(label) for label, _ in lines) + 2
     declared = section(dataset)
     paste = yaml.safe_dump({"data": declared}, sort_keys=False).rstrip()
-    last = paste if declared else "The layout is a published one: nothing has to be declared."
+    last = paste if declared else "This is a published layout: nothing has to be declared."
     return "\n".join([*(f"{label:{width}}{text}" for label, text in lines), "", last])
 
 
 def section(dataset: Dataset) -> dict[str, Any]:
-    """Returns the `data` section that declares what was recognised; empty for a published layout."""
+    """Returns the `data` section that declares the recognised layout; empty for a published layout."""
     log = dataset.log
     if log.movielens or log.files[0].name in HEADLESS:
         return {}
-    columns: dict[str, Any] = {ours: name for ours, name in log.columns.items() if not ours.startswith(ACTIVITY)}
+    columns: dict[str, Any] = {key: name for key, name in log.columns.items() if not key.startswith(ACTIVITY)}
     if log.kind == "text" and not log.header:
-        columns = {ours: int(number) + 1 for ours, number in columns.items()}
+        columns = {key: int(number) + 1 for key, number in columns.items()}
     declared: dict[str, Any] = {"columns": columns}
     if log.activity:
         declared["activity"] = dict(log.activity)
@@ -68,14 +68,14 @@ def section(dataset: Dataset) -> dict[str, Any]:
     return declared
 
 
-def _recognised(dataset: Dataset) -> Iterator[tuple[str, str]]:
+def _layout(dataset: Dataset) -> Iterator[tuple[str, str]]:
     log = dataset.log
     size = sum(file.size for file in log.files)
-    kind = {"text": f"text with {log.separator!r} between", "json": "JSON Lines", "parquet": "Parquet"}[log.kind]
+    kind = {"text": f"text separated by {log.separator!r}", "json": "JSON Lines", "parquet": "Parquet"}[log.kind]
     more = f" to {log.files[-1].name}" if len(log.files) > 1 else ""
     files = f"{len(log.files):,} files" if len(log.files) > 1 else "1 file"
     yield "log", f"{dataset.name}: {files}, {log.files[0].name}{more}, {size / 1e6:,.1f} MB, {kind}"
-    yield "columns", ", ".join(f"{ours}: {name}" for ours, name in log.columns.items())
+    yield "columns", ", ".join(f"{key}: {name}" for key, name in log.columns.items())
     kinds = {
         **UNITS,
         "iso": "ISO 8601",
@@ -83,7 +83,7 @@ def _recognised(dataset: Dataset) -> Iterator[tuple[str, str]]:
         "excel": "Excel's days",
         "rows": "order of the rows",
     }
-    zone = f", {log.clock.zone} where they name no zone" if log.clock.kind in ("iso", "format") else ""
+    zone = f", {log.clock.zone} if they have no zone" if log.clock.kind in ("iso", "format") else ""
     yield "timestamps", kinds[log.clock.kind] + zone
     head = raw_head(log)
     for row in range(min(FIRST_ROWS, len(next(iter(head.values()), [])))):
@@ -92,38 +92,38 @@ def _recognised(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield "note", note
 
 
-def _counted(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
+def _counts(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
     chunks, share = _read(dataset, within)
     bad = [bad for chunk in chunks for bad in chunk.bad_rows]
     rows = sum(map(len, chunks))
     yield (
         "rows",
-        f"{rows:,}" + ("" if share >= 1 else f", of the first {share:.0%} of the bytes; so are all counts here"),
+        f"{rows:,}" + ("" if share >= 1 else f" in the first {share:.0%} of the bytes, which all counts here cover"),
     )
     if bad:
         yield "bad rows", f"{len(bad):,}, such as {bad[0].describe()}"
     if not rows:
         return
     user, item = (_codes(chunks, name) for name in ("user", "item"))
-    moment = np.concatenate([chunk.timestamp for chunk in chunks])
+    time_ns = np.concatenate([chunk.timestamp for chunk in chunks])
     if dataset.log.clock.kind not in ("order", "rows"):
-        yield "time", f"{_when(int(moment.min()))} to {_when(int(moment.max()))} UTC"
+        yield "time", f"{_time_text(int(time_ns.min()))} to {_time_text(int(time_ns.max()))} UTC"
     per_user = np.bincount(user)
     quantiles = ", ".join(f"{np.quantile(per_user, at):,.0f}" for at in (0.1, 0.5, 0.9))
     yield (
         "users",
-        f"{len(per_user):,}; interactions of each: {quantiles} at 10, 50 and 90 %, {per_user.max():,} at most",
+        f"{len(per_user):,}; interactions per user: {quantiles} at 10, 50 and 90 %, {per_user.max():,} at most",
     )
-    single = (per_user < 3).mean()
-    if single:
-        yield "", f"{single:.1%} of the users have fewer than three interactions, which leave_one_out needs"
+    short = (per_user < 3).mean()
+    if short:
+        yield "", f"{short:.1%} of the users have fewer than the three interactions that leave_one_out needs"
     per_item = np.sort(np.bincount(item))[::-1]
     tenth = per_item[: max(1, len(per_item) // 10)].sum() / rows
     yield "items", f"{len(per_item):,}; the most popular tenth has {tenth:.0%} of the interactions"
     if dataset.items:
         known = {each.id for each in read_items(dataset)}
         ids = set().union(*(chunk.item.dictionary.to_pylist() for chunk in chunks))
-        yield "", f"{len(ids & known):,} of them have a row in {dataset.items.file.name}, which has {len(known):,}"
+        yield "", f"{len(ids & known):,} of them are in {dataset.items.file.name}, which has {len(known):,}"
     rating = np.concatenate([chunk.rating for chunk in chunks])
     if rating.min() != rating.max():
         yield "ratings", f"{rating.min():g} to {rating.max():g}, {rating.mean():.2f} on average"
@@ -134,22 +134,22 @@ def _counted(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
     for name, kind in dataset.log.activity.items():
         yield name, _feature(pa.concat_arrays([chunk.activity[name] for chunk in chunks]), kind)
     position = np.concatenate([chunk.position for chunk in chunks])
-    order = np.lexsort((position, position if dataset.log.clock.kind == "rows" else moment, user))
+    order = np.lexsort((position, position if dataset.log.clock.kind == "rows" else time_ns, user))
     same_user = user[order][1:] == user[order][:-1]
-    ties = same_user & (moment[order][1:] == moment[order][:-1])
+    ties = same_user & (time_ns[order][1:] == time_ns[order][:-1])
     if dataset.log.clock.kind != "rows":
-        yield "ties", f"{ties.sum() / rows:.1%} of the interactions have the time of the user's one before"
+        yield "ties", f"{ties.sum() / rows:.1%} of the interactions have the same time as the user's previous one"
     _, first = np.unique(np.stack([user, item]), axis=1, return_index=True)
-    again = same_user & (item[order][1:] == item[order][:-1])
-    seen = 1 - len(first) / rows
+    at_once = same_user & (item[order][1:] == item[order][:-1])
+    repeats = 1 - len(first) / rows
     yield (
         "repeats",
-        f"{seen:.1%} of the interactions are with an item that the user had, {again.sum() / rows:.1%} at once",
+        f"{repeats:.1%} of the interactions repeat an item of the user, {at_once.sum() / rows:.1%} the previous one",
     )
 
 
 def _feature(values: pa.Array, kind: str) -> str:
-    """Returns a line about a feature of activities."""
+    """Returns a line about an activity feature."""
     if kind == WORDS:
         known = values.filter(pc.not_equal(values, ""))
         counts = pc.value_counts(known)
@@ -162,7 +162,7 @@ def _feature(values: pa.Array, kind: str) -> str:
 
 
 def _read(dataset: Dataset, within: float) -> tuple[list[Interactions], float]:
-    """Returns chunks of the log, and which share of its bytes they are."""
+    """Returns chunks of the log, and their share of its bytes."""
     log, stop = dataset.log, time.monotonic() + within
     chunks: list[Interactions] = []
     total, done = sum(file.size for file in log.files), 0.0
@@ -183,5 +183,5 @@ def _codes(chunks: list[Interactions], name: str) -> np.ndarray:
     return codes
 
 
-def _when(moment: int) -> str:
-    return f"{datetime.fromtimestamp(moment // SECOND, timezone.utc):%Y-%m-%d %H:%M:%S}"
+def _time_text(time_ns: int) -> str:
+    return f"{datetime.fromtimestamp(time_ns // SECOND, timezone.utc):%Y-%m-%d %H:%M:%S}"

@@ -1,5 +1,5 @@
-"""The error for data that cannot be read."""
+"""The error of this package."""
 
 
 class DataError(Exception):
-    """Data cannot be read; the message is one line that says what is wrong, where, and what to do."""
+    """Data cannot be read. The message is one line: what is wrong, where, and what to do."""

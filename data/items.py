@@ -1,4 +1,4 @@
-"""Reads the items file into a list."""
+"""Reads the items file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from data.dataset import GENRES, ITEM, TITLE, YEAR, Dataset, Table
 from data.errors import DataError
 from data.files import read_bytes
-from data.readers import decode
+from data.text import decode
 
 NO_GENRES = {"(no genres listed)", "unknown", ""}
 _MONTH_AND_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
@@ -18,14 +18,14 @@ _MONTH_AND_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 
 @dataclass(frozen=True)
 class Item:
-    """What is known of an item.
+    """An item.
 
     Attributes:
-        id: as the log has it.
-        title: for people.
-        genres: words that describe it.
-        year: of its release; None where unknown.
-        more: values of other columns of one's own items file, by column.
+        id: the id in the log.
+        title: the title that users see.
+        genres: words that describe the item.
+        year: of its release; None if unknown.
+        more: values of the other columns of the items file, by column.
     """
 
     id: str
@@ -36,17 +36,16 @@ class Item:
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
-        """All that a model can learn from, each as words."""
+        """Everything that a model can learn from, as words."""
         year = () if self.year is None else (str(self.year),)
         return {"genres": self.genres, "year": year, **self.more}
 
 
 def read_items(dataset: Dataset) -> list[Item]:
-    """Reads the items file; of an item that stands there twice the first row counts.
+    """Reads the items file; if an item has several rows, the first one counts.
 
     Raises:
-        DataError: a row has too few or too many fields, no id or one with a line break in it, or a quote that is not
-            closed; file and line are named.
+        DataError: a row has the wrong number of fields, no id, an id with a line break, or an unclosed quote.
     """
     table = dataset.items
     if table is None:
@@ -56,16 +55,16 @@ def read_items(dataset: Dataset) -> list[Item]:
         if not "".join(fields).strip():
             continue
         if len(fields) != table.width:
-            quote = "; a field with the separator in it stands in double quotes" if table.quoted else ""
+            quote = "; put a field that contains the separator in double quotes" if table.quoted else ""
             raise DataError(
-                f"{table.file.path}, line {line}: expected {table.width} fields with {table.separator!r} between, "
+                f"{table.file.path}, line {line}: expected {table.width} fields separated by {table.separator!r}, "
                 f"found {len(fields)}{quote}"
             )
         item = _make_item(table, fields)
         if not item.id:
             raise DataError(f"{table.file.path}, line {line}: no item id")
         if "\n" in item.id or "\r" in item.id:
-            raise DataError(f"{table.file.path}, line {line}: the item id {item.id!r} has a line break in it")
+            raise DataError(f"{table.file.path}, line {line}: the item id {item.id!r} has a line break")
         items.setdefault(item.id, item)
     return list(items.values())
 
@@ -89,28 +88,27 @@ def _quoted_rows(table: Table, lines: list[str]) -> Iterator[tuple[int, list[str
     first = 1
     try:
         for fields in reader:
-            if len(fields) == table.width and _holds_rows(
-                table, fields[table.columns[ITEM]], lines[first : reader.line_num]
-            ):
-                raise csv.Error("a quote that opens here holds the rows after it")
+            continuation = lines[first : reader.line_num]
+            if len(fields) == table.width and _are_rows(table, fields[table.columns[ITEM]], continuation):
+                raise csv.Error("a quote that opens here contains the rows after it")
             yield first, fields
             first = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{table.file.path}, line {first}: {error}; look for a quote that is not closed, or double those inside a "
+            f"{table.file.path}, line {first}: {error}; look for an unclosed quote, or double the quotes inside a "
             "quoted field"
         ) from None
 
 
-def _holds_rows(table: Table, id_: str, lines: list[str]) -> bool:
-    """Returns whether the lines that continue a quoted field look like rows of their own.
+def _are_rows(table: Table, id_: str, lines: list[str]) -> bool:
+    """Returns whether the lines that continue a quoted field look like rows of other items.
 
-    A description may have several lines, and each may hold as many separators as a row. Therefore every line, blank
-    ones aside, must also start with an id of the same kinds of characters as the item's own id.
+    A description may have several lines, and each may contain as many separators as a row. Therefore every line that
+    is not blank must also start with an id that consists of the same kinds of characters as the item's own id.
     """
     try:
         rows = [row for row in csv.reader(lines, delimiter=table.separator) if "".join(row).strip()]
-    except csv.Error:  # Such as a carriage return in the middle of a line: no row of its own.
+    except csv.Error:  # For example, a carriage return inside a line.
         return False
     return bool(rows) and all(
         len(row) == table.width and _characters(row[table.columns[ITEM]]) == _characters(id_) for row in rows
@@ -118,7 +116,7 @@ def _holds_rows(table: Table, id_: str, lines: list[str]) -> bool:
 
 
 def _characters(id_: str) -> set[str]:
-    """Returns the kinds of characters of an id: letters, digits, and each other one as itself."""
+    """Returns the kinds of characters of an id: letters, digits, and each other character itself."""
     return {"a" if char.isalpha() else "9" if char.isdigit() else char for char in id_.strip()}
 
 
@@ -129,18 +127,18 @@ def _make_item(table: Table, fields: list[str]) -> Item:
     if table.year_in_title:
         if year is None:
             year = _year(match.group(1)) if (match := re.search(r"\((\d{4})\)\s*$", title)) else None
-        elif title and not re.search(r"\(\d{4}\)$", title):  # A title may name another year than that of its release.
+        elif title and not re.search(r"\(\d{4}\)$", title):  # A title may already end with another year.
             title = f"{title} ({year})"
     genres: list[str] = []
     if GENRES in table.columns:
-        at = table.columns[GENRES]
+        position = table.columns[GENRES]
         if table.genre_flags:
-            flags = fields[at : at + len(table.genre_flags)]
+            flags = fields[position : position + len(table.genre_flags)]
             genres = [genre for genre, flag in zip(table.genre_flags, flags, strict=True) if flag.strip() == "1"]
         else:
-            genres = fields[at].split(table.genre_separator)
+            genres = fields[position].split(table.genre_separator)
     kept = tuple(genre.strip() for genre in genres if genre.strip() not in NO_GENRES)
-    more = {name: _words(fields[at], table.genre_separator) for name, at in table.more.items()}
+    more = {name: _words(fields[position], table.genre_separator) for name, position in table.more.items()}
     return Item(id_, title or f"Item {id_}", kept, year, more)
 
 
@@ -149,6 +147,6 @@ def _words(text: str, separator: str) -> tuple[str, ...]:
 
 
 def _year(text: str) -> int | None:
-    """Returns the first year in `1995`, `2008.0`, `01-Jan-1995`, `20190501` or `1998-2003`; None without one."""
+    """Returns the first year in `1995`, `2008.0`, `01-Jan-1995`, `20190501` or `1998-2003`; None if there is none."""
     match = re.search(rf"(?<!\d)(1[89]\d\d|20\d\d|2100)({_MONTH_AND_DAY})?(?!\d)", text)
     return int(match.group(1)) if match else None

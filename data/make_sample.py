@@ -1,7 +1,7 @@
-"""Makes the synthetic sample `data/sample/`: MovieLens 1M's layout, invented films, and sequences with structure.
+"""Generates the synthetic sample `data/sample/`: invented films in MovieLens 1M's layout, and structured sequences.
 
-Users wander among moods; a mood prefers some films, and some films call for a sequel. So a model that looks at a
-history can do better than a list of popular films. Seeded: the same bytes each time.
+Users change between moods. A mood prefers some films, and a film makes its sequel more likely. Therefore a model that
+uses the history can beat a list of popular films. The seed is fixed, so the files are always the same.
 
     python -m data.make_sample
 """
@@ -16,22 +16,22 @@ USERS, FILMS, MOODS = 300, 150, 10
 GENRES = ("Action", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Horror", "Musical", "Romance", "Sci-Fi")
 ADJECTIVES = ("Silent", "Golden", "Broken", "Distant", "Hidden", "Crimson", "Lonely", "Electric", "Paper", "Last")
 NOUNS = ("Harbour", "Orchard", "Engine", "Letter", "Winter", "Garden", "Station", "Mirror", "Island", "Parade")
-STAY, SEQUEL = 0.85, 0.6  # chances of staying in a mood, and of seeing a film's sequel next
+STAY, SEQUEL = 0.85, 0.6  # probabilities of keeping the mood, and of the film's sequel as the next film
 START = 978_300_000  # seconds since 1970-01-01 UTC
 
 
 def make_sample(folder: Path, seed: int = 20) -> None:
-    """Write `ratings.dat` and `movies.dat`."""
+    """Writes `ratings.dat` and `movies.dat`."""
     random = np.random.default_rng(seed)
     mood_of = np.arange(FILMS) % MOODS
     charm = 1 / (1 + random.permutation(FILMS)) ** 0.7
-    films = [
+    titles = [
         f"{ADJECTIVES[i % 10]} {NOUNS[i // 10 % 10]}{' II' if i >= 100 else ''} ({1960 + i % 40})" for i in range(FILMS)
     ]
     genres = [f"{GENRES[mood_of[i]]}|{GENRES[(mood_of[i] * 3 + i // MOODS) % 10]}" for i in range(FILMS)]
     movies = [
         f"{i + 1}::{title}::{'|'.join(dict.fromkeys(g.split('|')))}"
-        for i, (title, g) in enumerate(zip(films, genres, strict=True))
+        for i, (title, g) in enumerate(zip(titles, genres, strict=True))
     ]
     ratings = [row for user in range(USERS) for row in _timeline(random, user, mood_of, charm)]
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def make_sample(folder: Path, seed: int = 20) -> None:
 
 
 def _timeline(random: np.random.Generator, user: int, mood_of: np.ndarray, charm: np.ndarray) -> list[str]:
-    """The ratings of one user, oldest first."""
+    """Returns the rows of one user, oldest first."""
     mood, time, film = int(random.integers(MOODS)), START + int(random.integers(10_000_000)), -1
     unseen = np.ones(FILMS, bool)
     rows = []

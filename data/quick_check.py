@@ -1,4 +1,4 @@
-"""A look at data before anything slow starts: is it there, is it complete, and can its first rows be read."""
+"""Checks data before anything slow starts: does it exist, is it complete, and can its first rows be read."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from data.archives import opened_zip
 from data.dataset import Dataset
 from data.errors import DataError
-from data.files import is_uri, opened_zip
-from data.formats import open_dataset
+from data.files import is_uri
+from data.formats import SUFFIXES, open_dataset
 from data.readers import HEAD_BYTES, read_head
 from data.settings import DataSettings
 
-MAX_COPIED = 64  # members of a zip that are looked at
+MAX_MEMBERS = 64  # of a zip that are checked
 
 
 def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings | None = None) -> Dataset | None:
@@ -22,21 +23,21 @@ def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings 
 
     Args:
         path: path or URI of a folder, a pattern, a zip or a file.
-        max_bad_rows: how many bad rows the run allows; the first rows are judged only where it allows none.
-        settings: what is declared of it.
+        max_bad_rows: how many bad rows the run allows; the first rows are checked only if it allows none.
+        settings: how the data is declared.
 
     Returns:
-        The dataset; None for a zip in an object store, which is looked at when it is here.
+        The dataset; None for a zip in an object store, which is checked after the download.
 
     Raises:
-        DataError: it cannot be used.
+        DataError: the data cannot be used.
     """
     path = str(path)
     try:
         if is_uri(path) and path.lower().endswith(".zip"):
             return None
         if not is_uri(path) and os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-            raise DataError(f"{path}: a pipe or a device, which can be read only once; save it to a file and name that")
+            raise DataError(f"{path}: a pipe or a device, which can be read only once; save the data to a file")
         if not is_uri(path) and os.path.isfile(path) and zipfile.is_zipfile(path):
             return _check_zip(Path(path), max_bad_rows, settings)
         dataset = open_dataset(path, "", settings)
@@ -54,29 +55,29 @@ def _check_zip(archive: Path, max_bad_rows: int, settings: DataSettings | None) 
             dataset = open_dataset(folder, scratch, settings)
             _check_head(dataset, max_bad_rows)
         except DataError as error:
-            # A person knows only the zip.
+            # The user knows only the zip.
             raise DataError(str(error).replace(str(folder), str(archive))) from None
         return dataset
 
 
 def _copy_heads(archive: Path, folder: Path) -> None:
-    """Makes a folder like the zip's content, with the first bytes of every file; Parquet is of use only in full."""
+    """Writes the first bytes of the members of a zip to a folder; Parquet files are copied in full."""
     folder.mkdir()
     with opened_zip(archive) as source:
-        for member in source.infolist()[:MAX_COPIED]:
+        for member in source.infolist()[:MAX_MEMBERS]:
             target = folder / PurePosixPath(member.filename)
             if member.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(member) as stream:
-                target.write_bytes(stream.read(-1 if target.suffix.lower() in (".parquet", ".pq") else HEAD_BYTES))
+                target.write_bytes(stream.read(-1 if target.suffix.lower() in SUFFIXES["parquet"] else HEAD_BYTES))
 
 
 def _check_head(dataset: Dataset, max_bad_rows: int) -> None:
     chunk = read_head(dataset.log)
     if not len(chunk) and not chunk.bad_rows:
-        raise DataError(f"{dataset.log.files[0].name}: no interactions in it")
+        raise DataError(f"{dataset.log.files[0].name}: it contains no interactions")
     if chunk.bad_rows and not max_bad_rows:
-        more = f" ({len(chunk.bad_rows):,} bad rows at its start)" if len(chunk.bad_rows) > 1 else ""
-        raise DataError(f"{chunk.bad_rows[0].describe()}{more}; mend it, or skip up to N with --max-bad-rows N")
+        count = f" ({len(chunk.bad_rows):,} bad rows in the first rows)" if len(chunk.bad_rows) > 1 else ""
+        raise DataError(f"{chunk.bad_rows[0].describe()}{count}; fix it, or skip up to N with --max-bad-rows N")

@@ -1,8 +1,7 @@
-"""The published datasets: where they are, how they are checked, and what stands in where they cannot be had."""
+"""The published datasets: their addresses and checksums, and the substitutes without a connection."""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import re
@@ -15,18 +14,20 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from data.archives import make_cache_dir, opened_zip
 from data.errors import DataError
-from data.files import make_cache_dir, opened_zip
+from data.files import file_digest
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
-TIMEOUT = 8.0  # seconds without an answer
+TIMEOUT = 8.0  # seconds without a response
 BLOCK = 1 << 16
 SAMPLE = Path(__file__).parent / "sample"
 
-# MovieLens 100K travels inside the wheel of a recommendation library.
+# The wheel of this recommendation library contains MovieLens 100K.
 WHEEL = "recbole==1.2.1"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k"
@@ -35,13 +36,13 @@ WHEEL_FILES = ("ml-100k.inter", "ml-100k.item")
 
 @dataclass(frozen=True)
 class Published:
-    """A dataset as published.
+    """A published dataset.
 
     Attributes:
         name: of the dataset.
-        megabytes: size of the zip, about.
-        md5: of the zip, hexadecimal; None where the dataset changes and its `.md5` file beside it counts.
-        sha256: of the zip, hexadecimal, where it is known.
+        megabytes: approximate size of the zip.
+        md5: of the zip, hexadecimal; None for a dataset that changes, whose `.md5` file holds the checksum.
+        sha256: of the zip, hexadecimal; None if unknown.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Published:
 
     @property
     def readme(self) -> str:
-        """Address of what its makers say of it, terms of use included."""
+        """URL of the dataset's README, with the terms of use."""
         return f"{GROUPLENS}/{self.name}-README.{'txt' if self.name in ('ml-100k', 'ml-1m') else 'html'}"
 
 
@@ -79,7 +80,7 @@ class Fetched:
 
     Attributes:
         path: of the zip or folder.
-        name: what it is, which may be a stand-in.
+        name: of the dataset, which may be a substitute.
     """
 
     path: Path
@@ -87,7 +88,7 @@ class Fetched:
 
 
 class Unreachable(Exception):
-    """A source did not answer."""
+    """A source did not respond."""
 
 
 def fetch(
@@ -98,17 +99,18 @@ def fetch(
     *,
     or_another: bool = False,
 ) -> Fetched:
-    """Gets a dataset from the cache or from GroupLens.
+    """Returns a dataset from the cache, or downloads it from GroupLens.
 
     Args:
         name: one of DATASETS.
-        cache_dir: where downloads are kept; an interrupted one is taken up again.
-        say: takes a line about each fall-back.
-        grouplens: address of the folder with the zips.
-        or_another: whether other data may stand in where GroupLens cannot be reached: nobody asked for this dataset.
+        cache_dir: where downloads are kept; an interrupted one is resumed.
+        say: receives a line about each substitute.
+        grouplens: URL of the folder with the zips.
+        or_another: whether other data may replace the dataset if GroupLens cannot be reached, because the user did
+            not ask for this dataset.
 
     Raises:
-        DataError: GroupLens cannot be reached, or a download does not have its checksum.
+        DataError: GroupLens cannot be reached, or a download has a wrong checksum.
     """
     make_cache_dir(cache_dir)
     archive = cache_dir / f"{name}.zip"
@@ -119,87 +121,78 @@ def fetch(
         return Fetched(archive, name)
     except Unreachable as error:
         reason = f"GroupLens cannot be reached ({error})"
-    elsewhere = f"{name}: {reason}; get {grouplens}/{name}.zip elsewhere and name the file"
+    message = f"{name}: {reason}; download {grouplens}/{name}.zip elsewhere and pass the file"
     if name != "ml-100k" and not or_another:
-        raise DataError(elsewhere)
-    say(
-        f"{reason}: taking MovieLens 100K from the package {WHEEL}"
-        + ("" if name == "ml-100k" else f" instead of {name}")
-    )
+        raise DataError(message)
+    instead = "" if name == "ml-100k" else f" instead of {name}"
+    say(f"{reason}: using MovieLens 100K from the package {WHEEL}{instead}")
     try:
         return Fetched(_from_wheel(cache_dir), "ml-100k")
     except Unreachable as error:
         if not or_another:
-            raise DataError(f"{elsewhere}; nor the package index ({error})") from None
-        say(f"the package index cannot be reached either ({error}): taking the synthetic sample, only good for a trial")
+            raise DataError(f"{message}; the package index cannot be reached either ({error})") from None
+        say(f"the package index cannot be reached either ({error}): using the synthetic sample, only fit for a trial")
     return Fetched(SAMPLE, "sample")
 
 
 def download(dataset: Published, archive: Path, grouplens: str = GROUPLENS) -> None:
-    """Download a zip with a progress bar and check it; what an interruption left is taken up again.
+    """Downloads a zip with a progress bar and checks it; an interrupted download is resumed.
 
     Raises:
-        Unreachable: no answer, or the connection broke; what came so far is kept.
-        DataError: the checksum differs; the download is removed.
+        Unreachable: the server did not respond, or the connection broke; the downloaded part is kept.
+        DataError: the checksum is wrong; the download is removed.
     """
     part = archive.with_suffix(".part")
     url = f"{grouplens}/{dataset.name}.zip"
     md5 = dataset.md5 or _published_md5(f"{url}.md5")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    part_bytes = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={part_bytes}-"} if part_bytes else {})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            resumed = answer.status == 206
-            length = int(answer.headers.get("Content-Length") or 0)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            resumed = response.status == 206
+            length = int(response.headers.get("Content-Length") or 0)
             with part.open("ab" if resumed else "wb") as stream:
-                _copy(answer, stream, dataset.name, have if resumed else 0, length)
+                _copy(response, stream, dataset.name, part_bytes if resumed else 0, length)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: nothing is left to download.
+        if error.code != 416:  # 416: the part is already complete.
             raise Unreachable(f"HTTP {error.code}") from None
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError.
         raise Unreachable(str(getattr(error, "reason", error))) from None
     for algorithm, expected in (("md5", md5), ("sha256", dataset.sha256)):
-        if expected and _checksum(part, algorithm) != expected:
+        if expected and file_digest(part, algorithm) != expected:
             part.unlink()
             raise DataError(f"{url}: the download does not have the published {algorithm} {expected}; try again")
     os.replace(part, archive)
 
 
-def _copy(source: object, target: object, name: str, have: int, length: int) -> None:
+def _copy(source: Any, target: BinaryIO, name: str, completed: int, length: int) -> None:
+    """Copies a response to a file, after the bytes that an earlier download completed."""
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, transient=True) as bar:
-        task = bar.add_task(f"downloading {name}", total=have + length if length else None, completed=have)
+        task = bar.add_task(f"downloading {name}", total=completed + length if length else None, completed=completed)
         received = 0
-        while block := source.read(BLOCK):  # type: ignore[attr-defined]
-            target.write(block)  # type: ignore[attr-defined]
+        while block := source.read(BLOCK):
+            target.write(block)
             received += len(block)
             bar.update(task, advance=len(block))
     if received < length:
-        raise OSError(f"the connection broke after {have + received:,} bytes; run again to go on")
+        raise OSError(f"the connection broke after {completed + received:,} bytes; run again to resume")
 
 
 def _published_md5(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            words = answer.read(1024).decode("ascii", "replace").split()
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            words = response.read(1024).decode("ascii", "replace").split()
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(str(getattr(error, "reason", error))) from None
     md5 = next((word for word in words if re.fullmatch("[0-9a-fA-F]{32}", word)), None)
     if md5 is None:
-        raise Unreachable(f"{url} holds no checksum")
+        raise Unreachable(f"{url} contains no checksum")
     return md5.lower()
 
 
-def _checksum(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm)
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _from_wheel(cache_dir: Path) -> Path:
-    """MovieLens 100K out of a wheel of the configured package index; the wheel is not installed."""
+    """Extracts MovieLens 100K from a wheel of the configured package index; the wheel is not installed."""
     folder = cache_dir / "ml-100k-recbole"
     if folder.is_dir():
         return folder

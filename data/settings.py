@@ -1,4 +1,4 @@
-"""The `data` section of the configuration: how a log is to be read. What is not declared is recognised."""
+"""The `data` section of the configuration, which declares how to read a log. Everything else is recognised."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class _Section(BaseModel):
 
 
 class LogColumns(_Section):
-    """Names of the columns of the log, as its header spells them; numbers from 1 where it has no header.
+    """Column names in the header of the log; column numbers from 1 if it has no header.
 
     Attributes:
-        user: the user, or the session.
+        user: the user or the session.
         item: the item.
-        timestamp: when it happened.
+        timestamp: the time of the interaction.
         rating: a value of the interaction.
         event: the kind of the interaction, such as `view` or `purchase`.
     """
@@ -32,13 +32,13 @@ class LogColumns(_Section):
 
 
 class ItemColumns(_Section):
-    """Names of the columns of the items file.
+    """Column names in the header of the items file.
 
     Attributes:
-        item: the id, as the log has it.
-        title: for people.
+        item: the id in the log.
+        title: the title that users see.
         genres: words that describe the item.
-        year: of its release.
+        year: the year of release.
     """
 
     item: str | None = None
@@ -51,8 +51,9 @@ class ItemsFile(_Section):
     """The items file.
 
     Attributes:
-        path: path or URI; relative to the folder of the log. By default the file beside the log that is named so.
-        columns: its columns.
+        path: path or URI; a relative path starts at the folder of the log. The default is `items.csv`, `movies.csv` or
+            `products.csv` (or `.tsv`) in that folder.
+        columns: the columns of the items file.
     """
 
     path: str | None = None
@@ -60,13 +61,13 @@ class ItemsFile(_Section):
 
 
 class Timestamps(_Section):
-    """How the timestamps are written.
+    """The notation of the timestamps.
 
     Attributes:
-        unit: of numbers since 1970-01-01 UTC; `order` where numbers only order the interactions; `rows` where the log
-            has no timestamps, and the order of its rows is the order.
-        format: of text, as `strptime` takes it, such as `%d/%m/%Y %H:%M`.
-        zone: of times that name none, such as `Europe/Berlin`.
+        unit: unit of numbers since 1970-01-01 UTC; `order` for numbers that only order the interactions; `rows` for a
+            log without timestamps, whose rows are in order.
+        format: `strptime` format of text, such as `%d/%m/%Y %H:%M`.
+        zone: time zone of timestamps without one, such as `Europe/Berlin`.
     """
 
     unit: Literal["s", "ms", "us", "ns", "order", "rows"] | None = None
@@ -79,28 +80,28 @@ class Timestamps(_Section):
         try:
             zoneinfo.ZoneInfo(zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{zone!r} is no time zone, such as UTC or Europe/Berlin") from None
+            raise ValueError(f"{zone!r} is not a time zone, such as UTC or Europe/Berlin") from None
         return zone
 
     @model_validator(mode="after")
     def _unit_or_format(self) -> Timestamps:
         if self.unit and self.format:
-            raise ValueError("takes a unit of numbers or a format of text, not both")
+            raise ValueError("set either unit or format, not both")
         return self
 
 
 class DataSettings(_Section):
-    """How a log is to be read. What is not declared is recognised from the header and the first rows.
+    """Declarations for reading a log. Everything else is recognised from the header and the first rows.
 
     Attributes:
-        columns: of the log.
+        columns: columns of the log.
         items: the items file.
-        timestamp: how timestamps are written.
+        timestamp: the notation of timestamps.
         separator: between the fields of a text file.
         header: whether the first row of a text file names the columns.
-        missing: words that stand for a missing value, in any case.
-        activity: whether a column that `trainer.activity_features` names holds `words` or `numbers`. A column whose
-            first values are all numbers holds numbers; numbers that stand for categories are declared as `words`.
+        missing: words that stand for a missing value, in upper or lower case.
+        activity: whether a column named in `trainer.activity_features` holds `words` or `numbers`. By default, a column
+            whose first values are all numbers holds numbers. Declare numbers that stand for categories as `words`.
     """
 
     columns: LogColumns = LogColumns()
@@ -108,15 +109,15 @@ class DataSettings(_Section):
     timestamp: Timestamps = Timestamps()
     separator: str | None = Field(None, min_length=1, max_length=2)
     header: bool = True
-    # Words that exports write where there is no user or item. As ids they would all be one user.
+    # Exports write these words for an unknown user or item. As ids they would all be the same user.
     missing: tuple[str, ...] = ("na", "n/a", "<na>", "nan", "none", "null", "(null)", "-")
     activity: dict[str, Literal["words", "numbers", "auto"]] = {}
 
     def with_activity(self, names: Sequence[str]) -> DataSettings:
-        """Returns the settings for reading these columns, and no others, as features of activities."""
+        """Returns the settings for reading these columns, and no others, as activity features."""
         return self.model_copy(update={"activity": {name: self.activity.get(name, "auto") for name in names}})
 
     @property
     def missing_words(self) -> frozenset[str]:
-        """Returns the words for a missing value in lower case, with the empty one."""
+        """The words for a missing value in lower case, with the empty text."""
         return frozenset({"", *(word.strip().lower() for word in self.missing)})

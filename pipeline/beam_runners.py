@@ -1,6 +1,6 @@
-"""Where the steps on Beam run: in this process, on Apache Flink or on Google Cloud Dataflow.
+"""The `beam` section of the configuration: steps on Beam run in this process, on Apache Flink or on Dataflow.
 
-This module imports neither Beam nor TFX, so that mistakes are answered at once.
+This module imports neither Beam nor TFX, so that errors appear immediately.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Runner = Literal["local", "flink", "dataflow"]
 Argument = Annotated[str, StringConstraints(pattern="^--[a-z]")]
 Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+:[0-9]{1,5})?$")]
 
-# The runner is named, since Beam's DirectRunner would first look for a binary on the internet. Its worker is this
-# process and has no container, but where one is named TFX packs no copy of itself for workers, which takes 2 s a step.
+# The default, Beam's DirectRunner, would first look for a binary on the internet. The worker of this runner is this
+# process and needs no container, but without a container image TFX builds a package of itself, which takes 2 s a step.
 NO_CONTAINER = "--sdk_container_image=none"
 LOCAL_ARGUMENTS = ["--runner=FnApiRunner", NO_CONTAINER]
 
 EMBEDDED = "[local]"
-# Flink's serializers look into these packages, which Java 17 closes.
+# Flink's serializers access these packages, which Java 17 closes.
 OPENED = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", "util", "nio", "net")]
-# How long Flink keeps a worker without work: a new one takes seconds to import TensorFlow.
+# How long Flink keeps an idle worker. A new worker takes seconds to import TensorFlow.
 WORKER_KEPT_MS = 60_000
-REACHED_WITHIN = 3.0  # seconds
+CONNECT_SECONDS = 3.0
 
-# Without the marks of patterns: Beam and TensorFlow would look for other files.
+# No wildcards: Beam and TensorFlow would read them as patterns.
 _FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s*?\[\\]+)*/?")
 
 
@@ -41,11 +41,12 @@ class FlinkSettings(Settings):
 
     Attributes:
         master: `HOST:PORT` of the JobManager's REST service; `[local]` is a Flink inside the job server.
-        worker_pool: `HOST:PORT` of the pool that starts Python workers, as the TaskManagers see it: `localhost` where
-            each has its own. Empty: the worker is this process, which only a Flink on this machine can reach.
-        job_endpoint: `HOST:PORT` of a job server that runs already; empty starts one for the run.
-        jar: of the job server that is started; by default the one that `make flink-jar` makes.
-        java_options: of the job server that is started.
+        worker_pool: `HOST:PORT` of the pool that starts Python workers, as the TaskManagers see it: `localhost` if each
+            TaskManager has its own pool. Empty: the worker is this process, which only a Flink on this machine can
+            reach.
+        job_endpoint: `HOST:PORT` of a running job server; empty starts one for the run.
+        jar: jar of the job server that the run starts; by default the one that `make flink-jar` builds.
+        java_options: Java options of the job server that the run starts.
     """
 
     master: Annotated[str, StringConstraints(pattern=r"^(\[local\]|[\w.-]+:[0-9]{1,5})$")] = EMBEDDED
@@ -59,12 +60,12 @@ class DataflowSettings(Settings):
     """Google Cloud Dataflow.
 
     Attributes:
-        project: of Google Cloud.
-        region: such as `europe-west4`.
+        project: project of Google Cloud.
+        region: region of Google Cloud, such as `europe-west4`.
         temp_location: `gs://` folder for Dataflow's own files.
-        artifacts: `gs://` folder for what the steps hand on, which workers elsewhere must see.
+        artifacts: `gs://` folder for the artifacts of the steps, which the workers must be able to read.
         image: container image of the workers: the target `beam-worker` of the Dockerfile.
-        service_account: email that the workers run as; by default the project's own.
+        service_account: email of the workers' service account; by default the project's.
     """
 
     project: str = ""
@@ -79,11 +80,11 @@ class BeamSettings(Settings):
     """Where the steps on Beam run.
 
     Attributes:
-        runner: `local` is this process.
-        parallelism: tasks of a step that Flink runs at once: as many slots must be free.
+        runner: where the steps run; `local` is this process.
+        parallelism: number of tasks of a step that Flink runs in parallel; as many slots must be free.
         flink: the cluster of the runner `flink`.
         dataflow: the account of the runner `dataflow`.
-        arguments: more arguments for Beam, such as `--max_num_workers=8`; they win over those made here.
+        arguments: more arguments for Beam, such as `--max_num_workers=8`; they override all others.
     """
 
     runner: Runner = "local"
@@ -94,28 +95,27 @@ class BeamSettings(Settings):
 
 
 def beam_arguments(settings: BeamSettings) -> list[str]:
-    """Beam's arguments. They are the same in every run: TFX caches results under them."""
-    made = {"local": _local, "flink": _flink, "dataflow": _dataflow}[settings.runner](settings)
-    return [*made, *settings.arguments]
-
-
-def complaints(settings: BeamSettings) -> list[str]:
-    """What keeps the runner from starting, one line each."""
+    """Returns Beam's arguments. They are the same in every run, because they are part of TFX's cache keys."""
+    arguments = LOCAL_ARGUMENTS
     if settings.runner == "flink":
-        return _flink_complaints(settings.flink)
+        arguments = _flink(settings.flink, settings.parallelism)
+    elif settings.runner == "dataflow":
+        arguments = _dataflow(settings.dataflow)
+    return [*arguments, *settings.arguments]
+
+
+def find_problems(settings: BeamSettings) -> list[str]:
+    """Returns one line for each reason why the runner cannot start."""
+    if settings.runner == "flink":
+        return _flink_problems(settings.flink)
     if settings.runner == "dataflow":
-        return _dataflow_complaints(settings.dataflow)
+        return _dataflow_problems(settings.dataflow)
     return []
 
 
-def _local(settings: BeamSettings) -> list[str]:
-    return list(LOCAL_ARGUMENTS)
-
-
-def _flink(settings: BeamSettings) -> list[str]:
-    flink = settings.flink
+def _flink(flink: FlinkSettings, parallelism: int) -> list[str]:
     arguments = [
-        f"--parallelism={settings.parallelism}",
+        f"--parallelism={parallelism}",
         f"--environment_cache_millis={WORKER_KEPT_MS}",
         NO_CONTAINER,
     ]
@@ -134,8 +134,7 @@ def _flink(settings: BeamSettings) -> list[str]:
     ]
 
 
-def _dataflow(settings: BeamSettings) -> list[str]:
-    dataflow = settings.dataflow
+def _dataflow(dataflow: DataflowSettings) -> list[str]:
     return [
         "--runner=DataflowRunner",
         f"--project={dataflow.project}",
@@ -146,48 +145,48 @@ def _dataflow(settings: BeamSettings) -> list[str]:
     ]
 
 
-def _flink_complaints(flink: FlinkSettings) -> list[str]:
+def _flink_problems(flink: FlinkSettings) -> list[str]:
     if flink.job_endpoint:
-        return _unreached("beam.flink.job_endpoint", flink.job_endpoint, "Beam's job server")
-    found = []
+        return _connection_problems("beam.flink.job_endpoint", flink.job_endpoint, "Beam's job server")
+    problems = []
     if shutil.which("java") is None:
-        found.append("java is not on PATH: Beam's job server for Flink needs Java 17")
+        problems.append("java is not on PATH: Beam's job server for Flink needs Java 17")
     jar = flink.jar or jar_path()
     if not jar.is_file():
-        found.append(f"beam.flink.jar {jar}: no such file; `make flink-jar` makes the job server's jar")
+        problems.append(f"beam.flink.jar {jar}: no such file; `make flink-jar` builds it")
     if flink.master != EMBEDDED:
-        found += _unreached("beam.flink.master", flink.master, "Flink's JobManager")
+        problems += _connection_problems("beam.flink.master", flink.master, "Flink's JobManager")
         if not flink.worker_pool and flink.master.split(":")[0] not in ("localhost", "127.0.0.1"):
-            found.append(
-                f"beam.flink.worker_pool is missing: the TaskManagers of {flink.master} need Python workers, such as "
-                "localhost:50000 where each has a pool beside it"
+            problems.append(
+                f"beam.flink.worker_pool is missing: the TaskManagers of {flink.master} need a pool of Python workers, "
+                "such as localhost:50000 if each TaskManager has its own"
             )
-    return found
+    return problems
 
 
-def _unreached(key: str, address: str, what: str) -> list[str]:
+def _connection_problems(key: str, address: str, server: str) -> list[str]:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), REACHED_WITHIN).close()
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return [f"{key} {address}: {what} cannot be reached: {reason}"]
+        return [f"{key} {address}: {server} cannot be reached: {reason}"]
     return []
 
 
-def _dataflow_complaints(dataflow: DataflowSettings) -> list[str]:
+def _dataflow_problems(dataflow: DataflowSettings) -> list[str]:
     examples = {
-        "project": "the project's id",
+        "project": "the ID of the project",
         "region": "such as europe-west4",
         "temp_location": "such as gs://BUCKET/tmp",
         "artifacts": "such as gs://BUCKET/pipelines",
         "image": "the workers' image, such as REGISTRY/recommender-worker:1",
     }
-    found = []
+    problems = []
     for name, example in examples.items():
         value = getattr(dataflow, name)
         if not value:
-            found.append(f"beam.dataflow.{name} is missing: {example}")
+            problems.append(f"beam.dataflow.{name} is missing: {example}")
         elif "gs://" in example and not _FOLDER.fullmatch(value):
-            found.append(f"beam.dataflow.{name} {value}: expected a folder {example}")
-    return found
+            problems.append(f"beam.dataflow.{name} {value}: expected a folder {example}")
+    return problems

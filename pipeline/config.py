@@ -1,7 +1,7 @@
-"""The configuration of a pipeline: one typed, validated object.
+"""The configuration of a pipeline: a typed, validated object, read from a YAML file and overrides.
 
-It is read from a YAML file, overrides are laid over it, and whatever is wrong ends in one line that names the key.
-This module imports neither TensorFlow nor TFX, so that mistakes are answered at once.
+Every error is one line that names the key. This module imports neither TensorFlow nor TFX, so that errors appear
+immediately.
 """
 
 from __future__ import annotations
@@ -33,31 +33,30 @@ from pipeline.deployment import DeploymentSettings
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; the message is one line for a person."""
+    """A configuration cannot be used. The message is one line."""
 
 
 class PipelineConfig(Settings):
-    """Everything that decides what a pipeline run computes, and where a cluster runs it.
+    """The configuration of a pipeline.
 
     Attributes:
-        name: of the pipeline; names its folder among the serving models and its runs in ML Metadata. A local run on
-            data other than MovieLens is named like the data where the name is not set.
-        data: how the log is to be read, as far as it is not recognised.
+        name: name of the pipeline, of its folder in the serving models and of its runs in ML Metadata. Without it, a
+            local run on data other than MovieLens uses the name of the data.
+        data: how to read the log; everything else is recognised.
         example_gen: how interactions become timelines and splits.
         validation: how far the data may drift from the last run's.
         transform: vocabularies and histories.
         tuner: the search for the Trainer's settings, an optional step.
-        trainer: model and fitting.
-        teacher: settings, like those of the section `trainer`, of a larger model that is fitted first and that the
-            Trainer's model learns from (`trainer.teacher_weight`); it is never pushed. null fits none. The Tuner's
-            trials learn without it.
-        gate: what a model must reach to be blessed.
-        refit: whether the model that is pushed is fitted anew, after the gate, on all interactions and all items; null
-            refits with the splits `temporal` and `sessions`, and not with `leave_one_out`, the protocol of the
-            literature.
-        pusher: how the file is made and checked.
-        beam: where the steps on Beam run that `local_runner.py` starts.
-        deployment: image, places and resources on a cluster; runs on this machine go without it.
+        trainer: the model and its training.
+        teacher: settings of a larger model, with the keys of the section `trainer`. It is fitted first, the Trainer's
+            model learns from it (`trainer.teacher_weight`), and it is never pushed. The Tuner's trials do not use it.
+            null: no teacher.
+        gate: conditions for blessing a model.
+        refit: whether the pushed model is fitted again, after the gate, on all interactions and all items. null: yes
+            for the splits `temporal` and `sessions`, no for `leave_one_out`, the protocol of the literature.
+        pusher: how the file is created and checked.
+        beam: where the steps on Beam run in a run of `local_runner.py`.
+        deployment: image, places and resources on a cluster; not used by local runs.
     """
 
     name: str = "movielens"
@@ -76,16 +75,16 @@ class PipelineConfig(Settings):
 
     @property
     def refits(self) -> bool:
-        """Whether the model that is pushed is refitted."""
+        """Whether the pushed model is refitted."""
         return self.example_gen.split != "leave_one_out" if self.refit is None else self.refit
 
     @property
     def reading(self) -> DataSettings:
-        """How the log is read, with the columns that the Trainer learns from."""
+        """How to read the log, with the columns of the Trainer's activity features."""
         return self.data.with_activity(features.activity_columns(self.trainer.activity_features))
 
     def steps(self) -> tuple[str, ...]:
-        """Returns the names of the steps that the pipeline has, in their order."""
+        """Returns the names of the pipeline's steps, in order."""
         optional = {
             steps.TUNER: self.tuner.enabled,
             steps.WARM_START: self.trainer.warm_start,
@@ -98,24 +97,24 @@ class PipelineConfig(Settings):
     @classmethod
     def _name_is_a_folder(cls, name: str) -> str:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-            raise ValueError("takes lower-case letters, digits, '-' and '_' alone")
+            raise ValueError("may contain only lower-case letters, digits, '-' and '_'")
         return name
 
     @model_validator(mode="after")
-    def _heads_share_the_dimension(self) -> PipelineConfig:
+    def _heads_divide_the_dimension(self) -> PipelineConfig:
         for section, settings in {"trainer": self.trainer, "teacher": self.teacher}.items():
             for member in settings.all_members() if settings else ():
                 if member.encoder == "transformer" and member.dimension % member.heads:
-                    raise ValueError(f"{section}.dimension {member.dimension} cannot be shared by {member.heads} heads")
+                    raise ValueError(f"{section}.dimension {member.dimension} is not divisible by {member.heads} heads")
         return self
 
     @model_validator(mode="after")
-    def _teacher_reads_what_its_pupil_reads(self) -> PipelineConfig:
+    def _teacher_suits_the_trainer(self) -> PipelineConfig:
         if self.teacher is None:
             return self
-        if unread := sorted({*self.teacher.activity_features} - {*self.trainer.activity_features}):
+        if missing := sorted({*self.teacher.activity_features} - {*self.trainer.activity_features}):
             raise ValueError(
-                f"teacher.activity_features names {', '.join(unread)}, which trainer.activity_features lacks"
+                f"teacher.activity_features names {', '.join(missing)}, which trainer.activity_features lacks"
             )
         if self.teacher.repeats != self.trainer.repeats:
             raise ValueError(
@@ -130,25 +129,25 @@ class PipelineConfig(Settings):
         return self
 
     @model_validator(mode="after")
-    def _searched_heads_share_the_dimension(self) -> PipelineConfig:
+    def _searched_heads_divide_the_dimension(self) -> PipelineConfig:
         names = ("encoder", "dimension", "heads")
         searched = [self.tuner.whole_values(name, getattr(self.trainer, name)) for name in names]
         for encoder, dimension, heads in itertools.product(*searched) if self.tuner.enabled else ():
             if encoder == "transformer" and dimension % heads:
-                raise ValueError(f"tuner.search_space: dimension {dimension} cannot be shared by {heads} heads")
+                raise ValueError(f"tuner.search_space: dimension {dimension} is not divisible by {heads} heads")
         return self
 
 
 def folder_name(text: str) -> str:
-    """Returns a pipeline's name made of the name of its data."""
+    """Returns a valid pipeline name, derived from the name of the data."""
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:63] or "recommender"
 
 
 def read_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Overrides by dotted key from `KEY=VALUE`, as `--set` takes them.
+    """Returns overrides by dotted key from the `KEY=VALUE` arguments of `--set`.
 
     Raises:
-        ConfigError: no KEY=VALUE, or a value that begins a list, a map or a quoted text and does not end it.
+        ConfigError: an argument is not KEY=VALUE, or its value is an incomplete list, map or quoted text.
     """
     values = {}
     for assignment in assignments:
@@ -159,16 +158,16 @@ def read_assignments(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
-# What begins a list, a map or a quoted text in YAML; and what begins something else there that no setting takes.
+# Characters that start a list, a map or a quoted text in YAML, and characters that start syntax that no setting uses.
 _OPENING, _YAML_MARKS = "[{\"'", "@`%*&!|>#,]}"
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
 def _read_value(text: str, assignment: str) -> Any:
-    """A value of `--set`: YAML, or the text itself where YAML would take it for a mark or a comment of its own.
+    """Returns a value of `--set`: YAML, or the text itself if YAML would interpret it as special syntax or a comment.
 
     Raises:
-        ConfigError: it can be read neither way.
+        ConfigError: the text is neither.
     """
     if text.startswith(tuple(_YAML_MARKS)):
         return text
@@ -177,44 +176,44 @@ def _read_value(text: str, assignment: str) -> Any:
     except (yaml.YAMLError, RecursionError) as error:
         if not text.startswith(tuple(_OPENING)) and text.replace("\t", " ").isprintable():
             return text
-        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deep"
-        raise ConfigError(f"--set {assignment!r}: the value is not YAML: {reason}; quote text as YAML does") from None
-    except ValueError:  # Such as the month 13 of what looks like a date.
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deeply nested"
+        raise ConfigError(f"--set {assignment!r}: the value is not YAML: {reason}; quote text as in YAML") from None
+    except ValueError:  # For example, a date with month 13.
         return text
     if text.startswith(tuple(_OPENING)):
         return value
     if isinstance(value, str) or (value is None and text not in _NULLS):
-        return text  # With what looks like a comment.
+        return text  # YAML would drop a comment.
     if isinstance(value, datetime.date) or (isinstance(value, int | float) and ":" in text):
-        return text  # A date, or digits with colons, which YAML takes for a number to base 60; no setting is either.
+        return text  # YAML reads a date, or digits with colons as a base 60 number; no setting has these types.
     return value
 
 
 def check_literal(folder: str | Path, name: str) -> None:
-    """Make sure that a folder of artifacts is not a pattern of file names for the libraries of the steps.
+    """Checks that a folder of artifacts does not contain wildcards.
 
-    Beam and TensorFlow look for files by pattern, and Beam's patterns cannot be escaped.
+    Beam and TensorFlow would read them as a pattern, and Beam's patterns cannot be escaped.
 
     Args:
         folder: path or URI.
-        name: of the option or setting, for the error.
+        name: name of the option or setting, for the error.
 
     Raises:
-        ConfigError: it holds `*`, `?`, `[` or a backslash.
+        ConfigError: the path contains `*`, `?`, `[` or a backslash.
     """
     if marks := sorted(set("*?[\\") & set(str(folder))):
         raise ConfigError(
-            f"{name} {folder}: Beam and TensorFlow take {' and '.join(marks)} in a folder of artifacts for a pattern; "
+            f"{name} {folder}: Beam and TensorFlow read {' and '.join(marks)} in a folder of artifacts as a pattern; "
             f"choose another {name}"
         )
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
-    """Read a configuration and lay overrides over it.
+    """Reads a configuration.
 
     Args:
-        path: a YAML file whose keys are those of `PipelineConfig`; None takes the defaults.
-        overrides: values by dotted key, such as `{"trainer.encoder": "cnn"}`; they win over the file.
+        path: YAML file with the keys of `PipelineConfig`; None uses the defaults.
+        overrides: values by dotted key, such as `{"trainer.encoder": "cnn"}`; they override the file.
 
     Raises:
         ConfigError: the file cannot be read, or a key or value is wrong.
@@ -240,12 +239,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = ", ".join(sorted(str(file) for file in Path("configs").glob("*.yaml")))
-        raise ConfigError(f"{path}: no such configuration file{f'; there are {known}' if known else ''}") from None
+        hint = f"; the files in configs/ are {known}" if known else ""
+        raise ConfigError(f"{path}: no such configuration file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}") from None
     if values is None:
         return {}
@@ -255,7 +255,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _describe(problem: Any) -> str:
-    """One problem that pydantic found, in words."""
+    """Returns a line about a problem that pydantic found."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
@@ -266,7 +266,7 @@ def _describe(problem: Any) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
-    if problem["type"] in ("search_space", "removed"):  # It says what it found.
+    if problem["type"] in ("search_space", "removed"):  # The message already names the value.
         return f"{key}: {message}"
     return f"{key}: {message}, not {problem['input']!r}"
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run: one line a step, progress within the long ones, and nobody else's noise."""
+"""Console output of a run: one line per step, the progress of long steps, and no output of libraries."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 PROGRESS_LOGGER = "recommender.progress"
 NAME_WIDTH = 20
-LOG_WIDTH = 120  # where the output is a file or a pipe
+LOG_WIDTH = 120  # if the output is a file or a pipe
 
 
 @contextlib.contextmanager
 def quiet(log_file: Path | None) -> Iterator[Console]:
-    """Keep the noise of libraries out of sight, C++ ones included.
+    """Redirects the output of libraries, including C++ libraries, to a log file.
 
     Args:
-        log_file: receives what they print; None leaves them alone.
+        log_file: the log file; None redirects nothing.
 
     Yields:
-        The console that people read.
+        The console for the user.
     """
     if log_file is None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
@@ -60,7 +60,7 @@ def quiet(log_file: Path | None) -> Iterator[Console]:
 
 
 class _Screen(io.TextIOWrapper):
-    """A copy of the standard output's descriptor. A run goes on where nobody reads it any more, as behind `head`."""
+    """A copy of the standard output that a closed pipe does not stop, as in `local_runner.py | head`."""
 
     def __init__(self, descriptor: int):
         raw = io.FileIO(descriptor, "w", closefd=False)
@@ -88,31 +88,31 @@ class _Screen(io.TextIOWrapper):
 
 
 def plain_console() -> Console:
-    """Returns the console of a command that keeps nothing out of sight."""
+    """Returns a console without redirection."""
     return _console(sys.stdout)
 
 
 def _console(stream: TextIO) -> Console:
-    """A console that shows text as it is: no markup or emoji codes are looked for unless a call asks for them."""
+    """Returns a console that prints text unchanged, without markup or emoji codes."""
     width = None if stream.isatty() else LOG_WIDTH
     return Console(file=stream, highlight=False, emoji=False, markup=False, width=width)
 
 
 def show_line(console: Console, title: str, text: str, *, style: str = "", width: int = 0) -> None:
-    """Print a title and text after it in one line that is never wrapped, so that paths and commands can be copied.
+    """Prints a title and text in one line that is never wrapped, so that paths and commands can be copied.
 
     Args:
-        console: to print to.
-        title: in the given style.
-        text: is shown as it is, brackets included.
-        style: of the title, in Rich's words.
-        width: columns of the title.
+        console: the console.
+        title: the title.
+        text: printed unchanged, including brackets.
+        style: Rich style of the title.
+        width: minimum number of columns of the title.
     """
     console.print(Text.assemble((title, style), " " * max(1, width - len(title)), text), soft_wrap=True)
 
 
 class ConsoleObserver(logging.Handler):
-    """Prints how the steps go; a handler of the progress log that long steps write."""
+    """Prints the progress of the steps; also handles the progress log that long steps write."""
 
     def __init__(self, console: Console):
         super().__init__()
@@ -136,8 +136,8 @@ class ConsoleObserver(logging.Handler):
     def finished(self, result: StepResult) -> None:
         """See `Observer`."""
         self._stop()
-        how = "cached" if result.cached else f"done in {duration(result.seconds)}"
-        self._show("✓", "green", f"{result.name:<{NAME_WIDTH}} {how}")
+        state = "cached" if result.cached else f"done in {duration(result.seconds)}"
+        self._show("✓", "green", f"{result.name:<{NAME_WIDTH}} {state}")
 
     def failed(self, step: str, seconds: float) -> None:
         """See `Observer`."""
@@ -150,7 +150,7 @@ class ConsoleObserver(logging.Handler):
         self._show("!", "yellow", f"{step:<{NAME_WIDTH}} interrupted after {duration(seconds)}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a line of progress: all of them on a terminal's last line, the important ones to stay."""
+        """Prints a progress message: on a terminal's status line, and permanently if it is important."""
         message = record.getMessage()
         if self._status is not None:
             self._status.update(Text(f"{self._step:<{NAME_WIDTH}} {message}"))
@@ -167,7 +167,7 @@ class ConsoleObserver(logging.Handler):
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """Returns seconds as text, such as `3.2 s` or `2 min 10 s`."""
     if seconds < 90:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"

@@ -1,6 +1,6 @@
-"""Makes the jar of Beam's job server for Flink with Maven: `make flink-jar`.
+"""Builds the jar of Beam's job server for Flink with Maven: `make flink-jar`.
 
-The jar lies among the downloads, under a name that follows `setup/flink/pom.xml`: another version is another jar.
+The jar is in the cache folder. Its name depends on the content of `setup/flink/pom.xml`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ POM = Path(__file__).parent.parent / "setup" / "flink" / "pom.xml"
 
 
 class JarError(Exception):
-    """The jar cannot be made; the message is one line for a person."""
+    """The jar cannot be built. The message is one line."""
 
 
 def jar_path() -> Path:
-    """Where the jar lies once it is made."""
+    """Returns the path of the jar, which may not exist yet."""
     version = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
     return default_cache_dir() / f"flink-job-server-{version}.jar"
 
 
 def make_jar(timeout: float | None = None) -> Path:
-    """Make the jar, unless it is there.
+    """Builds the jar if it does not exist, and returns its path.
 
     Args:
-        timeout: seconds that Maven may take; None lets it take any time.
+        timeout: time limit for Maven in seconds; None for no limit.
 
     Raises:
-        JarError: Java or Maven is missing, failed or took longer.
+        JarError: Java or Maven is missing, failed or exceeded the time limit.
     """
     jar = jar_path()
     if jar.is_file():
@@ -52,7 +52,7 @@ def make_jar(timeout: float | None = None) -> Path:
         except subprocess.TimeoutExpired:
             raise JarError(f"{' '.join(command)}: took more than {timeout:.0f} s") from None
         if done.returncode:
-            lines = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["it failed"]
+            lines = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["failed"]
             raise JarError(f"{' '.join(command)}: {lines[0].removeprefix('[ERROR] ')}")
         os.replace(Path(folder) / "job-server.jar", jar)
     return jar
@@ -60,7 +60,7 @@ def make_jar(timeout: float | None = None) -> Path:
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Make the jar and say where it is; returns the exit code."""
+    """Builds the jar, prints its path and returns the exit code."""
     argparse.ArgumentParser(prog="python -m pipeline.flink_jar", description=__doc__).parse_args(arguments)
     try:
         print(make_jar())

@@ -1,4 +1,4 @@
-"""Beam's runner for Flink, with one job server for a whole run."""
+"""Beam's runner for Flink, with one job server per run."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobS
 
 _servers: dict[str, JobServer] = {}
 
-# It warns of every server that it stops.
+# This logger warns about every server that it stops.
 logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 
 class FlinkRunner(flink_runner.FlinkRunner):
-    """Beam's own starts a job server for each step, and lets them all run until this process ends."""
+    """Reuses job servers, while Beam's runner starts one for each step and stops none before the process ends."""
 
     def default_job_server(self, options: PipelineOptions) -> JobServer:
-        """The job server that an earlier step with the same options started, or a new one."""
-        of_server = [options.view_as(kind).get_all_options() for kind in (FlinkRunnerOptions, JobServerOptions)]
-        key = repr([of_server[0]["flink_master"], of_server[0]["flink_job_server_jar"], of_server[1]])
+        """Returns the job server of an earlier step with the same options, or a new one."""
+        flink = options.view_as(FlinkRunnerOptions)
+        job_server = options.view_as(JobServerOptions).get_all_options()
+        key = repr([flink.flink_master, flink.flink_job_server_jar, job_server])
         if key not in _servers:
             _servers[key] = StopOnExitJobServer(flink_runner.FlinkJarJobServer(options))
         return _servers[key]
 
 
 def stop_job_servers() -> None:
-    """End the job servers that steps of this process started; without it they end with the process."""
+    """Stops the job servers of this process; otherwise they stop when the process ends."""
     while _servers:
         _servers.popitem()[1].stop()

@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine, step by step, and tells an observer how it goes."""
+"""Runs a pipeline on this machine, step by step, and reports progress to an observer."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ progress = logging.getLogger("recommender.progress")
 
 @dataclass(frozen=True)
 class StepResult:
-    """How a step ended.
+    """The result of a step.
 
     Attributes:
-        name: of the step.
-        cached: whether an earlier run's results were taken.
+        name: name of the step.
+        cached: whether the result is an earlier run's.
         seconds: wall time.
         outputs: artifacts by output name.
     """
@@ -46,15 +46,20 @@ class StepResult:
     seconds: float
     outputs: dict[str, list[Artifact]] = field(default_factory=dict)
 
+    @property
+    def uris(self) -> list[str]:
+        """URIs of the output artifacts."""
+        return [artifact.uri for artifacts in self.outputs.values() for artifact in artifacts]
+
 
 class StepFailed(Exception):
     """A step raised an error.
 
     Attributes:
-        step: its name.
+        step: name of the step.
         message: what went wrong, one line.
-        results: of the steps before it.
-        is_usage: whether the configuration does not suit the data, so that no step can mend it.
+        results: results of the steps before it.
+        is_usage: whether the configuration does not suit the data, so that the user must change it.
     """
 
     def __init__(self, step: str, message: str, results: Sequence[StepResult] = (), *, is_usage: bool = False):
@@ -66,11 +71,11 @@ class StepFailed(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A person stopped the run.
+    """The user stopped the run.
 
     Attributes:
-        step: in which.
-        results: of the steps before it.
+        step: name of the interrupted step.
+        results: results of the steps before it.
     """
 
     def __init__(self, step: str, results: Sequence[StepResult]):
@@ -80,19 +85,19 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Observer(Protocol):
-    """Is told how a run goes."""
+    """Receives the progress of a run."""
 
     def started(self, step: str) -> None:
         """A step starts."""
 
     def finished(self, result: StepResult) -> None:
-        """A step ended well."""
+        """A step succeeded."""
 
     def failed(self, step: str, seconds: float) -> None:
         """A step raised an error."""
 
     def interrupted(self, step: str, seconds: float) -> None:
-        """A person stopped a step."""
+        """The user stopped a step."""
 
 
 def run(
@@ -102,130 +107,161 @@ def run(
     from_nodes: Collection[str] = (),
     to_nodes: Collection[str] = (),
     is_stale: Callable[[StepResult], bool] = lambda result: False,
-    complaint: Callable[[StepResult], str] = lambda result: "",
+    find_problem: Callable[[StepResult], str] = lambda result: "",
 ) -> list[StepResult]:
-    """Run the steps of a pipeline one after another.
+    """Runs the steps of a pipeline one after another.
 
-    TFX's `LocalDagRunner` does the same in silence; this says what it does and takes a result from the cache only if
-    it still holds and its files are those that the step wrote.
+    Unlike TFX's `LocalDagRunner`, this reports progress, and reuses a cached result only if it is still valid and its
+    files are unchanged.
 
     Args:
-        pipeline: with a metadata connection.
-        observer: told of every step.
-        from_nodes: steps to start at; the results of earlier ones are taken from the last run. Empty: the first.
-        to_nodes: steps to end with. Empty: the last.
-        is_stale: whether a cached result no longer holds, so that its step is run again.
-        complaint: why the steps after a result cannot work, one line; empty where nothing speaks against them.
+        pipeline: the pipeline, with a metadata connection.
+        observer: receives the progress.
+        from_nodes: steps to start at, with the last run's results of earlier steps. Empty: start at the first step.
+        to_nodes: steps to end with. Empty: end with the last step.
+        is_stale: returns whether a cached result is no longer valid, so that the step runs again.
+        find_problem: returns one line that says why later steps cannot use a result; empty if they can.
 
     Returns:
-        Of the steps that ran and, behind `from_nodes`, of earlier ones, whose results were taken from the last run.
+        Results of the steps that ran and, with `from_nodes`, of the earlier steps.
 
     Raises:
-        StepFailed: a step raised an error, or there is a complaint about its result; later ones are not run.
-        Interrupted: by Ctrl-C.
+        StepFailed: a step raised an error, or its result has a problem; later steps do not run.
+        Interrupted: the user pressed Ctrl-C.
     """
-    gc.freeze()  # The libraries' objects are there to stay; looking at them in every collection takes a second a step.
-    uncached: set[str] = set()
-    begun: set[str] = set()
-    ended: set[str] = set()
+    gc.freeze()  # Checking the libraries' objects in every garbage collection takes a second per step.
+    runner = _Runner(pipeline, observer, from_nodes, to_nodes, is_stale, find_problem)
     while True:
         try:
-            return _run(pipeline, observer, from_nodes, to_nodes, is_stale, complaint, uncached, begun, ended)
+            return runner.run()
         except _Stale as stale:
-            # Within a run ML Metadata holds a step that came from the cache for done, so that another run begins; what
-            # was good in this one comes from the cache there.
-            uncached.add(stale.step)
+            # ML Metadata considers a cached step of a run done. Therefore a new run starts, which reuses the valid
+            # results of this one.
+            runner.uncached.add(stale.step)
 
 
 class _Stale(Exception):
-    """A step took from the cache what no longer holds."""
+    """A cached result is no longer valid."""
 
     def __init__(self, step: str):
         super().__init__(step)
         self.step = step
 
 
-def _run(
-    pipeline: tfx.dsl.Pipeline,
-    observer: Observer,
-    from_nodes: Collection[str],
-    to_nodes: Collection[str],
-    is_stale: Callable[[StepResult], bool],
-    complaint: Callable[[StepResult], str],
-    uncached: set[str],
-    begun: set[str],
-    ended: set[str],
-) -> list[StepResult]:
-    """One run; steps in `uncached` take nothing from the cache, those in `begun` and `ended` are not told again.
+@dataclass
+class _Runner:
+    """Runs a pipeline, possibly several times.
 
-    Raises:
-        StepFailed: see `run`.
-        _Stale: a cached result does not hold.
+    Attributes:
+        uncached: steps that must not use the cache.
+        started: steps whose start was reported.
+        finished: steps whose end was reported.
     """
-    ir = compiler.Compiler().compile(pipeline)
-    runtime_parameter_utils.substitute_runtime_parameter(
-        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}
-    )
-    if from_nodes or to_nodes:
-        partial_run_utils.mark_pipeline(ir, from_nodes=from_nodes or None, to_nodes=to_nodes or None)
-    deployment = runner_utils.extract_local_deployment_config(ir)
-    connection = pipeline.metadata_connection_config
-    results: list[StepResult] = []
-    for node in ir.nodes:
-        step = node.pipeline_node
+
+    pipeline: tfx.dsl.Pipeline
+    observer: Observer
+    from_nodes: Collection[str]
+    to_nodes: Collection[str]
+    is_stale: Callable[[StepResult], bool]
+    find_problem: Callable[[StepResult], str]
+    uncached: set[str] = field(default_factory=set)
+    started: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
+
+    def run(self) -> list[StepResult]:
+        """Runs all steps once.
+
+        Raises:
+            StepFailed: see `run`.
+            Interrupted: see `run`.
+            _Stale: a cached result is no longer valid.
+        """
+        ir = compiler.Compiler().compile(self.pipeline)
+        runtime_parameter_utils.substitute_runtime_parameter(
+            ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}
+        )
+        if self.from_nodes or self.to_nodes:
+            partial_run_utils.mark_pipeline(ir, from_nodes=self.from_nodes or None, to_nodes=self.to_nodes or None)
+        results: list[StepResult] = []
+        for node in ir.nodes:
+            step = node.pipeline_node
+            name = step.node_info.id
+            if step.execution_options.HasField("skip"):
+                continue
+            if step.execution_options.run.perform_snapshot:
+                results += self._earlier_results(ir, name, results)
+            if name in self.uncached:
+                step.execution_options.caching_options.enable_cache = False
+            result = self._run_step(ir, step, results)
+            results.append(result)
+            if problem := self.find_problem(result):
+                raise StepFailed(name, problem, results, is_usage=True)
+        return results
+
+    def _earlier_results(self, ir: pipeline_pb2.Pipeline, first: str, results: list[StepResult]) -> list[StepResult]:
+        """Records the last run's results of the steps before `first` in this run, and returns them."""
+        connection = self.pipeline.metadata_connection_config
+        with metadata.Metadata(connection) as handle:
+            try:
+                partial_run_utils.snapshot(handle, ir)
+            except LookupError as error:
+                match = re.search(r"node_id (\w+)", str(error))
+                raise StepFailed(
+                    first,
+                    f"the last run has no result of {match[1] if match else 'earlier steps'}; start at an earlier "
+                    "step, or without --from-node",
+                    results,
+                ) from error
+        store = mlmd.MetadataStore(connection)
+        earlier = []
+        for node in ir.nodes:
+            step = node.pipeline_node
+            if step.node_info.id == first:
+                break
+            if step.execution_options.HasField("skip"):
+                with metadata.Metadata(connection) as handle:
+                    contexts = context_lib.prepare_contexts(handle, step.contexts)
+                    executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+                for execution in executions[-1:]:
+                    earlier.append(StepResult(step.node_info.id, True, 0.0, _outputs(store, execution.id)))
+        return earlier
+
+    def _run_step(
+        self, ir: pipeline_pb2.Pipeline, step: pipeline_pb2.PipelineNode, results: list[StepResult]
+    ) -> StepResult:
         name = step.node_info.id
-        if step.execution_options.HasField("skip"):
-            continue
-        if step.execution_options.run.perform_snapshot:
-            with metadata.Metadata(connection) as handle:
-                try:
-                    partial_run_utils.snapshot(handle, ir)
-                except LookupError as error:
-                    found = re.search(r"node_id (\w+)", str(error))
-                    raise StepFailed(
-                        name,
-                        f"the last run left nothing of {found[1] if found else 'earlier steps'} to start from; "
-                        "start earlier, or without --from-node",
-                        results,
-                    ) from error
-            results += _reused(ir, name, connection)
-        if name in uncached:
-            step.execution_options.caching_options.enable_cache = False
         started = time.monotonic()
         try:
-            if name not in begun:
-                begun.add(name)
-                observer.started(name)
-            result = _launch(ir, step, deployment, connection, started)
-            stale = result.cached and (_is_damaged(result) or is_stale(result))
-            for uri in _uris(result):
+            if name not in self.started:
+                self.started.add(name)
+                self.observer.started(name)
+            result = _launch(ir, step, self.pipeline.metadata_connection_config, started)
+            stale = result.cached and (_is_damaged(result) or self.is_stale(result))
+            for uri in result.uris:
                 checksums.record(uri)
-            if not stale and name not in ended:
-                ended.add(name)
-                observer.finished(result)
+            if not stale and name not in self.finished:
+                self.finished.add(name)
+                self.observer.finished(result)
         except KeyboardInterrupt:
-            observer.interrupted(name, time.monotonic() - started)
+            self.observer.interrupted(name, time.monotonic() - started)
             raise Interrupted(name, results) from None
         except Exception as error:
-            traceback.print_exc()  # Into the log, where there is one.
-            observer.failed(name, time.monotonic() - started)
+            traceback.print_exc()  # Into the log, if there is one.
+            self.observer.failed(name, time.monotonic() - started)
             raise StepFailed(name, describe(error), results) from error
         if stale:
             raise _Stale(name)
-        results.append(result)
-        if message := complaint(result):
-            raise StepFailed(name, message, results, is_usage=True)
-    return results
+        return result
 
 
 def _launch(
     ir: pipeline_pb2.Pipeline,
     step: pipeline_pb2.PipelineNode,
-    deployment: object,
     connection: metadata_store_pb2.ConnectionConfig,
     started: float,
 ) -> StepResult:
     name = step.node_info.id
+    deployment = runner_utils.extract_local_deployment_config(ir)
     info = launcher.Launcher(
         pipeline_node=step,
         mlmd_connection=metadata.Metadata(connection),
@@ -239,54 +275,32 @@ def _launch(
         store = mlmd.MetadataStore(connection)
         (execution,) = store.get_executions_by_id([info.execution_id])
         if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
-            # A resolver that fails does not raise, it only says so in the store.
-            raise RuntimeError(f"its inputs could not be resolved; the log says why\n{_failure(execution)}")
+            # A resolver that fails does not raise an error; it only records the failure in the store.
+            raise RuntimeError(f"its inputs could not be resolved; see the log\n{_failure(execution)}")
         cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
         outputs = _outputs(store, info.execution_id)
     return StepResult(name, cached, time.monotonic() - started, outputs)
 
 
 def _failure(execution: metadata_store_pb2.Execution) -> str:
-    """The traceback that TFX left of an execution that failed; empty where there is none."""
-    told = execution.custom_properties["__execution_result__"].string_value
+    """Returns the traceback that TFX recorded for a failed execution; empty if there is none."""
+    result = execution.custom_properties["__execution_result__"].string_value
     try:
-        return str(json.loads(told).get("resultMessage", "")) if told else ""
+        return str(json.loads(result).get("resultMessage", "")) if result else ""
     except ValueError:
         return ""
 
 
-def _reused(ir: pipeline_pb2.Pipeline, first: str, connection: metadata_store_pb2.ConnectionConfig) -> list[StepResult]:
-    """What a run that starts at `first` takes from the last one: the snapshot recorded it as this run's executions."""
-    store = mlmd.MetadataStore(connection)
-    found = []
-    for node in ir.nodes:
-        step = node.pipeline_node
-        if step.node_info.id == first:
-            break
-        if step.execution_options.HasField("skip"):
-            with metadata.Metadata(connection) as handle:
-                contexts = context_lib.prepare_contexts(handle, step.contexts)
-                executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
-            for execution in executions[-1:]:
-                found.append(StepResult(step.node_info.id, True, 0.0, _outputs(store, execution.id)))
-    return found
-
-
-def _uris(result: StepResult) -> list[str]:
-    """Returns where the outputs of a step lie."""
-    return [artifact.uri for artifacts in result.outputs.values() for artifact in artifacts]
-
-
 def _is_damaged(result: StepResult) -> bool:
-    """Whether a file of a cached result is not the one that its step wrote, which is told."""
-    for wrong in filter(None, map(checksums.damage, _uris(result))):
-        progress.info("%s: the step is run again", wrong)
+    """Returns whether a file of a cached result has changed, and reports it."""
+    for damage in filter(None, map(checksums.damage, result.uris)):
+        progress.info("%s: the step is run again", damage)
         return True
     return False
 
 
 def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Artifact]]:
-    """The artifacts that an execution made, or took from the cache, by output name."""
+    """Returns the artifacts that an execution created or took from the cache, by output name."""
     names = {
         event.artifact_id: event.path.steps[0].key
         for event in store.get_events_by_execution_ids([execution_id])

@@ -1,4 +1,4 @@
-"""The pipeline as it runs from this machine: local folders, a SQLite store, Beam here or where the settings say."""
+"""The pipeline of a local run: local folders, a SQLite metadata store, and Beam as configured."""
 
 from __future__ import annotations
 
@@ -32,21 +32,23 @@ def create_local_pipeline(
     *,
     enable_cache: bool,
 ) -> tfx.dsl.Pipeline:
-    """The pipeline over local folders.
+    """Returns the pipeline of a local run.
 
     Args:
-        config: what to compute.
+        config: the configuration.
         data: path or URI of a folder, a pattern, a zip or a file with interactions.
-        data_fingerprint: its fingerprint, see `data.files.fingerprint_of`.
-        output: folder of this pipeline's ML Metadata store `metadata.db`, and of its artifacts unless Beam runs where
-            this machine's disk is not seen.
-        serving_root: folder where models are pushed to.
+        data_fingerprint: fingerprint of the data, see `data.files.fingerprint_of`.
+        output: folder of the ML Metadata store `metadata.db` and of the artifacts. With Dataflow, the artifacts are in
+            `beam.dataflow.artifacts` instead.
+        serving_root: folder that models are pushed to.
         cache_dir: folder for unpacked archives.
-        enable_cache: whether results of earlier runs may be taken.
+        enable_cache: whether a step may reuse the result of an earlier run.
     """
     output.mkdir(parents=True, exist_ok=True)
-    remote = config.beam.runner == "dataflow"
-    artifacts = f"{config.beam.dataflow.artifacts.rstrip('/')}/{config.name}" if remote else str(output / "artifacts")
+    on_dataflow = config.beam.runner == "dataflow"
+    artifacts = str(output / "artifacts")
+    if on_dataflow:
+        artifacts = f"{config.beam.dataflow.artifacts.rstrip('/')}/{config.name}"
     places = Places(
         data=str(data),
         data_fingerprint=data_fingerprint,
@@ -64,22 +66,18 @@ def create_local_pipeline(
         ),
         beam_pipeline_args=beam_arguments(config.beam),
     )
-    for component in pipeline.components:
-        if (
-            remote
-            and not is_uri(str(data))
-            and component.id == steps.EXAMPLE_GEN
-            and isinstance(component, BaseBeamComponent)
-        ):
-            # It reads from this machine's disk; the later one of two arguments counts.
-            component.with_beam_pipeline_args(LOCAL_ARGUMENTS)
+    if on_dataflow and not is_uri(str(data)):
+        for component in pipeline.components:
+            if component.id == steps.EXAMPLE_GEN and isinstance(component, BaseBeamComponent):
+                # The step reads this machine's disk. These arguments override those of the pipeline.
+                component.with_beam_pipeline_args(LOCAL_ARGUMENTS)
     return pipeline
 
 
-def catalogue_complaint(config: PipelineConfig, result: StepResult) -> str:
-    """Why the Trainer cannot work with the catalogue that ExampleGen found, one line; empty where it can.
+def catalogue_problem(config: PipelineConfig, result: StepResult) -> str:
+    """Returns one line that says why the Trainer cannot use ExampleGen's catalogue; empty if it can.
 
-    Transform may leave out more items, those of the last events of every user for one: the Trainer counts again.
+    Transform may leave out more items, such as those that occur only in held-out events; the Trainer checks again.
     """
     if result.name != steps.EXAMPLE_GEN:
         return ""
@@ -94,7 +92,7 @@ def catalogue_complaint(config: PipelineConfig, result: StepResult) -> str:
 
 
 def is_stale(result: StepResult) -> bool:
-    """Whether a cached result no longer holds: what it says was changed behind its back."""
+    """Returns whether a cached result is no longer valid, because its effects outside the store were changed."""
     if result.name == steps.PUSHER:
         return _pushed_files_are_gone(result)
     if result.name == steps.EXAMPLE_VALIDATOR:
@@ -104,7 +102,7 @@ def is_stale(result: StepResult) -> bool:
 
 
 def _pushed_files_are_gone(result: StepResult) -> bool:
-    """Whether a cached push names a version that is no longer whole in the serving folder."""
+    """Returns whether the version of a cached push is no longer complete in the serving folder."""
     for artifact in result.outputs.get("pushed_model", []):
         if artifact.custom_properties["pushed"].int_value:
             try:

@@ -1,4 +1,4 @@
-"""Options of both runners that override one key of the configuration."""
+"""Command line options of both runners, each of which overrides a key of the configuration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pipeline.config import read_assignments
 
 @dataclass(frozen=True)
 class Option:
-    """An option.
+    """A command line option.
 
     Attributes:
-        key: of the configuration.
-        help: for a person.
-        type: of its value.
-        metavar: name of its value; by default the type's.
+        key: key of the configuration.
+        help: help text.
+        type: type of the value.
+        metavar: name of the value in the help text; by default the name of the type.
     """
 
     key: str
@@ -30,20 +30,20 @@ class Option:
 OPTIONS = {
     "name": Option("name", "name of the pipeline"),
     "encoder": Option("trainer.encoder", "bow, cnn, lstm or transformer"),
-    "history-length": Option("transform.history_length", "items of the user's history that the device sends", int),
+    "history-length": Option("transform.history_length", "length of the user's history, in items", int),
     "dimension": Option("trainer.dimension", "size of the embeddings", int),
-    "max-epochs": Option("trainer.max_epochs", "most passes over the train split", int),
-    "max-minutes": Option("trainer.max_minutes", "a safety limit of fitting in minutes; 0 sets none", float),
-    "top-k": Option("trainer.top_k", "items that the file returns", int),
+    "max-epochs": Option("trainer.max_epochs", "maximum number of passes over the train split", int),
+    "max-minutes": Option("trainer.max_minutes", "time limit of training in minutes; 0: no limit", float),
+    "top-k": Option("trainer.top_k", "number of items that the file returns", int),
     "precision": Option("pusher.precision", "float32, float16, int8_tables, dynamic_int8 or auto"),
     "split": Option("example_gen.split", "leave_one_out, temporal or sessions"),
-    "max-bad-rows": Option("example_gen.max_bad_rows", "rows of the data that may be skipped", int),
-    "min-recall": Option("gate.min_recall_at_10", "the gate's floor", float),
+    "max-bad-rows": Option("example_gen.max_bad_rows", "number of bad rows that may be skipped", int),
+    "min-recall": Option("gate.min_recall_at_10", "minimum recall at the gate", float),
 }
 
 
 def add_options(parser: argparse.ArgumentParser, options: Mapping[str, Option], example: str) -> None:
-    """Adds a group of options to a parser, and `--set` for every other key, with an example of a key and value."""
+    """Adds a group of options to a parser, and `--set` for every other key, with an example of its value."""
     group = parser.add_argument_group("overrides of the configuration")
     for name, option in options.items():
         metavar = option.metavar or option.type.__name__.upper()
@@ -52,10 +52,10 @@ def add_options(parser: argparse.ArgumentParser, options: Mapping[str, Option], 
 
 
 def read_options(parsed: argparse.Namespace, options: Mapping[str, Option]) -> dict[str, Any]:
-    """Returns the values that were given, by key of the configuration; those of `--set` win.
+    """Returns the values of the options, by key of the configuration; `--set` overrides the other options.
 
     Raises:
-        ConfigError: an assignment of `--set` is none.
+        ConfigError: an argument of `--set` is invalid.
     """
     given = {option.key: getattr(parsed, name.replace("-", "_")) for name, option in options.items()}
     return {**{key: value for key, value in given.items() if value is not None}, **read_assignments(parsed.set)}

@@ -1,6 +1,6 @@
-"""What may be changed when a compiled pipeline is started, without compiling it again.
+"""Runtime parameters, which can be changed when a compiled pipeline is started.
 
-This module imports neither TensorFlow nor TFX, so that mistakes are answered at once.
+This module imports neither TensorFlow nor TFX, so that errors appear immediately.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Parameter:
     """A runtime parameter.
 
     Attributes:
-        key: of the configuration, whose value is the default.
-        type: of its values.
-        about: for a person.
+        key: key of the configuration with the default value.
+        type: type of the value.
+        about: description.
     """
 
     key: str
@@ -32,45 +32,45 @@ class Parameter:
 
 
 PARAMETERS = {
-    DATA: Parameter("deployment.data", str, "ratings as the containers see them"),
+    DATA: Parameter("deployment.data", str, "the log as the containers see it"),
     "encoder": Parameter("trainer.encoder", str, "bow, cnn, lstm or transformer"),
-    "max_epochs": Parameter("trainer.max_epochs", int, "most passes over the train split"),
-    "max_minutes": Parameter("trainer.max_minutes", float, "a safety limit of fitting; 0 sets none"),
-    "min_recall_at_10": Parameter("gate.min_recall_at_10", float, "the gate's floor"),
+    "max_epochs": Parameter("trainer.max_epochs", int, "maximum number of passes over the train split"),
+    "max_minutes": Parameter("trainer.max_minutes", float, "time limit of training in minutes; 0: no limit"),
+    "min_recall_at_10": Parameter("gate.min_recall_at_10", float, "minimum recall at the gate"),
 }
 
 
 def defaults(config: PipelineConfig) -> dict[str, Any]:
-    """The parameters that a pipeline has, and what they are where nothing else is given.
+    """Returns the default values of a pipeline's parameters.
 
-    A Tuner searches for one encoder's settings: with it, the encoder is fixed.
+    With the Tuner, which searches for the settings of one encoder, the encoder is not a parameter.
     """
     values = config.model_dump()
-    found = {}
+    parameters = {}
     for name, parameter in PARAMETERS.items():
         section, key = parameter.key.split(".")
         if name != "encoder" or not config.tuner.enabled:
-            found[name] = parameter.type(values[section][key])
-    return found
+            parameters[name] = parameter.type(values[section][key])
+    return parameters
 
 
 def parse(assignments: Iterable[str], config: PipelineConfig) -> dict[str, Any]:
-    """Values of parameters from `NAME=VALUE`.
+    """Returns the values of parameters from `NAME=VALUE` arguments.
 
     Raises:
-        ConfigError: there is no such parameter, or it does not take the value.
+        ConfigError: the parameter does not exist, or the value is invalid.
     """
     known = defaults(config)
     values = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or name not in known:
-            raise ConfigError(f"--param {assignment}: expected NAME=VALUE, and NAME one of {', '.join(known)}")
+            raise ConfigError(f"--param {assignment}: expected NAME=VALUE; the names are {', '.join(known)}")
         section, key = PARAMETERS[name].key.split(".")
         try:
             value = PARAMETERS[name].type(text)
-            whole = config.model_dump()
-            PipelineConfig.model_validate({**whole, section: {**whole[section], key: value}})
+            content = config.model_dump()
+            PipelineConfig.model_validate({**content, section: {**content[section], key: value}})
         except ValidationError as error:
             raise ConfigError(
                 f"--param {assignment}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"

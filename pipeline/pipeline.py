@@ -1,4 +1,21 @@
-"""How the steps fit together."""
+"""Connects the steps of the pipeline.
+
+The file with the code of each step, in `components/` unless it is TFX's own:
+
+    ExampleGen          example_gen/executor.py
+    StatisticsGen       TFX
+    SchemaGen           TFX, with data/schema.pbtxt
+    ExampleValidator    example_validator/executor.py
+    Transform           transform/preprocessing.py
+    Tuner               tuner/run.py
+    WarmStart           evaluator/baseline.py; on a cluster evaluator/last_blessed.py
+    Teacher, Trainer    trainer/run.py
+    LatestBlessedModel  as WarmStart
+    Evaluator           evaluator/component.py
+    RefitTransform      as Transform
+    Refit               refit/executor.py
+    Pusher              pusher/executor.py
+"""
 
 from __future__ import annotations
 
@@ -43,14 +60,14 @@ class Places:
 
     Attributes:
         data: path or URI of a folder, a pattern, a zip or a file with interactions; or a runtime parameter for it.
-        data_fingerprint: SHA-256 of its content; empty where it is not known yet.
+        data_fingerprint: SHA-256 of the content; empty if it is not known yet.
         cache_dir: folder for unpacked archives.
         pipeline_root: folder of the artifacts of every run.
-        serving_root: folder where models are pushed to.
+        serving_root: folder that models are pushed to.
         statistics_record: file that names the statistics of the last run's data.
         schema: the curated schema file.
-        blessed_record: file that names the last blessed models, for engines whose pipelines cannot look it up in ML
-            Metadata; empty for those that can.
+        blessed_record: file that names the last blessed models, for engines whose pipelines cannot query ML Metadata;
+            empty for other engines.
     """
 
     data: Any
@@ -62,6 +79,11 @@ class Places:
     schema: str = str(SCHEMA)
     blessed_record: str = ""
 
+    @property
+    def checkpoints(self) -> str:
+        """Folder for the checkpoints of interrupted fits."""
+        return os.path.join(self.pipeline_root, "checkpoints")
+
 
 def create_pipeline(
     config: PipelineConfig,
@@ -72,20 +94,20 @@ def create_pipeline(
     beam_pipeline_args: list[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> Pipeline:
-    """The pipeline from ratings to a pushed file. Pure: nothing is read, written or run.
+    """Returns the pipeline from interactions to a pushed file, without reading, writing or running anything.
 
     Args:
-        config: what to compute.
+        config: the configuration.
         places: where to read and write.
-        enable_cache: whether results of earlier runs may be taken.
-        metadata_connection_config: of the ML Metadata store, for runners that need it told.
+        enable_cache: whether a step may reuse the result of an earlier run.
+        metadata_connection_config: connection to the ML Metadata store, for runners that need it.
         beam_pipeline_args: for the steps that run on Beam.
-        parameters: runtime parameters, given when a compiled pipeline is started: any setting of the Trainer, and
-            `min_recall_at_10` of the gate, by name. They win over the configuration.
+        parameters: runtime parameters by name, set when a compiled pipeline is started: any setting of the Trainer, and
+            `min_recall_at_10` of the gate. They override the configuration.
     """
     parameters = parameters or {}
 
-    # Ratings -> one example per user timeline, split by time, and the catalogue of items.
+    # Splits the interactions by time: one example per user timeline, and the item catalogue.
     example_gen = RatingsExampleGen(
         data=places.data,
         data_fingerprint=places.data_fingerprint,
@@ -96,23 +118,23 @@ def create_pipeline(
         drop_repeats=config.trainer.repeats == "drop",
     ).with_id(steps.EXAMPLE_GEN)
 
-    # What the timelines look like, in numbers.
+    # Computes statistics of the timelines.
     statistics_gen = StatisticsGen(
         examples=example_gen.outputs["examples"],
         exclude_splits=[features.CATALOG, features.WORDS, features.ALL],
-        # Sketches: the exact way hands Beam an element for each value of each batch. Numbers of different values are
-        # exact up to 65,536 of them.
+        # Sketches, because the exact computation gives Beam an element for each value of each batch. Counts of unique
+        # values are exact up to 65,536.
         stats_options=StatsOptions(use_sketch_based_topk_uniques=True),
     )
-    # The stock component's cache knows its inputs and options, but not the libraries that count.
+    # The cache key of the stock component covers its inputs and options, but not the libraries that count.
     statistics_gen.spec.exec_properties["code"] = library_version("tfx", "tensorflow-data-validation")
 
-    # What they must look like, as a person wrote it down.
+    # Imports the curated schema.
     schema_gen = ImportSchemaGen(schema_file=places.schema).with_id(steps.SCHEMA_GEN)
-    # The stock component is cached by the path of the file; its content decides the result.
+    # The cache key of the stock component covers the path of the file, but not its content.
     schema_gen.spec.exec_properties["content"] = file_version("data/schema.pbtxt")
 
-    # Compares the two, and the data with that of the last run; an anomaly, or too much drift, stops the run.
+    # Compares the statistics with the schema and with the last run's statistics; anomalies or drift stop the run.
     example_validator = StrictExampleValidator(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_gen.outputs["schema"],
@@ -122,24 +144,25 @@ def create_pipeline(
         settings=config.validation,
     ).with_id(steps.EXAMPLE_VALIDATOR)
 
+    # Builds vocabularies from the catalogue, which has each item's training events, and fixed-length histories.
     columns = list(map(features.activity_input, features.activity_columns(config.trainer.activity_features)))
 
-    # Vocabularies of the catalogue, which knows each item's train events; indices, fixed-length histories.
     def make_transform(step: str, after: BaseNode, splits: list[str], refit: bool) -> Transform:
-        more = {"item_features": config.trainer.item_features} if refit or config.transform.catalog == "all" else {}
-        analyzed = [features.CATALOG, *([features.WORDS] if columns else [])]
+        custom_config = {"settings": config.transform.model_dump(), "code": step_version("transform"), "refit": refit}
+        if refit or config.transform.catalog == "all":
+            custom_config["item_features"] = config.trainer.item_features
+        analyzed = [features.CATALOG]
+        if columns:
+            custom_config["activity_columns"] = columns
+            analyzed.append(features.WORDS)
         transform = Transform(
             examples=example_gen.outputs["examples"],
             schema=schema_gen.outputs["schema"],
             preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
             splits_config=transform_pb2.SplitsConfig(analyze=analyzed, transform=[*splits, features.CATALOG]),
-            custom_config={
-                **{"settings": config.transform.model_dump(), "code": step_version("transform"), "refit": refit},
-                **more,
-                **({"activity_columns": columns} if columns else {}),
-            },
+            custom_config=custom_config,
             disable_statistics=True,
-            disable_analyzer_cache=True,  # What is analysed, the catalog split, is read as fast as a cache of it.
+            disable_analyzer_cache=True,  # Reading the catalogue is as fast as reading a cache of it.
         )
         transform.add_upstream_node(after)
         return transform.with_id(step)
@@ -153,13 +176,13 @@ def create_pipeline(
         "eval_args": trainer_pb2.EvalArgs(splits=[features.EVAL]),
     }
 
-    # Optional: short fits with other settings of the Trainer; those that are best on the eval split win over its own.
+    # Optional: short fits with other settings of the Trainer; the best settings on the eval split replace its own.
     tuner = None
     if config.tuner.enabled:
         tuner = Tuner(
             tuner_fn="components.tuner.run.tuner_fn",
             custom_config={
-                # Trials have a budget of their own: with another one for the Trainer, the search still holds.
+                # Trials have their own budget, so another budget of the Trainer does not invalidate the search.
                 "settings": config.trainer.model_dump(mode="json", exclude={"max_epochs", "max_minutes"}),
                 "tuner": config.tuner.model_dump(mode="json"),
                 "code": f"{step_version('tuner')} {step_version('trainer')}",
@@ -167,60 +190,61 @@ def create_pipeline(
             **training,
         )
 
-    # Optional: the last blessed model, whose weights the Trainer begins with.
-    last_blessed: BaseNode | None = None
+    # Optional: finds the last blessed model, whose weights initialize the Trainer's model.
+    warm_start = None
     if config.trainer.warm_start:
-        last_blessed = _blessed_model(
-            steps.WARM_START, GateSettings(baseline_runs=1, damaged_baseline="skip"), places.blessed_record
-        )
+        last_one = GateSettings(baseline_runs=1, damaged_baseline="skip")
+        warm_start = _blessed_model(steps.WARM_START, last_one, places.blessed_record)
 
-    # Fits a recommender; keeps the epoch that is best on the eval split.
-    def make_trainer(step: str, settings: TrainerSettings, **more: Any) -> RecommenderTrainer:
+    # Fits a model and keeps the epoch that is best on the eval split.
+    def make_trainer(step: str, settings: TrainerSettings, **inputs: Any) -> RecommenderTrainer:
+        custom_config: dict[str, Any] = {
+            "settings": settings.model_dump(mode="json"),
+            "checkpoints": places.checkpoints,
+            "split": config.example_gen.split,
+            "code": step_version("trainer"),
+        }
+        if step == steps.TEACHER:
+            custom_config["teaches"] = True
         return RecommenderTrainer(
-            run_fn="components.trainer.run.run_fn",
-            custom_config={
-                "settings": settings.model_dump(mode="json"),
-                "checkpoints": os.path.join(places.pipeline_root, "checkpoints"),
-                "split": config.example_gen.split,
-                "code": step_version("trainer"),
-                **({"teaches": True} if step == steps.TEACHER else {}),
-            },
-            **more,
-            **training,
+            run_fn="components.trainer.run.run_fn", custom_config=custom_config, **inputs, **training
         ).with_id(step)
 
-    # Optional: a larger model, from which the Trainer's model learns.
+    # Optional: a larger model, which the Trainer's model learns from.
     teacher = make_trainer(steps.TEACHER, config.teacher) if config.teacher else None
 
     trainer = make_trainer(
         steps.TRAINER,
         config.trainer,
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
-        base_model=last_blessed.outputs["model"] if last_blessed else None,
+        base_model=warm_start.outputs["model"] if warm_start else None,
         teacher=teacher.outputs["model"] if teacher else None,
         overrides={name: value for name, value in parameters.items() if name in TrainerSettings.model_fields},
     )
 
-    # The best of the last models that were good enough, to compare with.
+    # Finds the best of the last blessed models, for comparison.
     best_blessed = _blessed_model(
         steps.RESOLVER, config.gate, places.blessed_record, {CANDIDATE: trainer.outputs["model"]}
     )
 
-    # Ranks the whole catalogue for every user of the test split, and blesses the model or not.
+    # Ranks the entire catalogue for every user of the test split, and blesses the model if it passes the gate.
+    gate_parameters: dict[str, Any] = {}
+    if places.blessed_record:
+        gate_parameters[RECORD] = places.blessed_record
+    if FLOOR in parameters:
+        gate_parameters[FLOOR] = parameters[FLOOR]
+    if config.gate.max_users:
+        gate_parameters[MAX_USERS] = config.gate.max_users
     evaluator = GatingEvaluator(
         examples=example_gen.outputs["examples"],
         example_splits=[features.TEST],
         model=trainer.outputs["model"],
         baseline_model=best_blessed.outputs["model"],
         eval_config=make_eval_config(config.gate),
-        parameters={
-            **({RECORD: places.blessed_record} if places.blessed_record else {}),
-            **({FLOOR: parameters[FLOOR]} if FLOOR in parameters else {}),
-            **({MAX_USERS: config.gate.max_users} if config.gate.max_users else {}),
-        },
+        parameters=gate_parameters,
     ).with_id(steps.EVALUATOR)
 
-    # A blessed model learns what was held out, and gets to know the items that are new in it.
+    # Optional: fits a blessed model on all interactions and all items, including those held out.
     refit_transform, refit = None, None
     if config.refits:
         refit_transform = make_transform(steps.REFIT_TRANSFORM, evaluator, [features.ALL], refit=True)
@@ -229,7 +253,7 @@ def create_pipeline(
             model_blessing=evaluator.outputs["blessing"],
             examples=refit_transform.outputs["transformed_examples"],
             transform_graph=refit_transform.outputs["transform_graph"],
-            checkpoints=os.path.join(places.pipeline_root, "checkpoints"),
+            checkpoints=places.checkpoints,
             teacher=teacher.outputs["model"] if teacher else None,
         ).with_id(steps.REFIT)
 
@@ -248,24 +272,12 @@ def create_pipeline(
         fail_unblessed=config.gate.fail_run,
     ).with_id(steps.PUSHER)
 
+    data_steps = [example_gen, statistics_gen, schema_gen, example_validator, transform]
+    model_steps = [tuner, warm_start, teacher, trainer, best_blessed, evaluator, refit_transform, refit, pusher]
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=places.pipeline_root,
-        components=[
-            example_gen,
-            statistics_gen,
-            schema_gen,
-            example_validator,
-            transform,
-            *([tuner] if tuner else []),
-            *([last_blessed] if last_blessed else []),
-            *([teacher] if teacher else []),
-            trainer,
-            best_blessed,
-            evaluator,
-            *([refit_transform, refit] if refit_transform and refit else []),
-            pusher,
-        ],
+        components=[step for step in (*data_steps, *model_steps) if step is not None],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=beam_pipeline_args or [],
@@ -275,14 +287,13 @@ def create_pipeline(
 def _blessed_model(
     step: str, settings: GateSettings, record: str, candidate: Mapping[str, BaseChannel] | None = None
 ) -> BaseNode:
-    """Returns the step that finds an earlier model: the best of the last blessed ones, but never the candidate.
+    """Returns the step that finds the best of the last blessed models, other than the candidate.
 
     Args:
-        step: its name.
-        settings: which of the models.
-        record: file that names them, for engines whose pipelines cannot look it up in ML Metadata; or empty.
-        candidate: channel of the model that they are compared with, by the name of the resolver's input; None before
-            there is one.
+        step: name of the step.
+        settings: which models to consider.
+        record: file that names them, for engines whose pipelines cannot query ML Metadata; empty for other engines.
+        candidate: channel of the new model, by the name of the resolver's input; None before there is one.
     """
     if record:
         return LastBlessedModel(record, settings).with_id(step)

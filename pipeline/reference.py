@@ -1,9 +1,9 @@
-"""Writes the reference of the configuration and of the command lines from the code, and the notebook of the tutorial.
+"""Generates the reference pages from the code, and the notebook from the tutorial.
 
     .venv/bin/python -m pipeline.reference
 
-`docs/configuration.md` comes from the settings' classes and their docstrings, `docs/command_lines.md` from the parsers,
-and `docs/tutorial.ipynb` from `docs/tutorial.md`, whose commands a test runs.
+`docs/configuration.md` comes from the docstrings of the settings classes, `docs/command_lines.md` from the parsers, and
+`docs/tutorial.ipynb` from `docs/tutorial.md`, whose commands a test runs.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ CONFIGURATION, COMMAND_LINES = ROOT / "docs/configuration.md", ROOT / "docs/comm
 TUTORIAL, NOTEBOOK = ROOT / "docs/tutorial.md", ROOT / "docs/tutorial.ipynb"
 ABOUT_CONFIGURATION = """# Configuration
 
-A YAML file (`--config`, see `configs/`) and `--set KEY=VALUE` hold these keys; all have defaults. A misspelt key is an
-error.
-`python -m pipeline.reference` writes this page from the settings' classes.
+Set these keys in a YAML file (`--config`, see `configs/`) or with `--set KEY=VALUE`. All keys have defaults. An unknown
+key is an error. `python -m pipeline.reference` generates this page from the settings classes.
 """
 ABOUT_COMMAND_LINES = """# Command lines
 
-Each prints this with `--help`. `python -m pipeline.reference` writes this page from the parsers.
+The `--help` of each program. `python -m pipeline.reference` generates this page from the parsers.
 """
 COMMANDS = (
     "local_runner.py",
@@ -47,7 +46,7 @@ COMMANDS = (
     "-m components.pusher",
     "-m data",
 )
-# The first cell of the notebook, which starts in its own folder.
+# The first cell of the notebook, which starts in the folder `docs`.
 START = """import os
 
 if not os.path.exists("local_runner.py"):
@@ -55,12 +54,12 @@ if not os.path.exists("local_runner.py"):
 assert os.path.exists("local_runner.py"), "open this notebook in a checkout of the repository"
 """
 WIDTH = "100"
-LONGEST_DEFAULT = 60  # characters; a longer one is in the class's source
+MAX_DEFAULT = 60  # characters; a longer default is only in the class
 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the pages; returns the exit code."""
+    """Writes the pages and returns the exit code."""
     CONFIGURATION.write_text(configuration(), encoding="utf-8")
     COMMAND_LINES.write_text(command_lines(), encoding="utf-8")
     NOTEBOOK.write_text(notebook(), encoding="utf-8")
@@ -79,7 +78,7 @@ def configuration() -> str:
 
 
 def _section(prefix: str, settings: type[BaseModel]) -> list[str]:
-    """Returns the rows of the settings of a class, those of nested classes included."""
+    """Returns a table of the settings of a class, including nested classes."""
     return ["| key | type | default | meaning |", "|---|---|---|---|", *_rows(prefix, settings)]
 
 
@@ -99,7 +98,7 @@ def _rows(prefix: str, settings: type[BaseModel]) -> list[str]:
 
 
 def _settings_of(annotation: Any) -> type[BaseModel] | None:
-    """Returns the class of nested settings; None where the type is another."""
+    """Returns the class of nested settings; None for any other type."""
     for option in (annotation, *typing.get_args(annotation)):
         if inspect.isclass(option) and issubclass(option, BaseModel):
             return option
@@ -107,14 +106,14 @@ def _settings_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _meanings(settings: type[BaseModel]) -> dict[str, str]:
-    """Returns the descriptions of a class's attributes, from the section `Attributes` of its docstring."""
+    """Returns the descriptions in the section `Attributes` of a class's docstring, by attribute."""
     text = inspect.cleandoc(settings.__doc__ or "")
     _, _, attributes = text.partition("Attributes:\n")
-    found: dict[str, str] = {}
-    for name, meaning in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8,}.*)*)", attributes, re.MULTILINE):
-        for key in name.split(", "):
-            found[key] = " ".join(meaning.split())
-    return found
+    meanings: dict[str, str] = {}
+    for names, meaning in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8,}.*)*)", attributes, re.MULTILINE):
+        for name in names.split(", "):
+            meanings[name] = " ".join(meaning.split())
+    return meanings
 
 
 def _type(annotation: Any) -> str:
@@ -124,7 +123,7 @@ def _type(annotation: Any) -> str:
     if origin is typing.Literal:
         return ", ".join(f"`{option}`" for option in options)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys("null" if one is type(None) else _type(one) for one in options))
+        return " or ".join(dict.fromkeys("null" if option is type(None) else _type(option) for option in options))
     names = {
         tuple: "list",
         list: "list",
@@ -141,15 +140,15 @@ def _type(annotation: Any) -> str:
 
 
 def _default(value: Any) -> str:
-    if isinstance(value, BaseModel):
+    if value is None or value == "" or isinstance(value, BaseModel):
         return ""
-    if value is None or value == "":
-        return ""
-    shown = {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
-    if isinstance(value, tuple):
-        shown = "[" + ", ".join(map(str, value)) + "]"
-    text = str(shown).replace("|", "\\|")
-    return f"`{text}`" if len(text) <= LONGEST_DEFAULT else "see its class"
+    text = str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    elif isinstance(value, tuple):
+        text = "[" + ", ".join(map(str, value)) + "]"
+    text = text.replace("|", "\\|")
+    return f"`{text}`" if len(text) <= MAX_DEFAULT else "see its class"
 
 
 def command_lines() -> str:
@@ -175,7 +174,7 @@ def command_lines() -> str:
 
 
 def notebook() -> str:
-    """Returns the tutorial as a Jupyter notebook: each block of commands is a cell."""
+    """Returns the tutorial as a Jupyter notebook with a cell for each block of commands."""
     cells = [_cell("code", START)]
     for part in re.split(r"(```sh\n.*?```)", TUTORIAL.read_text(encoding="utf-8"), flags=re.DOTALL):
         if part.startswith("```sh"):

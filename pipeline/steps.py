@@ -1,4 +1,4 @@
-"""Names of the steps, in the order in which they run: for users, for ML Metadata and for `--from-node`."""
+"""Names of the steps, in the order in which they run."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ STATISTICS_GEN = "StatisticsGen"
 SCHEMA_GEN = "SchemaGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
-TUNER = "Tuner"  # where it is enabled
-WARM_START = "WarmStart"  # where the Trainer begins with an earlier model
-TEACHER = "Teacher"  # where the Trainer's model learns from a larger one
+TUNER = "Tuner"  # optional
+WARM_START = "WarmStart"  # optional: finds the model that initializes the Trainer's
+TEACHER = "Teacher"  # optional: fits a larger model that the Trainer's model learns from
 TRAINER = "Trainer"
 RESOLVER = "LatestBlessedModel"
 EVALUATOR = "Evaluator"
-REFIT_TRANSFORM, REFIT = "RefitTransform", "Refit"  # where the pushed model is refitted
+REFIT_TRANSFORM, REFIT = "RefitTransform", "Refit"  # optional: fit the pushed model on all interactions
 PUSHER = "Pusher"
 
 STEPS = (
@@ -35,11 +35,13 @@ STEPS = (
 
 
 def first_of(step: str, present: Sequence[str]) -> str:
-    """Returns where a run that starts at a step begins: before it the earlier model that it takes, perhaps another now.
+    """Returns the first step of a run with `--from-node`.
+
+    The steps that find an earlier model run again before the step that uses it, because there may be a newer model.
 
     Args:
-        step: name of the step.
-        present: the steps that the pipeline has.
+        step: the step of `--from-node`.
+        present: the steps of the pipeline.
     """
     resolver = {EVALUATOR: RESOLVER, TRAINER: WARM_START}.get(step, step)
     return resolver if resolver in present else step

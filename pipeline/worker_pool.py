@@ -1,11 +1,12 @@
-"""A pool that starts Python workers for the TaskManagers of a Flink on this machine.
+"""A pool that starts Python workers for the TaskManagers of a Flink cluster on this machine.
 
     .venv/bin/python -m pipeline.worker_pool --port 50000
 
-Beam's own pool serves one TaskManager: it knows workers by an id that each TaskManager counts by itself, and stops the
-worker of another one that has the same id, whose tasks then wait for ever. It also starts whatever `python` is on PATH,
-and never reads what its workers print, so that one that prints much stands still. This pool serves them all. A worker
-runs Beam's own program in this environment, logs to Flink, and ends when Flink closes its control channel.
+Beam's own pool serves only one TaskManager. It identifies workers by an id that is unique only within a TaskManager, so
+it stops workers of other TaskManagers with the same id, whose tasks then wait forever. It also starts the `python` on
+PATH instead of this environment's, and never reads the output of its workers, which blocks a worker with much output.
+This pool serves all TaskManagers. A worker runs Beam's own program in this environment, logs to Flink, and ends when
+Flink closes its control channel.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def StopWorker(
         self, request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StopWorkerResponse:
-        """Nothing to do: the worker ends with its control channel. The id alone does not say whose it is."""
+        """Does nothing: the worker ends with its control channel, and the id does not identify its TaskManager."""
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def close(self) -> None:
-        """End all workers."""
+        """Stops all workers."""
         with self._lock:
             for worker in self._workers:
                 worker.terminate()
@@ -74,22 +75,22 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
 
 def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
-    """Start a pool; returns the port, which port 0 lets the system choose.
+    """Starts a pool and returns its server, the pool and the port, which the system chooses for port 0.
 
     Raises:
-        RuntimeError: the port is taken.
+        RuntimeError: the port is in use.
     """
     pool = WorkerPool()
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
-    found = server.add_insecure_port(f"{host}:{port}")
+    port = server.add_insecure_port(f"{host}:{port}")
     server.start()
-    return server, pool, found
+    return server, pool, port
 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM."""
+    """Serves until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=50000, help="default: %(default)s")
     parser.add_argument("--host", default="localhost", help="address to listen on (default: %(default)s)")
@@ -97,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         server, pool, port = serve(options.host, options.port)
     except RuntimeError:
-        print(f"error: --port {options.port}: cannot listen on {options.host}; is it taken?", file=sys.stderr)
+        print(f"error: --port {options.port}: cannot listen on {options.host}; choose a free port", file=sys.stderr)
         return 2
     ended = threading.Event()
 

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Makes the environment .venv: finds a Python, installs uv into it and the locked dependencies with uv, mends two
-# modules where the C library is old. Does nothing where all that was done before; where only the lock or the
-# project's file changed, the environment is brought up to date in place.
+# Creates the environment .venv: finds a Python, installs uv and with it the locked dependencies, and patches two
+# modules for an old C library. Does nothing if the environment is up to date. If only the lock file or pyproject.toml
+# changed, the environment is updated in place.
 #
 #     sh setup/bootstrap.sh        PYTHON=/path/to/python overrides the search
-#                                  SETUP_GROUPS, options of uv sync, leaves out what an image has no use for
-#                                  SETUP_PATCH=no fails rather than change an installed package (docs/install.md)
+#                                  SETUP_GROUPS: options of uv sync that select dependency groups, for an image
+#                                  SETUP_PATCH=no fails instead of changing an installed package (docs/install.md)
 set -eu
 cd "$(dirname "$0")/.."
 
 VENV=.venv
-STAMP=$VENV/.ready # what the environment was made of, in two lines: its place and Python, then the files
+STAMP=$VENV/.ready # two checksums: of the folder and the Python, and of the files that define the environment
 LOCK=.venv.lock
 LOG=setup.log
 
@@ -19,12 +19,12 @@ fail() {
     exit 1
 }
 
-# Whether installed packages may be changed so that they load on this machine.
+# Returns whether installed packages may be changed so that they load on this machine.
 may_patch() {
     [ "${SETUP_PATCH:-yes}" != no ]
 }
 
-# Prints "3.11" for a Python that fits, more than that for one that does not, nothing where it does not run.
+# Prints the version of a Python, such as "3.11", and what it lacks; nothing if it does not run.
 probe() {
     "$1" -c '
 import sys
@@ -49,12 +49,12 @@ fits() {
     esac
 }
 
-# Prints what tells one installed Python from another, the same for a Python and for an environment made of it.
+# Prints an identity of an installed Python, which environments created with it share.
 identity() {
     "$1" -Ic 'import os, sys; print(sys.version.split()[0], os.path.realpath(sys.base_prefix))' 2>/dev/null
 }
 
-# Makes an environment with the first fitting Python that can, best first.
+# Creates an environment with the best Python that can create one.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         version=$(probe "$PYTHON")
@@ -65,7 +65,7 @@ find_python() {
     fi
     found="" unable=""
     pyenv=${PYENV_ROOT:-${HOME:-}/.pyenv}/versions
-    # A shim of pyenv may refuse to run where the Python behind it does.
+    # A shim of pyenv may not run although its Python does.
     for python in python3.11 python3.12 python3.13 python3.10 python3 python \
         "$pyenv"/3.11.*/bin/python "$pyenv"/3.12.*/bin/python "$pyenv"/3.13.*/bin/python "$pyenv"/3.10.*/bin/python; do
         version=$(probe "$python")
@@ -86,7 +86,7 @@ find_python() {
     fail "no Python of 3.10 to 3.13 found; $install"
 }
 
-# Of two set-ups that start at once, one waits: the lock is the shell's and ends with it, however that ends.
+# Makes a second set-up wait. The shell holds the lock until it ends.
 lock() {
     exec 9>"$LOCK"
     "$1" -c '
@@ -95,10 +95,10 @@ import sys
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
-    print("Waiting for the set-up that is running already", file=sys.stderr)
+    print("Waiting for another running set-up", file=sys.stderr)
     fcntl.flock(9, fcntl.LOCK_EX)
 except OSError:
-    pass  # some network file systems have no locks
+    pass  # some network file systems do not support locks
 ' || exit 1
 }
 
@@ -119,48 +119,48 @@ ready() {
     in_place && [ "$(tail -n 1 "$STAMP")" = "$(files)" ]
 }
 
-# Prints options of uv for this machine, or fails where the dependencies cannot run on it.
+# Prints uv's options for this machine, or fails if the dependencies cannot run on it.
 platform_options() {
     case $(uname -sm) in
         "Linux x86_64") ;;
-        "Linux "*) fail "TFX's libraries have no wheels for Linux on $(uname -m); an image is built with" \
+        "Linux "*) fail "TFX's libraries have no wheels for Linux on $(uname -m); build an image with" \
             "docker build --platform linux/amd64" ;;
         *) return 0 ;;
     esac
     glibc=$("$1" -Ic 'import platform; print("".join(platform.libc_ver()))')
     case $glibc in
         glibc2.*) minor=${glibc#glibc2.} minor=${minor%%.*} ;;
-        *) fail "the dependencies need the C library glibc, which this Linux lacks; use Debian, Ubuntu, Fedora or the like" ;;
+        *) fail "the dependencies need the C library glibc, which this Linux lacks; use Debian, Ubuntu or Fedora, for example" ;;
     esac
     [ "$minor" -ge 34 ] || fail "glibc 2.$minor is too old for the dependencies; 2.34 is needed (Debian 12, Ubuntu 22.04)"
     if [ "$minor" -lt 39 ]; then
         may_patch || fail "ml-metadata and tensorflow-data-validation need glibc 2.39, this Linux has 2.$minor, and" \
-            "SETUP_PATCH=no forbids to change them; use a newer Linux, or the image (docs/install.md)"
-        echo "Two packages built for glibc 2.39 are changed to load on 2.$minor (docs/install.md; SETUP_PATCH=no refuses)" >&2
+            "SETUP_PATCH=no does not allow patching them; use a newer Linux, or the image (docs/install.md)"
+        echo "Patching two packages built for glibc 2.39 so that they load on 2.$minor (docs/install.md; SETUP_PATCH=no prevents it)" >&2
         echo "--python-platform x86_64-manylinux_2_40"
     fi
 }
 
-# Leaves an environment that dependencies can be installed into, and the log open; fails where the Python makes none.
+# Creates an empty environment and the log; fails if this Python cannot create an environment.
 make_environment() {
     lock "$1"
     ready && exit 0
     : >"$LOG"
     if in_place; then
-        rm -f "$STAMP" # an interrupted set-up is begun anew
+        rm -f "$STAMP" # an interrupted set-up starts from the beginning
         return
     fi
     rm -f "$STAMP"
-    echo "Setting up the environment with Python $(probe "$1"), once: a minute or a few" >&2
+    echo "Setting up the environment with Python $(probe "$1"), which takes a few minutes" >&2
     "$1" -m venv --clear "$VENV" >>"$LOG" 2>&1 && return
-    # Debian's python3 comes without ensurepip; a pip outside can fill the environment too.
+    # Debian's python3 has no ensurepip, but a pip outside the environment can install pip into it.
     "$1" -m venv --clear --without-pip "$VENV" >>"$LOG" 2>&1 &&
         "$1" -m pip --python "$VENV/bin/python" install --quiet pip >>"$LOG" 2>&1 && return
     rm -rf "$VENV"
     return 1
 }
 
-# Prints the line of the log that tells most.
+# Prints the most informative line of the log.
 reason() {
     { grep -E '^ *(error:|ERROR:|×)' "$LOG" || tail -n 1 "$LOG"; } | sed -e 's/^ *[A-Za-z]*: *//' -e 's/^ *× *//' -e q
 }
@@ -169,17 +169,17 @@ install_dependencies() {
     options=$(platform_options "$VENV/bin/python") || exit 1
     uv=$(sed -n 's/.*"\(uv==[^"]*\)".*/\1/p' pyproject.toml)
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$uv" >>"$LOG" 2>&1 ||
-        fail "$uv could not be installed; is there a network? $(reason) ($LOG has it all)"
+        fail "$uv could not be installed; check the network: $(reason) (full log: $LOG)"
     echo "Installing the locked dependencies" >&2
     # shellcheck disable=SC2086
     UV_PROJECT_ENVIRONMENT=$VENV "$VENV/bin/uv" sync --frozen ${SETUP_GROUPS:---all-groups --no-group gpu --no-group docs} --no-progress \
         --python "$VENV/bin/python" $options >>"$LOG" 2>&1 ||
-        fail "the dependencies could not be installed; is there a network? $(reason) ($LOG has it all)"
-    "$VENV/bin/python" setup/mend_glibc.py "$VENV" >>"$LOG" || exit 1
+        fail "the dependencies could not be installed; check the network: $(reason) (full log: $LOG)"
+    "$VENV/bin/python" setup/patch_glibc.py "$VENV" >>"$LOG" || exit 1
     if ! "$VENV/bin/python" -c "import farmhash" 2>/dev/null; then
-        may_patch || fail "pyfarmhash has no wheel for this machine, and SETUP_PATCH=no forbids a module in its place; use" \
+        may_patch || fail "pyfarmhash has no wheel for this machine, and SETUP_PATCH=no does not allow a replacement; use" \
             "Python 3.11 or newer on Linux, or the image (docs/install.md)"
-        echo "A module stands in for pyfarmhash, which has no wheel here (docs/install.md; SETUP_PATCH=no refuses)" >&2
+        echo "Replacing pyfarmhash, which has no wheel for this machine (docs/install.md; SETUP_PATCH=no prevents it)" >&2
         cp setup/farmhash.py "$VENV"/lib/python3.*/site-packages/
     fi
 }

@@ -1,4 +1,4 @@
-"""Requests to Kubeflow as a server hears them, and what its answers become."""
+"""The client of Kubeflow Pipelines: its requests, and how it reads the responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cluster import kubeflow, operations
+from cluster import kubeflow_api, operations
 from cluster.engines import EngineError, EngineRun, Submission, check_schedule
 from cluster.operations import change_schedules, follow, replace_schedule, show_runs, show_schedules
 from cluster.outcomes import Outcome
@@ -97,7 +97,7 @@ class KubeflowServer(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name in (kubeflow.TOKEN, kubeflow.COOKIE):
+    for name in (kubeflow_api.TOKEN, kubeflow_api.COOKIE):
         monkeypatch.delenv(name, raising=False)
     server = KubeflowServer
     server.experiments, server.runs, server.schedules, server.asked = [], [], [], []
@@ -147,7 +147,7 @@ def test_a_schedule_replaces_the_earlier_one_of_its_pipeline(host, file, console
     assert schedule["display_name"] == "shop" and schedule["no_catchup"] is True and schedule["mode"] == "ENABLE"
     assert schedule["trigger"] == {"cron_schedule": {"cron": "0 0 4 * * *"}}
     said = console.export_text()
-    assert f"scheduled: 0 4 * * * (the engine's time zone, UTC unless it is set otherwise)  {host}/#/recurr" in said
+    assert f"scheduled: 0 4 * * * (the engine's time zone, UTC by default)  {host}/#/recurr" in said
     assert "replaced: 0 3 * * *  s0" in said
 
 
@@ -161,7 +161,7 @@ def test_schedules_are_listed_paused_resumed_and_deleted(host, file, console):
     change_schedules(kubeflow_client, "shop", "delete", console)
     show_schedules(kubeflow_client, "shop", console)
     assert "no schedules of shop" in console.export_text()
-    with pytest.raises(ConfigError, match="pause: there is no schedule of shop"):
+    with pytest.raises(ConfigError, match="pause: shop has no schedules"):
         change_schedules(kubeflow_client, "shop", "pause", console)
 
 
@@ -216,8 +216,11 @@ def test_a_run_is_followed_to_its_end(host, file, console):
             Outcome("failed", "ExampleGen: log.csv:7: no number", "ExampleGen"),
             "failed: ExampleGen: log.csv:7: no number",
         ),
-        (None, "failed: ExampleGen: the reason is in the log of its pod; see HOST/#/runs/details/r0"),
-        (OSError("no way"), "failed: ExampleGen: the reason is in the log of its pod (no way); see HOST/#/runs"),
+        (None, "failed: ExampleGen: the log of the step's pod has the reason; see HOST/#/runs/details/r0"),
+        (
+            OSError("no way"),
+            "failed: ExampleGen: the log of the step's pod has the reason (no way); see HOST/#/runs",
+        ),
     ],
 )
 def test_a_failed_run_ends_with_the_step_and_its_reason(host, file, console, recorded, line):
@@ -286,9 +289,9 @@ def test_submit_and_wait_ends_with_one_line(host, tmp_path, capsys, monkeypatch)
 def test_credentials_come_from_the_environment_or_a_file(host, tmp_path, monkeypatch, source):
     access: dict[str, str] = {}
     if source == "environment":
-        monkeypatch.setenv(kubeflow.TOKEN, "secret")
+        monkeypatch.setenv(kubeflow_api.TOKEN, "secret")
     elif source == "cookie":
-        monkeypatch.setenv(kubeflow.COOKIE, "authservice_session=secret")
+        monkeypatch.setenv(kubeflow_api.COOKIE, "authservice_session=secret")
     else:
         (tmp_path / "token").write_text("secret\n", encoding="utf-8")
         access = {"token_file": str(tmp_path / "token")}
@@ -332,18 +335,21 @@ def test_within_the_cluster_no_host_is_needed(monkeypatch):
     with pytest.raises(ConfigError, match="--host is missing"):
         client()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert client()._address == kubeflow.IN_CLUSTER
+    assert client()._api.address == kubeflow_api.IN_CLUSTER
 
 
 REFUSALS = {
-    "login page": ((200, "<!doctype html><title>Log in</title>", "text/html"), "not as Kubeflow Pipelines does"),
-    "another service": ((200, "[]", "application/json"), "not as Kubeflow Pipelines does"),
-    "no rights": ((403, "", "text/plain"), "answers 403 Forbidden: log in with KUBEFLOW_TOKEN, KUBEFLOW_COOKIE or"),
+    "login page": (
+        (200, "<!doctype html><title>Log in</title>", "text/html"),
+        "but not as Kubeflow Pipelines",
+    ),
+    "another service": ((200, "[]", "application/json"), "but not as Kubeflow Pipelines"),
+    "no rights": ((403, "", "text/plain"), "returns 403 Forbidden: log in with KUBEFLOW_TOKEN, KUBEFLOW_COOKIE or"),
     "no rights here": (
         (403, '{"message": "ann may not run in bob"}', "application/json"),
         ": ann may not run in bob: log",
     ),
-    "error": ((400, '{"message": "Invalid input: spec\\nmore"}', "application/json"), "answers 400 Bad Request: Inva"),
+    "error": ((400, '{"message": "Invalid input: spec\\nmore"}', "application/json"), "returns 400 Bad Request: Inva"),
 }
 
 
@@ -378,10 +384,10 @@ def test_an_answer_without_an_id_is_not_taken_for_a_started_run(host, file, monk
     ("cron", "zone", "engine", "message"),
     [
         ("daily", "", "kubeflow", "expected five fields"),
-        ("TZ=Europe/Berlin 0 3 * * *", "", "vertex", "give the time zone as --time-zone"),
+        ("TZ=Europe/Berlin 0 3 * * *", "", "vertex", "set the time zone with --time-zone"),
         (NIGHTLY, "Europe/Berlin", "kubeflow", "one time zone for all schedules of an installation"),
         (NIGHTLY, "Berlin", "vertex", "no such time zone"),
-        ("", "Europe/Berlin", "vertex", "is for --cron"),
+        ("", "Europe/Berlin", "vertex", "requires --cron"),
     ],
 )
 def test_schedules_that_are_none(cron, zone, engine, message):

@@ -129,7 +129,7 @@ def test_a_column_that_the_log_lacks(tmp_path: Path) -> None:
 
 def test_a_published_layout_has_its_own_columns_only(tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::2::3::978300000\n", encoding="latin-1")
-    with pytest.raises(DataError, match=r"no column 'device', .* there are user, item, rating, timestamp"):
+    with pytest.raises(DataError, match=r"no column 'device', .* the columns are user, item, rating, timestamp"):
         open_dataset(tmp_path, tmp_path, DataSettings().with_activity(["device"]))
 
 

@@ -147,7 +147,7 @@ def test_bad_rows_of_every_form_have_their_place(tmp_path: Path) -> None:
 def test_a_part_without_a_column_is_named(tmp_path: Path) -> None:
     folder = daily_csv(tmp_path)
     (folder / "day=290" / "part.csv").write_text("user_id,rating,timestamp\nu,1,5\n")
-    with pytest.raises(DataError, match=r"day=290/part\.csv: no column 'item_id', which part\.csv has; there"):
+    with pytest.raises(DataError, match=r"day=290/part\.csv: no column 'item_id', which part\.csv has; the columns"):
         read_all(open_dataset(folder, ""))
 
 
@@ -176,7 +176,9 @@ def test_declared_columns_come_first(tmp_path: Path) -> None:
         open_dataset(path, "")
     settings = declared(columns={"user": "Shopper", "item": "thing", "timestamp": "when"})
     assert rows_of(read_all(open_dataset(path, "", settings))) == [("ann", "tea", 1.0, START * 10**9)]
-    with pytest.raises(DataError, match=r"no column 'buyer', which data\.columns\.user names; there are user, shopper"):
+    with pytest.raises(
+        DataError, match=r"no column 'buyer', which data\.columns\.user names; the columns are user, shopper"
+    ):
         open_dataset(path, "", declared(columns={"user": "buyer"}))
 
 
@@ -189,7 +191,7 @@ def test_a_file_without_a_header_has_columns_by_number(tmp_path: Path) -> None:
         ("1", "214536502", 1.0, 1_396_867_869_277_000_000),
         ("1", "214536500", 1.0, 1_396_868_049_868_000_000),
     ]
-    with pytest.raises(DataError, match=r"no column '5', which data\.columns\.item names; there are 1, 2, 3, 4"):
+    with pytest.raises(DataError, match=r"no column '5', which data\.columns\.item names; the columns are 1, 2, 3, 4"):
         open_dataset(path, "", declared(header=False, columns={"user": 1, "timestamp": 2, "item": 5}))
 
 
@@ -200,7 +202,7 @@ def test_movietweetings_is_a_log_with_a_scale_of_its_own(tmp_path: Path) -> None
     dataset = open_dataset(tmp_path, "")
     (chunk,) = read_all(dataset)
     assert not dataset.movielens and len(chunk) == 160 and not chunk.bad_rows and chunk.rating.max() == 10
-    assert "has other ratings than MovieLens" in dataset.notes[0]
+    assert "has ratings outside MovieLens's 0.5 to 5" in dataset.notes[0]
     assert [item.id for item in read_items(dataset)] == ["0100001"]
 
 
@@ -304,7 +306,7 @@ def test_what_is_not_there_is_named(path: str, message: str, bucket: str) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("log.parquet", b"PAR1 but not really", "no Parquet file, or a damaged one"),
+        ("log.parquet", b"PAR1 but not really", "not a Parquet file, or a damaged one"),
         ("log.csv", "user,item,time\n".encode("utf-16"), "text in UTF-16; save it as UTF-8"),
         ("log.jsonl", b"user,item\n", "line 1: not a JSON object"),
         ("log.csv.gz", b"user,item,time\n", "cannot be read"),

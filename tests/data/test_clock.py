@@ -107,9 +107,9 @@ def test_a_zone_holds_for_times_that_name_none() -> None:
 
 
 def test_mistakes_in_the_declaration() -> None:
-    with pytest.raises(ValueError, match="'Mars/Olympus' is no time zone"):
+    with pytest.raises(ValueError, match="'Mars/Olympus' is not a time zone"):
         Timestamps(zone="Mars/Olympus")
-    with pytest.raises(ValueError, match="a unit of numbers or a format of text, not both"):
+    with pytest.raises(ValueError, match="set either unit or format, not both"):
         Timestamps(unit="s", format="%Y")
 
 

@@ -31,23 +31,23 @@ def test_everything_that_a_person_wants_to_know(tmp_path: Path) -> None:
     text = describe(open_dataset(tmp_path / "shop.csv", "", settings))
     head, _, paste = text.partition("\n\n")
     assert head.splitlines() == [
-        "log         shop: 1 file, shop.csv, 0.0 MB, text with ';' between",
+        "log         shop: 1 file, shop.csv, 0.0 MB, text separated by ';'",
         "columns     user: who, item: what, rating: stars, timestamp: when, event: event",
-        "timestamps  ISO 8601, UTC where they name no zone",
+        "timestamps  ISO 8601, UTC if they have no zone",
         "first rows  ann, tea, 3, 2024-03-01 10:00, view",
         "            ann, jam, 4, 2024-03-01 10:00, view",
         "            ann, jam, 5, 2024-03-01 10:02, purchase",
         "rows        6",
-        "bad rows    1, such as shop.csv, line 6: timestamp '2024-03-02 soon' is no ISO 8601 time: "
+        "bad rows    1, such as shop.csv, line 6: timestamp '2024-03-02 soon' is not an ISO 8601 time: "
         "'2024-03-02 soon;bob;tea;view;1'",
         "time        2024-03-01 10:00:00 to 2024-03-03 09:01:00 UTC",
-        "users       2; interactions of each: 3, 3, 3 at 10, 50 and 90 %, 3 at most",
+        "users       2; interactions per user: 3, 3, 3 at 10, 50 and 90 %, 3 at most",
         "items       3; the most popular tenth has 50% of the interactions",
-        "            1 of them have a row in items.csv, which has 2",
+        "            1 of them are in items.csv, which has 2",
         "ratings     1 to 5, 2.83 on average",
         "events      view 83.3%, purchase 16.7%",
-        "ties        16.7% of the interactions have the time of the user's one before",
-        "repeats     33.3% of the interactions are with an item that the user had, 16.7% at once",
+        "ties        16.7% of the interactions have the same time as the user's previous one",
+        "repeats     33.3% of the interactions repeat an item of the user, 16.7% the previous one",
     ]
     assert yaml.safe_load(paste) == {
         "data": {
@@ -69,10 +69,10 @@ def test_the_section_reads_the_same_log(write_log, tmp_path: Path) -> None:
 
 def test_a_published_layout_has_nothing_to_declare(shapes, write) -> None:
     text = describe(open_dataset(write(shapes["ml-1m"]), ""))
-    assert text.endswith("The layout is a published one: nothing has to be declared.")
+    assert text.endswith("This is a published layout: nothing has to be declared.")
 
 
 def test_a_long_log_is_described_by_its_beginning(tmp_path: Path) -> None:
-    assert "rows        600, of the first 0% of the bytes; so are all counts here" in describe(
+    assert "rows        600 in the first 0% of the bytes, which all counts here cover" in describe(
         open_dataset(one_csv(tmp_path), ""), within=0
     )

@@ -1,21 +1,15 @@
-"""Recognition of data, safe unpacking, fingerprints."""
+"""The recognition of every layout, and fingerprints."""
 
 from __future__ import annotations
 
 import pickle
-import shutil
-import stat
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from data.dataset import fingerprint
 from data.errors import DataError
-from data.files import make_cache_dir, unpack
 from data.formats import open_dataset
 from data.items import read_items
 from tests.data.reading import read_all, rows_of
@@ -84,7 +78,7 @@ def test_a_file_with_a_movielens_header_in_a_folder_is_movielens_and_others_are_
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"notes.txt": "x"}, "no interactions found among notes.txt; it should hold ratings.dat"),
+        ({"notes.txt": "x"}, "no interactions found among notes.txt; it should contain ratings.dat"),
         (
             {"a.csv": "user,item,ts\n", "b.jsonl": '{"user":1,"item":2,"ts":3}\n'},
             "logs of several kinds among a.csv, b.jsonl",
@@ -103,91 +97,6 @@ def test_unknown_shapes_are_named_in_one_line(files, message: str, write, tmp_pa
 def test_the_shadow_files_of_macos_are_skipped(shape, shapes, write, tmp_path) -> None:
     shadow = {f"._{name}": b"\x00\x05\x16\x07" for name in shapes[shape]}
     assert rows(open_dataset(write(shapes[shape] | shadow), tmp_path)) == EXPECTED
-
-
-def test_a_zip_is_unpacked_once(shapes, write_zip, tmp_path) -> None:
-    archive, cache = write_zip(shapes["ml-1m"], inside="ml-1m/"), tmp_path / "cache"
-    folder = unpack(archive, cache)
-    (folder / "mark").touch()
-    assert unpack(archive, cache) == folder
-    assert (folder / "mark").exists()
-    assert list(cache.iterdir()) == [folder]
-    assert folder.name.startswith("given-") and len(folder.name) == len("given-") + 12
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt", "\\evil.txt", "C:\\evil.txt", "C:/evil"],
-)
-def test_a_zip_with_a_windows_path_is_refused(name: str, write_zip, tmp_path) -> None:
-    archive = write_zip({"ratings.dat": "1::1::1::1\n", name: "evil"})
-    with pytest.raises(DataError, match=r"refused: .*would be unpacked outside its folder"):
-        open_dataset(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-    assert not (tmp_path / "evil.txt").exists()
-
-
-def test_a_zip_with_a_link_is_refused(tmp_path) -> None:
-    archive = tmp_path / "link.zip"
-    with zipfile.ZipFile(archive, "w") as target:
-        link = zipfile.ZipInfo("ratings.dat")
-        link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        target.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match=r"'ratings\.dat' is a link"):
-        open_dataset(archive, tmp_path / "cache")
-
-
-def damage_content(archive: Path) -> None:
-    content = bytearray(archive.read_bytes())
-    content[60:64] = bytes(byte ^ 0xFF for byte in content[60:64])
-    archive.write_bytes(content)
-
-
-def damage_name(archive: Path) -> None:
-    """A name in the directory that claims to be UTF-8 and is not."""
-    content = bytearray(archive.read_bytes())
-    entry = content.find(b"PK\x01\x02")
-    content[entry + 9] |= 0x08
-    content[entry + 46] = 0xFF
-    archive.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", [damage_content, damage_name])
-def test_a_corrupt_zip_leaves_nothing(damage: Callable[[Path], None], shapes, write_zip, tmp_path) -> None:
-    archive = write_zip(shapes["ml-1m"])
-    damage(archive)
-    with pytest.raises(DataError, match="a corrupt zip") as caught:
-        open_dataset(archive, tmp_path / "cache")
-    assert "\n" not in str(caught.value)
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_an_interruption_while_unpacking_leaves_nothing(shapes, write_zip, tmp_path, monkeypatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    archive = write_zip(shapes["ml-1m"])
-    with monkeypatch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "extract", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            unpack(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-    assert rows(open_dataset(archive, tmp_path / "cache")) == EXPECTED
-
-
-def test_a_full_disk_is_not_blamed_on_the_zip(shapes, write_zip, tmp_path, monkeypatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(DataError, match=r"cannot be unpacked .*No space left"):
-        unpack(write_zip(shapes["ml-1m"]), tmp_path / "cache")
-
-
-def test_a_cache_that_cannot_be_made_is_named(tmp_path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file/cache: the cache folder cannot be written .*--cache-dir"):
-        make_cache_dir(tmp_path / "file" / "cache")
 
 
 def test_recognition_loads_neither_tensorflow_nor_tfx() -> None:

@@ -96,20 +96,20 @@ def test_lines_of_spaces_are_no_items(items_of) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("item,title,genres\nx,A,Drama\ny,B\n", "items.csv, line 3: expected 3 fields with ',' between, found 2"),
+        ("item,title,genres\nx,A,Drama\ny,B\n", "items.csv, line 3: expected 3 fields separated by ',', found 2"),
         ("item,title\n ,A\n", "items.csv, line 2: no item id"),
         ('item,title\nw,Z\nx,"A\n' + "y,B\n" * 50_000, "items.csv, line 3: field larger than field limit"),
-        ('item,title\nx,"A\ny,B\nz,C"\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
-        ('item,title\nx,"A\ny,B"\nz,C\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
+        ('item,title\nx,"A\ny,B\nz,C"\n', "items.csv, line 2: a quote that opens here contains the rows after it"),
+        ('item,title\nx,"A\ny,B"\nz,C\n', "items.csv, line 2: a quote that opens here contains the rows after it"),
         ('item,title,genres\nx,A,War\n17,"B,War\n18,C""",War\n', "items.csv, line 3: a quote that opens here"),
-        ('item,title\nx,"A\n\ny,B"\n', "items.csv, line 2: a quote that opens here holds the rows after it"),
-        ('item,title\nw,Z\n"x\ny",B\n', "items.csv, line 3: the item id 'x\\ny' has a line break in it"),
+        ('item,title\nx,"A\n\ny,B"\n', "items.csv, line 2: a quote that opens here contains the rows after it"),
+        ('item,title\nw,Z\n"x\ny",B\n', "items.csv, line 3: the item id 'x\\ny' has a line break"),
         ('item,title\nx,"A" b\ny,B\n', "items.csv, line 2: ',' expected after"),
-        ('item,title\nw,Z\nx,"A\n', "items.csv, line 3: unexpected end of data; look for a quote that is not closed"),
+        ('item,title\nw,Z\nx,"A\n', "items.csv, line 3: unexpected end of data; look for an unclosed quote"),
         ("item,title\nx,A\rB\n", "items.csv, line 2: new-line character seen in unquoted field"),
         (
             "item,title\nx,Tea, green\n",
-            "line 2: expected 2 fields with ',' between, found 3; a field with the separator",
+            "line 2: expected 2 fields separated by ',', found 3; put a field that contains the separator",
         ),
     ],
 )

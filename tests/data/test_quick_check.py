@@ -1,4 +1,4 @@
-"""The look at data before anything slow starts."""
+"""The check of data before anything slow starts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_bad_rows_at_the_start_are_counted(write) -> None:
         quick_check(path)
     assert str(caught.value) == (
         "log.csv, line 2: timestamp 'soon' is not a number: 'anna,x,soon' "
-        "(2 bad rows at its start); mend it, or skip up to N with --max-bad-rows N"
+        "(2 bad rows in the first rows); fix it, or skip up to N with --max-bad-rows N"
     )
     assert quick_check(path, max_bad_rows=2).name == "log"
 
@@ -66,7 +66,7 @@ def test_a_last_row_without_a_line_end_counts(write) -> None:
     "files", [{"ratings.dat": ""}, {"log.csv": HEADER}, {"log.csv": HEADER.strip()}, {"log.csv": HEADER + "\n\n"}]
 )
 def test_no_ratings_at_all(files, write) -> None:
-    with pytest.raises(DataError, match=r"(ratings\.dat|log\.csv): no interactions in it"):
+    with pytest.raises(DataError, match=r"(ratings\.dat|log\.csv): it contains no interactions"):
         quick_check(write(files))
 
 
@@ -85,3 +85,29 @@ def test_a_text_file_named_zip(tmp_path) -> None:
     (tmp_path / "ml-1m.zip").write_text("<html>404</html>")
     with pytest.raises(DataError, match=r"ml-1m\.zip: not a zip file, or a truncated one; download it again"):
         quick_check(tmp_path / "ml-1m.zip")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "an empty folder"),
+        ({"photo.jpg": "x"}, r"no interactions found among photo\.jpg"),
+        ({"t.csv": "a,b\n1,2\n"}, "no column for user, item, timestamp"),
+    ],
+)
+def test_folders_without_interactions(files, message: str, write, tmp_path) -> None:
+    (tmp_path / "given").mkdir()
+    with pytest.raises(DataError, match=message):
+        quick_check(write(files))
+
+
+def test_a_path_that_does_not_exist(tmp_path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        quick_check(tmp_path / "nowhere")
+
+
+def test_bad_rows_may_be_allowed(write) -> None:
+    folder = write({"ratings.dat": "1::2::3::4\n1::2::99::4\n"})
+    with pytest.raises(DataError, match=r"ratings\.dat, line 2: rating '99' is outside"):
+        quick_check(folder)
+    quick_check(folder, max_bad_rows=1)

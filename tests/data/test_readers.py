@@ -1,18 +1,19 @@
-"""Every shape of data, written at random and read back; every cut into ranges; every kind of bad row."""
+"""Properties of the readers: every layout, any rows and any split of a file into units."""
 
 from __future__ import annotations
 
+import csv
+import io
+import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.dataset import fingerprint
-from data.errors import DataError
+from data.dataset import Dataset
 from data.formats import open_dataset
-from data.items import Item, read_items
+from data.settings import DataSettings
 from tests.data.reading import read_all, rows_of
 
 SHAPES = {
@@ -59,29 +60,52 @@ def test_every_shape_and_every_cut_gives_the_rows_in_order(tmp_path_factory, nam
     assert positions == sorted(set(positions))
 
 
-BAD_ROWS = [
-    ("1,2,3,4", "expected 4 fields with '::' between, found 1, found ','"),
-    ("1::2::3", "expected 4 fields with '::' between, found 3"),
-    ("1::2::3::4::5", "expected 4 fields with '::' between, found 5"),
-    ("x::2::3::4", "user id 'x' is not a number"),
-    ("1::y::3::4", "item id 'y' is not a number"),
-    ("1::2::nan::4", "rating 'nan' is not a finite number"),
-    ("1::2::9::4", "rating '9' is outside 0.5 to 5"),
-    ("1::2::three::4", "rating 'three' is not a number"),
-    ("1::2::3::-4", "timestamp '-4' is negative, or before 1970"),
-    ("1::2::3::soon", "timestamp 'soon' is not a number"),
-]
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1).filter(
+    lambda text: text == text.strip() and text.lower() not in DataSettings().missing_words
+)
+TIMES = st.integers(10**9, 9 * 10**9)
+OWN_ROWS = st.lists(
+    st.tuples(TEXTS, TEXTS, st.floats(width=32, allow_nan=False, allow_infinity=False), TIMES), max_size=30
+)
+Row = tuple[str, str, float, int]
 
 
-@pytest.mark.parametrize(("text", "reason"), BAD_ROWS)
-def test_bad_rows_are_named_by_file_and_line(tmp_path, text, reason):
-    good = "1::2::3::978300760\n"
-    (tmp_path / "ratings.dat").write_text(good * 20 + text + "\n" + good * 3)
-    dataset = open_dataset(tmp_path, "")
-    chunks = read_all(dataset, 100)
-    (bad,) = [bad for chunk in chunks for bad in chunk.bad_rows]
-    assert bad.describe() == f"ratings.dat, line 21: {reason}: {text!r}"
-    assert sum(len(chunk) for chunk in chunks) == 23
+def open_file(name: str, content: bytes, folder: str) -> Dataset:
+    (Path(folder) / name).write_bytes(content)
+    return open_dataset(folder, folder)
+
+
+@settings(max_examples=60, deadline=None)
+@given(OWN_ROWS, st.integers(1, 500), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_own_rows_come_back_whatever_the_ids_and_the_cut(rows: list[Row], target: int, quoting: int) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=quoting, lineterminator="\n")  # type: ignore[arg-type]
+    writer.writerows([("user", "item", "rating", "timestamp"), *rows])
+    with tempfile.TemporaryDirectory() as folder:
+        chunks = read_all(open_file("log.csv", text.getvalue().encode(), folder), target)
+    assert rows_of(chunks) == [(user, item, rating, time * 10**9) for user, item, rating, time in rows]
+    assert not any(chunk.bad_rows for chunk in chunks)
+
+
+LINES = st.one_of(
+    st.sampled_from(
+        ["1::2::3::4", "5::6::0.5::7", "1::2::9::4", "1,2,3,4", "", "  ", "x::2::3::4", "1::2::3", "1::2:3::4"]
+    ),
+    st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=20),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(LINES, max_size=20), st.integers(1, 100))
+def test_any_lines_give_the_same_rows_and_bad_rows_whatever_the_cut(lines: list[str], target: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = open_file("ratings.dat", "\n".join(lines).encode(), folder)
+        whole, cut = read_all(dataset, 1 << 20), read_all(dataset, target)
+    assert rows_of(cut) == rows_of(whole)
+    assert [bad for chunk in cut for bad in chunk.bad_rows] == [bad for chunk in whole for bad in chunk.bad_rows]
+    assert all(
+        lines[bad.row - 1].rstrip("\r").removeprefix("\ufeff") == bad.text for chunk in whole for bad in chunk.bad_rows
+    )
 
 
 def test_own_data_takes_names_and_milliseconds(tmp_path):
@@ -92,50 +116,3 @@ def test_own_data_takes_names_and_milliseconds(tmp_path):
         ("bob", "jam", 1.0, 1_700_000_000_123_000_000),
         ("ann", "jam", 1.0, 1_700_000_000_124_000_000),
     ]
-
-
-def test_items_of_every_shape(tmp_path):
-    for name, file, text in [
-        ("a", "movies.dat", "1::Caf\xe9 Noir (1995)::Drama|War\n".encode("latin-1")),
-        (
-            "b",
-            "movies.csv",
-            'movieId,title,genres\n1,"Café, Noir (1995)",Drama|War\n2,Odd,(no genres listed)\n'.encode(),
-        ),
-        ("c", "movies.csv", "movieId,title,genres\n1,Caf\xe9 Noir (1995),Drama|War\n".encode("latin-1")),
-        (
-            "d",
-            "u.item",
-            b"1|Toy Story (1995)|01-Jan-1995||url|" + b"|".join(b"01"[f == 5 :][:1] for f in range(19)) + b"\n",
-        ),
-    ]:
-        folder = tmp_path / name
-        folder.mkdir()
-        ratings = {"movies.dat": "ratings.dat", "movies.csv": "ratings.csv", "u.item": "u.data"}[file]
-        write(folder, ratings, [(1, 1, 3.0, 5)])
-        (folder / file).write_bytes(text)
-    expected = [Item("1", "Café Noir (1995)", ("Drama", "War"), 1995)]
-    assert read_items(open_dataset(tmp_path / "a", "")) == expected
-    assert read_items(open_dataset(tmp_path / "b", "")) == [
-        Item("1", "Café, Noir (1995)", ("Drama", "War"), 1995),
-        Item("2", "Odd", (), None),
-    ]
-    assert read_items(open_dataset(tmp_path / "c", "")) == expected
-    assert read_items(open_dataset(tmp_path / "d", "")) == [Item("1", "Toy Story (1995)", ("Comedy",), 1995)]
-
-
-def test_short_item_row_names_file_and_line(tmp_path):
-    write(tmp_path, "ratings.dat", [(1, 1, 3.0, 5)])
-    (tmp_path / "movies.dat").write_text("1::A (1990)::Drama\n2::B\n")
-    with pytest.raises(DataError, match=r"movies\.dat, line 2: expected 3 fields"):
-        read_items(open_dataset(tmp_path, ""))
-
-
-def test_fingerprint_is_of_the_content(tmp_path):
-    one, two, three = (tmp_path / name for name in "abc")
-    for folder, rating in ((one, 3.0), (two, 3.0), (three, 4.0)):
-        folder.mkdir()
-        write(folder, "ratings.dat", [(1, 1, rating, 5)])
-    prints = [fingerprint(open_dataset(folder, "")) for folder in (one, two, three)]
-    assert prints[0] == prints[1] != prints[2]
-    assert np.unique([len(text) for text in prints]).tolist() == [64]

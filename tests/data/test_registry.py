@@ -1,4 +1,4 @@
-"""Downloads that go wrong, the wheel that stands in, and the command line."""
+"""Downloads, substitutes and the command line."""
 
 from __future__ import annotations
 
@@ -18,24 +18,37 @@ import pytest
 from data import registry
 from data.__main__ import main
 from data.errors import DataError
-from data.registry import DATASETS, Published, Unreachable, download, fetch
+from data.registry import DATASETS, SAMPLE, Published, Unreachable, download, fetch
 
 NOBODY = "http://127.0.0.1:9"
 
 
 class PlainHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files whole: a range is ignored."""
+    """Serves complete files and ignores ranges."""
 
     def log_message(self, *_: object) -> None:
         pass
 
 
+class BreakingHandler(PlainHandler):
+    """Serves half of a file, and the rest in answer to a range."""
+
+    def do_GET(self) -> None:
+        content = (Path(self.directory) / self.path.lstrip("/")).read_bytes()
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:] if start else content[: len(content) // 2])
+        self.close_connection = True
+
+
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A server's address and its folder."""
+def served(tmp_path: Path, request) -> Iterator[tuple[str, Path]]:
+    """The URL and the folder of a server."""
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = functools.partial(PlainHandler, directory=str(folder))
+    handler = functools.partial(getattr(request, "param", PlainHandler), directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", folder
@@ -71,7 +84,7 @@ def test_a_page_in_place_of_the_checksum_is_not_believed(served, content, tmp_pa
     (folder / "ml-latest-small.zip.md5").write_text("<html>Please log in to the network</html>")
     said: list[str] = []
     assert fetch("ml-latest-small", tmp_path / "cache", said.append, address, or_another=True).name == "sample"
-    assert "holds no checksum" in said[0]
+    assert "contains no checksum" in said[0]
     assert not (tmp_path / "cache" / "ml-latest-small.zip").exists()
 
 
@@ -83,11 +96,32 @@ def test_a_server_that_ignores_ranges_sends_all_again(served, content, tmp_path)
     assert (tmp_path / "toy.zip").read_bytes() == content
 
 
-def test_both_checksums_count(served, content, tmp_path) -> None:
+@pytest.mark.parametrize("served", [BreakingHandler], indirect=True)
+def test_an_interrupted_download_is_resumed(served, content, tmp_path) -> None:
     address, folder = served
     (folder / "toy.zip").write_bytes(content)
-    with pytest.raises(DataError, match="does not have the published sha256"):
-        download(Published("toy", 1, hashlib.md5(content).hexdigest(), "0" * 64), tmp_path / "toy.zip", address)
+    target = tmp_path / "toy.zip"
+    toy = Published("toy", 1, hashlib.md5(content).hexdigest())
+    with pytest.raises(Unreachable, match="connection broke"):
+        download(toy, target, address)
+    assert target.with_suffix(".part").stat().st_size == len(content) // 2
+    assert not target.exists()
+    download(toy, target, address)
+    assert target.read_bytes() == content
+    assert not target.with_suffix(".part").exists()
+
+
+@pytest.mark.parametrize(
+    ("md5", "sha256", "wrong"), [("0" * 32, None, "md5"), (None, "0" * 64, "sha256")], ids=["md5", "sha256"]
+)
+def test_a_wrong_checksum_is_refused(
+    md5: str | None, sha256: str | None, wrong: str, served, content, tmp_path
+) -> None:
+    address, folder = served
+    (folder / "toy.zip").write_bytes(content)
+    toy = Published("toy", 1, md5 or hashlib.md5(content).hexdigest(), sha256)
+    with pytest.raises(DataError, match=f"does not have the published {wrong}"):
+        download(toy, tmp_path / "toy.zip", address)
     assert not list(tmp_path.glob("toy.*"))
 
 
@@ -115,6 +149,21 @@ def test_an_answer_that_is_not_http_is_unreachable(tmp_path) -> None:
         thread.join(5)
 
 
+def test_substitutes_are_reported(tmp_path, no_wheel) -> None:
+    said: list[str] = []
+    with pytest.raises(DataError, match=r"ml-1m: GroupLens cannot be reached .*ml-1m\.zip elsewhere"):
+        fetch("ml-1m", tmp_path, said.append, NOBODY)
+    fetched = fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True)
+    assert (fetched.path, fetched.name) == (SAMPLE, "sample")
+    assert "GroupLens cannot be reached" in said[0] and "MovieLens 100K" in said[0]
+    assert "synthetic sample" in said[1]
+
+
+def test_a_cached_download_needs_no_network(tmp_path) -> None:
+    (tmp_path / "ml-1m.zip").touch()
+    assert fetch("ml-1m", tmp_path, grouplens=NOBODY).path == tmp_path / "ml-1m.zip"
+
+
 @pytest.fixture
 def fake_pip(monkeypatch, shapes) -> list[list[str]]:
     """Stands in for pip: writes the wheel; keeps the commands and what pip was asked to install."""
@@ -140,7 +189,7 @@ def test_movielens_100k_is_taken_out_of_the_wheel(fake_pip, tmp_path) -> None:
     found = fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True)
     assert found.name == "ml-100k"
     assert sorted(path.name for path in found.path.iterdir()) == ["ml-100k.inter", "ml-100k.item"]
-    assert len(said) == 1 and "taking MovieLens 100K from the package recbole==1.2.1 instead of ml-1m" in said[0]
+    assert len(said) == 1 and "using MovieLens 100K from the package recbole==1.2.1 instead of ml-1m" in said[0]
     assert fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True) == found
     (command,) = fake_pip  # The second time it was there.
     assert command[:4] == [sys.executable, "-m", "pip", "download"]

@@ -1,4 +1,4 @@
-"""The synthetic sample holds what a sequence model can learn."""
+"""The synthetic sample contains sequences that a model can learn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 
+from data import make_sample
 from data.formats import open_dataset
 from data.items import read_items
 from data.quick_check import quick_check
@@ -26,7 +27,7 @@ def timelines() -> list[list[str]]:
     return [[item for _, _, item in sorted(rows)] for rows in by_user.values()]
 
 
-def test_it_is_small_and_whole(timelines) -> None:
+def test_the_sample_is_small_and_complete(timelines) -> None:
     assert quick_check(SAMPLE).name == "sample"
     assert sum(path.stat().st_size for path in SAMPLE.iterdir()) < 200_000
     items = read_items(open_dataset(SAMPLE, ""))
@@ -53,3 +54,9 @@ def test_what_follows_an_item_says_more_than_what_is_popular(timelines) -> None:
         return hits / len(timelines)
 
     assert recall_at_10(following) > 2 * recall_at_10({})
+
+
+def test_the_generator_writes_the_same_bytes(tmp_path) -> None:
+    make_sample.make_sample(tmp_path)
+    for name in ("ratings.dat", "movies.dat"):
+        assert (tmp_path / name).read_bytes() == (SAMPLE / name).read_bytes()

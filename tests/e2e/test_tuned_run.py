@@ -100,5 +100,5 @@ def test_starts_at_the_trainer_with_what_was_chosen(folder, told):
 def test_a_start_behind_steps_that_never_ran(tmp_path):
     done = run(tmp_path, "--from-node", "Trainer")
     assert done.returncode == 1
-    assert "error: the last run left nothing of earlier steps to start from; start earlier" in done.stdout
+    assert "error: the last run has no result of earlier steps; start at an earlier step" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

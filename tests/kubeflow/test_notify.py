@@ -90,7 +90,7 @@ def test_the_end_of_a_run_counts_whatever_failed_before(folder, webhook, monkeyp
 def test_a_pod_that_was_killed_recorded_nothing(folder, webhook, monkeypatch):
     run_task(folder, webhook.url, monkeypatch)
     (message,) = webhook.heard
-    assert message["text"].startswith("shop: failed: a step ended without a word: its pod was killed, or never started")
+    assert message["text"].startswith("shop: failed: a step recorded no outcome: its pod was killed or never started")
 
 
 def test_a_webhook_that_refuses_fails_the_task(folder, webhook, monkeypatch):

@@ -86,12 +86,12 @@ def test_a_step_that_fails_records_why(arguments, tmp_path, monkeypatch):
     recorded = json.loads(json.dumps(RECORDED["4835c601-ExampleGen"]).replace("minio://mlpipeline", str(tmp_path)))
     monkeypatch.setenv(container.STEP, "ExampleGen")
     monkeypatch.setenv(container.COMPILED_CODE, "0" * 16)
-    with pytest.raises(container.StepError, match="the image holds other code"):
+    with pytest.raises(container.StepError, match="the image contains other code"):
         run_entry("ExampleGen", json.dumps(recorded), arguments)
     (record,) = tmp_path.glob(f"v2/artifacts/sample/*/{FOLDER}/ExampleGen.json")
     found = Outcome(**json.loads(record.read_text(encoding="utf-8")))
     assert (found.outcome, found.step) == ("failed", "ExampleGen")
-    assert found.text.startswith("ExampleGen: the image holds other code (")
+    assert found.text.startswith("ExampleGen: the image contains other code (")
 
 
 def test_a_pipeline_that_was_compiled_from_the_image_s_code_runs(arguments, monkeypatch):

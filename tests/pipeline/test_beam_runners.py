@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline import beam_runners, flink_jar
-from pipeline.beam_runners import BeamSettings, beam_arguments, complaints
+from pipeline.beam_runners import BeamSettings, beam_arguments, find_problems
 
 DATAFLOW = {
     "project": "shop-1",
@@ -44,7 +44,7 @@ def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_this_process_is_the_default():
     assert beam_arguments(BeamSettings()) == ["--runner=FnApiRunner", "--sdk_container_image=none"]
-    assert complaints(BeamSettings()) == []
+    assert find_problems(BeamSettings()) == []
 
 
 def test_embedded_flink_works_in_this_process(jar, java):
@@ -53,7 +53,7 @@ def test_embedded_flink_works_in_this_process(jar, java):
     assert {"--flink_master=[local]", f"--flink_job_server_jar={jar}", "--environment_type=LOOPBACK"} <= set(arguments)
     assert arguments.index("--parallelism=2") < arguments.index("--parallelism=4"), "the later one counts"
     assert beam_arguments(embedded) == arguments, "results are cached under them"
-    assert complaints(embedded) == []
+    assert find_problems(embedded) == []
 
 
 def test_cluster_has_a_pool_of_workers():
@@ -69,7 +69,7 @@ def test_job_server_that_runs_needs_no_java(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"127.0.0.1:{server.getsockname()[1]}"
         running = settings("flink", flink={"job_endpoint": endpoint, "worker_pool": "localhost:50000"})
-        assert complaints(running) == []
+        assert find_problems(running) == []
     assert beam_arguments(running)[:2] == ["--runner=PortableRunner", f"--job_endpoint={endpoint}"]
     assert not any("jar" in argument for argument in beam_arguments(running))
 
@@ -87,14 +87,14 @@ def test_job_server_that_runs_needs_no_java(monkeypatch):
     ids=str,
 )
 def test_what_is_missing_is_named(java, runner, values, message):
-    found = complaints(settings(runner, **values))
-    assert any(message in line for line in found), found
-    assert not any("\n" in line for line in found)
+    problems = find_problems(settings(runner, **values))
+    assert any(message in line for line in problems), problems
+    assert not any("\n" in line for line in problems)
 
 
 def test_missing_java_is_named(jar, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert complaints(settings("flink", flink={"jar": str(jar)})) == [
+    assert find_problems(settings("flink", flink={"jar": str(jar)})) == [
         "java is not on PATH: Beam's job server for Flink needs Java 17"
     ]
 
@@ -129,7 +129,7 @@ def test_beams_own_check_takes_the_arguments_for_dataflow():
     account = {**DATAFLOW, "service_account": "beam@shop-1.iam.gserviceaccount.com"}
     # Without --dry_run it would look at the bucket.
     complete = settings("dataflow", dataflow=account, arguments=["--max_num_workers=8", "--dry_run=True"])
-    assert complaints(complete) == []
+    assert find_problems(complete) == []
     options = PipelineOptions(beam_arguments(complete))
     assert PipelineOptionsValidator(options, DataflowRunner()).validate() == []
     google, workers = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)

@@ -36,7 +36,7 @@ def test_overrides_win_over_the_file(tmp_path):
             "trainer: {encoder: gru}",
             "trainer.encoder: input should be 'bow', 'cnn', 'lstm' or 'transformer', not 'gru'",
         ),
-        ("teacher: {dimension: 50, heads: 4}", "teacher.dimension 50 cannot be shared by 4 heads"),
+        ("teacher: {dimension: 50, heads: 4}", "teacher.dimension 50 is not divisible by 4 heads"),
         ("teacher: {activity_features: [hour]}", "names hour, which trainer.activity_features lacks"),
         ("teacher: {repeats: recommend}", "teacher.repeats recommend differs from trainer.repeats auto; set both"),
         ("teacher: {warm_start: true}", "teacher.warm_start is not possible: a teacher begins with fresh weights"),
@@ -48,8 +48,8 @@ def test_overrides_win_over_the_file(tmp_path):
             "{teacher: {}, trainer: {loss: gbce}}",
             "with a teacher, trainer.loss must be full_softmax, not gbce",
         ),
-        ("trainer: {dimension: 50, heads: 4}", "trainer.dimension 50 cannot be shared by 4 heads"),
-        ("name: Movie Lens", "name: takes lower-case letters, digits, '-' and '_' alone, not 'Movie Lens'"),
+        ("trainer: {dimension: 50, heads: 4}", "trainer.dimension 50 is not divisible by 4 heads"),
+        ("name: Movie Lens", "name: may contain only lower-case letters, digits, '-' and '_', not 'Movie Lens'"),
         (
             "gate: {max_regression: 0.02}",
             "gate: max_regression is gone, because the gate now allows what chance explains, two standard errors; "

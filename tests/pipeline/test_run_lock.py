@@ -36,9 +36,9 @@ def test_the_second_of_two_runs_is_refused_at_once(tmp_path):
             [*command, "--set", "name=sample"], capture_output=True, text=True, cwd=tmp_path, check=False
         )
     assert done.returncode == 2 and time.monotonic() - started < 3
-    told = rf"in use by another run \(process {os.getpid()} on \S+, since [-0-9: ]+\); wait for its end, or give"
+    message = rf"in use by another run \(process {os.getpid()} on \S+, since [-0-9: ]+\); wait until it ends, or choose"
     (line,) = done.stderr.splitlines()
-    assert re.search(told, line) and "--output or --name" in line
+    assert re.search(message, line) and "--output or --name" in line
     assert not list(tmp_path.rglob("*.db"))
 
 
@@ -81,5 +81,8 @@ def test_a_file_system_without_flock_is_locked_as_posix_does(tmp_path, monkeypat
 def test_a_file_system_without_any_lock_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", without_flock)
     monkeypatch.setattr(fcntl, "lockf", without_flock)
-    with pytest.raises(RunLocked, match=r"this file system has no locks .No locks available"), run_lock(tmp_path):
+    with (
+        pytest.raises(RunLocked, match=r"this file system does not support locks .No locks available"),
+        run_lock(tmp_path),
+    ):
         pass

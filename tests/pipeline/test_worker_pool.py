@@ -90,5 +90,5 @@ def test_each_task_manager_keeps_its_worker():
 def test_port_that_is_taken(capsys: pytest.CaptureFixture[str]):
     server, _, port = worker_pool.serve("localhost", 0)
     assert worker_pool.main(["--port", str(port)]) == 2
-    assert capsys.readouterr().err == f"error: --port {port}: cannot listen on localhost; is it taken?\n"
+    assert capsys.readouterr().err == f"error: --port {port}: cannot listen on localhost; choose a free port\n"
     server.stop(None)

@@ -1,4 +1,4 @@
-"""The set-up finds a fitting Python, or says in one line why it cannot; done once, it does nothing."""
+"""The set-up finds a suitable Python or reports in one line why it cannot, and runs only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ case "$*" in
         rm -rf "$folder" && mkdir -p "$folder/bin" && cp "{path}" "$folder/bin/python"
         printf '#!/bin/sh\\necho "uv $*" >>"{log}"\\n{uv}\\n' >"$folder/bin/uv" && chmod +x "$folder/bin/uv" ;;
     "-m pip"*) echo "{name} pip" >>"{log}" ;;
-    *mend_glibc*) echo "mend" >>"{log}" ;;
+    *patch_glibc*) echo "patch" >>"{log}" ;;
 esac
 """
 
@@ -171,22 +171,19 @@ def test_changes_of_packages_are_announced_and_can_be_refused(checkout):
     checkout.add_python("python3", "3.12", libc="glibc2.36")
     assert checkout.error(SETUP_PATCH="no") == (
         "error: ml-metadata and tensorflow-data-validation need glibc 2.39, this Linux has 2.36, and SETUP_PATCH=no "
-        "forbids to change them; use a newer Linux, or the image (docs/install.md)"
+        "does not allow patching them; use a newer Linux, or the image (docs/install.md)"
     )
-    assert not [call for call in checkout.calls() if call.startswith("uv ") or call == "mend"]
+    assert not [call for call in checkout.calls() if call.startswith("uv ") or call == "patch"]
     done = checkout.set_up()
-    assert done.returncode == 0 and "mend" in checkout.calls()
-    announcement = (
-        "Two packages built for glibc 2.39 are changed to load on 2.36 (docs/install.md; SETUP_PATCH=no refuses)"
-    )
-    assert announcement in done.stderr.splitlines()
+    assert done.returncode == 0 and "patch" in checkout.calls()
+    assert "Patching two packages built for glibc 2.39 so that they load on 2.36" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="wheels of Linux on x86_64")
 def test_nothing_is_announced_on_a_newer_c_library(checkout):
     checkout.add_python("python3", "3.12", libc="glibc2.41")
     done = checkout.set_up(SETUP_PATCH="no")
-    assert done.returncode == 0 and "changed" not in done.stderr
+    assert done.returncode == 0 and "Patching" not in done.stderr
 
 
 def test_linux_on_another_processor_is_refused_in_one_line(checkout):
@@ -195,7 +192,7 @@ def test_linux_on_another_processor_is_refused_in_one_line(checkout):
     (checkout.bin / "uname").write_text('#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || echo Linux aarch64\n')
     (checkout.bin / "uname").chmod(0o755)
     assert checkout.error() == (
-        "error: TFX's libraries have no wheels for Linux on aarch64; an image is built with docker build --platform "
+        "error: TFX's libraries have no wheels for Linux on aarch64; build an image with docker build --platform "
         "linux/amd64"
     )
     assert not [call for call in checkout.calls() if call.startswith("uv sync")]
@@ -204,7 +201,7 @@ def test_linux_on_another_processor_is_refused_in_one_line(checkout):
 def test_done_once_it_does_nothing_until_something_changes(checkout):
     checkout.add_python("python3", "3.12")
     assert checkout.set_up().returncode == 0
-    assert [call.split()[0] for call in checkout.calls()] == ["python3", "python3", "uv", "mend"]
+    assert [call.split()[0] for call in checkout.calls()] == ["python3", "python3", "uv", "patch"]
     done = checkout.set_up()
     assert (done.returncode, done.stderr, checkout.calls()) == (0, "", [])
     assert not (checkout.root / "setup.log").exists()
@@ -250,7 +247,7 @@ def test_an_interrupted_set_up_is_begun_anew(checkout):
 
 def test_a_failed_installation_is_told_in_one_line(checkout):
     checkout.add_python("python3", "3.12", uv="echo error: no space left; echo hint: none; exit 2")
-    message = "error: the dependencies could not be installed; is there a network? no space left (setup.log has it all)"
+    message = "error: the dependencies could not be installed; check the network: no space left (full log: setup.log)"
     assert checkout.error() == message
 
 
@@ -269,5 +266,5 @@ def test_of_two_at_once_one_waits_and_finds_the_work_done(checkout):
     ]
     messages = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], messages
-    assert [call.split()[0] for call in checkout.calls()] == ["python3", "python3", "uv", "mend"]
+    assert [call.split()[0] for call in checkout.calls()] == ["python3", "python3", "uv", "patch"]
     assert sorted("Waiting" in message for message in messages) == [False, True]

@@ -1,4 +1,4 @@
-"""What the Dockerfile says; `make image-test` builds the image and runs it."""
+"""The content of the Dockerfile; `make image-test` builds the image and runs it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_installs_as_make_run_does():
     (install,) = [rest for at, word, rest in instructions() if (at, word) == ("environment", "RUN")]
     variables, command = re.fullmatch(r'((?:\w+=(?:"[^"]*"|\S+) )*)(.+)', install.partition(" &&")[0]).groups()
     assert command == recipe[1] == "sh setup/bootstrap.sh"
-    assert "--group setup" in variables, "what mends the modules is a group of its own"
+    assert "--group setup" in variables, "the patch needs this group"
     assert "${GPU:+ --group gpu}" in variables, "only on demand"
     assert not re.search(r"\bpip install\b", install)
 

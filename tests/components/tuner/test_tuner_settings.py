@@ -45,8 +45,8 @@ def load(space: Any, **overrides: Any) -> TunerSettings:
             "tuner.search_space.learning_rate: step and log exclude each other",
         ),
         ({}, "tuner.search_space: expected settings of the Trainer, such as {dropout: [0.1, 0.2]}"),
-        ({"heads": [2, 3]}, "tuner.search_space: dimension 64 cannot be shared by 3 heads"),
-        ({"dimension": {"min": 8, "max": 12}}, "tuner.search_space: dimension 9 cannot be shared by 2 heads"),
+        ({"heads": [2, 3]}, "tuner.search_space: dimension 64 is not divisible by 3 heads"),
+        ({"dimension": {"min": 8, "max": 12}}, "tuner.search_space: dimension 9 is not divisible by 2 heads"),
     ],
     ids=str,
 )

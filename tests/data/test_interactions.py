@@ -1,4 +1,4 @@
-"""Ratings: what counts as good, what as bad, and what a person is told."""
+"""The conversion of rows to interactions: good rows, bad rows and their reasons."""
 
 from __future__ import annotations
 
@@ -57,27 +57,30 @@ def test_harmless_differences_between_files(content: bytes, ml_1m) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "reason"),
     [
-        ("1::2::0::978", "ratings.dat, line 2: rating '0' is outside 0.5 to 5: '1::2::0::978'"),
-        ("1::2::::978", "ratings.dat, line 2: rating '' is not a number: '1::2::::978'"),
-        ("1::-2::3::978", "ratings.dat, line 2: item id '-2' is not a number: '1::-2::3::978'"),
-        (
-            "1::2::3::1709324100000000",
-            "ratings.dat, line 2: timestamp '1709324100000000' is out of range for seconds: "
-            "'1::2::3::1709324100000000'",
-        ),
-        (
-            "1::2::3::4\r5::6::1::8",
-            "ratings.dat, line 2: a carriage return inside the line: '1::2::3::4\\r5::6::1::8'",
-        ),
+        ("1,2,3,4", "expected 4 fields separated by '::', found 1; the line contains ','"),
+        ("1::2::3", "expected 4 fields separated by '::', found 3"),
+        ("1::2::3::4::5", "expected 4 fields separated by '::', found 5"),
+        ("x::2::3::4", "user id 'x' is not a number"),
+        ("1::y::3::4", "item id 'y' is not a number"),
+        ("1::2::nan::4", "rating 'nan' is not a finite number"),
+        ("1::2::9::4", "rating '9' is outside 0.5 to 5"),
+        ("1::2::three::4", "rating 'three' is not a number"),
+        ("1::2::3::-4", "timestamp '-4' is negative, or before 1970"),
+        ("1::2::3::soon", "timestamp 'soon' is not a number"),
+        ("1::2::0::978", "rating '0' is outside 0.5 to 5"),
+        ("1::2::::978", "rating '' is not a number"),
+        ("1::-2::3::978", "item id '-2' is not a number"),
+        ("1::2::3::1709324100000000", "timestamp '1709324100000000' is out of range for seconds"),
+        ("1::2::3::4\r5::6::1::8", "a carriage return inside the line"),
     ],
 )
-def test_a_bad_row_is_left_out_and_described(line: str, message: str, ml_1m) -> None:
+def test_a_bad_row_is_left_out_and_described(line: str, reason: str, ml_1m) -> None:
     dataset = ml_1m(f"7::8::5::1\n{line}\n9::8::5::2\n")
     chunk = read(dataset)
     assert chunk.user.to_pylist() == ["7", "9"]
-    assert [bad.describe() for bad in chunk.bad_rows] == [message]
+    assert [bad.describe() for bad in chunk.bad_rows] == [f"ratings.dat, line 2: {reason}: {line!r}"]
 
 
 def test_a_bad_row_in_a_later_range_has_its_line_in_the_file(own) -> None:
@@ -121,7 +124,7 @@ def test_no_rating_column_counts_as_one(own) -> None:
         ("a,b,1,", "timestamp '' is not a number"),
         ("a,b,1,nan", "timestamp 'nan' is not a number"),
         ("a,b,1,1969-12-31", "timestamp '1969-12-31' is not a number"),
-        ("a;b;1;1", "expected 4 fields with ',' between, found 1, found ';'"),
+        ("a;b;1;1", "expected 4 fields separated by ',', found 1; the line contains ';'"),
     ],
 )
 def test_bad_rows_of_own_data(line: str, reason: str, own) -> None:

@@ -1,11 +1,11 @@
-"""Make two extension modules of the TFX stack load on an older C library.
+"""Patches two extension modules of TFX's dependencies so that they load with an older C library.
 
-`ml-metadata` and `tensorflow-data-validation` ship Linux wheels built against glibc 2.39 alone. What their extension
-modules need from it is six symbols that older libraries have under another name, or that are never called. This
-program rewrites the entries of these symbols in place: the file keeps its size and layout, a second run finds nothing
-left to do, and a machine whose glibc is new enough is left alone.
+The only Linux wheels of `ml-metadata` and `tensorflow-data-validation` require glibc 2.39. Their extension modules use
+six symbols from it that older libraries have under another name, or that are never called. This program rewrites the
+entries of these symbols in place. The file keeps its size and layout, a second run changes nothing, and nothing is
+patched on a machine with a newer glibc.
 
-    python setup/mend_glibc.py .venv
+    python setup/patch_glibc.py .venv
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ WEAK_NEED = 2  # VER_FLG_WEAK
 
 
 def glibc_is_older() -> bool:
-    """Whether this machine's C library is a glibc older than the one that the wheels were built against."""
+    """Returns whether this machine's C library is an older glibc than the wheels require."""
     library, version = platform.libc_ver()
     return library == "glibc" and tuple(int(part) for part in version.split(".")[:2]) < WHEEL_GLIBC
 
 
 def find_patches(path: Path) -> dict[int, bytes]:
-    """Find the bytes to overwrite in a 64-bit little-endian ELF shared object.
+    """Finds the bytes to overwrite in a 64-bit little-endian ELF shared object.
 
     Returns:
-        New bytes by file offset; empty where the module is mended already.
+        New bytes by file offset; empty if the module is already patched.
 
     Raises:
         ValueError: the older name of a symbol is not in the module's string table.
@@ -61,11 +61,11 @@ def find_patches(path: Path) -> dict[int, bytes]:
         for index, symbol in enumerate(symbols.iter_symbols()):
             entry = symbols["sh_offset"] + index * symbols["sh_entsize"]
             if symbol.name in OLD_NAMES:
-                # A name may start inside a longer one: `__isoc23_strtol` ends in `strtol`.
-                name_at = strings.find(OLD_NAMES[symbol.name].encode() + b"\0")
-                if name_at < 0:
-                    raise ValueError(f"it has no string {OLD_NAMES[symbol.name]!r} to use for {symbol.name!r}")
-                patches[entry] = struct.pack("<I", name_at)  # st_name
+                # A name may be the end of a longer one: `__isoc23_strtol` ends in `strtol`.
+                name_offset = strings.find(OLD_NAMES[symbol.name].encode() + b"\0")
+                if name_offset < 0:
+                    raise ValueError(f"no string {OLD_NAMES[symbol.name]!r} to replace {symbol.name!r}")
+                patches[entry] = struct.pack("<I", name_offset)  # st_name
             elif symbol.name in NEVER_CALLED and symbol["st_info"]["bind"] != "STB_WEAK":
                 patches[entry + 4] = WEAK_FUNCTION  # st_info
             else:
@@ -76,28 +76,28 @@ def find_patches(path: Path) -> dict[int, bytes]:
 
 
 def _weaken_needs(elf: ELFFile, strings: bytes) -> dict[int, bytes]:
-    """Flag the needs of too new versions as weak, so that the loader does not refuse the module."""
+    """Marks requirements of too new versions as weak, so that the loader accepts the module."""
     section = elf.get_section_by_name(".gnu.version_r")
     data, patches = section.data(), {}
-    need_at = 0
+    need_offset = 0
     for _ in range(section["sh_info"]):
-        _, count, _, aux, next_need = struct.unpack_from("<HHIII", data, need_at)
-        aux_at = need_at + aux
+        _, count, _, aux, next_need = struct.unpack_from("<HHIII", data, need_offset)
+        aux_offset = need_offset + aux
         for _ in range(count):
-            _, flags, _, name_at, next_aux = struct.unpack_from("<IHHII", data, aux_at)
-            name = strings[name_at : strings.index(b"\0", name_at)].decode()
+            _, flags, _, name_offset, next_aux = struct.unpack_from("<IHHII", data, aux_offset)
+            name = strings[name_offset : strings.index(b"\0", name_offset)].decode()
             if name in NEW_VERSIONS and not flags & WEAK_NEED:
-                patches[section["sh_offset"] + aux_at + 4] = struct.pack("<H", flags | WEAK_NEED)
-            aux_at += next_aux
-        need_at += next_need
+                patches[section["sh_offset"] + aux_offset + 4] = struct.pack("<H", flags | WEAK_NEED)
+            aux_offset += next_aux
+        need_offset += next_need
     return patches
 
 
-def mend(path: Path) -> bool:
-    """Mend one module. The file is replaced whole, so that an interruption never leaves half of it.
+def patch(path: Path) -> bool:
+    """Patches a module. The file is replaced atomically, so that an interruption leaves the old one.
 
     Returns:
-        Whether there was anything to mend.
+        Whether there was anything to patch.
     """
     patches = find_patches(path)
     if not patches:
@@ -105,30 +105,30 @@ def mend(path: Path) -> bool:
     content = bytearray(path.read_bytes())
     for offset, new_bytes in patches.items():
         content[offset : offset + len(new_bytes)] = new_bytes
-    mended = path.with_suffix(".mended")
-    mended.write_bytes(content)
-    shutil.copymode(path, mended)
-    os.replace(mended, path)
+    patched = path.with_suffix(".patched")
+    patched.write_bytes(content)
+    shutil.copymode(path, patched)
+    os.replace(patched, path)
     return True
 
 
 def main(environment: Path) -> int:
-    """Mend what an environment holds.
+    """Patches the modules of an environment.
 
     Returns:
-        The exit status: 1 where a module could not be mended, which one line on stderr tells.
+        The exit status: 1 if a module cannot be patched, after one line on stderr.
     """
     if not glibc_is_older():
         return 0
     for module in MODULES:
         for path in sorted(environment.rglob(module)):
             try:
-                mended = mend(path)
+                patched = patch(path)
             except (ELFError, OSError, ValueError) as error:
-                print(f"error: {path} cannot be mended for this C library: {error}", file=sys.stderr)
+                print(f"error: {path} cannot be patched for this C library: {error}", file=sys.stderr)
                 return 1
-            if mended:
-                print(f"mended for this machine's C library: {module}")
+            if patched:
+                print(f"patched for this machine's C library: {module}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The mend makes a module load that asks for symbols of a newer C library: in place, the same size, and only once."""
+"""The patch of modules that require a newer C library: in place, with the same size, and only once."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ void *never_called(void) { return (void *)_ZSt21ios_base_library_initv; }
 
 
 @pytest.fixture(scope="module")
-def mender() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mend_glibc", ROOT / "setup" / "mend_glibc.py")
+def patcher() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("patch_glibc", ROOT / "setup" / "patch_glibc.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -54,14 +54,14 @@ def compile_library(path: Path, source: str, *options: str) -> None:
 
 
 @pytest.fixture
-def module_file(mender: ModuleType, tmp_path: Path) -> Path:
+def module_file(patcher: ModuleType, tmp_path: Path) -> Path:
     """A module linked to a library with the new symbols, beside an old one without them that it will find."""
     if COMPILER is None:
         pytest.skip("no C compiler here")
     if sys.byteorder != "little" or sys.maxsize < 2**32:
-        pytest.skip("the mend knows 64-bit little-endian modules")
+        pytest.skip("only 64-bit little-endian modules are patched")
     versions = tmp_path / "versions"
-    library, module = tmp_path / "libstandin.so", tmp_path / mender.MODULES[0]
+    library, module = tmp_path / "libstandin.so", tmp_path / patcher.MODULES[0]
     versions.write_text(NEW_VERSIONS)
     compile_library(library, NEW_LIBRARY, f"-Wl,--version-script={versions}")
     compile_library(module, MODULE, f"-L{tmp_path}", "-lstandin", f"-Wl,-rpath,{tmp_path}")
@@ -75,43 +75,43 @@ def call(module: Path, expression: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
-def test_a_mended_module_loads_and_calls_the_older_symbols(mender, module_file):
+def test_a_patched_module_loads_and_calls_the_older_symbols(patcher, module_file):
     before = call(module_file, "module.parse(b'42')")
     assert before.returncode == 1
     assert "not found" in before.stderr
     size = module_file.stat().st_size
 
-    assert mender.mend(module_file)
+    assert patcher.patch(module_file)
     assert module_file.stat().st_size == size
     assert call(module_file, "module.parse(b'42')").stdout == "42\n"
     assert call(module_file, "module.terminate(0)").returncode == -6, "SIGABRT, of abort"
 
 
-def test_a_second_run_finds_nothing(mender, module_file):
+def test_a_second_run_finds_nothing(patcher, module_file):
     others = {path.name for path in module_file.parent.iterdir()}
-    assert mender.mend(module_file)
+    assert patcher.patch(module_file)
     content = module_file.read_bytes()
-    assert mender.find_patches(module_file) == {}
-    assert not mender.mend(module_file)
+    assert patcher.find_patches(module_file) == {}
+    assert not patcher.patch(module_file)
     assert module_file.read_bytes() == content
     assert {path.name for path in module_file.parent.iterdir()} == others
 
 
-def test_a_hard_link_of_the_package_cache_is_left_as_it_was(mender, module_file):
+def test_a_hard_link_of_the_package_cache_is_left_as_it_was(patcher, module_file):
     cached = module_file.with_name("cached.so")
     cached.hardlink_to(module_file)
     content = cached.read_bytes()
-    assert mender.mend(module_file)
+    assert patcher.patch(module_file)
     assert cached.read_bytes() == content != module_file.read_bytes()
 
 
-def test_the_modules_of_this_environment_need_no_mend(mender):
-    if not mender.glibc_is_older():
+def test_the_modules_of_this_environment_are_patched(patcher):
+    if not patcher.glibc_is_older():
         pytest.skip("this C library is new enough")
     packages = Path(importlib.util.find_spec("ml_metadata").origin).parents[1]
-    for name in mender.MODULES:
+    for name in patcher.MODULES:
         (path,) = packages.rglob(name)
-        assert mender.find_patches(path) == {}, name
+        assert patcher.find_patches(path) == {}, name
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_the_modules_of_this_environment_need_no_mend(mender):
         (("", ""), False),
     ],
 )
-def test_only_an_older_glibc_is_mended_for(mender, monkeypatch, library, older):
-    monkeypatch.setattr(mender.platform, "libc_ver", lambda: library)
-    assert mender.glibc_is_older() == older
+def test_patches_only_for_an_older_glibc(patcher, monkeypatch, library, older):
+    monkeypatch.setattr(patcher.platform, "libc_ver", lambda: library)
+    assert patcher.glibc_is_older() == older
 
 
-def test_says_in_one_line_what_it_cannot_mend(mender, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(mender.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    (tmp_path / mender.MODULES[0]).write_bytes(b"no module")
-    assert mender.main(tmp_path) == 1
+def test_a_module_that_cannot_be_patched_is_reported(patcher, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(patcher.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    (tmp_path / patcher.MODULES[0]).write_bytes(b"no module")
+    assert patcher.main(tmp_path) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and mender.MODULES[0] in line
+    assert line.startswith("error: ") and patcher.MODULES[0] in line
