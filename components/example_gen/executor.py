@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow as pa
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
-from tfx.types import Artifact, artifact_utils
+from tfx.types import artifact_utils
 from tfx.utils import io_utils
+from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components import features
 from components.example_gen import timelines
@@ -60,10 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Writes the splits and the catalogue."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> None:
         """See the base class.
 

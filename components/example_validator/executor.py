@@ -12,13 +12,13 @@ import os
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx import types
 from tfx.components.example_validator import executor as stock
 from tfx.dsl.io import fileio
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import ANOMALIES_KEY, STATISTICS_KEY
 from tfx.utils import io_utils, writer_utils
+from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components import features
 from components.addresses import address
@@ -36,10 +36,7 @@ class Executor(stock.Executor):
     """Validates as the stock executor does, compares with the last run, and raises if there is too much of anything."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> execution_result_pb2.ExecutorOutput:
         """See the base class.
 

@@ -22,7 +22,7 @@ from typing import Any
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
-from components.conditional import TRIES, ConflictError, shared_object
+from components.conditional import MAX_TRIES, ConflictError, shared_object
 from components.pusher.store import COMPLETE, HISTORY, LATEST, StoreError
 
 CLAIMS = ".claims"
@@ -110,7 +110,7 @@ class ObjectVersionStore:
                 fileio.copy(str(path), f"{version}/{path.name}")
         content = json.dumps({**info, "version": str(number)}, indent=1, ensure_ascii=False)
         _write(f"{version}/{COMPLETE}", content + "\n")
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             served = self.latest() or ""
             if served.isdecimal() and int(served) > number:
                 raise StoreError(
@@ -121,8 +121,8 @@ class ObjectVersionStore:
                 self._latest.replace(f"{number}\n")
                 return version
         raise StoreError(
-            f"{self.folder}: latest was written by others {TRIES} times in a row, or the store's conditional writes do "
-            f"not work; version {number} is stored"
+            f"{self.folder}: latest was written by others {MAX_TRIES} times in a row, or the conditional writes "
+            f"of the store do not work; version {number} is stored"
         )
 
     def point_latest_at(self, version: str | Path) -> None:

@@ -11,6 +11,7 @@ from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
+from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components import features
 from components.trainer.devices import make_strategy
@@ -25,10 +26,7 @@ class Executor(base_executor.BaseExecutor):
     """Refits a blessed model; leaves nothing where the model is not blessed."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> None:
         """See the base class.
 

@@ -101,7 +101,7 @@ def test_a_pinned_model_is_the_one_to_compare_with(sinking, tmp_path):
     assert resolved_id(sinking, runs=0, pinned=f"{tmp_path}/3/") == [3]
     assert resolved_id(sinking, runs=5, pinned="5") == [], "a model is not compared with itself"
     with pytest.raises(
-        StepError, match=r"^gate\.baseline_model: there is no model '77' in ML Metadata; give the id or"
+        StepError, match=r"^gate\.baseline_model: there is no model '77' in ML Metadata; set the id or the"
     ):
         resolved_id(sinking, runs=5, pinned="77")
 
@@ -111,8 +111,8 @@ def test_a_damaged_model_stops_the_run_in_one_line(sinking, tmp_path):
     with pytest.raises(StepError) as error:
         resolved_id(sinking, runs=5)
     assert str(error.value) == (
-        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the model to compare with is damaged; "
-        "bring it back, or set gate.damaged_baseline=skip to compare with the next best"
+        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the baseline model is damaged; "
+        "restore it, or set gate.damaged_baseline=skip to compare with the next best"
     )
     assert resolved_id(sinking, runs=1) == [4], "another model's damage is no matter"
 
@@ -124,9 +124,9 @@ def test_damaged_models_are_passed_over_where_the_user_says_so(sinking, tmp_path
     with caplog.at_level(logging.INFO, "recommender.progress"):
         assert resolved_id(sinking, runs=5, on_damage="skip") == [3]
     assert caplog.messages == [
-        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the model to compare with is damaged, "
-        "and passed over",
-        f"{tmp_path}/2 is missing: the model to compare with is damaged, and passed over",
+        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the baseline model is damaged "
+        "and skipped",
+        f"{tmp_path}/2 is missing: the baseline model is damaged and skipped",
     ]
     for number in (3, 4):
         shutil.rmtree(tmp_path / str(number))
@@ -155,5 +155,5 @@ def test_models_in_an_object_store_are_found(bucket, model):
         artifact.uri = f"fake://bucket/{artifact.id}"
     assert resolved_id(known, runs=5) == [1]
     shutil.rmtree(bucket / "1")
-    with pytest.raises(StepError, match=r"^fake://bucket/1 is missing: the model to compare"):
+    with pytest.raises(StepError, match=r"^fake://bucket/1 is missing: the baseline model is damaged"):
         resolved_id(known, runs=5)

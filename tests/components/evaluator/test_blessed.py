@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.errors import StepError
-from components.evaluator.blessed import Blessed, best_first, first_whole
+from components.evaluator.blessed import Blessed, best_first, first_undamaged
 
 A = Blessed("a")
 
@@ -50,16 +50,17 @@ def test_three_models_that_are_each_slightly_worse_do_not_lower_the_bar():
 
 def test_the_candidate_is_left_out_but_counts_as_a_link():
     blessed = [A, Blessed("b", "a", 0.02), Blessed("c", "b", -0.01)]
-    assert best_first(blessed, 5, without={"b"}) == ["c", "a"]
-    assert best_first(blessed, 1, without={"c"}) == ["b"]
+    assert best_first(blessed, 5, excluded={"b"}) == ["c", "a"]
+    assert best_first(blessed, 1, excluded={"c"}) == ["b"]
 
 
 def test_a_damaged_model_stops_or_is_passed_over():
     damage = {"a": "a/weights is missing", "b": ""}.get
     with pytest.raises(
-        StepError, match=r"^a/weights is missing: the model to compare with is damaged; bring it back, or"
+        StepError,
+        match=r"^a/weights is missing: the baseline model is damaged; restore it, or",
     ):
-        first_whole(["a", "b"], damage, "stop", "gate.damaged_baseline")
-    assert first_whole(["a", "b"], damage, "skip", "gate.damaged_baseline") == "b"
-    assert first_whole(["b", "a"], damage, "stop", "gate.damaged_baseline") == "b"  # Only that one is looked at.
-    assert first_whole([], damage, "stop", "gate.damaged_baseline") == ""
+        first_undamaged(["a", "b"], damage, "stop")
+    assert first_undamaged(["a", "b"], damage, "skip") == "b"
+    assert first_undamaged(["b", "a"], damage, "stop") == "b"  # Only that one is looked at.
+    assert first_undamaged([], damage, "stop") == ""

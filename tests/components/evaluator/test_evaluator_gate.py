@@ -16,10 +16,10 @@ from tfx.utils import proto_utils
 from components import features
 from components.evaluation import ERROR, MARKOV, METRICS, POPULARITY, read_metrics
 from components.evaluator.component import MAX_USERS, Executor
-from components.evaluator.draw import drawn_users
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.gate import Condition, Verdict, read_conditions, read_verdict
 from components.evaluator.settings import GateSettings
+from components.evaluator.user_sample import sampled_users
 
 ITEMS = 60
 # A gate that lets all through but what is worse than the baseline.
@@ -192,7 +192,7 @@ def test_the_lift_over_the_popularity_list_alone_blocks(evaluate):
     _, verdict = evaluate(0, min_lift_over_popularity=2.5)
     assert verdict == Verdict(
         False,
-        ("Recall@10 0.2083 is 2.00 times the popularity list's 0.1042, below the 2.50 times that the gate asks for",),
+        ("Recall@10 0.2083 is 2.00 times the popularity list's 0.1042, below the 2.50 times that the gate requires",),
     )
 
 
@@ -201,7 +201,7 @@ def test_a_model_below_first_order_markov_is_refused(evaluate):
     _, verdict = evaluate(4, **{**OPEN, "min_lift_over_popularity": 1.1, "min_lift_over_markov": 1})
     assert verdict == Verdict(
         False,
-        ("Recall@10 0.1250 is 0.75 times first-order Markov's 0.1667, below the 1.00 times that the gate asks for",),
+        ("Recall@10 0.1250 is 0.75 times first-order Markov's 0.1667, below the 1.00 times that the gate requires",),
     )
     assert evaluate(0, min_lift_over_markov=1)[1].blessed
 
@@ -210,10 +210,7 @@ def test_too_few_targets_are_refused(evaluate):
     _, verdict = evaluate(0, min_targets=49)
     assert verdict == Verdict(
         False,
-        (
-            "the test split has 48 targets, too few to judge a model by: gate.min_targets is 49; give it more data, or "
-            "set gate.min_targets lower",
-        ),
+        ("the test split has 48 targets, fewer than gate.min_targets 49; add data, or lower gate.min_targets",),
     )
     assert evaluate(0, min_targets=48)[1].blessed
 
@@ -225,7 +222,7 @@ def test_a_loss_beyond_chance_blocks(evaluate):
     (reason,) = verdict.reasons
     assert not verdict.blessed
     assert reason.startswith(
-        "Recall@10 0.0208 is below the 0.2083 of the best of the last blessed models beyond chance"
+        "Recall@10 0.0208 is significantly below the 0.2083 of the best of the last blessed models: by"
     )
 
 
@@ -290,7 +287,7 @@ def test_a_draw_depends_on_the_users_only_and_takes_all_of_their_examples(tmp_pa
             with tf.io.TFRecordWriter(str(split / f"{number}.gz"), "GZIP") as writer:
                 for row in part:
                     writer.write(raw_example(row))
-        with drawn_users(examples, count, str(tmp_path / "drawn")) as chosen:
+        with sampled_users(examples, count, str(tmp_path / "drawn")) as chosen:
             paths = [str(path) for path in Path(chosen.uri).glob(f"Split-{features.TEST}/*")]
             records = list(tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator())
         assert not (tmp_path / "drawn").exists()

@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 from components.errors import StepError
 from components.evaluator.blessed import Blessed
 from components.evaluator.eval_config import make_eval_config, with_floor
-from components.evaluator.last_blessed import MOST_REMEMBERED, Executor, recall, remember
+from components.evaluator.last_blessed import MAX_RECORDED, Executor, add_to_record, read_record
 from components.evaluator.settings import GateSettings
 
 
@@ -41,12 +41,12 @@ def test_none_was_blessed_yet(tmp_path):
 def test_a_copy_of_the_best_of_the_last_blessed_models_is_handed_on(tmp_path):
     record = tmp_path / "p" / "record"
     first, second = (write_model(tmp_path / name) for name in ("first", "second"))
-    remember(str(record), Blessed(first))
-    remember(str(record), Blessed(second, first, 0.01))
+    add_to_record(str(record), Blessed(first))
+    add_to_record(str(record), Blessed(second, first, 0.01))
     assert found(record, tmp_path / "own") == second
     assert (tmp_path / "own" / "Format-Serving" / "saved_model.pb").read_text() == "second"
     assert (tmp_path / "own" / "Format-Serving" / "variables" / "variables.index").exists()
-    remember(str(record), Blessed(write_model(tmp_path / "third"), second, -0.02))
+    add_to_record(str(record), Blessed(write_model(tmp_path / "third"), second, -0.02))
     assert found(record, tmp_path / "again") == second
     assert found(record, tmp_path / "last", baseline_runs=1) == str(tmp_path / "third")
     assert found(record, tmp_path / "pinned", baseline_model=first) == first
@@ -57,15 +57,15 @@ def test_a_record_of_an_earlier_version_is_read(tmp_path):
     model = write_model(tmp_path / "model")
     (tmp_path / "record").write_text(f"{model}\n")
     assert found(tmp_path / "record", tmp_path / "own") == model
-    remember(str(tmp_path / "record"), Blessed("next", model, 0.01))
-    assert recall(str(tmp_path / "record")) == [Blessed(model), Blessed("next", model, 0.01)]
+    add_to_record(str(tmp_path / "record"), Blessed("next", model, 0.01))
+    assert read_record(str(tmp_path / "record")) == [Blessed(model), Blessed("next", model, 0.01)]
 
 
 def test_a_record_does_not_grow_for_ever(tmp_path):
     record = tmp_path / "record"
-    for number in range(MOST_REMEMBERED + 1):
-        remember(str(record), Blessed(str(number)))
-    assert len(recall(str(record))) == MOST_REMEMBERED
+    for number in range(MAX_RECORDED + 1):
+        add_to_record(str(record), Blessed(str(number)))
+    assert len(read_record(str(record))) == MAX_RECORDED
 
 
 def test_a_record_that_cannot_be_read_stops_the_run(tmp_path):
@@ -77,9 +77,9 @@ def test_a_record_that_cannot_be_read_stops_the_run(tmp_path):
 def test_a_model_that_is_gone_stops_the_run_unless_the_user_says_otherwise(tmp_path):
     record = str(tmp_path / "record")
     whole = write_model(tmp_path / "whole")
-    remember(record, Blessed(whole))
-    remember(record, Blessed(f"{tmp_path}/gone", whole, 0.01))
-    with pytest.raises(StepError, match=r"record names \S+/gone, where no model is: the model to compare with is dam"):
+    add_to_record(record, Blessed(whole))
+    add_to_record(record, Blessed(f"{tmp_path}/gone", whole, 0.01))
+    with pytest.raises(StepError, match=r"record names \S+/gone, which holds no model: the baseline model is damaged"):
         found(tmp_path / "record", tmp_path / "own")
     assert found(tmp_path / "record", tmp_path / "own", damaged_baseline="skip") == whole
 

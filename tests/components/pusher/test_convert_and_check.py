@@ -143,8 +143,9 @@ def test_component_has_json_parameters_alone(inputs: dict[str, list[Artifact]], 
         **{name: channel_utils.as_channel(artifacts) for name, artifacts in inputs.items()},
         pipeline_name="rings",
         push_root=str(tmp_path),
-        settings=PusherSettings().model_dump_json(),
+        settings=PusherSettings(),
         code_version="c0de",
+        fail_unblessed=False,
     )
     assert all(isinstance(value, (str, int)) for value in pusher.exec_properties.values())
     assert json.loads(pusher.exec_properties["settings"])["precision"] == "auto"
@@ -159,7 +160,12 @@ def test_compiles_for_kubeflow(inputs: dict[str, list[Artifact]], tmp_path: Path
         for name, (artifact,) in inputs.items()
     }
     pusher = TFLitePusher(
-        **artifacts, pipeline_name="rings", push_root="/mnt/serving", settings="{}", code_version="c0de"
+        **artifacts,
+        pipeline_name="rings",
+        push_root="/mnt/serving",
+        settings="{}",
+        code_version="c0de",
+        fail_unblessed=False,
     )
     importers = [channel.producer_component for channel in artifacts.values()]
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
