@@ -13,7 +13,7 @@ COMPRESSION_LEVEL = 1
 
 
 class _Sink(filebasedsink.FileBasedSink):
-    """A sink for gzipped TFRecord files; each element is a list of records. Beam writes temporary files, then renames."""
+    """A sink for gzipped TFRecord files; an element is a list of records. Beam writes temporary files, then renames."""
 
     def __init__(self, prefix: str):
         super().__init__(prefix, beam.coders.BytesCoder(), file_name_suffix=".gz")

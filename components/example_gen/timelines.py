@@ -257,7 +257,7 @@ def split_rows(
 
 
 def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[Row]:
-    """Yields the rows of a user for `leave_one_out`; holds out nothing if fewer than two targets follow the first row."""
+    """Yields the rows of a user for `leave_one_out`; holds out none if fewer than two targets follow the first row."""
     if len(targets) < 2 or targets[-2] == start:
         yield Row(TRAIN, start, stop)
         return

@@ -301,7 +301,7 @@ def test_minio_uris_are_s3(s3_bucket):
     assert read(f"{folder}/record") == "new" and fileio.listdir(folder) == ["record"]
     with fileio.open(f"{folder}/record.new", "w") as stream:
         stream.write("newest")
-    with pytest.raises(OSError, match="record: is there already"):
+    with pytest.raises(OSError, match="record: already exists"):
         fileio.rename(f"{folder}/record.new", f"{folder}/record")
 
 

@@ -309,5 +309,5 @@ def test_a_refit_knows_the_words_of_all_interactions(tmp_path):
 
 
 def test_only_the_most_frequent_words_have_an_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(preprocessing, "MOST_WORDS", 1)
+    monkeypatch.setattr(preprocessing, "MAX_WORDS", 1)
     assert analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS).words["event"] == ["view"]
