@@ -6,8 +6,8 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # TFX on Kubeflow Pipelines imports the artifact type by the name `components.ItemCatalog`. Lazily, since settings
-    # are imported from here too, and must not wait for TFX.
+    # TFX on Kubeflow Pipelines imports the artifact type as `components.ItemCatalog`. The import is lazy, so that
+    # modules without TFX, such as settings, load fast.
     if name == "ItemCatalog":
         from components.artifacts import ItemCatalog
 

@@ -1,4 +1,4 @@
-"""Artifact types of this pipeline's own."""
+"""The artifact type of this pipeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfx.types.artifact import Artifact
 
 
 def _text(name: str) -> Any:
-    """A property of an artifact that is kept as a custom property."""
+    """Returns a text property that is stored as a custom property of the artifact."""
     return property(
         lambda artifact: artifact.get_string_custom_property(name),
         lambda artifact, value: artifact.set_string_custom_property(name, value),
@@ -16,7 +16,7 @@ def _text(name: str) -> Any:
 
 
 def _number(name: str) -> Any:
-    """The same for a whole number."""
+    """Returns an integer property that is stored as a custom property of the artifact."""
     return property(
         lambda artifact: artifact.get_int_custom_property(name),
         lambda artifact, value: artifact.set_int_custom_property(name, value),
@@ -24,11 +24,13 @@ def _number(name: str) -> Any:
 
 
 class ItemCatalog(Artifact):
-    """The items and the data: `items.jsonl`, one object a line (id, title, genres, year, features, and the number of
-    its interactions in all splits, `ratings`), and `dataset.json` about the data.
+    """The items and facts about the data.
 
-    TFX on Kubeflow Pipelines imports the class of a custom artifact by its type name, which it lets have one dot, and
-    knows no properties of custom artifacts but custom ones.
+    `items.jsonl` has one object per line: `id`, `title`, `genres`, `year`, `features` and `ratings`, the number of its
+    interactions in all splits. `dataset.json` describes the data.
+
+    TFX on Kubeflow Pipelines imports the class of a custom artifact by its type name, which may contain only one dot,
+    and supports only custom properties for it.
     """
 
     TYPE_NAME = "components.ItemCatalog"

@@ -1,8 +1,8 @@
-"""Checksums of what steps wrote, so that a damaged result is not taken from the cache.
+"""Checksums of artifacts, so that a damaged result is not used from the cache.
 
-Beside the folder of an artifact lies a list of its files in the format of coreutils: in the folder above it,
-`sha256sum -c NAME.sha256` checks the same by hand. Hashing reads every file once; sizes and times alone would miss what
-a failing disk or a careless copy does.
+The checksums are stored next to the folder of the artifact in the format of coreutils, so that `sha256sum -c
+NAME.sha256` in the parent folder checks them. All files are hashed, because sizes and times do not show the damage of a
+failing disk or a bad copy.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
 
-THREADS = 2  # hashing leaves Python's lock
+THREADS = 2  # Hashing releases Python's global lock.
 
 
 def checksum_file(folder: Path) -> Path:
-    """Returns where the checksums of an artifact's folder lie."""
+    """Returns the path of the checksums of an artifact's folder."""
     return folder.parent / f"{folder.name}.sha256"
 
 
 def record(uri: str) -> None:
-    """Writes the checksums of an artifact's folder, unless there are some already; object stores have their own."""
+    """Writes the checksums of an artifact's folder, unless they exist; object stores have their own checksums."""
     if "://" in uri:
         return
     folder = Path(uri)
@@ -39,10 +39,10 @@ def record(uri: str) -> None:
 
 
 def damage(uri: str) -> str:
-    """Returns why a folder is not as the step left it, one line; empty where it is, or where there are no checksums.
+    """Returns how a folder differs from what the step wrote, in one line; empty if it does not, or has no checksums.
 
-    Files that the step did not write, such as a desktop's `.DS_Store`, are no damage. Of a folder in an object store,
-    which checks what it holds, only its absence is damage.
+    Files that the step did not write, such as `.DS_Store`, are ignored. Object stores check their objects themselves,
+    so a folder there is only damaged if it is missing.
     """
     if "://" in uri:
         return "" if fileio.exists(uri) else f"{uri} is missing"
@@ -62,7 +62,7 @@ def damage(uri: str) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder, by its path from the folder above."""
+    """Returns the SHA-256 of every file in a folder, by its path relative to the parent folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor(THREADS) as threads:
         digests = threads.map(_digest, paths)

@@ -1,4 +1,4 @@
-"""Which code made an artifact."""
+"""Versions of code, libraries and files, which are part of cache keys and of artifacts."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ STEP_PACKAGES = ("cluster", "components", "data", "lineage", "on_device", "pipel
 
 
 def step_version(step: str, root: Path = ROOT) -> str:
-    """Returns the fingerprint of the code that decides the result of a step.
+    """Returns the fingerprint of the code that determines the result of a step.
 
-    It is part of the step's parameters, so that a result cached by ML Metadata is not taken for the work of other code.
+    It is a parameter of the step, so that ML Metadata's cache does not return a result of other code.
 
     Args:
         step: name of the step's folder in `components/`.
         root: folder of the checkout.
 
     Returns:
-        The first 16 hexadecimal digits of a SHA-256 over the step's modules, all modules of the project that these
-        import, directly or not, and the installed versions of the libraries that they import.
+        The first 16 hexadecimal digits of a SHA-256 over the step's modules, all modules of the project that they
+        import, directly or indirectly, and the installed versions of the libraries that they import.
     """
     digest = hashlib.sha256()
     libraries: set[str] = set()
     for source in _sources(step, root, libraries):
-        digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+        _add_source(digest, source, root)
     for library in sorted(libraries):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # A module of the standard library.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # The standard library has no version.
             digest.update(f"{library} {importlib.metadata.version(library)}\0".encode())
     return digest.hexdigest()[:16]
 
 
 def _sources(step: str, root: Path, libraries: set[str]) -> list[Path]:
-    """Returns the modules that a step imports, sorted; adds the distributions of other modules to `libraries`."""
+    """Returns the modules of the project that a step imports, sorted; adds the names of libraries to `libraries`."""
     to_read = sorted((root / "components" / step).rglob("*.py"))
     sources: set[Path] = set()
     while to_read:
@@ -54,7 +54,7 @@ def _sources(step: str, root: Path, libraries: set[str]) -> list[Path]:
 
 
 def _imported(source: Path) -> set[str]:
-    """Returns the dotted names that a module imports, inside functions too; `from a import b` counts as `a.b`."""
+    """Returns the dotted names that a module imports, also in functions; `from a import b` counts as `a.b`."""
     names = set()
     for node in ast.walk(ast.parse(source.read_bytes())):
         if isinstance(node, ast.Import):
@@ -65,7 +65,7 @@ def _imported(source: Path) -> set[str]:
 
 
 def _modules(name: str, root: Path) -> list[Path]:
-    """Returns the project's files that an import of a dotted name runs: the module's and those of its packages."""
+    """Returns the files of the project that an import of a dotted name runs: of the module and of its packages."""
     parts = name.split(".")
     paths = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
     files = [candidate for path in paths for candidate in (path / "__init__.py", path.with_suffix(".py"))]
@@ -73,32 +73,36 @@ def _modules(name: str, root: Path) -> list[Path]:
 
 
 def library_version(*names: str) -> str:
-    """Returns the installed versions of libraries, for a stock step whose result they decide."""
+    """Returns the installed versions of libraries, as a parameter of a stock step that depends on them."""
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def file_version(name: str, root: Path = ROOT) -> str:
-    """Returns the first 16 hexadecimal digits of the SHA-256 of a file of the checkout, for a step that reads it."""
+    """Returns the first 16 hexadecimal digits of the SHA-256 of a file, as a parameter of a step that reads it."""
     return hashlib.sha256((root / name).read_bytes()).hexdigest()[:16]
 
 
 def project_version(root: Path = ROOT) -> str:
     """Returns the fingerprint of all modules that steps run: the first 16 hexadecimal digits of a SHA-256.
 
-    What lies beside them in a checkout and is in no package, such as scripts among a user's data, does not count.
+    Files outside packages, such as scripts among a user's data, are ignored.
     """
     digest = hashlib.sha256()
     for package in STEP_PACKAGES:
         for source in sorted((root / package).rglob("*.py")):
             folders = [root / folder for folder in source.relative_to(root).parents][:-1]
-            if not all((folder / "__init__.py").is_file() for folder in folders):
-                continue
-            digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+            if all((folder / "__init__.py").is_file() for folder in folders):
+                _add_source(digest, source, root)
     return digest.hexdigest()[:16]
 
 
+def _add_source(digest: hashlib._Hash, source: Path, root: Path) -> None:
+    """Adds the path and the content of a module to a digest."""
+    digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+
+
 def code_version() -> str:
-    """Returns the checkout's git commit, with `+changes` where files differ; `unknown` outside a checkout."""
+    """Returns the git commit of the checkout, with `+changes` if files differ; `unknown` outside a checkout."""
     try:
         commit = _git("rev-parse", "HEAD")
         return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")

@@ -1,9 +1,10 @@
-"""`s3://` for TFX's file layer, by PyArrow: TensorFlow, which TFX would ask, knows only `gs://`.
+"""A file system for `s3://` and `minio://` URIs in TFX's file layer, implemented with PyArrow.
 
-Importing this module registers it, and `minio://`, as Kubeflow calls the store of its own, which speaks the same. It
-serves the steps that read and write objects themselves: data, records, checkpoints and pushed models. What TensorFlow
-and Beam read and write, the artifacts of a pipeline, does not pass through here. Credentials, region and an endpoint
-other than Amazon's come from where AWS's own tools look, such as `AWS_ENDPOINT_URL`.
+Importing this module registers it. TFX itself uses TensorFlow, which only supports `gs://`. `minio://` is Kubeflow's
+scheme for its own store, which is compatible with S3. The file system is for objects that steps read and write
+themselves: data, records, checkpoints and pushed models. TensorFlow and Beam, which read and write the artifacts of a
+pipeline, do not use it. Credentials, the region and an endpoint other than Amazon's are configured as for AWS's own
+tools, for example with `AWS_ENDPOINT_URL`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ SCHEMES = ("s3://", "minio://")
 
 
 class S3(Filesystem):
-    """See the base class. An object is seen when its stream was closed: whole or not at all."""
+    """See the base class. An object becomes visible when its stream is closed, never partially."""
 
     SUPPORTED_SCHEMES = list(SCHEMES)
 
     @staticmethod
     def open(name: Any, mode: str = "r") -> IO[Any]:
-        """A stream; text is UTF-8."""
+        """Opens a stream; text is UTF-8."""
         if mode[0] == "w":
             stream = s3_client().open_output_stream(_path(name))
         else:
@@ -42,46 +43,46 @@ class S3(Filesystem):
     def copy(src: Any, dst: Any, overwrite: bool = False) -> None:
         """Copies within the store."""
         if not overwrite and S3.exists(dst):
-            raise OSError(f"{dst}: is there already")
+            raise OSError(f"{dst}: already exists")
         s3_client().copy_file(_path(src), _path(dst))
 
     @staticmethod
     def exists(path: Any) -> bool:
-        """Of a folder: whether there is anything in it."""
+        """Returns whether there is an object, or a folder that is not empty."""
         return bool(_info(path).type != FileType.NotFound)
 
     @staticmethod
     def isdir(path: Any) -> bool:
-        """Whether there is anything below a path."""
+        """Returns whether there are objects below a path."""
         return bool(_info(path).type == FileType.Directory)
 
     @staticmethod
     def listdir(path: Any) -> list[str]:
-        """Names."""
+        """Returns the names in a folder."""
         try:
-            return [found.base_name for found in s3_client().get_file_info(FileSelector(_path(path)))]
+            return [info.base_name for info in s3_client().get_file_info(FileSelector(_path(path)))]
         except FileNotFoundError as error:
             raise NotFoundError(str(error)) from error
 
     @staticmethod
     def makedirs(path: Any) -> None:
-        """An empty object stands for a folder; a bucket is not made."""
+        """Creates an empty object that represents a folder; does not create buckets."""
         s3_client().create_dir(_path(path))
 
     @staticmethod
     def remove(path: Any) -> None:
-        """Of one object."""
+        """Removes one object."""
         s3_client().delete_file(_path(path))
 
     @staticmethod
     def rename(src: Any, dst: Any, overwrite: bool = False) -> None:
-        """Copies one object, then removes the first: readers find the old content or the new."""
+        """Copies one object, then removes the original; readers see the old content or the new."""
         S3.copy(src, dst, overwrite)
         S3.remove(src)
 
     @staticmethod
     def rmtree(path: Any) -> None:
-        """Of all objects below a path."""
+        """Removes all objects below a path."""
         s3_client().delete_dir(_path(path))
 
 

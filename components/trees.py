@@ -1,4 +1,4 @@
-"""Copies folders from one of TFX's file systems to another."""
+"""Copies folders between file systems of TFX."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from components import s3  # noqa: F401 - registers s3:// and minio://
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copy a file, or a folder with all that is in it, to where nothing is yet.
+    """Copies a file, or a folder with its content.
 
     Args:
-        source: path or URI.
-        target: likewise, of what the copy will be.
+        source: path or URI of the file or folder.
+        target: path or URI of the copy, which must not exist.
     """
     if not fileio.isdir(source):
         fileio.makedirs(os.path.dirname(target))

@@ -1,4 +1,4 @@
-"""Looks up in ML Metadata which model a new one is compared with."""
+"""Finds the baseline of a new model in ML Metadata."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tfx.dsl.components.common import resolver
 
 from components import checksums
 from components.errors import StepError
-from components.evaluator.blessed import Blessed, best_first, first_whole, holds_model
+from components.evaluator.blessed import Blessed, best_first, first_undamaged, holds_model
 
 CANDIDATE, MODEL, BLESSING = "candidate", "model", "model_blessing"
-CHANGE = "recall_at_10_change"  # custom property of a blessing; there is none without a baseline
+CHANGE = "recall_at_10_change"  # custom property of a blessing; missing without a baseline
 
 
 class BestOtherBlessedModel(resolver.ResolverStrategy):
-    """The best of the last blessed models, or the pinned one, but never the candidate itself.
+    """Resolves to the best of the last blessed models, or the pinned model, but never to the candidate itself.
 
-    TFX's own strategy takes the latest, so that the bar sinks with every model that is a little worse. It also takes a
-    candidate that an earlier run blessed as its own baseline; the Evaluator's inputs then differ from that run's, and
-    nothing after it comes from the cache.
+    TFX's own strategy resolves to the latest blessed model, so that the bar sinks with every model that is a little
+    worse. It can also resolve to the candidate itself, if an earlier run blessed it; the Evaluator's inputs then differ
+    from that run's, and no later step comes from the cache.
 
     Args:
         runs: `GateSettings.baseline_runs`.
@@ -36,10 +36,10 @@ class BestOtherBlessedModel(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """See the base class; the input `candidate`, where there is one, is left out of the search.
+        """See the base class; never resolves to a model of the optional input `candidate`.
 
         Raises:
-            StepError: there is no pinned model, or the model to compare with is damaged.
+            StepError: the pinned model does not exist, or the baseline is damaged.
         """
         candidates = {str(artifact.id) for artifact in input_dict.get(CANDIDATE, [])}
         blessings = {
@@ -49,15 +49,16 @@ class BestOtherBlessedModel(resolver.ResolverStrategy):
         }
         models = {str(model.id): model for model in input_dict[MODEL]}
         if self._pinned:
-            names = [name for name in [self._find_pinned(list(models.values()))] if name not in candidates]
+            pinned = self._find_pinned(list(models.values()))
+            names = [] if pinned in candidates else [pinned]
         else:
             in_order = sorted(blessings.items(), key=lambda item: item[1].id)
             known = [_read(name, blessing) for name, blessing in in_order if name in models]
             names = best_first(known, self._runs, candidates)
-        found = first_whole(names, lambda name: _damage(models[name]), self._on_damage, "gate.damaged_baseline")
+        baseline = first_undamaged(names, lambda name: _damage(models[name]), self._on_damage)
         return {
-            MODEL: [models[found]] if found else [],
-            BLESSING: [blessings[found]] if found in blessings else [],
+            MODEL: [models[baseline]] if baseline else [],
+            BLESSING: [blessings[baseline]] if baseline in blessings else [],
             **{name: artifacts for name, artifacts in input_dict.items() if name == CANDIDATE},
         }
 
@@ -66,13 +67,13 @@ class BestOtherBlessedModel(resolver.ResolverStrategy):
             if self._pinned == str(model.id) or self._pinned.rstrip("/") == model.uri.rstrip("/"):
                 return str(model.id)
         raise StepError(
-            f"gate.baseline_model: there is no model {self._pinned!r} in ML Metadata; give the id "
-            "or the URI of one, as `python -m lineage` shows them"
+            f"gate.baseline_model: there is no model {self._pinned!r} in ML Metadata; set the id or the URI of a "
+            "model, as `python -m lineage` shows them"
         )
 
 
 def _read(model: str, blessing: types.Artifact) -> Blessed:
-    """What a blessing says of the comparison; one of an earlier version says nothing."""
+    """Returns the comparison that a blessing stores; blessings of earlier versions store none."""
     if not blessing.has_custom_property(CHANGE):
         return Blessed(model)
     baseline = blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY)
@@ -80,6 +81,6 @@ def _read(model: str, blessing: types.Artifact) -> Blessed:
 
 
 def _damage(model: types.Artifact) -> str:
-    """What is wrong with a model's files, one line; empty where nothing is. Only files on this machine are read."""
-    wrong = checksums.damage(model.uri)
-    return wrong or ("" if holds_model(model.uri) else f"{model.uri} is missing")
+    """Returns what is wrong with a model's files, in one line; empty if nothing is. Reads only local files."""
+    problem = checksums.damage(model.uri)
+    return problem or ("" if holds_model(model.uri) else f"{model.uri} is missing")

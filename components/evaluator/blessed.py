@@ -1,13 +1,13 @@
-"""Which of the last blessed models a new one is compared with: the best, so that the bar does not sink run by run.
+"""Chooses the baseline: the best of the last blessed models, so that the bar does not sink from run to run.
 
-Every blessed model leaves by how much its Recall@10 was above its baseline's, on the same targets. Recall@10 itself
-does not compare, because runs have test splits of their own. The differences do: added up from model to model, they say
-which of several models was the best, without evaluating any of them again.
+Each blessed model stores by how much its Recall@10 exceeded its baseline's on the same targets. Recall@10 itself is not
+comparable between runs, because each run has its own test split. The sum of the differences from model to model shows
+which model is the best, without evaluating any of them again.
 
-    A, compared with none      0.000
+    A, no baseline            0.000
     B, 0.004 below A          -0.004
     C, 0.003 below A          -0.003
-    D, 0.002 above C          -0.001   so A stays the one to compare with, until it is not among the last few
+    D, 0.002 above C          -0.001   so A stays the baseline until it is no longer among the last few models
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ progress = logging.getLogger("recommender.progress")
 
 @dataclass(frozen=True)
 class Blessed:
-    """A model that the gate let pass.
+    """A model that passed the gate.
 
     Attributes:
-        model: its name, an id or a URI.
-        baseline: name of the model that it was compared with; empty where there was none.
-        change: its Recall@10 less the baseline's, on the same targets; 0 where there was none.
+        model: name of the model: an id or a URI.
+        baseline: name of its baseline; empty if it had none.
+        change: its Recall@10 minus the baseline's, on the same targets; 0 without a baseline.
     """
 
     model: str
@@ -40,52 +40,54 @@ class Blessed:
     change: float = 0.0
 
 
-def best_first(blessed: Iterable[Blessed], runs: int, without: Collection[str] = ()) -> list[str]:
-    """The last blessed models, best first; of equally good ones the latest first.
+def best_first(blessed: Iterable[Blessed], runs: int, excluded: Collection[str] = ()) -> list[str]:
+    """Returns the last blessed models, best first; of equally good models the latest first.
 
     Args:
-        blessed: in the order in which they were blessed. A model may stand there more than once.
-        runs: how many of the last models count.
-        without: names of models that do not count.
+        blessed: blessed models in the order of their blessings. A model may occur more than once.
+        runs: the number of models to consider, counted from the latest.
+        excluded: names of models to leave out.
 
     Returns:
-        At most `runs` names. Models from before the last one that was compared with none, or with a model that is not
-        among them, cannot be told from it, and are left out.
+        At most `runs` names. A model without a baseline, or with a baseline that is not listed, cannot be compared with
+        the models before it, which are left out.
     """
     levels: dict[str, float] = {}
-    for one in blessed:
-        known = one.baseline in levels
-        level = levels[one.baseline] + one.change if known else 0.0
-        levels = {**{name: held for name, held in levels.items() if known and name != one.model}, one.model: level}
-    latest_first = [name for name in reversed(levels) if name not in without][:runs]
+    for entry in blessed:
+        if entry.baseline in levels:
+            level = levels[entry.baseline] + entry.change
+            levels.pop(entry.model, None)  # So that the model moves to the end.
+            levels[entry.model] = level
+        else:
+            levels = {entry.model: 0.0}
+    latest_first = [name for name in reversed(levels) if name not in excluded][:runs]
     return sorted(latest_first, key=lambda name: -levels[name])  # A stable sort.
 
 
-def first_whole(names: Sequence[str], damage: Callable[[str], str], on_damage: str, key: str) -> str:
-    """The first model whose files are as they were written; empty where there is none.
+def first_undamaged(names: Sequence[str], damage: Callable[[str], str], on_damage: str) -> str:
+    """Returns the first model whose files are as they were written; empty if there is none.
 
     Args:
-        names: of models, the one to compare with first.
-        damage: what is wrong with a model, one line; empty where nothing is.
-        on_damage: `stop` or `skip`, as in `GateSettings`.
-        key: what the user sets to `skip`.
+        names: names of models, the preferred baseline first.
+        damage: returns what is wrong with a model, in one line; empty if nothing is.
+        on_damage: `stop` or `skip`, see `GateSettings.damaged_baseline`.
 
     Raises:
         StepError: a model is damaged and `on_damage` is `stop`.
     """
     for name in names:
-        wrong = damage(name)
-        if not wrong:
+        problem = damage(name)
+        if not problem:
             return name
         if on_damage == "stop":
             raise StepError(
-                f"{wrong}: the model to compare with is damaged; bring it back, or set {key}=skip to compare with the "
-                "next best"
+                f"{problem}: the baseline model is damaged; restore it, or set gate.damaged_baseline=skip to compare "
+                "with the next best"
             )
-        progress.info("%s: the model to compare with is damaged, and passed over", wrong)
+        progress.info("%s: the baseline model is damaged and skipped", problem)
     return ""
 
 
 def holds_model(uri: str) -> bool:
-    """Whether there is a SavedModel in the folder of a Model artifact, on any file system that TFX knows."""
+    """Returns whether the folder of a Model artifact has a SavedModel, on any file system that TFX supports."""
     return bool(fileio.exists(os.path.join(path_utils.serving_model_dir(uri), "saved_model.pb")))

@@ -1,4 +1,4 @@
-"""TFX's Evaluator, and what it leaves for others: metrics in ML Metadata and, on clusters, what it blessed."""
+"""TFX's Evaluator, which also records its metrics in ML Metadata and, on clusters, the blessed model in a file."""
 
 from __future__ import annotations
 
@@ -20,32 +20,30 @@ from tfx.types.standard_component_specs import (
     EXAMPLES_KEY,
     MODEL_KEY,
 )
+from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components.addresses import address
 from components.code_version import step_version
 from components.evaluation import read_metrics
 from components.evaluator.baseline import CHANGE
 from components.evaluator.blessed import Blessed, holds_model
-from components.evaluator.draw import drawn_users
 from components.evaluator.eval_config import with_floor
-from components.evaluator.last_blessed import SOURCE, remember
+from components.evaluator.last_blessed import SOURCE, add_to_record
+from components.evaluator.user_sample import sampled_users
 
 RECORD = "blessed_record"
 FLOOR = "min_recall_at_10"
 MAX_USERS = "max_users"
-DIFFERENCE = "_diff"  # ends the names of TFMA's differences to the baseline's metrics
+DIFFERENCE = "_diff"  # suffix of TFMA's differences to the baseline's metrics
 
 
 class Executor(stock.Executor):
-    """Evaluates as the stock executor does, then records the metrics of the whole test split."""
+    """Evaluates as the stock executor does, then records the metrics of the entire test split."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> None:
-        """See the base class. With a record, a baseline without a model is none, and what is blessed is remembered."""
+        """See the base class. With a record, ignores a baseline without a SavedModel, and adds a blessed model."""
         if FLOOR in exec_properties:
             floored = with_floor(exec_properties[EVAL_CONFIG_KEY], exec_properties[FLOOR])
             exec_properties = {**exec_properties, EVAL_CONFIG_KEY: floored}
@@ -56,8 +54,8 @@ class Executor(stock.Executor):
         with contextlib.ExitStack() as stack:
             if count := exec_properties.get(MAX_USERS):
                 examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
-                drawn = stack.enter_context(drawn_users(examples, count, os.path.join(evaluation.uri, "drawn")))
-                input_dict = {**input_dict, EXAMPLES_KEY: [drawn]}
+                sample = stack.enter_context(sampled_users(examples, count, os.path.join(evaluation.uri, "drawn")))
+                input_dict = {**input_dict, EXAMPLES_KEY: [sample]}
             super().Do(input_dict, output_dict, exec_properties)
         metrics = record_metrics(evaluation)
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
@@ -67,11 +65,11 @@ class Executor(stock.Executor):
             baselines = input_dict.get(BASELINE_MODEL_KEY, [])
             baseline = baselines[0].get_string_custom_property(SOURCE) if baselines else ""
             uri = address(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
-            remember(record, Blessed(uri, baseline, metrics.get(CHANGE, 0.0)))
+            add_to_record(record, Blessed(uri, baseline, metrics.get(CHANGE, 0.0)))
 
 
 def record_metrics(evaluation: Artifact) -> dict[str, float]:
-    """Leave the metrics of the whole test split as custom properties (float) of their ModelEvaluation artifact."""
+    """Returns the metrics of the entire test split; stores them as float custom properties of their artifact."""
     metrics = {name: float(value) for name, value in read_metrics(evaluation.uri)["overall"].items()}
     for name, value in metrics.items():
         if not name.endswith(DIFFERENCE):
@@ -80,17 +78,17 @@ def record_metrics(evaluation: Artifact) -> dict[str, float]:
 
 
 class GatingEvaluator(Evaluator):
-    """Ranks the whole catalogue for the test split, and blesses the model or not.
+    """Ranks the entire catalogue for each example of the test split, and decides whether to bless the model.
 
     Args:
-        parameters: `blessed_record`, where the blessed model's URI is written; `min_recall_at_10`, which wins over
-            the floor in `eval_config`; and `max_users`, how many users are drawn. All may be left out.
-        arguments: of TFX's Evaluator.
+        parameters: all optional: `blessed_record`, the file that receives the URI of a blessed model;
+            `min_recall_at_10`, which overrides the floor in `eval_config`; and `max_users`, how many users to sample.
+        arguments: arguments of TFX's Evaluator.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(self, *, parameters: Mapping[str, Any], **arguments: Any):
         super().__init__(**arguments)
-        # The stock component builds its own specification, which has no place for them.
+        # The specification of the stock component has no such parameters.
         self.spec.exec_properties.update({**parameters, "code": step_version("evaluator")})

@@ -1,4 +1,4 @@
-"""What the Evaluator computes, for which slices, and what blesses a model."""
+"""The EvalConfig: the metrics of the Evaluator, the slices, and the thresholds that a blessed model must reach."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SLICES = (features.HISTORY_BUCKET, features.POPULARITY_BUCKET)
 
 
 def make_eval_config(settings: GateSettings) -> config_pb2.EvalConfig:
-    """The evaluation and its gate.
+    """Returns the configuration of the evaluation and its gate.
 
-    A model is blessed when the test split has enough targets, its Recall@10 there is above a floor and above that of
-    the popularity list and of first-order Markov, each by a factor, and it is not below the baseline's beyond chance.
-    TFX leaves the last part out where there is no baseline.
+    A model is blessed if the test split has enough targets and the model's Recall@10 there is at least a floor, at
+    least a multiple of the popularity list's and of first-order Markov's, and not significantly below the baseline's.
+    TFX skips the last condition if there is no baseline.
     """
     not_below = config_pb2.GenericChangeThreshold(
         direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": 0.0}
@@ -43,11 +43,11 @@ def make_eval_config(settings: GateSettings) -> config_pb2.EvalConfig:
 
 
 def with_floor(eval_config: str, min_recall_at_10: float) -> str:
-    """An evaluation, as the JSON that TFX hands on, with another floor of the gate."""
+    """Returns an EvalConfig, given as JSON, with another floor of Recall@10."""
     config = json_format.Parse(eval_config, config_pb2.EvalConfig())
     for specs in config.metrics_specs:
-        for of_slice in specs.per_slice_thresholds[RECALL].thresholds:
-            of_slice.threshold.value_threshold.lower_bound.value = min_recall_at_10
+        for slice_threshold in specs.per_slice_thresholds[RECALL].thresholds:
+            slice_threshold.threshold.value_threshold.lower_bound.value = min_recall_at_10
     return json_format.MessageToJson(config)
 
 
@@ -56,7 +56,7 @@ def _at_least(bound: float) -> config_pb2.MetricThreshold:
 
 
 def _overall(threshold: config_pb2.MetricThreshold) -> config_pb2.PerSliceMetricThresholds:
-    """The threshold for the whole test split; slices are looked at by people."""
+    """Returns a threshold for the entire test split. Slices have no thresholds; they are for people to read."""
     return config_pb2.PerSliceMetricThresholds(
         thresholds=[config_pb2.PerSliceMetricThreshold(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)]
     )

@@ -1,4 +1,4 @@
-"""Reads an evaluation: its metrics, and the gate's verdict in words."""
+"""Reads the gate's conditions and its verdict from an evaluation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from components.evaluator.metrics import AT_MOST, BASELINE, CHANGE, LIFT, RECALL
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model is good enough.
+    """The decision whether a model is good enough.
 
     Attributes:
-        blessed: whether it passed every part of the gate.
-        reasons: why, or why not, one line a part.
+        blessed: whether the model passed every condition of the gate.
+        reasons: if blessed, one line with the metrics; otherwise one line for each condition that failed.
     """
 
     blessed: bool
@@ -26,14 +26,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Condition:
-    """One part of the gate, as it was applied.
+    """One condition of the gate, as it was applied.
 
     Attributes:
-        metric: its name.
-        value: of the metric; or where `is_change`, the difference to the baseline's.
-        bound: the least that passes.
-        is_change: whether the baseline is compared with.
-        passed: whether it blocked nothing.
+        metric: name of the metric.
+        value: value of the metric; with `is_change`, its difference to the baseline's.
+        bound: the lowest value that passes.
+        is_change: whether the condition compares with the baseline.
+        passed: whether the model passed it.
     """
 
     metric: str
@@ -44,13 +44,13 @@ class Condition:
 
 
 def read_conditions(evaluation_uri: str) -> list[Condition]:
-    """The parts of an evaluation's gate; without a baseline there is none that compares with it."""
+    """Returns the conditions of an evaluation's gate; without a baseline there is no condition about it."""
     metrics = read_metrics(evaluation_uri)["overall"]
     failed = _failed(evaluation_uri)
     conditions = []
     for spec in tfma.load_eval_result(evaluation_uri).config.metrics_specs:
         for name, slices in sorted(spec.per_slice_thresholds.items()):
-            for threshold in (of_slice.threshold for of_slice in slices.thresholds):
+            for threshold in (slice_threshold.threshold for slice_threshold in slices.thresholds):
                 if threshold.HasField("value_threshold") and name in metrics:
                     bound = threshold.value_threshold.lower_bound.value
                     conditions.append(Condition(name, metrics[name], bound, False, name not in failed))
@@ -61,23 +61,24 @@ def read_conditions(evaluation_uri: str) -> list[Condition]:
 
 
 def read_verdict(evaluation_uri: str) -> Verdict:
-    """The verdict of an evaluation's gate."""
+    """Returns the verdict of an evaluation's gate."""
     result = tfma.load_validation_result(evaluation_uri)
     metrics = read_metrics(evaluation_uri)["overall"]
     if not metrics:
-        return Verdict(False, ("the test split has no targets; give it more data, or another split",))
+        return Verdict(False, ("the test split has no targets; add data, or choose another split",))
     if result.validation_ok:
         lists = f"the popularity list has {metrics[POPULARITY + RECALL]:.4f}, Markov {metrics[MARKOV + RECALL]:.4f}"
         return Verdict(True, (f"Recall@10 {metrics[RECALL]:.4f}, {lists}{_baseline(metrics)}",))
-    bounds = {part.metric: part.bound for part in read_conditions(evaluation_uri) if not part.is_change}
+    conditions = read_conditions(evaluation_uri)
+    bounds = {condition.metric: condition.bound for condition in conditions if not condition.is_change}
     return Verdict(False, tuple(_describe(name, metrics, bounds) for name in sorted(_failed(evaluation_uri))))
 
 
 def _failed(evaluation_uri: str) -> set[str]:
-    """Names of the metrics that blocked."""
+    """Returns the names of the metrics whose conditions failed."""
     result = tfma.load_validation_result(evaluation_uri)
     return {
-        failure.metric_key.name for of_slice in result.metric_validations_per_slice for failure in of_slice.failures
+        failure.metric_key.name for validation in result.metric_validations_per_slice for failure in validation.failures
     }
 
 
@@ -89,25 +90,25 @@ def _baseline(metrics: dict[str, float]) -> str:
 
 
 def _describe(name: str, metrics: dict[str, float], bounds: dict[str, float]) -> str:
-    """Why a part of the gate blocked."""
+    """Returns why a condition failed."""
     recall = f"Recall@10 {metrics[RECALL]:.4f}"
     if name == AT_MOST:
         error = metrics[f"{CHANGE}{ERROR}"]
         return (
-            f"{recall} is below the {metrics[BASELINE]:.4f} of the best of the last blessed models beyond chance: by "
+            f"{recall} is significantly below the {metrics[BASELINE]:.4f} of the best of the last blessed models: by "
             f"{-metrics[CHANGE]:.4f}, with a standard error of {error:.4f}"
         )
     bound = bounds[name]
     if name == TARGETS:
         return (
-            f"the test split has {metrics[TARGETS]:,.0f} targets, too few to judge a model by: gate.min_targets is "
-            f"{bound:,.0f}; give it more data, or set gate.min_targets lower"
+            f"the test split has {metrics[TARGETS]:,.0f} targets, fewer than gate.min_targets {bound:,.0f}; add data, "
+            "or lower gate.min_targets"
         )
     if name == RECALL:
         return f"{recall} is below the floor of {bound:.4f}"
     prefix = next(prefix for prefix, lift in LIFT.items() if lift == name)
-    whose = {POPULARITY: "the popularity list's", MARKOV: "first-order Markov's"}[prefix]
+    owner = {POPULARITY: "the popularity list's", MARKOV: "first-order Markov's"}[prefix]
     other = metrics[f"{prefix}{RECALL}"]
     return (
-        f"{recall} is {metrics[name]:.2f} times {whose} {other:.4f}, below the {bound:.2f} times that the gate asks for"
+        f"{recall} is {metrics[name]:.2f} times {owner} {other:.4f}, below the {bound:.2f} times that the gate requires"
     )

@@ -1,7 +1,7 @@
-"""The models that were good enough, where no resolver can look them up: Kubeflow Pipelines 2 has none.
+"""Finds the baseline where no resolver can search ML Metadata, as on Kubeflow Pipelines 2.
 
-A file, the record, has a line of JSON for each of the last ones. The Evaluator adds to it, the next run reads it. The
-model is copied: Kubeflow's launcher takes no output that lies outside the folders of its own run.
+A file, the record, has one line of JSON for each of the last blessed models. The Evaluator appends to it, and the next
+run reads it. The model is copied, because Kubeflow's launcher accepts no output outside the folders of its own run.
 """
 
 from __future__ import annotations
@@ -10,51 +10,50 @@ import dataclasses
 import json
 from typing import Any
 
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.dsl.io import fileio
-from tfx.types import Artifact, artifact_utils, channel_utils, component_spec, standard_artifacts
+from tfx.dsl.components.base import base_executor, executor_spec
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils.typing_utils import ArtifactMultiDict
 
-from components.conditional import update
+from components.component import StepComponent
+from components.conditional import read_text, update
 from components.errors import StepError
-from components.evaluator.blessed import Blessed, best_first, first_whole, holds_model
+from components.evaluator.blessed import Blessed, best_first, first_undamaged, holds_model
 from components.evaluator.settings import GateSettings
 from components.trees import copy_tree
 
-SOURCE = "copy_of"  # custom property with the URI of the model that was blessed
-WHICH = ("baseline_runs", "baseline_model", "damaged_baseline")  # the settings that decide which model it is
-MOST_REMEMBERED = 100  # twice the most that `baseline_runs` can be, since a model may be blessed more than once
+SOURCE = "copy_of"  # custom property: the URI of the blessed model that was copied
+BASELINE_SETTINGS = {"baseline_runs", "baseline_model", "damaged_baseline"}  # the settings that choose the baseline
+MAX_RECORDED = 100  # twice the maximum of `baseline_runs`, because a model may be blessed more than once
 
 
-def remember(record: str, blessed: Blessed) -> None:
-    """Adds a model, by its URI, to a record; of two runs at once, each adds its own.
+def add_to_record(record: str, blessed: Blessed) -> None:
+    """Adds a model to a record. Two runs at the same time both add theirs.
 
     Raises:
         StepError: the record cannot be read.
     """
 
-    def add(text: str | None) -> str:
-        models = [*_read(record, text or ""), blessed][-MOST_REMEMBERED:]
+    def append(text: str | None) -> str:
+        models = [*_parse(record, text), blessed][-MAX_RECORDED:]
         return "".join(f"{json.dumps(dataclasses.asdict(model))}\n" for model in models)
 
-    update(record, add)
+    update(record, append)
 
 
-def recall(record: str) -> list[Blessed]:
-    """The models of a record, in the order in which they were blessed; none where there is no record.
+def read_record(record: str) -> list[Blessed]:
+    """Returns the models of a record, in the order in which they were blessed; none if there is no record.
 
     Raises:
         StepError: the record cannot be read.
     """
-    if not fileio.exists(record):
-        return []
-    with fileio.open(record) as stream:
-        return _read(record, stream.read())
+    return _parse(record, read_text(record))
 
 
-def _read(record: str, text: str) -> list[Blessed]:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+def _parse(record: str, text: str | None) -> list[Blessed]:
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     try:
-        # An earlier version left the URI itself.
+        # Earlier versions wrote the URI itself, not JSON.
         return [Blessed(**json.loads(line)) if line.startswith("{") else Blessed(line) for line in lines]
     except (ValueError, TypeError):
         raise StepError(
@@ -63,29 +62,25 @@ def _read(record: str, text: str) -> list[Blessed]:
 
 
 class Executor(base_executor.BaseExecutor):
-    """Hands on a copy of the model to compare with, or an artifact without a model where there is none."""
+    """Writes a copy of the baseline, or an artifact without a SavedModel if there is none."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> None:
         """See the base class.
 
         Raises:
-            StepError: the model to compare with is gone, or the record cannot be read.
+            StepError: the baseline is missing, or the record cannot be read.
         """
         record, settings = exec_properties["record"], GateSettings.model_validate_json(exec_properties["settings"])
         if settings.baseline_model:
             names, origin = [settings.baseline_model], "gate.baseline_model"
         else:
-            names, origin = best_first(recall(record), settings.baseline_runs), record
-        uri = first_whole(
+            names, origin = best_first(read_record(record), settings.baseline_runs), record
+        uri = first_undamaged(
             names,
-            lambda name: "" if holds_model(name) else f"{origin} names {name}, where no model is",
+            lambda name: "" if holds_model(name) else f"{origin} names {name}, which holds no model",
             settings.damaged_baseline,
-            "gate.damaged_baseline",
         )
         if uri:
             model = artifact_utils.get_single_instance(output_dict["model"])
@@ -93,36 +88,27 @@ class Executor(base_executor.BaseExecutor):
             model.set_string_custom_property(SOURCE, uri)
 
 
-class LastBlessedModelSpec(component_spec.ComponentSpec):
+class LastBlessedModelSpec(ComponentSpec):
     """Parameters and outputs of `LastBlessedModel`."""
 
-    PARAMETERS = {
-        "record": component_spec.ExecutionParameter(type=str),
-        "settings": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS: dict[str, component_spec.ChannelParameter] = {}
-    OUTPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+    PARAMETERS = {"record": ExecutionParameter(type=str), "settings": ExecutionParameter(type=str)}
+    INPUTS: dict[str, ChannelParameter] = {}
+    OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
 
 
-class LastBlessedModel(base_component.BaseComponent):
-    """Finds the model to compare with by the record of blessed models. It must never come from a cache.
+class LastBlessedModel(StepComponent):
+    """Finds the baseline in the record of blessed models. Its result must never come from the cache.
 
     Args:
-        record: the file that holds their URIs.
-        settings: of the gate.
+        record: path or URI of the record.
+        settings: settings of the gate.
 
     Outputs:
-        model: a copy of it; holds no SavedModel where none was blessed yet.
+        model: a copy of the baseline; contains no SavedModel if no model was blessed yet.
     """
 
     SPEC_CLASS = LastBlessedModelSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, record: str, settings: GateSettings):
-        super().__init__(
-            spec=LastBlessedModelSpec(
-                record=record,
-                settings=settings.model_dump_json(include=set(WHICH)),
-                model=channel_utils.as_channel([standard_artifacts.Model()]),
-            )
-        )
+        super().__init__(record=record, settings=settings.model_dump_json(include=BASELINE_SETTINGS))

@@ -1,4 +1,4 @@
-"""Ranking metrics as a TFMA metric: from where each user's target stands among the items not seen."""
+"""Ranking metrics as a TFMA metric, computed from the rank of each target among the items unseen by its user."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from components.ranking_metrics import CUT, MISS, NAMES, values_of
 
 RECALL = f"recall_at_{CUT}"
 LIFT = {POPULARITY: f"{RECALL}_lift", MARKOV: f"{RECALL}_lift_over_markov"}
-ENDLESS_LIFT = 1e6  # where a list has no hit: large, and finite as JSON needs it
+MAX_LIFT = 1e6  # the lift over a list without hits: large, but finite for JSON
 TARGETS = "example_count"
 UNREACHABLE = "unreachable"
 BASELINE = f"baseline_{RECALL}"
 CHANGE = f"{RECALL}_change"
-# The gate compares this metric's two values: the candidate's is its Recall@10 and what chance may have taken from it,
-# the baseline's is its Recall@10.
+# The gate compares the two values of this metric: the candidate's Recall@10 plus two standard errors of the change, and
+# the baseline's Recall@10.
 AT_MOST = f"{RECALL}_at_most"
 
 # Outputs of the `rank` signature by the prefix of the metrics.
@@ -37,21 +37,24 @@ _COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in NAMES), UNREA
 
 
 class RankingMetrics(tfma.metrics.Metric):
-    """All ranking metrics, in one pass.
+    """All ranking metrics, computed in one pass over the outputs of the `rank` signature.
 
-    It reads the outputs of the `rank` signature. Every example has one target, so that Recall@K is the hit rate. For
-    the model, with the prefix `popularity_` for the list of items by their number of train events, and with `markov_`
-    for what followed the last item in the train split:
+    Every example has one target, so Recall@K is the hit rate. Metrics without a prefix are the model's; the prefix
+    `popularity_` is for the list of items by their number of train events, and `markov_` for the items that followed
+    the last item in the train split. Each of the three has:
 
-    - the means of `components.ranking_metrics.values_of`.
-    - each of these followed by `_standard_error`, which is over users.
-    - `coverage_at_10`: share of the catalogue that is among anybody's best 10.
+    - the means of `components.ranking_metrics.values_of`;
+    - their standard errors over users, with the suffix `_standard_error`;
+    - `coverage_at_10`: share of the catalogue that is in the top 10 of at least one example.
 
-    `unreachable` is the share of targets that cannot be returned, since the vocabulary lacks the item or the user had
-    it before. `recall_at_10_lift` and `recall_at_10_lift_over_markov` are the model's Recall@10 as a multiple of each
-    list's, and `example_count` is the number of targets. With a baseline model there are also `baseline_recall_at_10`,
-    `recall_at_10_change`, the difference to it on the same targets, and `recall_at_10_change_standard_error`, which is
-    paired.
+    Other metrics:
+
+    - `example_count`: number of targets;
+    - `unreachable`: share of targets that cannot be recommended, because the vocabulary lacks the item or the user has
+      seen it;
+    - `recall_at_10_lift` and `recall_at_10_lift_over_markov`: the model's Recall@10 as a multiple of each list's;
+    - with a baseline model: `baseline_recall_at_10`; `recall_at_10_change`, the model's Recall@10 minus the baseline's
+      on the same targets; and `recall_at_10_change_standard_error`, paired by target.
     """
 
     def __init__(self, name: str = "ranking"):
@@ -77,7 +80,7 @@ def _computations(
 
 
 class RankingSums:
-    """Sums over examples, for the model, the two lists and, where there is one, the baseline."""
+    """Sums over examples for the model, the two lists and, if there is one, the baseline."""
 
     def __init__(self) -> None:
         self._users = UserSums(len(_COLUMNS))
@@ -86,10 +89,15 @@ class RankingSums:
         self._has_baseline = False
 
     def add(self, user: bytes, outputs: dict[str, np.ndarray], baseline: dict[str, np.ndarray] | None = None) -> None:
-        """Add one example: its user, and what the `rank` signatures of the model and of the baseline say of it.
+        """Adds one example.
+
+        Args:
+            user: id of the user.
+            outputs: outputs of the model's `rank` signature for the example.
+            baseline: the same of the baseline; None without a baseline.
 
         Raises:
-            StepError: the model has no such outputs.
+            StepError: the outputs lack a list, because an older version saved the model.
         """
         self._num_items = int(np.ravel(outputs["num_items"])[0])
         values: list[float] = []
@@ -100,7 +108,7 @@ class RankingSums:
                 )
             values += values_of(_rank(outputs, rank_key)).tolist()
             ids = np.ravel(outputs[ids_key])[:CUT]
-            # A catalogue of fewer items than the list has fills it with what is no item.
+            # With fewer items than the list is long, the rest of it is padding.
             self._listed[prefix].update(ids[ids >= features.FIRST_INDEX].tolist())
         self._has_baseline |= baseline is not None
         values.append(float(math.isinf(_rank(outputs, "target_rank"))))
@@ -108,7 +116,7 @@ class RankingSums:
         self._users.add(user, np.array(values))
 
     def merge(self, other: RankingSums) -> None:
-        """Add the sums of other examples."""
+        """Adds the sums of other examples."""
         self._users.merge(other._users)
         self._num_items = max(self._num_items, other._num_items)
         self._has_baseline |= other._has_baseline
@@ -116,7 +124,7 @@ class RankingSums:
             self._listed[prefix] |= other._listed[prefix]
 
     def metrics(self) -> dict[str, float]:
-        """The metrics by name."""
+        """Returns the metrics by name."""
         means = dict(zip(_COLUMNS, self._users.means().tolist(), strict=True))
         errors = dict(zip(_COLUMNS, self._users.standard_errors().tolist(), strict=True))
         values = {TARGETS: float(self._users.targets), UNREACHABLE: means[UNREACHABLE]}
@@ -127,7 +135,7 @@ class RankingSums:
         recall = means[RECALL]
         for prefix, lift in LIFT.items():
             other = means[f"{prefix}{RECALL}"]
-            values[lift] = recall / other if other else ENDLESS_LIFT * (recall > 0)
+            values[lift] = recall / other if other else MAX_LIFT * (recall > 0)
         if self._has_baseline:
             change, error = self._users.difference(_COLUMNS.index(RECALL), _COLUMNS.index(BASELINE))
             values |= {BASELINE: means[BASELINE], CHANGE: change, f"{CHANGE}{ERROR}": error}
@@ -135,7 +143,7 @@ class RankingSums:
 
 
 def _rank(outputs: dict[str, np.ndarray], key: str) -> float:
-    """Where the target stands, from 0; infinite where it is unknown or was seen."""
+    """Returns the rank of the target, from 0; `MISS` if the target is unknown or seen."""
     rank = float(np.ravel(outputs[key])[0])
     return rank if rank < int(np.ravel(outputs["num_items"])[0]) else MISS
 
@@ -144,8 +152,8 @@ class RankingCombiner(beam.CombineFn):
     """Sums over the examples of a slice.
 
     Args:
-        candidate: name of the model; empty where there is only one.
-        baseline: name of the model to compare with; empty where there is none.
+        candidate: name of the model; empty if there is no baseline.
+        baseline: name of the baseline; empty if there is none.
     """
 
     def __init__(self, candidate: str = "", baseline: str = ""):
@@ -153,11 +161,11 @@ class RankingCombiner(beam.CombineFn):
         self._baseline = baseline
 
     def create_accumulator(self) -> RankingSums:
-        """No examples yet."""
+        """Returns sums over no examples."""
         return RankingSums()
 
     def add_input(self, accumulator: RankingSums, element: metric_types.StandardMetricInputs) -> RankingSums:
-        """Add an example."""
+        """Adds an example."""
         user = np.ravel(element.features[features.USER_ID])[0]
         outputs = element.predictions
         if self._candidate in outputs:
@@ -167,14 +175,14 @@ class RankingCombiner(beam.CombineFn):
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[RankingSums]) -> RankingSums:
-        """Add sums up."""
+        """Returns the total of several sums."""
         total = RankingSums()
         for accumulator in accumulators:
             total.merge(accumulator)
         return total
 
     def extract_output(self, accumulator: RankingSums) -> dict[metric_types.MetricKey, float]:
-        """The metrics by key; `example_weighted` is as in the keys of thresholds."""
+        """Returns the metrics by key."""
         values = accumulator.metrics()
         keys = {self._key(name, self._candidate): value for name, value in values.items()}
         if self._baseline:
@@ -185,4 +193,5 @@ class RankingCombiner(beam.CombineFn):
 
     @staticmethod
     def _key(name: str, model: str) -> metric_types.MetricKey:
+        # TFMA finds the metric of a threshold only if `example_weighted` matches.
         return metric_types.MetricKey(name, model_name=model, example_weighted=None)

@@ -9,23 +9,23 @@ from components.settings import Settings
 
 
 class GateSettings(Settings):
-    """What a model must reach on the test split to be blessed, and which model it is compared with.
+    """What a model must reach on the test split to be blessed, and which baseline it is compared with.
 
     Attributes:
-        max_users: how many users of the test split, drawn once for all models, are ranked; 0 ranks all. Standard errors
-            grow as the number falls: that of a Recall@10 of 0.3 is 0.003 with 20,000 users.
-        min_targets: the least number of targets. Below it, chance decides more than the model.
-        min_recall_at_10: the least Recall@10.
-        min_lift_over_popularity: the least ratio of the model's Recall@10 to the popularity list's.
-        min_lift_over_markov: the least ratio of the model's Recall@10 to that of first-order Markov, what followed the
-            last item in the train split.
-        baseline_runs: among how many of the last blessed models the best is looked for, which the model must not be
-            below beyond chance; 0 compares with none.
-        baseline_model: a model to compare with instead: its URI, or its id in ML Metadata.
-        damaged_baseline: with a damaged or missing model to compare with, `stop` fails the run, and `skip` compares
-            with the next best.
-        fail_run: whether a model that is not blessed fails the run, in the Pusher; otherwise the run ends well, and
-            pushes nothing.
+        max_users: number of users of the test split to evaluate on, the same sample for all models; 0 uses all. Fewer
+            users give larger standard errors: 20,000 users give 0.003 for a Recall@10 of 0.3.
+        min_targets: minimum number of targets. With fewer, chance decides more than the model.
+        min_recall_at_10: minimum Recall@10.
+        min_lift_over_popularity: minimum ratio of the model's Recall@10 to the popularity list's.
+        min_lift_over_markov: minimum ratio of the model's Recall@10 to that of first-order Markov, which recommends the
+            items that most often followed the last item in the train split.
+        baseline_runs: number of the last blessed models whose best is the baseline. The model's Recall@10 must not be
+            below the baseline's by more than two standard errors. 0 compares with no baseline.
+        baseline_model: a model to use as the baseline instead: its URI, or its id in ML Metadata.
+        damaged_baseline: what to do if the baseline is damaged or missing: `stop` fails the run, `skip` compares with
+            the next best.
+        fail_run: whether a model that is not blessed fails the run, in the Pusher; otherwise the run succeeds without
+            a push.
     """
 
     max_users: int = Field(0, ge=0)
@@ -40,11 +40,11 @@ class GateSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _regression_is_beyond_chance(cls, values: Any) -> Any:
+    def _max_regression_was_removed(cls, values: Any) -> Any:
         if isinstance(values, dict) and "max_regression" in values:
             raise PydanticCustomError(
                 "removed",
-                "max_regression is gone, because the gate now allows what chance explains, two standard errors; "
-                "remove it, or set baseline_runs to 0 to compare with no earlier model",
+                "max_regression was removed: the gate now allows a loss of two standard errors; remove it, or set "
+                "baseline_runs to 0 to compare with no earlier model",
             )
         return values

@@ -1,7 +1,7 @@
-"""Interactions between the stages of ExampleGen: compressed Arrow streams, in memory or in files.
+"""Blocks of interactions between the stages of ExampleGen: compressed Arrow streams, in memory or in files.
 
-Beam's runner in this process keeps every element in memory. There, blocks are files of the step's temporary folder, and
-only their places travel, so that memory does not grow with the log. Other runners shuffle through disks of their own.
+Beam's local runner keeps every element in memory. With it, blocks are stored in files of the step's temporary folder,
+and the elements are only references, so that memory use does not grow with the log. Other runners shuffle on disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 @dataclass(frozen=True)
 class Block:
-    """A block in a file: `size` bytes from `start`."""
+    """A reference to a block in a file: `size` bytes from offset `start`."""
 
     path: str
     start: int
@@ -25,17 +25,17 @@ class Block:
 
 
 class Blocks:
-    """Keeps tables as blocks.
+    """Stores tables as blocks.
 
     Args:
-        folder: local folder for the files; empty keeps blocks in memory.
+        folder: local folder for the files; if empty, blocks stay in memory.
     """
 
     def __init__(self, folder: str):
         self._folder = folder
 
     def put(self, tables: list[pa.Table]) -> list[bytes | Block]:
-        """Returns a block for each table; those in files share one file."""
+        """Returns a block for each table; on disk, all blocks of a call share one file."""
         contents = [_encode(table) for table in tables]
         if not self._folder:
             return list(contents)

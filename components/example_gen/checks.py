@@ -1,4 +1,4 @@
-"""What ExampleGen refuses: settings that do not suit the log, data without anything to learn, files that change."""
+"""Checks of ExampleGen: settings that do not match the log, empty splits, files that change during the run."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from data.dataset import EVENT, Dataset
 from data.files import find_file, fingerprint_of
 
 BAD_ROWS_SHOWN = KINDS_SHOWN = 5
-KIND = "kind:"  # before the name of a kind of interaction, among the facts
+KIND = "kind:"  # prefix of the facts that count the interactions of a kind
 
 
 def bad_rows_error(described: list[str], limit: int) -> StepError:
-    """The error for more bad rows than are allowed."""
+    """Returns the error for more bad rows than allowed.
+
+    Args:
+        described: a description of each bad row.
+        limit: the number of bad rows that are allowed.
+    """
     shown = "; ".join(described[:BAD_ROWS_SHOWN])
     more = f"; and {len(described) - BAD_ROWS_SHOWN:,} more" if len(described) > BAD_ROWS_SHOWN else ""
-    found = f"{len(described):,} bad row{'s' if len(described) > 1 else ''}"
-    return StepError(f"{shown}{more} ({found}, {limit:,} allowed; --max-bad-rows N skips up to N)")
+    count = f"{len(described):,} bad row{'s' if len(described) > 1 else ''}"
+    return StepError(f"{shown}{more} ({count}, {limit:,} allowed; --max-bad-rows N skips up to N)")
 
 
 def check(summary: dict[str, Any], settings: ExampleGenSettings) -> None:
-    """Raise if there is nothing to train or to test on."""
+    """Checks that there are users to train on and that no split is empty.
+
+    Raises:
+        StepError: the data is too small for the settings.
+    """
     if summary["users"] == summary["short_users"]:
         raise StepError(
             f"{summary['name']}: none of {summary['users']:,} users has {settings.min_interactions} "
-            "interactions or more: at least two are needed, for an item to follow another"
+            "interactions or more: a user needs at least two, so that one item follows another"
         )
     for split, rows in summary["split"].items():
         if not rows:
@@ -37,43 +46,54 @@ def check(summary: dict[str, Any], settings: ExampleGenSettings) -> None:
 
 
 def check_events(dataset: Dataset, settings: ExampleGenSettings) -> None:
-    """Raises a `StepError` if the settings name kinds of interactions and the log has none."""
+    """Checks that the log has a column for the kinds of interactions, if the settings name kinds.
+
+    Raises:
+        StepError: the log has no such column.
+    """
     if (settings.events or settings.targets) and EVENT not in dataset.log.columns:
         raise StepError(
             f"{dataset.log.files[0].path}: no column for the kind of an interaction, which "
-            f"example_gen.{'events' if settings.events else 'targets'} needs; name it, as in --set "
+            f"example_gen.{'events' if settings.events else 'targets'} needs; name the column, as in --set "
             "data.columns.event=NAME"
         )
 
 
 def check_kinds(dataset: Dataset, settings: ExampleGenSettings, facts: dict[str, Any]) -> None:
-    """Raises a `StepError` if the settings name a kind of interaction that does not occur."""
-    held = {name.removeprefix(KIND): count for name, count in facts.items() if name.startswith(KIND)}
+    """Checks that every kind of interaction that the settings name occurs in the log.
+
+    Raises:
+        StepError: a kind does not occur.
+    """
+    counts = {name.removeprefix(KIND): count for name, count in facts.items() if name.startswith(KIND)}
     for key, named in (("events", settings.events), ("targets", settings.targets)):
-        if missing := [kind for kind in named if kind not in held]:
-            most_frequent = sorted(held, key=lambda kind: -held[kind])[:KINDS_SHOWN]
+        if missing := [kind for kind in named if kind not in counts]:
+            most_frequent = sorted(counts, key=lambda kind: -counts[kind])[:KINDS_SHOWN]
             raise StepError(
                 f"{dataset.name}: example_gen.{key} names {', '.join(map(repr, missing))}, which the column "
-                f"{dataset.log.columns[EVENT]!r} never holds; it holds {', '.join(map(repr, most_frequent))}"
+                f"{dataset.log.columns[EVENT]!r} does not contain; it contains {', '.join(map(repr, most_frequent))}"
             )
 
 
 def check_unchanged(dataset: Dataset, expected: str) -> tuple[str, str]:
-    """Returns the fingerprint of the data that was read, and of what it is made: results are cached under it.
+    """Checks that the data did not change during the run, because the results are cached under its fingerprint.
 
     Args:
         dataset: the data, as it was listed before it was read.
-        expected: its fingerprint as the run started; empty where it was not known.
+        expected: the fingerprint of the data at the start of the run; empty if it is not known.
+
+    Returns:
+        The fingerprint of the data, and what the fingerprint is computed from.
 
     Raises:
-        StepError: the data changed in the meantime.
+        StepError: the data changed.
     """
-    now = [find_file(file.path) for file in dataset.files]
-    changed = [file.path for file, after in zip(dataset.files, now, strict=True) if file != after]
-    fingerprint, of_what = ("", "") if changed else fingerprint_of(dataset.files)
+    files_now = [find_file(file.path) for file in dataset.files]
+    changed = [file.path for file, now in zip(dataset.files, files_now, strict=True) if file != now]
+    fingerprint, fingerprint_source = ("", "") if changed else fingerprint_of(dataset.files)
     if changed or fingerprint != (expected or fingerprint):
         raise StepError(
             f"{changed[0] if changed else dataset.log.files[0].path}: this file, or one beside it, changed while the "
-            "run read it; run again when nobody writes there, or on a copy"
+            "run read it; run again when nothing writes there, or on a copy"
         )
-    return fingerprint, of_what
+    return fingerprint, fingerprint_source

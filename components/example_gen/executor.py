@@ -1,7 +1,7 @@
-"""The Beam pipeline of ExampleGen.
+"""The executor of ExampleGen, and its Beam pipeline.
 
-Few and large elements travel: a byte range of the ratings file, the ratings of many users, the serialized examples of
-many timelines.
+The elements of the Beam pipeline are few and large: a byte range of the log, the ratings of many users, the serialized
+examples of many timelines.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow as pa
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
-from tfx.types import Artifact, artifact_utils
+from tfx.types import artifact_utils
 from tfx.utils import io_utils
+from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components import features
 from components.example_gen import timelines
@@ -42,28 +43,26 @@ from data.items import read_items
 from data.readers import Unit, read_unit, units_of
 from data.settings import DataSettings
 
-# Bytes of ratings that are grouped together: small enough for a worker's memory, large enough for columnar work.
+# Size of a partition of users: small enough for a worker's memory, large enough for columnar processing.
 PARTITION_BYTES = 16 << 20
-COMPRESSED = 4  # times that compressed files are larger in memory, about
+COMPRESSION_RATIO = 4  # about how much larger compressed files are in memory
 
-HERE = "--runner=FnApiRunner"
+LOCAL_RUNNER = "--runner=FnApiRunner"
 
 progress = logging.getLogger("recommender.progress")
 
-# Names of the pieces of information that are counted while ratings travel.
+# Names of the facts, which the stages count.
 RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
 REPEATS, REPEATED_TARGETS, DROPPED_REPEATS = "repeats", "repeated_targets", "dropped_repeats"
 OTHER_EVENTS = "other_events"
+FACTS = (RATINGS, DUPLICATES, USERS, SHORT_USERS, REPEATS, REPEATED_TARGETS, DROPPED_REPEATS, OTHER_EVENTS)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Writes the splits and the catalogue."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> None:
         """See the base class.
 
@@ -77,8 +76,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         dataset = open_dataset(exec_properties["data"], exec_properties["cache_dir"], reading)
         check_events(dataset, settings)
         if is_uri(exec_properties["data"]) and not is_uri(dataset.log.files[0].path):
-            # A zip is unpacked onto this disk, which workers elsewhere do not see. The last of two arguments counts.
-            self._beam_pipeline_args.append(HERE)
+            # A zip is unpacked to the local disk, which remote workers cannot read. The last `--runner` takes effect.
+            self._beam_pipeline_args.append(LOCAL_RUNNER)
         items, vectors, described, notes = learnable(read_items(dataset))
         for note in (*dataset.notes, *notes):
             progress.warning("%s", note)
@@ -88,7 +87,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fileio.makedirs(catalog.uri)
 
         with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
-            blocks = Blocks(folder if _runs_here(self._beam_pipeline_args or []) else "")
+            blocks = Blocks(folder if _is_local(self._beam_pipeline_args or []) else "")
             splits, item_counts, train_counts, words, facts = pipeline | BuildTimelines(
                 dataset, settings, blocks, timeline_splits, bool(exec_properties.get("drop_repeats"))
             )
@@ -106,9 +105,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         facts = json.loads(io_utils.read_string_file(os.path.join(catalog.uri, "facts.json")))
         expected = exec_properties["data_fingerprint"]
-        data_fingerprint, fingerprint_of_what = check_unchanged(dataset, expected)
+        data_fingerprint, fingerprint_source = check_unchanged(dataset, expected)
         check_kinds(dataset, settings, facts)
-        summary = summarise(dataset, data_fingerprint, fingerprint_of_what, facts, catalog.uri)
+        summary = summarise(dataset, data_fingerprint, fingerprint_source, facts, catalog.uri)
         check(summary, settings)
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
         fileio.remove(os.path.join(catalog.uri, "facts.json"))
@@ -121,21 +120,21 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         catalog.ratings, catalog.users, catalog.items = (summary[key] for key in ("ratings", "users", "items"))
 
 
-def _runs_here(beam_arguments: list[str]) -> bool:
-    """Returns whether Beam runs in this process, where it keeps elements in memory."""
+def _is_local(beam_arguments: list[str]) -> bool:
+    """Returns whether Beam runs in this process, with all elements in memory."""
     runners = [argument.partition("=")[2] for argument in beam_arguments if argument.startswith("--runner=")]
     return not runners or runners[-1] in ("FnApiRunner", "DirectRunner")
 
 
 class BuildTimelines(beam.PTransform):
-    """Interactions -> lists of serialized examples by split, counts by item, words of activities, and facts.
+    """Reads interactions and returns serialized examples by split, counts by item, words of activities, and facts.
 
     Args:
-        dataset: where the interactions are.
-        settings: which split.
-        blocks: keeps interactions between the stages.
+        dataset: the data to read.
+        settings: how to split.
+        blocks: storage for interactions between the stages.
         splits: names of the splits of timelines.
-        drop_repeats: whether an item stands in a timeline once.
+        drop_repeats: whether each item occurs only once in a timeline.
     """
 
     def __init__(
@@ -158,11 +157,11 @@ class BuildTimelines(beam.PTransform):
     ) -> tuple[
         dict[str, beam.PCollection], beam.PCollection, beam.PCollection, beam.PCollection | None, beam.PCollection
     ]:
-        """Returns the work of ExampleGen.
+        """Applies the transform.
 
         Returns:
-            Records by split; one (ids, counts) of all ratings, and one of the train split; records of the words of
-            activities, None where the log has no features of activities; and one dict of facts.
+            Lists of records by split; one element (ids, counts) for all ratings, and one for the train split; records
+            of the words of activities, None if the log has no such columns; and one dict of facts.
         """
         log, settings, blocks = self._dataset.log, self._settings, self._blocks
         read = (
@@ -208,13 +207,16 @@ class BuildTimelines(beam.PTransform):
 
 
 def _partitions(log: Log) -> int:
-    """Returns how many groups of users are made: each small enough for a worker, large enough for columnar work."""
-    size = sum(file.size * (COMPRESSED if file.compression or log.kind == "parquet" else 1) for file in log.files)
+    """Returns the number of partitions of users, each of about `PARTITION_BYTES`."""
+    size = 0
+    for file in log.files:
+        is_compressed = file.compression or log.kind == "parquet"
+        size += file.size * (COMPRESSION_RATIO if is_compressed else 1)
     return int(1 + size // PARTITION_BYTES)
 
 
 class ReadInteractions(beam.DoFn):
-    """A unit of a file -> (partition, block of interactions), every user's in one partition."""
+    """Reads a unit of a file and yields (partition, block of interactions); each user belongs to one partition."""
 
     def __init__(self, log: Log, settings: ExampleGenSettings, partitions: int, blocks: Blocks):
         self._log = log
@@ -223,13 +225,13 @@ class ReadInteractions(beam.DoFn):
         self._blocks = blocks
 
     def process(self, unit: Unit) -> Iterator[Any]:
-        """Reads one unit; `times`, `bad_rows` and `facts` are side outputs."""
-        bad_rows, most = 0, self._settings.max_bad_rows
+        """Reads one unit; `times`, `bad_rows` and `facts` are additional outputs."""
+        bad_rows, limit = 0, self._settings.max_bad_rows
         by_rows = self._log.clock.kind == "rows"
         for chunk in read_unit(self._log, unit):
             bad_rows += len(chunk.bad_rows)
-            if bad_rows > most:
-                raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], most)
+            if bad_rows > limit:
+                raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], limit)
             yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
             table = timelines.as_table(chunk, self._settings, by_rows)
             if chunk.event is not None and (self._settings.events or self._settings.targets):
@@ -250,7 +252,7 @@ class ReadInteractions(beam.DoFn):
 
 
 class SplitTimelines(beam.DoFn):
-    """The interactions of a partition -> the rows of its users."""
+    """Groups the interactions of a partition into timelines and splits them."""
 
     def __init__(
         self, settings: ExampleGenSettings, blocks: Blocks, with_all: bool = False, drop_repeats: bool = False
@@ -261,7 +263,7 @@ class SplitTimelines(beam.DoFn):
         self._with_all = with_all
 
     def process(self, element: tuple[int, Iterable[bytes | Block]], cuts: tuple[int, int] | None) -> Iterator[Any]:
-        """Emits (block, rows); counts and facts are side outputs."""
+        """Yields (block, rows); counts and facts are additional outputs."""
         table = pa.concat_tables([self._blocks.get(block) for block in element[1]])
         grouped = timelines.group(Ratings.from_table(table))
         before = len(grouped.ratings)
@@ -289,13 +291,13 @@ class SplitTimelines(beam.DoFn):
             REPEATS: int(repeated.sum()),
             DROPPED_REPEATS: before - len(ratings),
             REPEATED_TARGETS: int(repeated[rows[features.TEST].target].sum()) if features.TEST in rows else 0,
-            **{split: len(of_split) for split, of_split in rows.items()},
+            **{split: len(split_rows) for split, split_rows in rows.items()},
         }
         yield beam.pvalue.TaggedOutput("facts", facts)
 
 
 class Serialize(beam.DoFn):
-    """Rows -> lists of serialized examples, one output a split."""
+    """Serializes rows; each split is an output of lists of serialized examples."""
 
     def __init__(self, blocks: Blocks, weighted: bool = False):
         self._blocks = blocks
@@ -308,28 +310,28 @@ class Serialize(beam.DoFn):
         ratings = Ratings.from_table(self._blocks.get(block))
         cold = features.POPULARITY_BUCKETS.index("cold")
         write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold), self._weighted)
-        for split, of_split in rows.items():
-            yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, of_split))
+        for split, split_rows in rows.items():
+            yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, split_rows))
 
 
 def summarise(
-    dataset: Dataset, data_fingerprint: str, fingerprint_of_what: str, facts: dict[str, Any], uri: str
+    dataset: Dataset, data_fingerprint: str, fingerprint_source: str, facts: dict[str, Any], uri: str
 ) -> dict[str, Any]:
-    """Returns the content of `dataset.json`."""
+    """Returns the content of `dataset.json`; removes `COUNTS_FILE` from the folder of the catalogue."""
     counts_path = os.path.join(uri, COUNTS_FILE)
     counts = json.loads(io_utils.read_string_file(counts_path))
     fileio.remove(counts_path)
-    notes, joins = list(dataset.notes), counts.pop("joins")
+    notes, similar_ids = list(dataset.notes), counts.pop("joins")
     if dataset.items and 2 * counts["unknown_items"] > counts["items"]:
         notes.append(
             f"{counts['unknown_items']:,} of the {counts['items']:,} items of the log have no row in "
-            f"{dataset.items.file.name}" + (f": compare {joins} in the items file" if joins else "")
+            f"{dataset.items.file.name}" + (f": compare {similar_ids} in the items file" if similar_ids else "")
         )
         progress.warning("%s", notes[-1])
     return {
         "name": dataset.name,
         "fingerprint": data_fingerprint,
-        "fingerprint_of": fingerprint_of_what,
+        "fingerprint_of": fingerprint_source,
         "files": len(dataset.log.files),
         "notes": notes,
         "ratings": facts[RATINGS],
@@ -347,7 +349,7 @@ def summarise(
 
 
 def write_json(value: Any, path: str) -> None:
-    """Write a value as JSON."""
+    """Writes a value as JSON."""
     io_utils.write_string_file(path, json.dumps(value, indent=1))
 
 
@@ -364,9 +366,4 @@ def _sum_facts(parts: list[dict[str, int]], bad_rows: list[str], max_bad_rows: i
     total: collections.Counter[str] = collections.Counter()
     for part in parts:
         total.update(part)
-    return {
-        **dict.fromkeys((RATINGS, DUPLICATES, USERS, SHORT_USERS, REPEATS, REPEATED_TARGETS), 0),
-        **dict.fromkeys((DROPPED_REPEATS, OTHER_EVENTS), 0),
-        **total,
-        "bad_rows": sorted(bad_rows),
-    }
+    return {**dict.fromkeys(FACTS, 0), **total, "bad_rows": sorted(bad_rows)}

@@ -1,4 +1,4 @@
-"""Counts interactions by item, and sums the counts of all partitions."""
+"""Counts interactions by item, and sums the counts of partitions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MOST_PARTS = 8  # counts that wait to be summed
+MAX_PARTS = 8  # parts that an accumulator holds before it sums them
 
-Counts = tuple[pa.Array, np.ndarray]  # ids, `pa.string()` [I] sorted, and how often each occurs, int64 [I]
+Counts = tuple[pa.Array, np.ndarray]  # sorted ids, `pa.string()` [I], and the count of each, int64 [I]
 
 
 def count_items(ids: pa.Array, numbers: np.ndarray) -> Counts:
-    """Returns how often each item occurs: `numbers` are the places of items in `ids`, which are sorted."""
+    """Returns how often each item occurs; `numbers` are indices into `ids`, which are sorted."""
     counts = np.bincount(numbers, minlength=len(ids))
     return ids.filter(pa.array(counts > 0)), counts[counts > 0]
 
 
 def sum_counts(parts: list[Counts]) -> Counts:
-    """Returns the sum of the counts of several partitions: ids `pa.string()` [I] sorted, counts int64 [I]."""
+    """Returns the sum of the counts of several partitions."""
     if not parts:
         return pa.array([], pa.string()), np.empty(0, np.int64)
     encoded = pa.concat_arrays([ids for ids, _ in parts]).dictionary_encode()
@@ -31,10 +31,10 @@ def sum_counts(parts: list[Counts]) -> Counts:
 
 
 class SumCounts(beam.CombineFn):
-    """Sums the counts of partitions as they arrive, since each has nearly all items and a list of them fills memory."""
+    """Sums the counts of partitions as they arrive, because all of them, each with most items, would fill memory."""
 
     def create_accumulator(self) -> list[Counts]:
-        """Returns an empty list of counts that wait to be summed."""
+        """Returns an empty list of counts."""
         return []
 
     def add_input(self, accumulator: list[Counts], element: Counts) -> list[Counts]:
@@ -42,14 +42,14 @@ class SumCounts(beam.CombineFn):
         return self.merge_accumulators([accumulator, [element]])
 
     def merge_accumulators(self, accumulators: Iterable[list[Counts]]) -> list[Counts]:
-        """Returns the counts of all accumulators, summed where they are many."""
+        """Returns the counts of all accumulators, summed if there are `MAX_PARTS` or more."""
         parts = [counts for accumulator in accumulators for counts in accumulator]
-        return parts if len(parts) < MOST_PARTS else [sum_counts(parts)]
+        return parts if len(parts) < MAX_PARTS else [sum_counts(parts)]
 
     def extract_output(self, accumulator: list[Counts]) -> Counts:
         """Returns the sum."""
         return sum_counts(accumulator)
 
     def compact(self, accumulator: list[Counts]) -> list[Counts]:
-        """Returns the sum, the only one of the counts that travels on."""
+        """Returns the sum as the only element, so that little data is shuffled."""
         return [sum_counts(accumulator)]

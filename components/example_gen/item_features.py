@@ -1,4 +1,4 @@
-"""Turns columns of the items file into what a model can learn from: words, ranges of numbers, and one vector."""
+"""Converts columns of the items file into features for a model: words, ranges of numbers, and one vector."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from components.features import vector_word
 from data.dataset import GENRES
 from data.items import Item
 
-RANGES = 10  # into which numbers are cut, with about equally many items in each
-MOST_NUMBERS = 20  # different ones that stay words
-MIN_VECTOR = 8
-FREE_TEXT_WORDS, FREE_TEXT_SHARE = 3.0, 0.5  # words of a value, and different values for an item: text of its own
+RANGES = 10  # number of ranges of a column of numbers, with about equally many items in each
+MAX_NUMBERS = 20  # A column with at most this many different numbers stays a column of words.
+MIN_VECTOR_LENGTH = 8
+# A column is free text if its values have more words on average, and more different values per item.
+FREE_TEXT_WORDS, FREE_TEXT_SHARE = 3.0, 0.5
 
 
 def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, set[str], list[str]]:
-    """Returns items with learnable features, their vectors, and lines that a person should read.
+    """Returns items with features that a model can learn from, their vectors, and notes for the user.
 
-    Numbers of many values become ranges with equally many items. A column of free text, whose values nearly all
-    differ, is left out. A column whose values are all lists of equally many numbers, eight or more, such as an
-    embedding of a text, is a vector; an item without one has zeros, and the others are scaled to a mean length of 1.
+    A column with many different numbers becomes ranges with equally many items. A column of free text, in which most
+    values differ, is left out. A column whose values are all lists of equally many numbers, eight or more, such as a
+    text embedding, is a vector; items without one get zeros, and the vectors are scaled to a mean norm of 1.
 
     Args:
-        items: as they were read.
+        items: the items of the items file.
 
     Returns:
-        The items; float32 [len(items), D], with `D` 0 where no column holds vectors; names of the features that keep
-        the words of the file; and lines.
+        The items with their new features; the vectors, float32 [len(items), D], with `D` 0 if no column has vectors;
+        the names of the features that keep the words of the file; and the notes.
     """
     notes: list[str] = []
     words = {GENRES}
@@ -41,14 +42,14 @@ def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, set[str], list
         values = [item.more.get(name, ()) for item in items]
         if (numbers := _vectors(values)) is not None:
             if vectors.shape[1]:
-                notes.append(f"the items' column {name!r} is left out: only one column of vectors is learned from")
+                notes.append(f"the items' column {name!r} is left out: only one column of vectors is used")
                 continue
             vectors = numbers
             columns[name] = [(vector_word(numbers.shape[1]),) if value else () for value in values]
         elif (ranges := _ranges(values)) is not None:
             columns[name] = ranges
         elif _is_free_text(values):
-            notes.append(f"the items' column {name!r} is free text, which is not learned from; a vector of it would be")
+            notes.append(f"the items' column {name!r} is free text and left out; a vector of it would be used")
         else:
             columns[name] = values
             words.add(name)
@@ -60,13 +61,13 @@ def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, set[str], list
 
 
 def _ranges(values: list[tuple[str, ...]]) -> list[tuple[str, ...]] | None:
-    """Returns the range of each number; None for a column of other values or of few."""
+    """Returns the range of each number; None if the column has other values or only a few different numbers."""
     try:
         numbers = np.array([float(value[0]) if value else math.nan for value in values])
     except ValueError:
         return None
     known = numbers[np.isfinite(numbers)]
-    if any(len(value) > 1 for value in values) or len(np.unique(known)) <= MOST_NUMBERS:
+    if any(len(value) > 1 for value in values) or len(np.unique(known)) <= MAX_NUMBERS:
         return None
     edges = np.unique(np.quantile(known, np.linspace(0, 1, RANGES + 1)[1:-1], method="lower"))
     words = [f"to {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges))]
@@ -75,13 +76,13 @@ def _ranges(values: list[tuple[str, ...]]) -> list[tuple[str, ...]] | None:
 
 
 def _vectors(values: list[tuple[str, ...]]) -> np.ndarray | None:
-    """Returns the vectors of a column, float32 [I, D]; None where it does not hold vectors."""
+    """Returns the vectors of a column, float32 [I, D]; None if it has other values."""
     known = [number for number, value in enumerate(values) if value]
     vectors: np.ndarray | None = None
-    for number in known:  # Each by itself: its numbers as text take twenty times the room.
+    for number in known:  # One at a time: as text, the numbers take twenty times the memory.
         parts = re.split(r"[\s,;]+", " ".join(values[number]).strip("[]() "))
         if vectors is None:
-            if len(parts) < MIN_VECTOR:
+            if len(parts) < MIN_VECTOR_LENGTH:
                 return None
             vectors = np.zeros((len(values), len(parts)), np.float32)
         if len(parts) != vectors.shape[1]:
@@ -92,15 +93,15 @@ def _vectors(values: list[tuple[str, ...]]) -> np.ndarray | None:
             return None
     if vectors is None or not np.isfinite(vectors).all():
         return None
-    length = np.linalg.norm(vectors[known], axis=1).mean()
-    if length:
-        vectors /= length
+    mean_norm = np.linalg.norm(vectors[known], axis=1).mean()
+    if mean_norm:
+        vectors /= mean_norm
     return vectors
 
 
 def _is_free_text(values: list[tuple[str, ...]]) -> bool:
     texts = [word for value in values for word in value]
-    if len(texts) <= MOST_NUMBERS:
+    if len(texts) <= MAX_NUMBERS:
         return False
     words = sum(len(text.split()) for text in texts) / len(texts)
     return words > FREE_TEXT_WORDS and len(set(texts)) > FREE_TEXT_SHARE * len(values)

@@ -1,4 +1,4 @@
-"""Rows of timelines, and items -> serialized raw examples, as `components/features.py` describes them."""
+"""Serializes rows of timelines, items and words as raw examples; `components/features.py` describes their features."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from components.example_gen.item_counts import Counts, sum_counts
 from components.example_gen.timelines import Ratings, Rows
 from data.clock import SECOND
 
-# Ratings that are serialized at once, and so travel in one element: 16 bytes each, about.
+# Ratings, of about 16 bytes each, that are serialized at once and become one element.
 BATCH_RATINGS = 1 << 18
 
 
 @dataclass(frozen=True)
 class ItemLookup:
-    """A number for each of some items, by id.
+    """A lookup table from item ids to numbers.
 
     Attributes:
         ids: `pa.string()` [I].
         values: int64 [I].
-        missing: the value of an id that is not among them.
+        missing: the value of an id that is not in `ids`.
     """
 
     ids: pa.Array
@@ -34,17 +34,17 @@ class ItemLookup:
     missing: int
 
     def __call__(self, ids: pa.Array) -> np.ndarray:
-        """Returns the values of `ids`, `pa.string()` [T]."""
-        at = pc.fill_null(pc.index_in(ids, self.ids), -1).to_numpy()
-        return np.append(self.values, self.missing)[at]
+        """Returns the values of `ids`, `pa.string()` [T], as int64 [T]."""
+        indices = pc.fill_null(pc.index_in(ids, self.ids), -1).to_numpy()
+        return np.append(self.values, self.missing)[indices]
 
 
 class ExampleWriter:
-    """Serializes rows, many at a time.
+    """Serializes rows of timelines in batches.
 
     Args:
-        popularity: bucket of items with train events.
-        weighted: whether examples say how much each interaction counts as a target.
+        popularity: the popularity bucket of each item with train events.
+        weighted: whether examples contain the weight of each interaction as a target.
     """
 
     def __init__(self, popularity: ItemLookup, weighted: bool = False):
@@ -53,7 +53,12 @@ class ExampleWriter:
         self._encoder = RecordBatchToExamplesEncoder()
 
     def __call__(self, ratings: Ratings, rows: Rows) -> Iterator[list[bytes]]:
-        """The serialized `tf.train.Example`s of the rows of a split; `ratings` are those of the rows' timelines."""
+        """Yields lists of serialized `tf.train.Example`s.
+
+        Args:
+            ratings: the ratings that `rows` index.
+            rows: rows of one split.
+        """
         for piece in rows.pieces(BATCH_RATINGS):
             yield self._encoder.encode(self._columns(ratings, piece))
 
@@ -61,21 +66,21 @@ class ExampleWriter:
         lengths = rows.stop - rows.start
         ends = np.cumsum(lengths)
         bounds = np.concatenate([[0], ends])
-        at = np.arange(bounds[-1]) + np.repeat(rows.start - bounds[:-1], lengths)
-        targeted = rows.target >= 0
-        # A user without a history still has a target.
-        user = ratings.user[np.where(targeted, rows.target, rows.start)]
+        indices = np.arange(bounds[-1]) + np.repeat(rows.start - bounds[:-1], lengths)
+        has_target = rows.target >= 0
+        # The history of a row with a target may be empty.
+        user = ratings.user[np.where(has_target, rows.target, rows.start)]
         columns = {
             features.USER_ID: _singles(_ids(ratings.users, user)),
-            features.ITEM_ID: _lists(_ids(ratings.items, ratings.item[at]), bounds),
-            features.RATING: _lists(ratings.rating[at], bounds),
-            features.TIMESTAMP: _lists(ratings.timestamp[at] // SECOND, bounds),
+            features.ITEM_ID: _lists(_ids(ratings.items, ratings.item[indices]), bounds),
+            features.RATING: _lists(ratings.rating[indices], bounds),
+            features.TIMESTAMP: _lists(ratings.timestamp[indices] // SECOND, bounds),
         }
         if ratings.activity.num_columns:
-            columns |= _activity_columns(ratings.activity.take(pa.array(at)), bounds)
+            columns |= _activity_columns(ratings.activity.take(pa.array(indices)), bounds)
         if self._weighted:
-            columns[features.WEIGHT] = _lists(ratings.weight[at], bounds)
-        if targeted.any():
+            columns[features.WEIGHT] = _lists(ratings.weight[indices], bounds)
+        if has_target.any():
             target = ratings.item[rows.target]
             popularity = self._popularity(ratings.items)[target]
             columns |= {
@@ -89,7 +94,7 @@ class ExampleWriter:
 
 
 def _activity_columns(activity: pa.Table, bounds: np.ndarray) -> dict[str, pa.Array]:
-    """Returns the words and numbers of `C` columns, those of one activity beside each other."""
+    """Returns the words and the numbers of `C` columns, with the `C` values of each activity next to each other."""
     count = len(activity)
     no_words, no_numbers = pa.nulls(count, pa.string()).fill_null(""), np.full(count, np.nan, np.float32)
     words, numbers = [], []
@@ -106,7 +111,7 @@ def _activity_columns(activity: pa.Table, bounds: np.ndarray) -> dict[str, pa.Ar
 
 
 def count_words(ratings: Ratings, rows: np.ndarray | slice) -> Counts:
-    """Returns how often each word stands in some rows: ids are the number of its column, a space, and the word."""
+    """Returns how often each word occurs in some rows; its id is the number of its column, a space, and the word."""
     parts = []
     for number, column in enumerate(ratings.activity.columns):
         if pa.types.is_string(column.type):
@@ -119,7 +124,7 @@ def count_words(ratings: Ratings, rows: np.ndarray | slice) -> Counts:
 
 
 def word_records(counts: Counts, train_counts: Counts) -> list[bytes]:
-    """Returns the raw examples of the words of activities; both counts are as `count_words` has them."""
+    """Returns the raw examples of the words of activities; both counts are results of `count_words`."""
     keys, events = counts
     if not len(keys):
         return []
@@ -139,7 +144,7 @@ _HISTORY_BUCKETS = np.array([bucket.encode() for bucket in features.HISTORY_BUCK
 
 
 def _history_buckets(lengths: np.ndarray) -> np.ndarray:
-    """Positions in `features.HISTORY_BUCKETS`, of histories of some lengths."""
+    """Returns the indices in `features.HISTORY_BUCKETS` of histories with the given lengths."""
     return np.searchsorted(list(features.HISTORY_BUCKETS.values()), lengths, side="right") - 1
 
 
@@ -149,12 +154,12 @@ def item_records(
     """Returns the serialized `tf.train.Example`s of items.
 
     Args:
-        items: the id, values of features, number of train events and number of all events of each.
-        vectors: float32 [len(items), D]; None where there are none.
+        items: for each item its id, values by feature, number of train events, and number of all events.
+        vectors: float32 [len(items), D]; None without vectors.
     """
     tokens = [
-        [features.token(name, value).encode() for name, values in sorted(known.items()) for value in values]
-        for _, known, _, _ in items
+        [features.token(name, value).encode() for name, values in sorted(item_features.items()) for value in values]
+        for _, item_features, _, _ in items
     ]
     columns = {
         features.CATALOG_ITEM_ID: _singles(pa.array([id_.encode() for id_, _, _, _ in items], pa.binary())),
@@ -177,11 +182,11 @@ def _ids(ids: pa.Array, numbers: np.ndarray) -> pa.Array:
 
 
 def _singles(values: np.ndarray | pa.Array) -> pa.Array:
-    """Returns a list of one value for each example."""
+    """Returns one list per example, each with one value."""
     return _lists(values, np.arange(len(values) + 1))
 
 
 def _lists(values: np.ndarray | pa.Array, bounds: np.ndarray) -> pa.Array:
-    """Returns a list for each example; that of example `n` has the values from `bounds[n]` to `bounds[n + 1]`."""
+    """Returns one list per example; list `n` has the values from `bounds[n]` to before `bounds[n + 1]`."""
     values = values if isinstance(values, pa.Array) else pa.array(values)
     return pa.LargeListArray.from_arrays(pa.array(bounds, pa.int64()), values)

@@ -13,22 +13,22 @@ class ExampleGenSettings(Settings):
     """How interactions become timelines, and timelines become splits.
 
     Attributes:
-        split: `leave_one_out` (test = each user's last item, eval = the one before), `temporal` (one cut in time for
-            everyone, so that nothing from the future leaks into training), or `sessions` (the same cut; a user is a
-            session, which belongs to one split by the time of its last interaction, and each interaction after its
-            first is a target).
-        eval_fraction: share of all interactions, by time, between training and test; not for `leave_one_out`.
-        test_fraction: share of all interactions, by time, in the test period; not for `leave_one_out`.
-        temporal_targets: `first` predicts each user's first item of a period, `all` each of them.
-        max_targets_per_user: most targets of a user in a split, drawn with a seed from all of them; None takes all, and
-            then the size of the eval and test splits grows with the square of the length of timelines.
-        events: the kinds of interactions that count, and the weight of each as a target, such as `{view: 0.2, purchase:
-            1.0}`; interactions of other kinds are left out. Empty takes all, with a weight of 1.
-        targets: the kinds that are targets, in training and in the tests, such as `[purchase]`; the others stand in
-            histories only. Empty takes all.
-        min_interactions: users with fewer interactions are left out. An interaction after the end of a split's period
-            does not count for that split. Two train the model; `leave_one_out` tests users with three or more.
-        max_bad_rows: rows that cannot be read are skipped and counted up to this number; one more stops the run.
+        split: `leave_one_out` (the test target is each user's last item, the eval target the one before), `temporal`
+            (the same cuts in time for all users, so that training sees nothing from the future), or `sessions` (the
+            same cuts; each user is a session, which belongs to the split of its last interaction, and each interaction
+            after the first is a target).
+        eval_fraction: share of all interactions in the period between training and test; not for `leave_one_out`.
+        test_fraction: share of all interactions in the test period; not for `leave_one_out`.
+        temporal_targets: which items of a period each user has as targets: `first`, the first one, or `all`.
+        max_targets_per_user: maximum number of targets of a user in a split, sampled with a fixed seed. None uses all
+            targets; the size of the eval and test splits then grows with the square of the length of timelines.
+        events: the kinds of interactions to use, with the weight of each as a target, such as `{view: 0.2, purchase:
+            1.0}`. If empty, all kinds are used with a weight of 1.
+        targets: the kinds of interactions that can be targets, in training and evaluation, such as `[purchase]`; other
+            kinds only occur in histories. If empty, all kinds can be targets.
+        min_interactions: minimum number of interactions of a user, counted in each split up to the end of its period.
+            Training needs two; evaluation with `leave_one_out` needs three.
+        max_bad_rows: maximum number of unreadable rows, which are skipped and counted; one more stops the run.
     """
 
     split: Literal["leave_one_out", "temporal", "sessions"] = "leave_one_out"
@@ -45,7 +45,7 @@ class ExampleGenSettings(Settings):
     def _targets_are_events(self) -> ExampleGenSettings:
         if self.events and (unknown := [kind for kind in self.targets if kind not in self.events]):
             raise ValueError(
-                f"targets names {', '.join(map(repr, unknown))}, which events leaves out; it has "
+                f"targets names {', '.join(map(repr, unknown))}, which events does not contain; it contains "
                 f"{', '.join(map(repr, self.events))}"
             )
         return self

@@ -1,4 +1,4 @@
-"""Writes blocks of serialized examples as TFRecord files."""
+"""Writes lists of serialized examples to TFRecord files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.io import filebasedsink, iobase
 
-# Ids and times hardly compress further: the usual level 6 takes three times as long for files 3 % smaller.
+# The default level 6 takes three times as long for files that are 3 % smaller, because ids and times hardly compress.
 COMPRESSION_LEVEL = 1
 
 
 class _Sink(filebasedsink.FileBasedSink):
-    """TFRecord files of gzip; an element is a list of records. Beam writes aside, then renames what is whole."""
+    """A sink for gzipped TFRecord files; an element is a list of records. Beam writes temporary files, then renames."""
 
     def __init__(self, prefix: str):
         super().__init__(prefix, beam.coders.BytesCoder(), file_name_suffix=".gz")
@@ -32,10 +32,10 @@ class _Sink(filebasedsink.FileBasedSink):
 
 
 class WriteExamples(beam.PTransform):
-    """Writes lists of serialized examples to the folder of a split, named as TFX's own ExampleGens name their files.
+    """Writes lists of serialized examples to the folder of a split, with the file names of TFX's own ExampleGens.
 
     Args:
-        folder: path or URI.
+        folder: path or URI of the folder.
     """
 
     def __init__(self, folder: str):
@@ -43,5 +43,5 @@ class WriteExamples(beam.PTransform):
         self._folder = folder
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        """Each worker writes files of its own."""
+        """Each worker writes its own files."""
         return blocks | iobase.Write(_Sink(os.path.join(self._folder, "data_tfrecord")))

@@ -1,4 +1,4 @@
-"""Ratings -> users' timelines -> splits. Columnar: a user is a range of rows, never an object per rating."""
+"""Groups interactions into timelines and splits them; columnar: a user is a range of rows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Ratings:
     """Columns of `R` interactions, in any order.
 
     Attributes:
-        user: numbers of users in `users` [R].
-        users: `pa.string()` [U], ids.
-        item: numbers of items in `items` [R].
-        items: `pa.string()` [I], ids.
+        user: int32 [R], indices into `users`.
+        users: `pa.string()` [U], sorted ids.
+        item: int32 [R], indices into `items`.
+        items: `pa.string()` [I], sorted ids.
         rating: float32 [R].
         timestamp: int64 [R], nanoseconds since 1970-01-01 UTC.
         position: int64 [R], order in the log.
-        weight: float32 [R], how much the interaction counts as a target; 0 where it is none.
-        activity: features of activities, a column each of `R` words or numbers, as `Interactions` has them.
+        weight: float32 [R], the weight of the interaction as a target; 0 if it cannot be a target.
+        activity: other columns of the log, each with `R` words or numbers, as in `Interactions`.
     """
 
     user: np.ndarray
@@ -48,20 +48,20 @@ class Ratings:
         return len(self.user)
 
     def take(self, rows: np.ndarray) -> Ratings:
-        """Returns the interactions of some rows, in that order."""
+        """Returns the interactions of the given rows, in their order."""
         columns = (self.user[rows], self.users, self.item[rows], self.items)
         numbers = (self.rating[rows], self.timestamp[rows], self.position[rows], self.weight[rows])
         return Ratings(*columns, *numbers, activity=self.activity.take(pa.array(rows)))
 
     def to_table(self) -> pa.Table:
-        """Returns the columns of `SCHEMA`, then the features of activities."""
+        """Returns a table with the columns of `SCHEMA`, followed by those of `activity`."""
         user, item = self.users.take(pa.array(self.user)), self.items.take(pa.array(self.item))
         table = pa.table([user, item, self.rating, self.timestamp, self.position, self.weight], SCHEMA)
         return _with_activity(table, dict(zip(self.activity.column_names, self.activity.columns, strict=True)))
 
     @staticmethod
     def from_table(table: pa.Table) -> Ratings:
-        """Returns the interactions of a table as `to_table` makes it; users and items are numbered in order of ids."""
+        """Returns the interactions of a table made by `to_table`."""
         user, users = _numbered(table["user"])
         item, items = _numbered(table["item"])
         rating, timestamp, position, weight = (table[name].to_numpy() for name in SCHEMA.names[2:])
@@ -69,7 +69,7 @@ class Ratings:
         return Ratings(user, users, item, items, rating, timestamp, position, weight, activity)
 
 
-# Interactions as they travel: the ids are of any length.
+# The columns of interactions in blocks.
 SCHEMA = pa.schema(
     [
         ("user", pa.string()),
@@ -89,12 +89,12 @@ def _with_activity(table: pa.Table, activity: dict[str, pa.Array | pa.ChunkedArr
 
 
 def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = False) -> pa.Table:
-    """Returns interactions as they were read, as `Ratings.to_table` does, without those of kinds that do not count.
+    """Returns a table, as `Ratings.to_table` does, of the interactions whose kinds the settings use.
 
     Args:
-        chunk: with kinds where the settings name some.
-        settings: which kinds count, and how much.
-        by_rows: whether the order of the rows stands for the time.
+        chunk: interactions as they were read, with their kinds if the settings name kinds.
+        settings: the kinds to use, and their weights.
+        by_rows: whether to use the order of the rows as time.
     """
     columns = [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating]
     columns += [chunk.position if by_rows else chunk.timestamp, chunk.position]
@@ -102,17 +102,17 @@ def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = 
     if not settings.events and not settings.targets:
         return _with_activity(pa.table([*columns, np.ones(len(chunk), np.float32)], SCHEMA), activity)
     kinds = pc.dictionary_encode(chunk.event)
-    words = kinds.dictionary.to_pylist()
-    counts = np.array([not settings.events or word in settings.events for word in words], bool)
-    is_target = [not settings.targets or word in settings.targets for word in words]
-    weights = [settings.events.get(word, 1.0) * target for word, target in zip(words, is_target, strict=True)]
+    names = kinds.dictionary.to_pylist()
+    is_used = np.array([not settings.events or name in settings.events for name in names], bool)
+    is_target = [not settings.targets or name in settings.targets for name in names]
+    weights = [settings.events.get(name, 1.0) * target for name, target in zip(names, is_target, strict=True)]
     codes = kinds.indices.to_numpy()
     table = _with_activity(pa.table([*columns, np.array(weights, np.float32)[codes]], SCHEMA), activity)
-    return table.filter(pa.array(counts[codes]))
+    return table.filter(pa.array(is_used[codes]))
 
 
 def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
-    """Returns numbers [R], and the distinct ids in order that they are numbers of."""
+    """Returns indices, int32 [R], into the distinct ids, and these ids, sorted."""
     encoded = ids.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks() if encoded.num_chunks else pa.array([], pa.string()).dictionary_encode()
@@ -124,12 +124,12 @@ def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
 
 @dataclass(frozen=True)
 class Timelines:
-    """Users' timelines: ratings by user, oldest first, ties in file order.
+    """Timelines of users: their ratings, oldest first, ties in the order of the log.
 
     Attributes:
         ratings: the ratings of all users, one user after another.
         starts: int64 [U + 1]; user `u` has the rows from `starts[u]` to before `starts[u + 1]`.
-        duplicates: number of exact repeats that were dropped.
+        duplicates: number of exact duplicates that were dropped.
     """
 
     ratings: Ratings
@@ -137,17 +137,19 @@ class Timelines:
     duplicates: int
 
     def users(self) -> Iterator[tuple[int, int]]:
-        """First row and row after the last of every user."""
+        """Returns the first row of each user, and the row after the last."""
         return zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One example of a split: the timeline is the rows `start` to before `stop`.
+    """One example of a split: the timeline from row `start` to before row `stop`.
 
     Attributes:
         split: `train`, `eval`, `test` or `all`.
-        target: row of the item that came next; None in the splits `train` and `all`.
+        start: first row of the timeline.
+        stop: the row after the last.
+        target: row of the target; None in the splits `train` and `all`.
     """
 
     split: str
@@ -158,12 +160,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of `N` rows of one split.
+    """`N` examples of one split, as columns; see `Row`.
 
     Attributes:
-        start: int64 [N], as in `Row`.
+        start: int64 [N].
         stop: int64 [N].
-        target: int64 [N], -1 where there is none.
+        target: int64 [N], -1 without a target.
     """
 
     start: np.ndarray
@@ -174,7 +176,7 @@ class Rows:
         return len(self.start)
 
     def pieces(self, most: int) -> Iterator[Rows]:
-        """Cut into rows whose timelines have at most about `most` ratings together, one row at least."""
+        """Yields pieces of at least one row, whose timelines have at most about `most` ratings in total."""
         ratings = np.cumsum(self.stop - self.start)
         first = 0
         while first < len(self):
@@ -185,43 +187,43 @@ class Rows:
 
 
 def by_split(rows: Iterable[Row]) -> dict[str, Rows]:
-    """Rows in columns, those of each split together."""
-    found: dict[str, list[tuple[int, int, int]]] = {}
+    """Returns the rows of each split as columns."""
+    tuples: dict[str, list[tuple[int, int, int]]] = {}
     for row in rows:
-        found.setdefault(row.split, []).append((row.start, row.stop, -1 if row.target is None else row.target))
-    return {split: Rows(*np.array(columns, np.int64).T) for split, columns in found.items()}
+        tuples.setdefault(row.split, []).append((row.start, row.stop, -1 if row.target is None else row.target))
+    return {split: Rows(*np.array(split_tuples, np.int64).T) for split, split_tuples in tuples.items()}
 
 
 def group(ratings: Ratings) -> Timelines:
-    """Group ratings by user, in order of (timestamp, position in the file).
+    """Groups ratings by user, in order of (timestamp, position in the log).
 
-    Exact repeats (same user, item, rating and timestamp) are dropped, the first of them stays.
+    Of exact duplicates (same user, item, rating and timestamp), only the first is kept.
     """
     user, item = ratings.user, ratings.item
     order = np.lexsort((ratings.position, ratings.rating, item, ratings.timestamp, user))
     keys = (user[order], item[order], ratings.rating[order], ratings.timestamp[order])
-    repeated = np.zeros(len(order), bool)
+    is_duplicate = np.zeros(len(order), bool)
     if len(order):
-        repeated[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
-    kept = order[~repeated]
+        is_duplicate[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+    kept = order[~is_duplicate]
     kept = kept[np.lexsort((ratings.position[kept], ratings.timestamp[kept], user[kept]))]
     starts = np.flatnonzero(np.diff(user[kept], prepend=-1))
-    return Timelines(ratings.take(kept), np.append(starts, len(kept)).astype(np.int64), int(repeated.sum()))
+    return Timelines(ratings.take(kept), np.append(starts, len(kept)).astype(np.int64), int(is_duplicate.sum()))
 
 
 def split_rows(
     timelines: Timelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None, with_all: bool = False
 ) -> Iterator[Row]:
-    """Split timelines by time.
+    """Splits timelines by time.
 
     Args:
-        timelines: of whole users.
-        settings: which split.
-        cuts: not for `leave_one_out`: the times at which the eval and the test period start.
-        with_all: whether there is also a split of complete timelines.
+        timelines: complete timelines.
+        settings: how to split.
+        cuts: the times at which the eval and the test period start; unused for `leave_one_out`.
+        with_all: whether to add a split of complete timelines.
 
     Yields:
-        The rows of all splits. Users with fewer than `min_interactions` interactions have none.
+        The rows of all splits. Users with fewer than `min_interactions` interactions have no rows.
     """
     timestamp, user = timelines.ratings.timestamp, timelines.ratings.user
     is_target = timelines.ratings.weight > 0
@@ -235,7 +237,7 @@ def split_rows(
             continue
         assert cuts is not None
         bounds = [start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts]
-        if settings.split == "sessions":  # All of it lies in the period of its last interaction.
+        if settings.split == "sessions":  # A session belongs entirely to the period of its last interaction.
             bounds = [start if bound < stop else stop for bound in bounds]
         if bounds[0] - start >= settings.min_interactions:
             yield Row(TRAIN, start, bounds[0])
@@ -246,16 +248,16 @@ def split_rows(
             targets = targets[is_target[targets]]
             if settings.split == "temporal" and settings.temporal_targets == "first":
                 targets = targets[:1]
-            most = settings.max_targets_per_user
-            if most is not None and len(targets) > most:
+            max_targets = settings.max_targets_per_user
+            if max_targets is not None and len(targets) > max_targets:
                 id_ = timelines.ratings.users[int(user[start])].as_py()
                 random = np.random.default_rng([zlib.crc32(id_.encode()), TARGETS_SEED])
-                targets = np.sort(random.choice(targets, most, replace=False))
+                targets = np.sort(random.choice(targets, max_targets, replace=False))
             yield from (Row(split, start, target, target) for target in targets.tolist())
 
 
 def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[Row]:
-    """Yields the rows of a user for `leave_one_out`; with fewer than two targets after the first, none is held out."""
+    """Yields the rows of a user for `leave_one_out`; holds out none if fewer than two targets follow the first row."""
     if len(targets) < 2 or targets[-2] == start:
         yield Row(TRAIN, start, stop)
         return
@@ -266,12 +268,12 @@ def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[R
 
 
 def repeats(timelines: Timelines) -> np.ndarray:
-    """Returns which interactions are of an item that their user had before: bool [R]."""
+    """Returns which interactions repeat an earlier item of their user: bool [R]."""
     return _after_the_first(timelines.ratings, np.zeros(len(timelines.ratings), bool))
 
 
 def without_repeats(timelines: Timelines) -> Timelines:
-    """Returns timelines in which each item stands once: the first time as a target, or else the first time at all."""
+    """Returns timelines with each item once: its first occurrence as a target, or else its first occurrence."""
     ratings = timelines.ratings
     kept = ~_after_the_first(ratings, ratings.weight == 0)
     starts = np.concatenate([[0], np.cumsum(kept)])[timelines.starts]
@@ -282,47 +284,46 @@ def _after_the_first(ratings: Ratings, later: np.ndarray) -> np.ndarray:
     """Returns which interactions are not the first of their user with their item: bool [R].
 
     Args:
-        ratings: in the order of timelines.
-        later: bool [R], which of them count as later than all others.
+        ratings: ratings in the order of timelines.
+        later: bool [R], which interactions count as later than all others.
     """
-    order = np.lexsort((later, ratings.item, ratings.user))  # Stable: the earlier of a pair stands first.
+    order = np.lexsort((later, ratings.item, ratings.user))  # A stable sort.
     same = [column[order][1:] == column[order][:-1] for column in (ratings.user, ratings.item)]
-    repeated = np.zeros(len(ratings), bool)
-    repeated[order[1:]] = np.logical_and(*same)
-    return repeated
+    is_repeat = np.zeros(len(ratings), bool)
+    is_repeat[order[1:]] = np.logical_and(*same)
+    return is_repeat
 
 
 def temporal_cuts(timestamps: np.ndarray, weights: np.ndarray, settings: ExampleGenSettings) -> tuple[int, int]:
-    """When the eval and the test period start.
+    """Returns the times at which the eval and the test period start.
 
     Args:
-        timestamps: int64 [S], any order.
-        weights: int64 [S], how many ratings each stands for.
+        timestamps: int64 [S], in any order.
+        weights: int64 [S], number of ratings that each timestamp represents.
         settings: the share of ratings in each period.
     """
     order = np.argsort(timestamps, kind="stable")
-    reached = np.cumsum(weights[order])
-    total = reached[-1]
-    shares = (1 - settings.eval_fraction - settings.test_fraction, 1 - settings.test_fraction)
-    first, second = (int(timestamps[order][np.searchsorted(reached, share * total, side="right")]) for share in shares)
-    return first, second
+    cumulative = np.cumsum(weights[order])
+    shares = np.array([1 - settings.eval_fraction - settings.test_fraction, 1 - settings.test_fraction])
+    eval_start, test_start = timestamps[order][np.searchsorted(cumulative, shares * cumulative[-1], side="right")]
+    return int(eval_start), int(test_start)
 
 
 def summarise_times(timestamps: np.ndarray, points: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """At most `points` times that stand for all, with the number of ratings that each stands for (both int64)."""
+    """Returns at most `points` times that represent all, and the number of ratings that each represents; both int64."""
     ordered = np.sort(timestamps)
     edges = np.linspace(0, len(ordered), min(points, len(ordered)) + 1).astype(np.int64)
     return ordered[edges[:-1]], np.diff(edges)
 
 
 def popularity_buckets(counts: np.ndarray) -> np.ndarray:
-    """Which third of all train events each item belongs to, items taken from the most to the least popular.
+    """Returns the popularity bucket of each item: the third of all train events in which it starts, most popular first.
 
     Args:
-        counts: int64 [I], train events of each item, all positive.
+        counts: int64 [I], number of train events of each item, all positive.
 
     Returns:
-        int64 [I]: 0 head, 1 middle, 2 tail (indices into `features.POPULARITY_BUCKETS`).
+        int64 [I], indices into `features.POPULARITY_BUCKETS`: 0 head, 1 middle, 2 tail.
     """
     order = np.argsort(-counts, kind="stable")
     before = np.cumsum(counts[order]) - counts[order]

@@ -1,68 +1,46 @@
-"""ExampleValidator that stops the run, for what the schema does not allow and for too much drift."""
+"""ExampleValidator that stops the run if the data violates the schema or drifts too far from the last run's data."""
 
 from __future__ import annotations
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, component_spec, standard_artifacts
+from tfx.dsl.components.base import executor_spec
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_component_specs import ExampleValidatorSpec
 
 from components.artifacts import ItemCatalog
-from components.code_version import step_version
+from components.component import StepComponent
 from components.example_validator.executor import Executor
-from components.example_validator.settings import ValidationSettings
 
 
-class StrictExampleValidatorSpec(component_spec.ComponentSpec):
+class StrictExampleValidatorSpec(ComponentSpec):
     """Parameters, inputs and outputs of `StrictExampleValidator`."""
 
     PARAMETERS = {
         **ExampleValidatorSpec.PARAMETERS,
-        "record": component_spec.ExecutionParameter(type=str),
-        "made_by": component_spec.ExecutionParameter(type=str),
-        "settings": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
+        "record": ExecutionParameter(type=str),
+        "made_by": ExecutionParameter(type=str),
+        "settings": ExecutionParameter(type=str),
+        "code": ExecutionParameter(type=str),
     }
-    INPUTS = {**ExampleValidatorSpec.INPUTS, "catalog": component_spec.ChannelParameter(type=ItemCatalog)}
+    INPUTS = {**ExampleValidatorSpec.INPUTS, "catalog": ChannelParameter(type=ItemCatalog)}
     OUTPUTS = ExampleValidatorSpec.OUTPUTS
 
 
-class StrictExampleValidator(base_component.BaseComponent):
-    """Compares statistics with the schema and with the last run's; too much of anything fails the run.
+class StrictExampleValidator(StepComponent):
+    """Compares statistics with the schema and with the last run's statistics; fails the run on anomalies and drift.
 
     Args:
-        statistics: of the examples.
-        schema: what they must look like.
-        catalog: the items, and how often each was rated.
-        record: the file that names the statistics of the last run; see `record.py`.
-        made_by: what the statistics depend on besides the data: those made by something else are not compared.
-        settings: the limits.
+        statistics: statistics of the examples.
+        schema: the schema that the examples must match.
+        catalog: the items, with the number of interactions of each.
+        record: path of the file that names the statistics of the last run; see `record.py`.
+        made_by: the settings that the statistics depend on; statistics of other settings are not compared.
+        settings: `ValidationSettings`, the limits of drift.
 
     Outputs:
-        anomalies: TFDV's, by split, those that are drift in the train split; and `drift.json`, see `results.py`.
+        anomalies: TFDV's anomalies by split, with drift as anomalies of the train split; and `drift.json`, see
+            `results.py`.
     """
 
     SPEC_CLASS = StrictExampleValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        statistics: types.BaseChannel,
-        schema: types.BaseChannel,
-        catalog: types.BaseChannel,
-        record: str,
-        made_by: str,
-        settings: ValidationSettings,
-    ):
-        super().__init__(
-            spec=StrictExampleValidatorSpec(
-                statistics=statistics,
-                schema=schema,
-                catalog=catalog,
-                record=record,
-                made_by=made_by,
-                settings=settings.model_dump_json(),
-                code=step_version("example_validator"),
-                anomalies=channel_utils.as_channel([standard_artifacts.ExampleAnomalies()]),
-            )
-        )
+    STEP = "example_validator"

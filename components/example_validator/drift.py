@@ -1,8 +1,7 @@
-"""How far the data of a run is from that of another, and whether that is too far."""
+"""Measures of drift between the data of two runs, and the limits on them."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from components.example_validator.settings import Limit, ValidationSettings
 OK, WARN, STOP = "ok", "warn", "stop"
 Reason = anomalies_pb2.AnomalyInfo.Type
 
-# Each measure: the raw feature that it is of (empty: all of the data), and the sentence that reports its value.
-WORDS = {
+# For each measure: the raw feature that it describes (empty: the entire data), and the sentence that reports its value.
+MEASURES = {
     "interactions_lost": ("", "{:.1%} fewer interactions"),
     "users_lost": ("", "{:.1%} fewer users"),
     "new_items": (features.ITEM_ID, "{:.1%} of the interactions are of items that had none"),
@@ -38,11 +37,11 @@ class Measure:
     """One measure of drift.
 
     Attributes:
-        name: a limit of `ValidationSettings`.
-        value: what was found.
-        warn: the limit above which there is a warning; None is none.
-        stop: the limit above which the run stops; None is none.
-        column: the column of the items file that `item_features` is about; empty for other measures.
+        name: name of the measure, and of its limit in `ValidationSettings`.
+        value: the measured value.
+        warn: the value above which the run warns; None never warns.
+        stop: the value above which the run stops; None never stops.
+        column: for `item_features`, the column of the items file; empty for other measures.
     """
 
     name: str
@@ -60,18 +59,18 @@ class Measure:
 
     @property
     def feature(self) -> str:
-        """The raw feature that it is of; empty for all of the data."""
-        return WORDS[self.name][0]
+        """The raw feature that the measure describes; empty for the entire data."""
+        return MEASURES[self.name][0]
 
     def describe(self) -> str:
-        """The value in words, and the limit that it exceeds."""
-        words = WORDS[self.name][1].format(self.value, column=self.column)
+        """Returns a sentence with the value and, if it exceeds a limit, with that limit."""
+        sentence = MEASURES[self.name][1].format(self.value, column=self.column)
         level = self.level
-        return words if level == OK else f"{words}, over validation.{self.name}.{level} {getattr(self, level):g}"
+        return sentence if level == OK else f"{sentence}, over validation.{self.name}.{level} {getattr(self, level):g}"
 
 
 def compare(now: Profile, before: Profile, settings: ValidationSettings) -> list[Measure]:
-    """Returns every measure that both profiles have the data for, in the order of `WORDS`."""
+    """Returns every measure for which both profiles have data, in the order of `MEASURES`."""
     values = {
         "interactions_lost": _lost(now.interactions, before.interactions),
         "users_lost": _lost(now.users, before.users),
@@ -81,53 +80,69 @@ def compare(now: Profile, before: Profile, settings: ValidationSettings) -> list
         "timeline_length": float(np.abs(np.log2(now.lengths / before.lengths)).mean()),
     }
     column = ""
-    if by_column := {
+    divergences = {
         name: _beyond_chance(now.features.get(name, {}), counts) for name, counts in before.features.items() if counts
-    }:
-        column, values["item_features"] = max(by_column.items(), key=lambda pair: pair[1])
+    }
+    if divergences:
+        column, values["item_features"] = max(divergences.items(), key=lambda pair: pair[1])
     if now.rating and before.rating:
         values["rating"] = _moved(now.rating, before.rating)
-    measures = [_judge(name, values[name], getattr(settings, name), settings.stop) for name in WORDS if name in values]
-    return [dataclasses.replace(one, column=column) if one.name == "item_features" else one for one in measures]
+    return [
+        _measure(name, values[name], settings, column if name == "item_features" else "")
+        for name in MEASURES
+        if name in values
+    ]
 
 
-def jensen_shannon(one: Mapping[str, int], other: Mapping[str, int]) -> float:
-    """Jensen-Shannon divergence in bits of two distributions given as counts: 0 (the same) to 1 (nothing shared).
+def jensen_shannon(first: Mapping[str, int], second: Mapping[str, int]) -> float:
+    """Returns the Jensen-Shannon divergence of two distributions in bits, from 0 (equal) to 1 (disjoint).
+
+    Args:
+        first: counts by key.
+        second: counts by key.
 
     Source: Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information Theory 1991.
     """
-    keys = list(dict.fromkeys([*one, *other]))
-    shares = np.array([[counts.get(key, 0) for key in keys] for counts in (one, other)], np.float64)
+    keys = list(dict.fromkeys([*first, *second]))
+    shares = np.array([[counts.get(key, 0) for key in keys] for counts in (first, second)], np.float64)
     if not shares.any(axis=1).all():
-        return float(shares.any())  # Nothing shared, where one alone is empty.
+        return float(shares.any())  # 1 if exactly one distribution is empty, 0 if both are.
     shares /= shares.sum(axis=1, keepdims=True)
-    middle = np.broadcast_to(shares.mean(axis=0), shares.shape)
-    held = shares > 0
-    return max(float((shares[held] * np.log2(shares[held] / middle[held])).sum() / 2), 0.0)
+    mixture = np.broadcast_to(shares.mean(axis=0), shares.shape)
+    positive = shares > 0
+    return max(float((shares[positive] * np.log2(shares[positive] / mixture[positive])).sum() / 2), 0.0)
 
 
-def chance_divergence(one: Mapping[str, int], other: Mapping[str, int]) -> float:
-    """The Jensen-Shannon divergence that two samples of one distribution have in the mean.
+def chance_divergence(first: Mapping[str, int], second: Mapping[str, int]) -> float:
+    """Returns the expected Jensen-Shannon divergence of two samples from the same distribution, in bits.
 
-    About (k - 1) (1/n + 1/m) / (8 ln 2), of n and m interactions over k items; it is too much where most items
-    have but few.
+    It is about (k - 1) (1/n + 1/m) / (8 ln 2) for n and m interactions with k items. The formula gives too high a value
+    if most items have only a few interactions.
+
+    Args:
+        first: counts by key.
+        second: counts by key.
     Source: Grosse et al., "Analysis of symbolic sequences using the Jensen-Shannon divergence", Physical Review E 2002.
     """
-    sizes = [sum(counts.values()) for counts in (one, other)]
+    sizes = [sum(counts.values()) for counts in (first, second)]
     if not all(sizes):
         return 0.0
-    return (len({**one, **other}) - 1) * sum(1 / size for size in sizes) / (8 * math.log(2))
+    return (len({**first, **second}) - 1) * sum(1 / size for size in sizes) / (8 * math.log(2))
 
 
 def write_into(anomalies: anomalies_pb2.Anomalies, measures: list[Measure]) -> None:
-    """Add what is too much to TFDV's anomalies, as a warning or an error of its feature, and both divergences."""
+    """Adds drift to TFDV's anomalies.
+
+    A measure over its limit becomes a warning or an error of its feature. The divergences of items and of item features
+    are always added.
+    """
     for measure in measures:
         path = [measure.feature] if measure.feature else []
         if measure.name in ("item_popularity", "item_features"):
-            found = anomalies.drift_skew_info.add()
-            found.path.step.extend(path)
+            drift = anomalies.drift_skew_info.add()
+            drift.path.step.extend(path)
             kind = anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE
-            found.drift_measurements.add(type=kind, value=measure.value, threshold=measure.warn or measure.stop or 0)
+            drift.drift_measurements.add(type=kind, value=measure.value, threshold=measure.warn or measure.stop or 0)
         if measure.level == OK:
             continue
         info = anomalies.anomaly_info[measure.feature] if path else anomalies.dataset_anomaly_info
@@ -136,11 +151,11 @@ def write_into(anomalies: anomalies_pb2.Anomalies, measures: list[Measure]) -> N
             info.severity,
             anomalies_pb2.AnomalyInfo.ERROR if measure.level == STOP else anomalies_pb2.AnomalyInfo.WARNING,
         )
-        words = f"Against the last run, {measure.describe()}."
-        reason = _REASONS.get(measure.name, Reason.UNKNOWN_TYPE)
-        info.reason.add(type=reason, short_description="Drift", description=words)
+        description = f"Against the last run, {measure.describe()}."
+        reason_type = _REASONS.get(measure.name, Reason.UNKNOWN_TYPE)
+        info.reason.add(type=reason_type, short_description="Drift", description=description)
         info.short_description = "Drift"
-        info.description = " ".join(one.description for one in info.reason)
+        info.description = " ".join(reason.description for reason in info.reason)
 
 
 _REASONS = {
@@ -151,10 +166,11 @@ _REASONS = {
 }
 
 
-def _judge(name: str, value: float, limit: Limit, stops: bool) -> Measure:
-    if stops:
-        return Measure(name, value, limit.warn, limit.stop)
-    return Measure(name, value, limit.stop if limit.warn is None else limit.warn, None)
+def _measure(name: str, value: float, settings: ValidationSettings, column: str) -> Measure:
+    limit: Limit = getattr(settings, name)
+    if settings.stop:
+        return Measure(name, value, limit.warn, limit.stop, column)
+    return Measure(name, value, limit.stop if limit.warn is None else limit.warn, None, column)
 
 
 def _beyond_chance(now: Mapping[str, int], before: Mapping[str, int]) -> float:
@@ -166,15 +182,19 @@ def _lost(now: int, before: int) -> float:
 
 
 def _share_outside(counts: Mapping[str, int], others: Mapping[str, int]) -> float:
-    """The share of counts whose keys the others lack."""
+    """Returns the share of `counts` whose keys are not in `others`."""
     return sum(count for key, count in counts.items() if key not in others) / max(sum(counts.values()), 1)
 
 
 def _moved(now: tuple[float, float], before: tuple[float, float]) -> float:
-    """How far mean and standard deviation moved together, in standard deviations of before.
+    """Returns how far the ratings moved, in standard deviations of the earlier ratings.
 
-    The 2-Wasserstein distance of two normal distributions, and of any others at least that much. Source: Gelbrich, "On
-    a formula for the L2 Wasserstein metric between measures on Euclidean and Hilbert spaces", Mathematische Nachrichten
-    1990.
+    It is the 2-Wasserstein distance of two normal distributions, and a lower bound of it for other distributions.
+    Source: Gelbrich, "On a formula for the L2 Wasserstein metric between measures on Euclidean and Hilbert spaces",
+    Mathematische Nachrichten 1990.
+
+    Args:
+        now: mean and standard deviation.
+        before: mean and standard deviation.
     """
     return float(np.hypot(now[0] - before[0], now[1] - before[1]) / (before[1] or 1.0))

@@ -1,4 +1,4 @@
-"""Profile of the data of a run, read from the outputs of ExampleGen and StatisticsGen."""
+"""The profile of a run's data, read from the outputs of ExampleGen and StatisticsGen."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tfx.utils import io_utils
 from components import features
 
 STATISTICS_FILE = "FeatureStats.pb"
-SHARES = np.arange(0.05, 1, 0.1)  # the middles of ten equal parts
+QUANTILES = np.arange(0.05, 1, 0.1)  # the middles of ten equal parts
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The data of a run.
+    """A summary of a run's data.
 
     Attributes:
         fingerprint: SHA-256 of the data.
-        interactions: how many there are, of all splits.
-        users: how many, including those that are left out for too few interactions.
-        items: interactions by item id, all positive.
-        features: interactions by value of each column of words of the items file; an item with several values counts
-            for each. Empty where nothing is known of the items.
-        rating: mean and standard deviation of the train split's ratings; None where there are no numbers.
-        lengths: float64 [10], the lengths of the train split's timelines at the `SHARES` of them, shortest first.
+        interactions: number of interactions in all splits.
+        users: number of users, including those with too few interactions to be used.
+        items: number of interactions by item id, all positive.
+        features: for each text column of the items file, the number of interactions by value; an item with several
+            values counts for each of them. Empty without such columns.
+        rating: mean and standard deviation of the train split's ratings; None if there are no ratings.
+        lengths: float64 [10], the `QUANTILES` of the lengths of the train split's timelines.
     """
 
     fingerprint: str
@@ -46,42 +46,43 @@ class Profile:
 def read_profile(statistics_uri: str, catalog_uri: str) -> Profile:
     """Reads the profile of a run's data.
 
-    The numbers by item are those of the catalogue, which has every item: TFDV's own keep the most frequent values.
+    The counts by item come from the catalogue, which has every item; TFDV only keeps the most frequent ones.
 
     Args:
         statistics_uri: folder of an ExampleStatistics artifact.
         catalog_uri: folder of an ItemCatalog artifact.
 
     Raises:
-        OSError, tf.errors.NotFoundError: they are gone.
+        OSError, tf.errors.NotFoundError: a folder is missing.
     """
-    about = json.loads(io_utils.read_string_file(os.path.join(catalog_uri, "dataset.json")))
+    dataset = json.loads(io_utils.read_string_file(os.path.join(catalog_uri, "dataset.json")))
     lines = io_utils.read_string_file(os.path.join(catalog_uri, "items.jsonl")).split("\n")
     items: dict[str, int] = {}
-    by_value: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    values: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for item in map(json.loads, filter(None, lines)):
         if item["ratings"]:
             items[item["id"]] = item["ratings"]
             for name, words in item.get("features", {}).items():
-                by_value[name].update(dict.fromkeys(words, item["ratings"]))
+                values[name].update(dict.fromkeys(words, item["ratings"]))
     path = os.path.join(statistics_uri, f"Split-{features.TRAIN}", STATISTICS_FILE)
     (train,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path)).datasets
-    of_feature = {".".join(feature.path.step) or feature.name: feature for feature in train.features}
-    numbers = of_feature[features.RATING].num_stats
-    known = numbers.common_stats.num_non_missing and math.isfinite(numbers.mean) and math.isfinite(numbers.std_dev)
+    statistics = {".".join(feature.path.step) or feature.name: feature for feature in train.features}
+    ratings = statistics[features.RATING].num_stats
+    mean, deviation = ratings.mean, ratings.std_dev
+    has_ratings = ratings.common_stats.num_non_missing and math.isfinite(mean) and math.isfinite(deviation)
     return Profile(
-        about["fingerprint"],
-        about["ratings"],
-        about["users"],
+        dataset["fingerprint"],
+        dataset["ratings"],
+        dataset["users"],
         items,
-        by_value,
-        (numbers.mean, numbers.std_dev) if known else None,
-        _quantiles(of_feature[features.ITEM_ID].string_stats.common_stats.num_values_histogram),
+        values,
+        (mean, deviation) if has_ratings else None,
+        _quantiles(statistics[features.ITEM_ID].string_stats.common_stats.num_values_histogram),
     )
 
 
 def _quantiles(histogram: statistics_pb2.Histogram) -> np.ndarray:
-    """The values at the `SHARES`, float64 [10]: the buckets are about deciles, and even within."""
+    """Returns the `QUANTILES`, float64 [10]. The buckets are about deciles; values are interpolated within a bucket."""
     counts = np.array([0, *(bucket.sample_count for bucket in histogram.buckets)])
     edges = [histogram.buckets[0].low_value, *(bucket.high_value for bucket in histogram.buckets)]
-    return np.interp(SHARES, counts.cumsum() / counts.sum(), edges)
+    return np.interp(QUANTILES, counts.cumsum() / counts.sum(), edges)

@@ -1,9 +1,8 @@
-"""Which data passed last, in a file: the record.
+"""The record: a file that names the data that passed the validation last.
 
-ML Metadata could be asked, by a Resolver, on this machine alone: Kubeflow Pipelines has none. It would also find
-statistics whose validation failed, and those that were made last, which after a return to earlier data are not those of
-the last run. The step itself reads and writes the record wherever it runs, beside the pipeline's artifacts, as the
-Evaluator does with the last blessed model.
+A Resolver could search ML Metadata instead, but Kubeflow Pipelines has none. It would also find statistics that failed
+the validation; and after a return to earlier data, the statistics with the latest time are not those of the last run.
+The step reads and writes the record beside the pipeline's artifacts, as the Evaluator does with its own.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from tfx.dsl.io import fileio
 from tfx.types import Artifact
 
+from components.conditional import read_text
 from components.errors import StepError
 
 
@@ -27,7 +27,7 @@ class Passed:
 
     Attributes:
         fingerprint: SHA-256 of the data.
-        made_by: the settings of ExampleGen; statistics under others do not compare.
+        made_by: the settings of ExampleGen; statistics of other settings are not compared.
         statistics: URI of the ExampleStatistics artifact.
         catalog: URI of the ItemCatalog artifact.
     """
@@ -39,53 +39,54 @@ class Passed:
 
 
 def read_record(path: str) -> list[Passed]:
-    """The data of the last run and, of the runs before it, the last other data; oldest first.
+    """Returns the data of the last run, preceded by the latest different data of an earlier run, if any.
 
     Raises:
-        StepError: the file is no record.
+        StepError: the file is not a record.
     """
-    if not fileio.exists(path):
+    text = read_text(path)
+    if text is None:
         return []
-    with fileio.open(path) as stream:
-        text = stream.read()
     try:
         return [Passed(**entry) for entry in json.loads(text)]
     except (ValueError, TypeError):
         raise StepError(
-            f"{path} should name the statistics of the last run, and cannot be read; bring it back, or delete it to "
-            "let the next data pass without a comparison"
+            f"{path} should name the statistics of the last run, but cannot be read; restore it, or delete it to "
+            "accept the next data without a comparison"
         ) from None
 
 
 def last_other(record: list[Passed], fingerprint: str) -> Passed | None:
-    """What data is compared with: the last that is another, so that a rerun is told what the first run was."""
+    """Returns the latest data with another fingerprint, so that a rerun is compared with the same data as before."""
     return next((entry for entry in reversed(record) if entry.fingerprint != fingerprint), None)
 
 
-def remember(path: str, record: list[Passed], passed: Passed) -> None:
-    """Let data be that of the last run. The file is always whole: it is written beside and then renamed."""
+def write_record(path: str, record: list[Passed], passed: Passed) -> None:
+    """Adds the data of this run to a record, with an atomic rename."""
     others = [entry for entry in record if entry.fingerprint != passed.fingerprint]
-    kept = [*others[-1:], passed]
+    entries = [dataclasses.asdict(entry) for entry in (*others[-1:], passed)]
     fileio.makedirs(os.path.dirname(path))
-    beside = f"{path}.{uuid.uuid4().hex}"
-    with fileio.open(beside, "w") as stream:
-        stream.write(json.dumps([dataclasses.asdict(entry) for entry in kept], indent=1) + "\n")
-    fileio.rename(beside, path, overwrite=True)
+    staged = f"{path}.{uuid.uuid4().hex}"
+    with fileio.open(staged, "w") as stream:
+        stream.write(json.dumps(entries, indent=1) + "\n")
+    fileio.rename(staged, path, overwrite=True)
 
 
 def mark(anomalies: Artifact, passed: Passed, path: str) -> None:
-    """Let anomalies say which data they are of, and where the record is."""
+    """Stores the fingerprint and settings of the data, and the path of the record, as properties of its anomalies."""
     for name, value in {"data_fingerprint": passed.fingerprint, "made_by": passed.made_by, "record": path}.items():
         anomalies.set_string_custom_property(name, value)
 
 
 def is_last(marks: Mapping[str, str]) -> bool:
-    """Whether anomalies, perhaps from a cache, are of the data that passed last.
+    """Returns whether anomalies, perhaps from the cache, describe the data that passed last.
 
-    They are not where other data passed since: the comparison is another one then, and the record must follow.
+    If other data passed since, the cached comparison is outdated and the step must run again.
 
     Args:
-        marks: custom properties of the anomalies, as `mark` left them.
+        marks: custom properties of the anomalies, as `mark` stored them.
     """
-    asked = (marks["data_fingerprint"], marks["made_by"])
-    return [(last.fingerprint, last.made_by) for last in read_record(marks["record"])[-1:]] == [asked]
+    record = read_record(marks["record"])
+    if not record:
+        return False
+    return (record[-1].fingerprint, record[-1].made_by) == (marks["data_fingerprint"], marks["made_by"])

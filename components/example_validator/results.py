@@ -1,4 +1,4 @@
-"""What came of the comparison with the last run: `drift.json` in the folder of the anomalies."""
+"""The result of the comparison with the last run: `drift.json` in the folder of the anomalies."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ FILE = "drift.json"
 
 
 def write_drift(uri: str, before: Passed | None, why_not: str, measures: list[Measure]) -> None:
-    """Write what `read_drift` reads."""
-    told = [
+    """Writes `drift.json`; see `read_drift` for its content."""
+    entries = [
         {
-            "name": one.name,
-            "value": one.value,
-            "warn": one.warn,
-            "stop": one.stop,
-            "level": one.level,
-            "words": one.describe(),
+            "name": measure.name,
+            "value": measure.value,
+            "warn": measure.warn,
+            "stop": measure.stop,
+            "level": measure.level,
+            "words": measure.describe(),
         }
-        for one in measures
+        for measure in measures
     ]
     compared = {"fingerprint": before.fingerprint, "statistics": before.statistics} if before else None
-    content = {"compared_with": compared, "why_not": why_not, "measures": told}
+    content = {"compared_with": compared, "why_not": why_not, "measures": entries}
     io_utils.write_string_file(os.path.join(uri, FILE), json.dumps(content, indent=1) + "\n")
 
 
 def read_drift(uri: str) -> dict[str, Any]:
-    """What came of the comparison with the last run.
+    """Returns the result of the comparison with the last run.
 
     Args:
         uri: folder of the anomalies.
 
     Returns:
-        `compared_with` (`fingerprint` and `statistics`, the URI; None where nothing was compared), `why_not` (empty
-        where it was), and of all `measures` their `name`, `value`, limits `warn` and `stop`, `level` (`ok`, `warn` or
-        `stop`) and what was found, in `words`.
+        `compared_with`, a dict of `fingerprint` and `statistics` (a URI), or None if nothing was compared; `why_not`,
+        the reason, empty if something was compared; and `measures`, a list of dicts with `name`, `value`, the limits
+        `warn` and `stop`, `level` (`ok`, `warn` or `stop`) and `words`, a sentence.
     """
-    found: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(uri, FILE)))
-    return found
+    drift: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(uri, FILE)))
+    return drift

@@ -1,4 +1,4 @@
-"""Settings of the ExampleValidator: how far data may drift from the last run's."""
+"""Settings of the ExampleValidator: the limits on drift from the last run's data."""
 
 from __future__ import annotations
 
@@ -11,42 +11,41 @@ from components.settings import Settings
 
 
 class Limit(Settings):
-    """How much of a measure is too much.
+    """The limits of one measure.
 
     Attributes:
-        warn: above it the run goes on and says so; None never warns.
-        stop: above it the run stops; None never stops.
+        warn: the value above which the run warns and continues; None never warns.
+        stop: the value above which the run stops; None never stops.
     """
 
     warn: float | None = Field(None, ge=0)
     stop: float | None = Field(None, ge=0)
 
     @model_validator(mode="after")
-    def _warning_comes_first(self) -> Limit:
+    def _warn_is_at_most_stop(self) -> Limit:
         if self.warn is not None and self.stop is not None and self.warn > self.stop:
-            raise ValueError(f"warn {self.warn:g} is over stop {self.stop:g}; a warning comes first")
+            raise ValueError(f"warn {self.warn:g} is over stop {self.stop:g}; set warn no higher than stop")
         return self
 
 
 class ValidationSettings(Settings):
-    """Limits on what differs from the data of the last run; `drift.py` says how each is measured.
+    """Limits on the drift from the last run's data; `drift.py` defines the measures.
 
-    The defaults let MovieLens in growing or rolling windows pass with a warning at most, and stop at an export of which
-    half is missing or a column is garbled. Where items come and go faster, raise what is about items.
+    With the defaults, MovieLens in growing or rolling windows causes at most a warning, and an export in which half of
+    the data is missing or a column is garbled stops the run. If your items change faster, raise the limits on items.
 
     Attributes:
-        stop: whether anything stops the run; false makes warnings of all stops, for a run whose data is known to be
-            right.
-        interactions_lost: share of the interactions by which there are fewer now.
-        users_lost: the same of the users.
-        new_items: share of the interactions that are of items which the last run had none of.
-        vanished_items: share of the last run's interactions that were of items which have none now.
-        item_popularity: Jensen-Shannon divergence of the interactions by item, in bits, less what chance explains:
-            0 (the same) to 1 (nothing shared).
-        item_features: the same of the interactions by genre, brand or another column of words of the items file; the
-            column that changed most counts.
-        rating: how far the values of the ratings moved, in standard deviations.
-        timeline_length: how much longer or shorter timelines are, in doublings: 1 is twice as long, or half.
+        stop: whether drift can stop the run; false turns all stops into warnings, for data that is known to be right.
+        interactions_lost: relative decrease of the number of interactions.
+        users_lost: relative decrease of the number of users.
+        new_items: share of the interactions with items that had no interactions in the last run.
+        vanished_items: share of the last run's interactions with items that have no interactions now.
+        item_popularity: Jensen-Shannon divergence of the interactions by item, in bits, minus its expected value by
+            chance: 0 (equal) to 1 (disjoint).
+        item_features: the same divergence by genre, brand or another text column of the items file, for the column that
+            changed most.
+        rating: how far the ratings moved, in standard deviations.
+        timeline_length: how much longer or shorter timelines are, in doublings: 1 is twice or half as long.
     """
 
     stop: bool = True
@@ -61,8 +60,8 @@ class ValidationSettings(Settings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _what_is_not_given_is_the_default(cls, value: Any, info: ValidationInfo) -> Any:
-        """`{stop: 0.5}` leaves the warning of a limit as it is."""
+    def _fill_in_defaults(cls, value: Any, info: ValidationInfo) -> Any:
+        """Completes a limit with its defaults: `{stop: 0.5}` keeps the default of `warn`."""
         default = cls.model_fields[str(info.field_name)].default
         if isinstance(value, Mapping) and isinstance(default, Limit):
             return {**default.model_dump(), **value}

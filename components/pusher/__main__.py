@@ -1,11 +1,11 @@
-"""Which versions are served: lists them, and goes back to an older one.
+"""Lists the pushed versions, and rolls back to an earlier one.
 
     python -m components.pusher list
     python -m components.pusher rollback
 
-What was pushed stays; the history of rollbacks is kept beside it. The next push has a new, higher number and is served.
-A model that was rolled back does not come back by itself, whatever a run takes from its cache; `rollback --to` serves
-it again.
+A rollback deletes no version and is recorded in a history. The next push gets a new, higher number and is served. A
+model that was rolled back is not served again by a later run, not even from the cache; use `rollback --to` to serve it
+again.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ EXIT_FAILED = 1
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Do what is asked for; returns the exit code."""
+    """Runs the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         store = open_store(options.serving_dir, options.name or _only_name(options.serving_dir), create=False)
         if not _names(str(store.folder)):
-            there = ", ".join(_pipelines(options.serving_dir)) or "nothing"
-            raise StoreError(f"{store.folder}: nothing was pushed there; in {options.serving_dir} there is {there}")
+            pipelines = ", ".join(_pipelines(options.serving_dir)) or "no pipelines"
+            raise StoreError(f"{store.folder}: nothing was pushed there; {options.serving_dir} has {pipelines}")
         if options.command == "list":
             _show(store)
         else:
             entry = rollback(store, options.to)
-            print(f"{store.folder}: version {entry['to']} is served now, {entry['from'] or 'none'} was before")
+            print(f"{store.folder}: version {entry['to']} is now served, before it was {entry['from'] or 'none'}")
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -48,53 +48,54 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(store: AnyStore) -> None:
-    """Print the versions and the history."""
-    latest, out = store.latest(), rolled_back(store)
+    """Prints the versions and the history."""
+    latest, out_of_service = store.latest(), rolled_back(store)
     print(store.folder)
     for version in store.versions():
         info = _info(store, version)
         recall = info.get("metrics", {}).get("tflite", {}).get("recall_at_10")
-        told = [
+        columns = [
             str(info.get("created", "")),
             f"{info['size_bytes'] / 1e6:.2f} MB" if "size_bytes" in info else "",
             "" if recall is None else f"Recall@10 {recall:.4f}",
-            "served" if version == latest else "rolled back" if version in out else "",
+            "served" if version == latest else "rolled back" if version in out_of_service else "",
         ]
-        print(f"{'*' if version == latest else ' '} {version:>4}  {'  '.join(filter(None, told))}")
+        print(f"{'*' if version == latest else ' '} {version:>4}  {'  '.join(filter(None, columns))}")
     for entry in store.history():
         print(f"rolled back {entry['time']} by {entry['who']}: {entry['from'] or 'none'} -> {entry['to']}")
 
 
 def _info(store: AnyStore, version: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.read(version, COMPLETE))
+        info = json.loads(store.read(version, COMPLETE))
     except ValueError:
         return {"created": f"damaged: {COMPLETE} is not JSON"}
-    return found if isinstance(found, dict) else {}
+    return info if isinstance(info, dict) else {}
 
 
 def _only_name(serving_dir: str) -> str:
-    """The name of the only pipeline that has pushed into a folder."""
+    """Returns the name of the only pipeline that has pushed into a folder."""
     names = _pipelines(serving_dir)
-    if len(names) != 1:
-        there = f"; there are {', '.join(names)}" if names else ", and nothing was pushed there"
-        raise StoreError(f"{serving_dir}: --name NAME says whose versions are meant{there}")
+    if not names:
+        raise StoreError(f"{serving_dir}: nothing was pushed there; choose another --serving-dir")
+    if len(names) > 1:
+        raise StoreError(f"{serving_dir}: has several pipelines: {', '.join(names)}; choose one with --name NAME")
     return names[0]
 
 
 def _pipelines(serving_dir: str) -> list[str]:
-    """Names of the pipelines that have pushed into a folder."""
+    """Returns the names of the pipelines that have pushed into a folder."""
     return [name for name in _names(serving_dir) if LATEST in _names(f"{serving_dir.rstrip('/')}/{name}")]
 
 
 def _names(folder: str) -> list[str]:
-    """What is in a folder; nothing where there is none."""
+    """Returns the names in a folder; none if it does not exist."""
     if "://" not in folder:
         return sorted(os.listdir(folder)) if Path(folder).is_dir() else []
     from tfx.dsl.io import fileio
 
-    found = fileio.listdir(folder) if fileio.isdir(folder) else []
-    return sorted(os.fsdecode(name).rstrip("/") for name in found)
+    names = fileio.listdir(folder) if fileio.isdir(folder) else []
+    return sorted(os.fsdecode(name).rstrip("/") for name in names)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,18 +103,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m components.pusher", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, words in (("list", "the versions and the history"), ("rollback", "serve an older version")):
-        command = commands.add_parser(name, help=words, description=words)
+    for name, help_text in (("list", "list the versions and the history"), ("rollback", "serve an earlier version")):
+        command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument(
             "--serving-dir",
             type=path_or_url,
             default="serving_models",
             metavar="FOLDER|URI",
-            help="default: serving_models",
+            help="the serving folder (default: serving_models)",
         )
-        command.add_argument("--name", help="of the pipeline (default: the only one that has pushed)")
+        command.add_argument("--name", help="name of the pipeline (default: the only one in the folder)")
         if name == "rollback":
-            command.add_argument("--to", metavar="VERSION", help="default: the one before the served one")
+            command.add_argument(
+                "--to", metavar="VERSION", help="default: the newest version older than the served one"
+            )
     return parser
 
 

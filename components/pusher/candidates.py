@@ -1,4 +1,4 @@
-"""The same model in several precisions, and the choice among them."""
+"""Converts a model in several precisions, and chooses one of the files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class File:
     """A model in one precision.
 
     Attributes:
-        precision: of its weights.
-        content: of the file.
-        recommender: the client with the file.
-        latency_us: median time of an answer in microseconds, on one thread, with XNNPACK.
+        precision: precision of the weights.
+        content: content of the `.tflite` file.
+        recommender: the client with the file loaded.
+        latency_us: median latency of `recommend` in microseconds, on one thread, with XNNPACK.
         latency_without_xnnpack_us: the same without XNNPACK.
         min_runtime: oldest TensorFlow Lite version that runs the file.
     """
@@ -47,13 +47,13 @@ class Candidate(File):
     """A file that may be chosen.
 
     Attributes:
-        check: what it does on the eval split.
+        check: its check on the eval split.
     """
 
     check: Check
 
     def facts(self) -> dict[str, float | int | str]:
-        """For `model_info.json`."""
+        """Returns its entry in `model_info.json`."""
         return {
             "precision": self.precision,
             "size_bytes": len(self.content),
@@ -67,22 +67,22 @@ class Candidate(File):
 def make_candidates(
     loaded: Any, items: Sequence[Item], model_info: dict[str, Any], files: list[str], settings: PusherSettings
 ) -> list[Candidate]:
-    """Converts a model in every precision that the settings leave open, and tries each file on the eval split.
+    """Converts a model in every precision that the settings allow, and checks each file on the eval split.
 
     Args:
         loaded: the SavedModel.
         items: the catalogue.
-        model_info: what the Trainer says of the model.
+        model_info: the Trainer's facts about the model.
         files: gzipped TFRecords of raw examples of the eval split.
-        settings: of the Pusher.
+        settings: settings of the Pusher.
 
     Raises:
-        PushError: the eval split is empty, or a file declares operator versions that it does not keep to.
+        PushError: the eval split is empty, or a file declares lower operator versions than it needs.
     """
     precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
-    made = make_files(loaded, items, model_info, precisions, settings.signatures)
-    checks = check_files(loaded, [file.recommender for file in made], files, settings.check_examples)
-    return [Candidate(**vars(file), check=check) for file, check in zip(made, checks, strict=True)]
+    converted = make_files(loaded, items, model_info, precisions, settings.signatures)
+    checks = check_files(loaded, [file.recommender for file in converted], files, settings.check_examples)
+    return [Candidate(**vars(file), check=check) for file, check in zip(converted, checks, strict=True)]
 
 
 def make_files(
@@ -92,27 +92,27 @@ def make_files(
     precisions: Sequence[Precision],
     signatures: Sequence[Signature],
 ) -> list[File]:
-    """Converts a model in some precisions, and measures how fast each file answers.
+    """Converts a model in several precisions, and measures the latency of each file.
 
     Args:
         loaded: the SavedModel.
         items: the catalogue.
-        model_info: what the Trainer says of the model.
-        precisions: of the files.
-        signatures: of the files.
+        model_info: the Trainer's facts about the model.
+        precisions: the precisions, one file each.
+        signatures: names of the signatures of each file.
 
     Raises:
-        PushError: a file declares operator versions that it does not keep to.
+        PushError: a file declares lower operator versions than it needs.
     """
     description = (
-        f"Recommends {model_info['top_k']} of {len(items):,} items by the last {model_info['history_length']} of a "
-        f"user ({model_info['encoder']}). Item indices are those of items.json."
+        f"Recommends {model_info['top_k']} of {len(items):,} items from the last {model_info['history_length']} items "
+        f"of a user ({model_info['encoder']}). Item indices are those of items.json."
     )
     files = []
-    converted = [convert(loaded, precision, signatures) for precision in precisions]
-    runtimes = [check_operators(content) for content in converted]
-    for precision, converted_file, runtime in zip(precisions, converted, runtimes, strict=True):
-        content = describe(converted_file, "On-device recommender", description, runtime)
+    contents = [convert(loaded, precision, signatures) for precision in precisions]
+    runtimes = [check_operators(content) for content in contents]
+    for precision, converted, runtime in zip(precisions, contents, runtimes, strict=True):
+        content = describe(converted, "On-device recommender", description, runtime)
         artifact = Artifact(Path(), model_info, content, tuple(items))
         recommender = Recommender(artifact)
         times = _median_us(recommender), _median_us(Recommender(artifact, xnnpack=False))
@@ -121,21 +121,21 @@ def make_files(
 
 
 def _median_us(recommender: Recommender) -> float:
-    """Returns the median time of an answer in microseconds, to a tenth."""
+    """Returns the median latency of `recommend` in microseconds, rounded to a tenth."""
     return round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1)
 
 
 def choose(candidates: list[Candidate], settings: PusherSettings) -> Candidate:
-    """The smallest file that loses little of the first one's Recall@10 and agrees with the SavedModel.
+    """Returns the smallest file that loses little of the first file's recall and agrees with the SavedModel.
 
     Args:
-        candidates: float32 first, where there are several.
-        settings: of the Pusher.
+        candidates: the files, float32 first if there are several.
+        settings: settings of the Pusher.
     """
-    least = candidates[0].check.recall * (1 - settings.max_recall_loss)
-    good = [
+    min_recall = candidates[0].check.recall * (1 - settings.max_recall_loss)
+    acceptable = [
         candidate
         for candidate in candidates[1:]
-        if candidate.check.recall >= least and candidate.check.agreement_at_10 >= settings.min_agreement
+        if candidate.check.recall >= min_recall and candidate.check.agreement_at_10 >= settings.min_agreement
     ]
-    return min([candidates[0], *good], key=lambda candidate: len(candidate.content))
+    return min([candidates[0], *acceptable], key=lambda candidate: len(candidate.content))

@@ -1,4 +1,4 @@
-"""Checks a converted file with the client that users get, on the test split, against the SavedModel."""
+"""Compares a converted file, run by the client that apps use, with its SavedModel on a split."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Row:
-    """An example of a split, and the SavedModel's answer to it.
+    """An example of a split, with the SavedModel's recommendations for it.
 
     Attributes:
         user: id of the user.
-        history: the inputs of `recommend` but `bias`, each [N].
-        left_out: items that are not recommended, int32 [T].
+        history: the inputs of `recommend` except `bias`, each [N].
+        left_out: indices of items that must not be recommended, int32 [T].
         target: index of the target.
-        best: indices of the SavedModel's best items, int32 [K].
+        best: indices of the SavedModel's top items, int32 [K].
     """
 
     user: bytes
@@ -40,16 +40,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Check:
-    """What a file does on a split.
+    """The result of a file on a split.
 
     Attributes:
-        metrics: by the names of the Evaluator's; targets beyond the file's best K count as misses.
-        agreement_at_10: mean share of the SavedModel's best 10 that are among the file's best 10 for the same timeline.
+        metrics: values by the Evaluator's names; targets outside the file's top K count as misses.
+        agreement_at_10: mean share of the SavedModel's top 10 that is in the file's top 10 for the same timeline.
         examples: number of timelines.
-        recall_name: the Recall@K nearest to K = 10 that the file's list is long enough for.
-        recall_error: standard error, over users, of the difference of that recall to the SavedModel's, paired by
-            timeline.
-        recall_loss: that difference: the SavedModel's recall for the same histories less the file's.
+        recall_name: the metric `recall_at_k` with the largest k up to 10 for which the file returns enough items.
+        recall_error: standard error of `recall_loss`, over users.
+        recall_loss: the SavedModel's recall minus the file's, paired by timeline.
     """
 
     metrics: dict[str, float]
@@ -61,83 +60,85 @@ class Check:
 
     @property
     def recall(self) -> float:
-        """The Recall@K that `recall_name` names."""
+        """The value of the metric `recall_name`."""
         return self.metrics[self.recall_name]
 
 
 def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[str], limit: int = 0) -> list[Check]:
-    """Run converted files on raw examples.
+    """Runs converted files on raw examples.
 
     Args:
         loaded: the SavedModel.
-        recommenders: clients, each with a file.
+        recommenders: a client for each file.
         files: gzipped TFRecords of raw examples of one split.
-        limit: how many examples; 0 takes all.
+        limit: maximum number of examples; 0 uses all.
 
     Returns:
-        A check of each file.
+        A check for each file.
 
     Raises:
         PushError: there are no examples.
     """
     examples = 0
-    tallies = [_Tally(recommender) for recommender in recommenders]
+    sums = [_CheckSums(recommender) for recommender in recommenders]
     for row in read_rows(loaded, files, limit):
         examples += 1
-        for tally in tallies:
-            tally.add(row)
+        for file_sums in sums:
+            file_sums.add(row)
     if not examples:
-        raise PushError(f"{', '.join(files) or 'a split'}: no examples, so that the file cannot be checked")
-    return [tally.check() for tally in tallies]
+        raise PushError(
+            f"{', '.join(files) or 'a split'}: has no examples to check the file with; add data, or change the split"
+        )
+    return [file_sums.check() for file_sums in sums]
 
 
-class _Tally:
-    """Counts what one file does."""
+class _CheckSums:
+    """Sums over examples for one file."""
 
     def __init__(self, recommender: Recommender):
         self._recommender = recommender
         self._cut = min(CUT, recommender.top_k)
         self._sums = np.zeros(len(NAMES))
         self._agreement = 0.0
-        self._hits_of_both = UserSums(2)  # the file's, the SavedModel's
+        self._hits = UserSums(2)  # hits of the file, hits of the SavedModel
         self._listed: set[int] = set()
         self._examples = 0
 
     def add(self, row: Row) -> None:
         """Adds one example."""
         self._examples += 1
-        # The file leaves out its history by itself: what is older must be excluded, as an app does it.
+        # The file leaves out the history itself; an app must exclude older items, and so does this check.
         older = np.setdiff1d(row.left_out, row.history[features.HISTORY])
         ids, _ = self._recommender.rank_indices(**row.history, **({"exclude": older} if len(older) else {}))
         best = row.best[: self._cut]
         self._agreement += _overlap(best[best >= features.FIRST_INDEX], ids[: self._cut])
-        longest = _longest(self._cut)
-        hits = [row.target in ranked[:longest] for ranked in (ids, row.best)]
-        self._hits_of_both.add(row.user, np.array(hits, np.float64))
+        k = _recall_cut(self._cut)
+        hits = [row.target in ranked[:k] for ranked in (ids, row.best)]
+        self._hits.add(row.user, np.array(hits, np.float64))
         self._listed.update(ids[: self._cut].tolist())
-        places = np.flatnonzero(ids == row.target)
-        self._sums += values_of(places[0] if len(places) else MISS)
+        ranks = np.flatnonzero(ids == row.target)
+        self._sums += values_of(ranks[0] if len(ranks) else MISS)
 
     def check(self) -> Check:
-        """All of it."""
+        """Returns the check over all added examples."""
         metrics = dict(zip(NAMES, (self._sums / self._examples).tolist(), strict=True))
         metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
-        name = f"recall_at_{_longest(self._cut)}"
-        change, error = self._hits_of_both.difference(0, 1)
+        name = f"recall_at_{_recall_cut(self._cut)}"
+        change, error = self._hits.difference(0, 1)
         return Check(metrics, self._agreement / self._examples, self._examples, name, error, -change)
 
 
-def complain(check: Check, settings: PusherSettings, evaluation: dict[str, float] | None = None) -> None:
-    """Refuses a file that does not do what its SavedModel does.
+def require_agreement(check: Check, settings: PusherSettings, evaluation: dict[str, float] | None = None) -> None:
+    """Checks that a file agrees with its SavedModel.
 
     Args:
-        check: of the file.
-        settings: what is asked for.
-        evaluation: the Evaluator's metrics of the SavedModel, where there are any. They count where all timelines were
-            checked; otherwise the SavedModel's answers to those that were.
+        check: the check of the file.
+        settings: the limits.
+        evaluation: the Evaluator's metrics of the SavedModel, if there are any. They are used if all timelines were
+            checked; otherwise the SavedModel's recall on the checked timelines is used.
 
     Raises:
-        PushError: too little agreement, or too much loss.
+        PushError: the agreement is too low, or the loss of recall too high.
     """
     advice = "nothing is pushed; choose another pusher.precision"
     if check.agreement_at_10 < settings.min_agreement:
@@ -156,24 +157,25 @@ def complain(check: Check, settings: PusherSettings, evaluation: dict[str, float
         )
 
 
-def _longest(cut: int) -> int:
-    return max(k for k in RECALL_AT if k <= cut)
+def _recall_cut(most: int) -> int:
+    """Returns the largest k of Recall@k that is at most `most`."""
+    return max(k for k in RECALL_AT if k <= most)
 
 
 def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:
-    """Share of `expected` that is in `answered`; of nothing expected, whether nothing is answered."""
+    """Returns the share of `expected` that is in `answered`; if `expected` is empty, whether `answered` is too."""
     if not len(expected):
         return float(not len(answered))
     return len(np.intersect1d(expected, answered)) / len(expected)
 
 
 def read_rows(loaded: Any, files: list[str], limit: int = 0) -> Iterator[Row]:
-    """Yields the examples of a split with the SavedModel's answers, which it gives to many at a time.
+    """Yields the examples of a split with the SavedModel's recommendations, computed in batches.
 
     Args:
         loaded: the SavedModel.
         files: gzipped TFRecords of raw examples.
-        limit: how many examples; 0 takes all.
+        limit: maximum number of examples; 0 uses all.
     """
     inputs = set(loaded.signatures["recommend"].structured_input_signature[1]) - {"bias"}
     user_spec = {features.USER_ID: tf.io.FixedLenFeature([], tf.string)}
@@ -184,6 +186,6 @@ def read_rows(loaded: Any, files: list[str], limit: int = 0) -> Iterator[Row]:
         encoded = {name: value.numpy() for name, value in loaded.signatures["encode_examples"](examples=batch).items()}
         users = tf.io.parse_example(batch, user_spec)[features.USER_ID].numpy()
         best = loaded.signatures["serving_default"](examples=batch)["ids"].numpy()
-        for at, (left_out, target) in enumerate(zip(encoded["left_out"], encoded["target"], strict=True)):
-            history = {name: encoded[name][at] for name in inputs}
-            yield Row(users[at], history, left_out[left_out != features.PADDING], int(target), best[at])
+        for index, (left_out, target) in enumerate(zip(encoded["left_out"], encoded["target"], strict=True)):
+            history = {name: encoded[name][index] for name in inputs}
+            yield Row(users[index], history, left_out[left_out != features.PADDING], int(target), best[index])

@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, component_spec, standard_artifacts
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import ItemCatalog
-from components.code_version import step_version
+from components.component import StepComponent
 from components.pusher.executor import Executor
 
 
-class TFLitePusherSpec(component_spec.ComponentSpec):
+class TFLitePusherSpec(ComponentSpec):
     """Parameters, inputs and outputs of `TFLitePusher`."""
 
     PARAMETERS = {
-        "pipeline_name": component_spec.ExecutionParameter(type=str),
-        "push_root": component_spec.ExecutionParameter(type=str),
-        "settings": component_spec.ExecutionParameter(type=str),
-        "code_version": component_spec.ExecutionParameter(type=str),
-        "fail_unblessed": component_spec.ExecutionParameter(type=int),
-        "code": component_spec.ExecutionParameter(type=str),
+        "pipeline_name": ExecutionParameter(type=str),
+        "push_root": ExecutionParameter(type=str),
+        "settings": ExecutionParameter(type=str),
+        "code_version": ExecutionParameter(type=str),
+        "fail_unblessed": ExecutionParameter(type=int),
+        "code": ExecutionParameter(type=str),
     }
     INPUTS = {
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "refitted_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "catalog": component_spec.ChannelParameter(type=ItemCatalog),
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "refitted_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "catalog": ChannelParameter(type=ItemCatalog),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
+    OUTPUTS = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
 
 
-class TFLitePusher(base_component.BaseComponent):
+class TFLitePusher(StepComponent):
     """Converts a blessed model, checks the file on the test split, and publishes it.
 
     Args:
         model: a SavedModel of this pipeline's Trainer.
-        model_blessing: the Evaluator's verdict; without a blessing nothing is pushed.
+        refitted_model: the model to publish instead, fitted on all interactions; None if there is none.
+        model_blessing: the Evaluator's blessing of `model`; without it nothing is pushed.
         evaluation: the Evaluator's metrics.
         catalog: the items.
-        examples: raw examples, of which the test split is used.
-        pipeline_name: names the folder among the serving models.
+        examples: raw examples with the eval and test splits.
+        pipeline_name: name of the folder below `push_root`.
         push_root: the serving folder.
-        settings: `PusherSettings` as JSON.
-        code_version: of the project, for `model_info.json`.
+        settings: `PusherSettings`.
+        code_version: version of the project, for `model_info.json`.
         fail_unblessed: whether a model without a blessing is an error.
 
     Outputs:
@@ -54,35 +55,4 @@ class TFLitePusher(base_component.BaseComponent):
 
     SPEC_CLASS = TFLitePusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        model: types.BaseChannel,
-        model_blessing: types.BaseChannel,
-        evaluation: types.BaseChannel,
-        catalog: types.BaseChannel,
-        examples: types.BaseChannel,
-        pipeline_name: str,
-        push_root: str,
-        settings: str,
-        code_version: str,
-        fail_unblessed: bool = False,
-        refitted_model: types.BaseChannel | None = None,
-    ):
-        super().__init__(
-            spec=TFLitePusherSpec(
-                model=model,
-                refitted_model=refitted_model,
-                model_blessing=model_blessing,
-                evaluation=evaluation,
-                catalog=catalog,
-                examples=examples,
-                pipeline_name=pipeline_name,
-                push_root=push_root,
-                settings=settings,
-                code_version=code_version,
-                fail_unblessed=int(fail_unblessed),
-                code=step_version("pusher"),
-                pushed_model=channel_utils.as_channel([standard_artifacts.PushedModel()]),
-            )
-        )
+    STEP = "pusher"

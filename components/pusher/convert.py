@@ -1,4 +1,4 @@
-"""SavedModel -> TFLite."""
+"""Converts a SavedModel to TFLite."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from on_device.tflite_model import SIGNATURES
 
 
 def convert(loaded: Any, precision: Precision, signatures: Sequence[str] = SIGNATURES) -> bytes:
-    """Converts the signatures of a loaded SavedModel that devices use; they share their weights in the file.
+    """Converts signatures of a loaded SavedModel into one file, in which they share the weights.
 
-    `TFLiteConverter.from_saved_model` would drop the weights of a Keras 3 model without a word, so that functions are
-    converted instead.
+    The signatures are converted as concrete functions, because `TFLiteConverter.from_saved_model` silently drops the
+    weights of a Keras 3 model.
 
     Args:
-        loaded: what `tf.saved_model.load` returned.
+        loaded: the result of `tf.saved_model.load`.
         precision: how the weights are stored; see `PusherSettings`.
-        signatures: names of those that the file has.
+        signatures: names of the signatures to convert.
 
     Returns:
-        The content of a `.tflite` file that has builtin operators only.
+        The content of a `.tflite` file with only builtin operators.
     """
     functions = [_with_named_inputs(loaded.signatures[name], name) for name in signatures]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
@@ -40,10 +40,10 @@ def convert(loaded: Any, precision: Precision, signatures: Sequence[str] = SIGNA
 
 
 def _shrunk(content: bytes, signatures: Sequence[str]) -> bytes:
-    """Returns the file with numbers for the names of tensors, equal constants stored once, and no empty tables.
+    """Returns a smaller file: numbers instead of tensor names, equal constants stored once, no empty tables.
 
-    No runtime reads the names of tensors, and signatures have names of their own for those that matter. The converter
-    calls a single signature `serving_default`; it gets its name back.
+    No runtime reads the names of tensors; signatures store the names of their inputs and outputs themselves. The
+    converter renames a single signature to `serving_default`, so its name is restored.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     if len(signatures) == 1:
@@ -65,7 +65,7 @@ def _shrunk(content: bytes, signatures: Sequence[str]) -> bytes:
 
 
 def _with_named_inputs(signature: Any, name: str) -> Any:
-    """Returns a signature as a function of its name, and of the names of its inputs, which the converter takes over."""
+    """Returns a signature as a concrete function, whose name and input names the converter keeps."""
 
     def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs: dict[str, tf.Tensor] = signature(**inputs)

@@ -1,4 +1,4 @@
-"""Names and descriptions in a TFLite file, which viewers of such files show."""
+"""Adds metadata to a TFLite file: names and descriptions, which model viewers show, and the oldest runtime."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-METADATA = "TFLITE_METADATA"  # where viewers look for it
-MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # where runtimes look for it
-IDENTIFIER = b"M001"  # of its format, tflite-support's metadata_schema.fbs
+METADATA = b"TFLITE_METADATA"  # name of the entry that viewers read
+MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # name and size of the entry that runtimes read
+IDENTIFIER = b"M001"  # file identifier of the metadata, from tflite-support's metadata_schema.fbs
 SIGNATURES = {
-    "recommend": "The best items, popular ones where the history is empty; model_info.json says whether repeats count.",
-    "similar": "The items that users choose in the same situations as an item, by cosine.",
-    "explain": "By how much the score of an item falls without each of the latest items of a history.",
+    "recommend": "The top items; popular ones for an empty history. See model_info.json for whether it repeats items.",
+    "similar": "The items that users choose in the same situations as an item, by cosine similarity.",
+    "explain": "How much the score of an item drops if one of the latest items of the history is left out.",
 }
 TENSORS = {
-    "history": "Item indices of items.json, oldest first, then 0. More than fit: send the last. 1 is an unknown item.",
-    "bias": "Of each index, added to its score: 0 leaves it, -30000 takes it out of the answer.",
-    "item": "Item index of items.json.",
-    "ratings": "Of each item of the history; NaN where it is not known, and after the last.",
-    "times": "Of each item of the history, seconds since 1970; 0 where it is not known, and after the last.",
-    "ids": "Item indices, best first; -1 where fewer items remain.",
-    "scores": "Of the items. Those of recommend compare within one answer only; those of similar are cosines.",
-    "contributions": "Of each item of the history; 0 for those that were not left out.",
+    "history": "Indices from items.json, oldest first, then 0. If it is too long, send the last. 1 is an unknown item.",
+    "bias": "A value for each item index, added to its score: 0 changes nothing, -30000 excludes the item.",
+    "item": "Item index from items.json.",
+    "ratings": "Rating of each item of the history; NaN if unknown, and as padding.",
+    "times": "Time of each item of the history, in seconds since 1970; 0 if unknown, and as padding.",
+    "ids": "Item indices, best first, padded with -1.",
+    "scores": "Scores of the items. For recommend, comparable only within one result; for similar, cosines.",
+    "contributions": "How much each item of the history contributes; 0 for items that were not left out.",
 }
-# Features of activities that are columns of the log, by the type of the input.
+# Inputs for other columns of the log, by their type.
 OTHER_INPUTS = {
-    schema.TensorType.FLOAT32: "Of each item of the history; NaN where it is not known, and after the last.",
-    schema.TensorType.INT32: "Of each item of the history, index of a word (model_info.json); 0 where not known.",
+    schema.TensorType.FLOAT32: "Number for each item of the history; NaN if unknown, and as padding.",
+    schema.TensorType.INT32: "Word index (model_info.json) for each item of the history; 0 if unknown, and as padding.",
 }
 
 
 def describe(content: bytes, name: str, description: str, min_runtime: str) -> bytes:
-    """Names the tensors as the signatures do, describes them, and declares the oldest runtime.
+    """Names the tensors as in the signatures, describes them, and declares the oldest runtime.
 
     Args:
-        content: of a file with the signatures of SIGNATURES.
-        name: of the model.
-        description: of the model.
+        content: content of a file with signatures from `SIGNATURES`.
+        name: name of the model.
+        description: description of the model.
         min_runtime: oldest TensorFlow Lite version that runs the file.
 
     Returns:
@@ -53,45 +53,49 @@ def describe(content: bytes, name: str, description: str, min_runtime: str) -> b
         graph = model.subgraphs[signature.subgraphIndex]
         for tensor in (*signature.inputs, *signature.outputs):
             graph.tensors[tensor.tensorIndex].name = tensor.name
-    buffer = schema.BufferT()
-    buffer.data = list(_metadata(model, signatures, name, description))
-    oldest = schema.BufferT()
-    oldest.data = list(min_runtime.encode().ljust(MIN_RUNTIME_BYTES, b"\0"))
-    # The converter's entry is of the file before its weights became integers.
+    # The converter's entry describes the file before the weights were quantized.
     model.metadata = [entry for entry in model.metadata or [] if entry.name != MIN_RUNTIME]
-    for key, content_of_entry in ((METADATA.encode(), buffer), (MIN_RUNTIME, oldest)):
-        entry = schema.MetadataT()
-        entry.name, entry.buffer = key, len(model.buffers)
-        model.buffers.append(content_of_entry)
-        model.metadata.append(entry)
+    _add_metadata(model, METADATA, _metadata(model, signatures, name, description))
+    _add_metadata(model, MIN_RUNTIME, min_runtime.encode().ljust(MIN_RUNTIME_BYTES, b"\0"))
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
+def _add_metadata(model: Any, name: bytes, content: bytes) -> None:
+    """Adds an entry to the metadata of a model."""
+    buffer = schema.BufferT()
+    buffer.data = list(content)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata.append(entry)
+
+
 def _metadata(model: Any, signatures: Sequence[Any], name: str, description: str) -> bytes:
-    """The ModelMetadata of tflite-support, whose Python package has no wheels for today's Pythons."""
+    """Returns the ModelMetadata of tflite-support, whose Python package has no wheels for current Python versions."""
     builder = flatbuffers.Builder()
     graphs = []
     for signature in signatures:
         graph = model.subgraphs[signature.subgraphIndex]
         tensors = [
-            _vector(builder, [_text_table(builder, *_text_of(graph, number)) for number in numbers])
+            _vector(builder, [_text_table(builder, *_texts(graph, number)) for number in numbers])
             for numbers in (graph.inputs, graph.outputs)
         ]
         key = signature.signatureKey.decode()
         graphs.append(_text_table(builder, key, SIGNATURES[key], *tensors))
-    # The third field, a version of the model, is left out: the file beside it tells that.
+    # The third field is the version of the model, which is in model_info.json instead.
     root = _text_table(builder, name, description, None, _vector(builder, graphs))
     builder.Finish(root, file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _text_of(graph: Any, number: int) -> tuple[str, str]:
+def _texts(graph: Any, number: int) -> tuple[str, str]:
+    """Returns the name and the description of a tensor."""
     name = graph.tensors[number].name.decode()
     return name, TENSORS.get(name) or OTHER_INPUTS[graph.tensors[number].type]
 
 
 def _text_table(builder: flatbuffers.Builder, name: str, description: str, *others: int | None) -> int:
-    """A table that begins with a name and a description, as all those of the format do."""
+    """Builds a table that starts with a name and a description, as all tables of the format do."""
     fields = [builder.CreateString(name), builder.CreateString(description), *others]
     builder.StartObject(len(fields))
     for slot, offset in enumerate(fields):

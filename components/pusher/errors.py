@@ -1,7 +1,7 @@
-"""The error of a push that cannot be made."""
+"""The error of a failed push."""
 
 from components.errors import StepError
 
 
 class PushError(StepError, ValueError):
-    """Nothing was pushed; the message is one line that says why."""
+    """An error after which nothing is pushed; the message is one line with the reason."""

@@ -1,4 +1,4 @@
-"""The work of the Pusher: convert, check, publish."""
+"""The executor of the Pusher: converts, checks and publishes a model."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils, path_utils
+from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components import features
 from components.addresses import address
@@ -24,7 +25,7 @@ from components.evaluation import read_metrics
 from components.evaluator.gate import read_verdict
 from components.pusher import manifest
 from components.pusher.candidates import Candidate, File, choose, make_candidates, make_files
-from components.pusher.check import Check, check_files, complain
+from components.pusher.check import Check, check_files, require_agreement
 from components.pusher.errors import PushError
 from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
 from components.pusher.settings import PusherSettings
@@ -43,16 +44,13 @@ class Executor(base_executor.BaseExecutor):
     """Publishes a blessed model."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        self, input_dict: ArtifactMultiDict, output_dict: ArtifactMultiDict, exec_properties: dict[str, Any]
     ) -> None:
         """See the base class.
 
         Raises:
-            PushError: the file does not do what the SavedModel does, the serving folder cannot be written to, or, where
-                that is an error, the model is not blessed.
+            PushError: the file does not match the SavedModel, the serving folder is not writable, or the model is not
+                blessed and `fail_unblessed` is set.
         """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
@@ -67,7 +65,7 @@ class Executor(base_executor.BaseExecutor):
         facts = {
             "format": FORMAT,
             "pipeline": exec_properties["pipeline_name"],
-            "version": "",  # Given when it is published.
+            "version": "",  # Set when the version is published.
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "code_version": exec_properties["code_version"],
             "mlmd": self._metadata_ids(inputs, pushed.uri),
@@ -80,14 +78,14 @@ class Executor(base_executor.BaseExecutor):
         except (StoreError, ArtifactError) as error:
             raise PushError(str(error)) from error
         pushed.set_int_custom_property("pushed", 1)
-        pushed.set_string_custom_property("pushed_destination", str(version))
-        pushed.set_string_custom_property("pushed_version", os.path.basename(version))
+        pushed.set_string_custom_property("pushed_destination", f"{store.folder}/{version}")
+        pushed.set_string_custom_property("pushed_version", version)
         pushed.set_string_custom_property("sha256", info["sha256"][MODEL])
 
     def _metadata_ids(self, inputs: dict[str, Artifact], pushed: str) -> dict[str, int | str | None]:
-        """Returns what identifies the inputs and this execution: ids of ML Metadata, or URIs on a cluster.
+        """Returns ids of the inputs and of this execution: ids of ML Metadata, or URIs on a cluster.
 
-        There, TFX is not given the ids, and makes up numbers of 63 bits, which nobody else knows.
+        On a cluster, TFX does not know the ids and generates random 63-bit numbers.
         """
         refitted = inputs.get("refitted_model")
         if os.environ.get(STEP):
@@ -99,9 +97,9 @@ class Executor(base_executor.BaseExecutor):
                 "blessing_id": uris["model_blessing"],
                 "catalog_id": uris["catalog"],
                 "examples_id": uris["examples"],
-                "execution_id": os.path.dirname(address(pushed)),  # The task's folder, in the run's.
+                "execution_id": os.path.dirname(address(pushed)),  # The folder of the task, below that of the run.
             }
-        # TFX hands an executor the id of its execution under this name alone.
+        # TFX passes the id of the execution only under this name.
         execution = (self._context._unique_id if self._context else "") or ""
         return {
             "model_id": inputs["model"].id,
@@ -117,39 +115,40 @@ class Executor(base_executor.BaseExecutor):
 def write_version(
     folder: Path, inputs: dict[str, Artifact], settings: PusherSettings, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Converts a model, and checks the file as a user would run it.
+    """Converts a model, and checks the file with the client that apps use.
 
-    Where there is a refitted model, it is the one that is pushed. Precision and metrics are those of the evaluated
-    model, since the refitted one knows the test split; its own file must agree with it.
+    A refitted model, if there is one, is pushed instead of the evaluated one. The precision and the metrics still come
+    from the evaluated model, because the refitted one was trained on the test split. The refitted model's file is only
+    compared with its own SavedModel.
 
     Args:
-        folder: empty; receives the model, the catalogue and `model_info.json`.
-        inputs: the Pusher's.
-        settings: of the Pusher.
-        facts: that `model_info.json` says besides.
+        folder: an empty folder; receives the model, the catalogue and a preliminary `model_info.json`.
+        inputs: inputs of the Pusher.
+        settings: settings of the Pusher.
+        facts: other facts for `model_info.json`.
 
     Returns:
-        What `model_info.json` must say in the end.
+        The final content of `model_info.json`.
 
     Raises:
-        PushError: a file fails the check.
+        PushError: a file fails a check.
     """
     evaluated = _Model(inputs["model"], inputs["catalog"].uri, settings)
     dataset = _read_json(inputs["catalog"].uri, "dataset.json")
     evaluation = read_metrics(inputs["evaluation"].uri)["overall"]
-    evals, tests = (_files_of(inputs["examples"], split) for split in (features.EVAL, features.TEST))
+    eval_files, test_files = (_split_files(inputs["examples"], split) for split in (features.EVAL, features.TEST))
 
-    progress.debug("converting the model and trying it on the eval split")
-    candidates = make_candidates(evaluated.loaded, evaluated.parsed_items, evaluated.facts, evals, settings)
+    progress.debug("converting the model and checking the files on the eval split")
+    candidates = make_candidates(evaluated.loaded, evaluated.parsed_items, evaluated.facts, eval_files, settings)
     chosen = choose(candidates, settings)
     _report(candidates, chosen)
     pushed = evaluated
     file: File = chosen
-    check_of_evaluated: Check | None = None
+    evaluated_check: Check | None = None
     if "refitted_model" in inputs:
         progress.debug("checking the file of the evaluated model on the test split, and converting the refitted one")
-        (check_of_evaluated,) = check_files(evaluated.loaded, [chosen.recommender], tests, settings.check_examples)
-        complain(check_of_evaluated, settings, evaluation)
+        (evaluated_check,) = check_files(evaluated.loaded, [chosen.recommender], test_files, settings.check_examples)
+        require_agreement(evaluated_check, settings, evaluation)
         pushed = _Model(inputs["refitted_model"], inputs["catalog"].uri, settings)
         (file,) = make_files(pushed.loaded, pushed.parsed_items, pushed.facts, [chosen.precision], settings.signatures)
     (folder / MODEL).write_bytes(file.content)
@@ -160,26 +159,27 @@ def write_version(
         "min_runtime": file.min_runtime,
         "precisions": [{**candidate.facts(), "chosen": candidate is chosen} for candidate in candidates],
         **manifest.describe_model(pushed.facts, dataset),
-        "refit": manifest.describe_refit(pushed.facts) if check_of_evaluated else None,
+        "refit": manifest.describe_refit(pushed.facts) if evaluated_check else None,
         **manifest.describe_files(folder),
     }
     (folder / INFO).write_text(json.dumps(info), encoding="utf-8")
 
     progress.debug("checking the file on the test split")
-    (check,) = check_files(pushed.loaded, [Recommender.load(folder)], tests, settings.check_examples)
-    complain(check, settings, None if check_of_evaluated else evaluation)
-    signatures = check_signatures(pushed.loaded, Recommender.load(folder), tests)
-    if check_of_evaluated:
-        _compare(check, check_of_evaluated)
+    (check,) = check_files(pushed.loaded, [Recommender.load(folder)], test_files, settings.check_examples)
+    require_agreement(check, settings, None if evaluated_check else evaluation)
+    signatures = check_signatures(pushed.loaded, Recommender.load(folder), test_files)
+    if evaluated_check:
+        _require_recall(check, evaluated_check)
+    metrics = (evaluated_check or check).metrics
     progress.info(
         "%s, %.2f MB, agreement %.2f%%, Recall@10 %.4f%s, %.0f µs with XNNPACK and %.0f µs without",
         *(file.precision, info["size_bytes"] / 1e6, 100 * check.agreement_at_10),
-        *((check_of_evaluated or check).metrics["recall_at_10"], " before the refit" if check_of_evaluated else ""),
+        *(metrics["recall_at_10"], " before the refit" if evaluated_check else ""),
         *(file.latency_us, file.latency_without_xnnpack_us),
     )
     return {
         **info,
-        "metrics": manifest.describe_metrics(evaluation, (check_of_evaluated or check).metrics),
+        "metrics": manifest.describe_metrics(evaluation, metrics),
         "examples": check.examples,
         "unreachable": evaluation["unreachable"],
         "agreement_at_10": check.agreement_at_10,
@@ -190,12 +190,12 @@ def write_version(
 
 
 class _Model:
-    """A SavedModel and the facts about it.
+    """A SavedModel, its facts and its items.
 
     Args:
-        model: the artifact.
-        catalog_uri: folder of the items.
-        settings: of the Pusher.
+        model: the Model artifact.
+        catalog_uri: folder of an ItemCatalog artifact.
+        settings: settings of the Pusher.
     """
 
     def __init__(self, model: Artifact, catalog_uri: str, settings: PusherSettings):
@@ -206,29 +206,29 @@ class _Model:
         self.parsed_items = manifest.parse_items(self.items)
 
 
-def _compare(refitted: Check, evaluated: Check) -> None:
-    """Refuses a refitted model that knows the test targets less well than the model that never saw them.
+def _require_recall(refitted: Check, evaluated: Check) -> None:
+    """Checks that the refitted model is as good on the test split, which it saw, as the model that did not see it.
 
     Raises:
-        PushError: its recall is lower beyond chance.
+        PushError: the recall of the refitted model is significantly lower.
     """
     recall, before = refitted.recall, evaluated.recall
     if recall + SURE * math.sqrt(before * (1 - before) / evaluated.examples) < before:
         raise PushError(
-            f"the refitted model has {refitted.recall_name} {recall:.4f} on the test split that it was fitted on, and "
-            f"the evaluated one {before:.4f} without it, so that the refit went wrong; nothing is pushed; push the "
+            f"the refitted model has {refitted.recall_name} {recall:.4f} on the test split, which it was fitted on, "
+            f"but the evaluated model has {before:.4f} without it: the refit failed; nothing is pushed; push the "
             "evaluated model with --set refit=false"
         )
 
 
-def _files_of(examples: Artifact, split: str) -> list[str]:
-    """The files of a split."""
+def _split_files(examples: Artifact, split: str) -> list[str]:
+    """Returns the paths of the files of a split."""
     folder = artifact_utils.get_split_uri([examples], split)
     return [os.fsdecode(path) for path in fileio.glob(os.path.join(folder, "*"))]
 
 
 def _report(candidates: list[Candidate], chosen: Candidate) -> None:
-    """Tell what was tried, where there was a choice."""
+    """Logs the candidates, if there are several."""
     for candidate in candidates if len(candidates) > 1 else []:
         progress.info(
             "%-12s  %5.2f MB  eval Recall@10 %.4f  agreement %6.2f%%  %4.0f µs%s",
@@ -237,40 +237,36 @@ def _report(candidates: list[Candidate], chosen: Candidate) -> None:
         )
 
 
-def _publish(store: AnyStore, staging: Path, info: dict[str, Any]) -> str | Path:
-    """Publish a staged version, unless it is there already.
+def _publish(store: AnyStore, staging: Path, info: dict[str, Any]) -> str:
+    """Publishes a staged version, unless the same files were pushed before; returns the name of the version.
 
-    The one that is served may be the same, or the newest, whose push was killed before it could tell. One that was
-    rolled back stays so, until a person decides otherwise.
+    The same files may be in the served version or, if a push was killed before it ended, in the newest one. A version
+    that was rolled back is not served again.
     """
     versions = store.versions()
     for name, entry in rolled_back(store).items():
-        if name in versions and _is_of(store, name, info):
+        if name in versions and _has_files(store, name, info):
             progress.info(
-                "this file is version %s, which %s took out of service on %s: %s stays served",
+                "these files are version %s, which %s rolled back on %s: version %s stays served",
                 *(name, entry["who"], entry["time"], store.latest()),
             )
-            return _address(store, name)
-    for same in dict.fromkeys([store.latest() or "", *versions[-1:]]):
-        if same in versions and _is_of(store, same, info):
-            store.point_latest_at(same)
-            progress.info("this file is version %s already", same)
-            return _address(store, same)
+            return name
+    for name in dict.fromkeys([store.latest() or "", *versions[-1:]]):
+        if name in versions and _has_files(store, name, info):
+            store.point_latest_at(name)
+            progress.info("these files are already version %s", name)
+            return name
     version = store.publish(staging, info)
-    progress.info("pushed as version %s", os.path.basename(version))
+    progress.info("pushed as version %s", version)
     return version
 
 
-def _is_of(store: AnyStore, version: str, info: dict[str, Any]) -> bool:
-    """Whether a version holds, undamaged, the files that some information is about."""
+def _has_files(store: AnyStore, version: str, info: dict[str, Any]) -> bool:
+    """Returns whether a version is undamaged and has the files that `info` describes."""
     if damage(store, version):
         return False
-    held: dict[str, Any] = json.loads(store.read(version, COMPLETE))
-    return bool(held["source_model"] == info["source_model"])
-
-
-def _address(store: AnyStore, version: str) -> str:
-    return f"{store.folder}/{version}"
+    version_info: dict[str, Any] = json.loads(store.read(version, COMPLETE))
+    return bool(version_info["source_model"] == info["source_model"])
 
 
 def _read_json(folder: str, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is pushed beside the model: `items.json` and `model_info.json`."""
+"""Content of the files that are pushed with the model: `items.json` and `model_info.json`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from components.evaluation import METRICS, POPULARITY
 from components.pusher.errors import PushError
 from on_device.artifact import FORMAT, ITEMS, MODEL, Item
 
-# What `model_info.json` repeats of `dataset.json`.
-DATA = ("name", "fingerprint", "fingerprint_of", "ratings", "users", "items")
+# Keys of `dataset.json` that are copied to `model_info.json`.
+DATASET_KEYS = ("name", "fingerprint", "fingerprint_of", "ratings", "users", "items")
 
 
 def make_items(model_facts: dict[str, Any], catalog_uri: str, with_counts: bool = True) -> dict[str, Any]:
     """Returns the content of `items.json`.
 
     Args:
-        model_facts: what the Trainer says of the model.
+        model_facts: the Trainer's facts about the model.
         catalog_uri: folder of an ItemCatalog artifact.
-        with_counts: whether it says how often each item was chosen in training.
+        with_counts: whether to include the number of interactions of each item in training.
 
     Raises:
-        PushError: an item of the model is not in the catalogue.
+        PushError: the catalogue lacks an item of the model.
     """
     lines = io_utils.read_string_file(os.path.join(catalog_uri, "items.jsonl")).split("\n")
     known = {item["id"]: item for item in map(json.loads, filter(None, lines))}
@@ -37,18 +37,18 @@ def make_items(model_facts: dict[str, Any], catalog_uri: str, with_counts: bool 
     for index, (item_id, count) in enumerate(pairs, start=features.FIRST_INDEX):
         if item_id not in known:
             raise PushError(f"{catalog_uri}: no item {item_id!r}, which the model has; train again on this catalogue")
-        about = {key: known[item_id][key] for key in ("title", "genres", "year")}
-        items.append({"index": index, "id": item_id, **about, **({"count": count} if with_counts else {})})
+        metadata = {key: known[item_id][key] for key in ("title", "genres", "year")}
+        items.append({"index": index, "id": item_id, **metadata, **({"count": count} if with_counts else {})})
     return {"format": FORMAT, "items": items}
 
 
 def parse_items(content: dict[str, Any]) -> tuple[Item, ...]:
-    """The items of `items.json`, as the client has them."""
+    """Returns the items of `items.json` as the client's objects."""
     return tuple(Item(**{**item, "genres": tuple(item["genres"])}) for item in content["items"])
 
 
 def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
-    """What `model_info.json` says of a model and its data."""
+    """Returns the entries of `model_info.json` about a model and its data."""
     keys = ("history_length", "top_k", "activity_features", "encoder", "dimension", "parameters", "settings")
     return {
         **{key: model_facts[key] for key in keys},
@@ -56,12 +56,12 @@ def describe_model(model_facts: dict[str, Any], dataset: dict[str, Any]) -> dict
         "out_of_time": model_facts.get("out_of_time", False),
         "recommends_seen": model_facts.get("recommends_seen", False),
         "num_items": len(model_facts["item_ids"]),
-        "data": {key: dataset[key] for key in DATA if key in dataset},
+        "data": {key: dataset[key] for key in DATASET_KEYS if key in dataset},
     }
 
 
 def describe_refit(model_facts: dict[str, Any]) -> dict[str, Any]:
-    """Returns what `model_info.json` says of a refit: what the pushed model knows and the evaluated one does not."""
+    """Returns the entry `refit` of `model_info.json`: how the pushed model differs from the evaluated one."""
     return {
         "trained_on": model_facts["trained_on"],
         "evaluated_trained_on": model_facts["candidate_trained_on"],
@@ -72,7 +72,7 @@ def describe_refit(model_facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_metrics(evaluation: dict[str, float], file: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Returns metrics on the test split: of the evaluated SavedModel, of its file and of the popularity list."""
+    """Returns the metrics on the test split of the evaluated SavedModel, its file and the popularity list."""
     return {
         "saved_model": {name: evaluation[name] for name in METRICS},
         "tflite": file,
@@ -81,7 +81,7 @@ def describe_metrics(evaluation: dict[str, float], file: dict[str, float]) -> di
 
 
 def describe_files(folder: Path) -> dict[str, Any]:
-    """Size of the model and checksums of what is in a folder."""
+    """Returns the size of the model file, and the checksums of the files in a folder."""
     checksums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, ITEMS)}
     source = hashlib.sha256("".join(checksums.values()).encode()).hexdigest()
     return {"size_bytes": (folder / MODEL).stat().st_size, "sha256": checksums, "source_model": source}

@@ -1,12 +1,12 @@
 """Compares the operator versions that a TFLite file declares with those that its operators need.
 
-A runtime that knows an operator at version 5 runs every file that declares version 5 or lower. When a kernel needs a
-newer version than the file declares, an old runtime accepts the file and computes nonsense. The converter sets the
-versions, but the AI Edge Quantizer, which rewrites the file afterwards, does not: `declare_versions` sets them.
+A runtime that supports version 5 of an operator runs every file that declares version 5 or lower. If the operator needs
+a newer version than the file declares, an old runtime accepts the file and computes wrong results. The converter sets
+the versions, but the AI Edge Quantizer, which rewrites the file afterwards, does not: `declare_versions` sets them.
 
-The rules and the tables are those of the converter, TensorFlow's `tensorflow/compiler/mlir/lite/tools/versioning/`,
+The rules and the tables are from the converter, TensorFlow's `tensorflow/compiler/mlir/lite/tools/versioning/`,
 `op_version.cc` and `runtime_version.cc`, for the operators, types and shapes that this pipeline's models use. Any other
-operator, type or shape is refused until somebody adds its rule here.
+operator, type or shape is an error until a rule for it is added here.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TYPES = {value: name for name, value in vars(schema.TensorType).items() if not n
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 FLOAT32, INT32, BOOL, INT8, FLOAT16 = "FLOAT32", "INT32", "BOOL", "INT8", "FLOAT16"
 MAX_DIMENSIONS = 4  # Operators on more dimensions need newer versions.
-# LiteRT 1.0 continues TensorFlow Lite 2.17. A file that needs nothing newer runs on every LiteRT.
+# LiteRT 1.0 continues TensorFlow Lite 2.17, so a file that needs at most 2.17 runs on every LiteRT.
 NEWEST = "2.17.0"
 
-# The oldest TensorFlow Lite that has each version of an operator, from version 1.
+# For each operator, the oldest TensorFlow Lite that supports its versions 1, 2, and so on.
 RUNTIMES = {
     "ADD": ("1.5.0",),
     "ADD_N": ("1.14.0",),
@@ -91,7 +91,7 @@ RUNTIMES = {
     "TRANSPOSE": ("1.6.0",),
     "WHILE": ("1.15.0",),
 }
-# Operators that version 1 has for booleans too. WHILE hands on tensors of any type.
+# Operators whose version 1 also takes booleans. WHILE passes on tensors of any type.
 TAKE_BOOLEANS = {
     "CAST",
     "LOGICAL_AND",
@@ -106,7 +106,7 @@ TAKE_BOOLEANS = {
 
 
 class _Unknown(Exception):
-    """No rule covers an operator; the message says why."""
+    """No rule covers an operator; the message is the reason."""
 
 
 def check_operators(content: bytes) -> str:
@@ -123,26 +123,26 @@ def check_operators(content: bytes) -> str:
     for code, name, needed in _operators(model):
         if isinstance(needed, _Unknown):
             raise PushError(
-                f"the file has {name}, and whether old runtimes compute it rightly is not known: {needed}; nothing is "
-                "pushed; add its rule to components/pusher/operator_versions.py"
+                f"the file has {name}, and it is unknown whether old runtimes compute it correctly: {needed}; nothing "
+                "is pushed; add a rule for it to components/pusher/operator_versions.py"
             )
         if needed > code.version:
             raise PushError(
                 f"the file declares version {code.version} of {name}, but its types and quantization need version "
-                f"{needed}: runtimes before TensorFlow Lite {RUNTIMES[name][needed - 1]} would compute it wrongly; "
+                f"{needed}: runtimes before TensorFlow Lite {RUNTIMES[name][needed - 1]} would compute it incorrectly; "
                 "nothing is pushed; choose another pusher.precision"
             )
         oldest = max(oldest, RUNTIMES[name][code.version - 1], key=_parts)
     if _parts(oldest) > _parts(NEWEST):
         raise PushError(
-            f"the file needs TensorFlow Lite {oldest}, newer than {NEWEST}, which every LiteRT contains; nothing is "
-            "pushed; choose another pusher.precision"
+            f"the file needs TensorFlow Lite {oldest}, but every LiteRT only includes {NEWEST}; nothing is pushed; "
+            "choose another pusher.precision"
         )
     return oldest
 
 
 def declare_versions(content: bytes) -> bytes:
-    """Returns the content of a file that declares the versions that its operators need; lower ones are raised."""
+    """Returns the content of a file with declared versions raised to those that its operators need."""
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     for code, _, needed in _operators(model):
         if not isinstance(needed, _Unknown):
@@ -151,7 +151,7 @@ def declare_versions(content: bytes) -> bytes:
 
 
 def _operators(model: Any) -> Iterator[tuple[Any, str, int | _Unknown]]:
-    """Yields each operator's code, its name, and the version that it needs, or why no rule covers it."""
+    """Yields the code of each operator, its name, and the version that it needs, or the reason why it has no rule."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
@@ -167,7 +167,7 @@ def _operators(model: Any) -> Iterator[tuple[Any, str, int | _Unknown]]:
 
 
 def _needed_version(name: str, operator: Any, inputs: list[Any]) -> int:
-    """Returns the version that an operator needs: the newest of those that its properties need."""
+    """Returns the version that an operator needs: the newest that any of its properties needs."""
     if name not in RUNTIMES:
         raise _Unknown("it has no rule")
     present = [tensor for tensor in inputs if tensor is not None]
@@ -195,16 +195,16 @@ def _needed_version(name: str, operator: Any, inputs: list[Any]) -> int:
 
 
 def _needed_with_int8_weights(name: str, options: Any, inputs: list[Any], types: list[str]) -> int:
-    """Returns the version for float activations, or indices, with int8 weights."""
+    """Returns the version that an operator needs for int8 weights and float activations or indices."""
     if types[0] != (INT32 if name == "EMBEDDING_LOOKUP" else FLOAT32):
         raise _Unknown(f"it takes {', '.join(types)}")
     several_scales = _scales(inputs[1]) > 1
     if name == "EMBEDDING_LOOKUP":
         return 4 if several_scales else 1
     if name == "BATCH_MATMUL":
-        # The converter has no version for it. Runtimes without it read the first scale, or refuse the file.
+        # The converter has no version for it. Runtimes without support read the first scale, or reject the file.
         if several_scales:
-            raise _Unknown("it has a scale for each channel, for which there is no version")
+            raise _Unknown("it has one scale per channel, for which there is no version")
         return 4 if options.asymmetricQuantizeInputs else 1
     if several_scales:
         return 12
@@ -218,7 +218,7 @@ def _needed_of_fully_connected(options: Any, inputs: list[Any]) -> int:
 
 
 def _tensor(graph: Any, number: int) -> Any:
-    """Returns an input; None where an optional one is left out."""
+    """Returns an input; None for an omitted optional input."""
     return None if number < 0 else graph.tensors[number]
 
 

@@ -1,8 +1,8 @@
-"""Stores the weights of a TFLite file in 8 bits; activations stay in float32.
+"""Quantizes the weights of a TFLite file to 8 bits; activations stay in float32.
 
-Every tensor has one scale. Kernels with a scale for each output channel are a little closer to the float32 model, but
-runtimes before TensorFlow Lite 2.17 compute them wrongly without an error (`operator_versions` has the table), and the
-scales of item tables would be stored once for each signature.
+Each tensor has one scale. Kernels with one scale per output channel are slightly closer to the float32 model, but
+runtimes before TensorFlow Lite 2.17 silently compute them incorrectly (see `operator_versions`), and the scales of item
+tables would be stored once for each signature.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
 
 
 def quantize(content: bytes, tables_only: bool) -> bytes:
-    """Returns the content of a smaller file with int8 weights, one scale for each tensor.
+    """Returns the content of a smaller file with int8 weights and one scale per tensor.
 
-    A table of items that the model both looks up and multiplies by is stored once.
+    An item table that is used both for lookups and for a multiplication is stored once.
 
     Args:
         content: content of a `.tflite` file with float32 weights.
-        tables_only: whether only the item tables become integers, and kernels stay in float32.
+        tables_only: whether to quantize only the item tables and keep kernels in float32.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     table_results = {name for graph in model.subgraphs for name in _use_lookups(model, graph)}
@@ -41,23 +41,23 @@ def quantize(content: bytes, tables_only: bool) -> bytes:
     patterns = [f"^{re.escape(name)};?$" for name in sorted(table_results)] if tables_only else [".*"]
     quantizer = Quantizer(flatbuffer_utils.convert_object_to_bytearray(model))
     quantizer.load_quantization_recipe([_one_scale(pattern) for pattern in patterns])
-    with contextlib.redirect_stderr(io.StringIO()):  # It has a progress bar that no option switches off.
+    with contextlib.redirect_stderr(io.StringIO()):  # No option turns off its progress bar.
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
     return declare_versions(bytes(result.quantized_model))
 
 
 def _one_scale(pattern: str) -> dict[str, Any]:
-    """Returns the recipe of int8 weights with one scale, for operators whose result has a name of the pattern."""
+    """Returns a recipe for int8 weights with one scale, for operators whose result name matches a pattern."""
     (rule,) = recipe.dynamic_wi8_afp32()
     weights = {**rule["op_config"]["weight_tensor_config"], "granularity": QuantGranularity.TENSORWISE}
     return {**rule, "regex": pattern, "op_config": {**rule["op_config"], "weight_tensor_config": weights}}
 
 
 def _use_lookups(model: Any, graph: Any) -> list[str]:
-    """Turns gathers of rows of a constant table into lookups: a GATHER cannot read integers as floats.
+    """Replaces each GATHER of rows from a constant table by an EMBEDDING_LOOKUP, which can read int8 rows as floats.
 
     Returns:
-        The names of the results of operators that look rows up in a table, or multiply by one.
+        The names of the results of operators that look up rows of a table or multiply by a table.
     """
     codes = [code.builtinCode for code in model.operatorCodes]
     table_sizes = set()
@@ -85,12 +85,12 @@ def _is_row_lookup(model: Any, graph: Any, operator: Any) -> bool:
 
 
 def _shape(tensor: Any) -> list[int]:
-    """Returns the shape of a tensor; TFLite has none for a scalar."""
+    """Returns the shape of a tensor, which TFLite omits for scalars."""
     return [] if tensor.shape is None else list(tensor.shape)
 
 
 def _lookup_code(model: Any) -> int:
-    """Returns the number of EMBEDDING_LOOKUP in the model's list of operators; adds it where it is missing."""
+    """Returns the number of EMBEDDING_LOOKUP in the model's list of operators; adds it if it is missing."""
     for number, code in enumerate(model.operatorCodes):
         if code.builtinCode == EMBEDDING_LOOKUP:
             return number

@@ -1,4 +1,4 @@
-"""Lets `latest` name another version, keeps who did it, and knows which versions are not to come back by themselves."""
+"""Rollbacks: serve an earlier version, record who did it, and keep versions that were rolled back out of service."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ AnyStore: TypeAlias = "VersionStore | ObjectVersionStore"
 
 
 def open_store(root: str, pipeline: str, *, create: bool = True) -> AnyStore:
-    """The versions of a pipeline in a folder or, where the root is a URI, in an object store.
-
-    TFX is imported for URIs alone, whose file systems it knows.
+    """Returns the versions of a pipeline in a local folder or, if the root is a URI, in an object store.
 
     Args:
         root: the serving folder.
         pipeline: name of the pipeline.
-        create: whether to make the folder, and to make sure that it can be written to.
+        create: whether to create the folder and check that it is writable.
 
     Raises:
-        StoreError: it cannot be written to.
+        StoreError: the folder cannot be written to.
     """
     if "://" not in root:
         return VersionStore(root, pipeline, create=create)
+    # Imports TFX, which takes seconds.
     from components.pusher.object_store import ObjectVersionStore
 
     return ObjectVersionStore(root, pipeline, create=create)
 
 
 def damage(store: AnyStore, version: str) -> str:
-    """What is wrong with the files of a version, one line; empty where they are those that were pushed."""
+    """Returns what is wrong with the files of a version, in one line; empty if they are as they were pushed."""
     with store.here(version) as folder:
         try:
             open_artifact(folder)
@@ -49,61 +48,61 @@ def damage(store: AnyStore, version: str) -> str:
 
 
 def rollback(store: AnyStore, to: str | None = None) -> dict[str, Any]:
-    """Serve another version. Versions stay as they are; the next push has a new number and is served.
+    """Serves another version. Versions do not change; the next push gets a new number and is served.
 
     Args:
         store: the versions.
-        to: which; by default the whole version before the one that is served.
+        to: name of the version to serve; by default the newest version that is older than the served one.
 
     Returns:
         The entry of the history: `time` (UTC), `who`, `from` and `to`.
 
     Raises:
-        StoreError: there is no such version, nothing older, or the version is damaged.
+        StoreError: the version does not exist or is damaged, or there is no older version.
     """
-    with store.hold():
+    with store.lock():
         versions, latest = store.versions(), store.latest()
         if not versions:
-            raise StoreError(f"{store.folder}: holds no version")
+            raise StoreError(f"{store.folder}: has no versions")
         if to is None:
             older = [version for version in versions if latest and latest.isdecimal() and int(version) < int(latest)]
             if not older:
+                problem = f"no version is older than version {latest}" if latest else "no version is served"
                 raise StoreError(
-                    f"{store.folder}: nothing is older than {f'version {latest}' if latest else 'what is served'}; "
-                    f"there are {', '.join(versions)} (--to VERSION)"
+                    f"{store.folder}: {problem}; there are {', '.join(versions)}; choose one with --to VERSION"
                 )
             to = older[-1]
         if to not in versions:
             raise StoreError(f"{store.folder}: no version {to}; there are {', '.join(versions)}")
         if to == latest:
             raise StoreError(f"{store.folder}: version {to} is served already")
-        if wrong := damage(store, to):
-            raise StoreError(f"version {to} is damaged, {latest} stays served: {wrong}")
+        if problem := damage(store, to):
+            raise StoreError(f"version {to} is damaged, {latest} stays served: {problem}")
         entry = {
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "who": f"{_user()}@{platform.node()}",
             "from": latest,
             "to": to,
         }
-        # Before the change: killed in between, an entry is there for what was not done, but nothing is done unsaid.
+        # Recorded first: a kill in between leaves an entry without a rollback, but never a rollback without an entry.
         store.record(entry)
         store.point_latest_at(to)
     return entry
 
 
 def rolled_back(store: AnyStore) -> dict[str, dict[str, Any]]:
-    """The versions that were taken out of service and not put into it again, each with its entry of the history."""
-    out: dict[str, dict[str, Any]] = {}
+    """Returns the versions that were rolled back and not served again since, each with its entry of the history."""
+    entries: dict[str, dict[str, Any]] = {}
     for entry in store.history():
         if entry["from"]:
-            out[entry["from"]] = entry
-        out.pop(entry["to"], None)
-    out.pop(store.latest() or "", None)
-    return out
+            entries[entry["from"]] = entry
+        entries.pop(entry["to"], None)
+    entries.pop(store.latest() or "", None)
+    return entries
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # A container's user need not have a name.
+    except (KeyError, OSError):  # The user of a container may have no name.
         return str(os.getuid())

@@ -11,21 +11,21 @@ Signature = Literal["recommend", "similar", "explain"]
 
 
 class PusherSettings(Settings):
-    """How the file is made, and what it must prove before it is pushed.
+    """How the file is made, and the checks that it must pass before it is pushed.
 
     Attributes:
         precision: how the weights are stored in the file: `float32`; `float16`; `int8_tables`, the item tables in 8
-            bits; `dynamic_int8`, all weights in 8 bits; or `auto`, the smallest file of these that is good enough.
-        max_recall_loss: how much of the SavedModel's Recall@10 on the test split the file may lose, as a share of it;
-            and of the float32 file's on the eval split, for `auto` to choose it. On the test split the loss must also
-            be beyond chance, two standard errors: in a small split one timeline is more than a hundredth.
-        min_agreement: the least mean share of the SavedModel's top 10 that the file returns as well.
-        check_examples: most timelines of each split that files are checked with; 0 takes all of them. The file's recall
-            is compared with the SavedModel's for the same timelines.
-        signatures: names of what the file computes: `recommend`, which every file has, and `similar` items and
-            `explain`, the items of a history that led to a recommendation. An app that uses fewer has a smaller file.
-        item_counts: whether `items.json` says how often each item was chosen in training. The model file does not: it
-            knows the order of popularity, no counts.
+            bits; `dynamic_int8`, all weights in 8 bits; or `auto`, the smallest of these files that passes the checks.
+        max_recall_loss: maximum relative loss of Recall@10: of the file compared with the SavedModel on the test split;
+            and, for `auto`, compared with the float32 file on the eval split. On the test split, only a loss of more
+            than two standard errors fails the check, because a single timeline of a small split can be more than 1 %.
+        min_agreement: minimum mean share of the SavedModel's top 10 that the file also returns.
+        check_examples: maximum number of timelines of each split to check files with; 0 uses all. The file's recall is
+            compared with the SavedModel's on the same timelines.
+        signatures: names of the signatures in the file: `recommend`, which is required; `similar`, similar items; and
+            `explain`, the items of the history that led to a recommendation. Fewer signatures make a smaller file.
+        item_counts: whether `items.json` contains the number of interactions of each item in training. The model file
+            does not contain it, only the order by popularity.
     """
 
     precision: Precision | Literal["auto"] = "auto"
@@ -37,7 +37,7 @@ class PusherSettings(Settings):
 
     @field_validator("signatures")
     @classmethod
-    def _with_recommend(cls, names: tuple[Signature, ...]) -> tuple[Signature, ...]:
+    def _require_recommend(cls, names: tuple[Signature, ...]) -> tuple[Signature, ...]:
         if "recommend" not in names:
-            raise ValueError("every file has the signature recommend; add it to the list")
+            raise ValueError("the signature recommend is required; add it to the list")
         return tuple(dict.fromkeys(names))

@@ -1,9 +1,9 @@
-"""Versions in the serving folder: written whole or not at all, numbered, never reused.
+"""Versions in a local serving folder: written atomically, numbered, and never reused.
 
-`<root>/<pipeline>/<version>/` holds a version; the file `latest` beside the versions names the newest. A version is
-written into a staging folder and becomes visible by one rename; `latest` follows by another. What a killed push leaves
-begins with `.staging-` and is cleared by the next one. `.lock` is held during a push and holds the last number given.
-`.history/` has a file for every rollback.
+`<root>/<pipeline>/<version>/` holds a version; the file `latest` beside the versions names the served one. A push
+writes into a staging folder, renames it to the version, and then updates `latest` by another rename. Files of a killed
+push start with `.staging-`; the next push removes them. `.lock` is locked during a push and contains the last number
+that was assigned. `.history/` has a file for each rollback.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-COMPLETE = "model_info.json"  # written last into a version
+COMPLETE = "model_info.json"  # the completion marker: the last file of a version that is written
 LATEST = "latest"
 STAGING = ".staging-"
-# The next `latest`, written before its version is renamed: a push that was killed in between is finished by it.
+# The next `latest`, written before the version is renamed, so that the next push can finish a push killed in between.
 NEXT_LATEST = f"{STAGING}{LATEST}"
 LOCK = ".lock"
 HISTORY = ".history"
-# What a disk says that takes no more.
+# Errors of a full disk, an exhausted quota and a file over the size limit.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _REMOTE = re.compile(r"(^|/)\w{2,}:/")
@@ -37,18 +37,18 @@ _VERSION = re.compile(r"[1-9][0-9]*")
 
 
 class StoreError(Exception):
-    """The serving folder cannot be used; the message is one line."""
+    """An error of the serving folder; the message is one line."""
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make sure that a folder is there and can be written to.
+    """Creates a folder if it is missing, and checks that it is writable.
 
     Raises:
-        StoreError: it cannot.
+        StoreError: the folder cannot be created or written to.
     """
     if _REMOTE.search(str(folder)):
-        shown = re.sub(r"(\w{2,}:)/(?!/)", r"\1//", str(folder))  # As it was before it was taken for a path.
-        raise StoreError(f"{shown}: not a folder of this machine; mount the remote one and name where it is mounted")
+        uri = re.sub(r"(\w{2,}:)/(?!/)", r"\1//", str(folder))  # `Path` removes the second slash.
+        raise StoreError(f"{uri}: not a local folder; mount the remote folder and give the path of the mount")
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -57,18 +57,13 @@ def check_writable(folder: str | Path) -> None:
         raise StoreError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from None
 
 
-def is_complete(version: Path) -> bool:
-    """Whether a folder holds a whole version."""
-    return (version / COMPLETE).is_file()
-
-
 class VersionStore:
-    """The versions of one pipeline.
+    """The versions of one pipeline in a local folder.
 
     Args:
         root: the serving folder.
         pipeline: name of the pipeline.
-        create: whether to make the folder, and to make sure that it can be written to.
+        create: whether to create the folder and check that it is writable.
 
     Raises:
         StoreError: the folder cannot be written to.
@@ -80,33 +75,26 @@ class VersionStore:
             check_writable(self.folder)
 
     def versions(self) -> list[str]:
-        """Names of the whole versions, oldest first."""
-        return [str(number) for number in sorted(self._numbers()) if is_complete(self.folder / str(number))]
+        """Returns the names of the complete versions, oldest first."""
+        return [str(number) for number in sorted(self._numbers()) if self._is_complete(str(number))]
 
     def latest(self) -> str | None:
-        """The version that is served; None where none is."""
+        """Returns the name of the served version; None if there is none."""
         pointer = self.folder / LATEST
         return pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
 
-    def newest(self) -> Path | None:
-        """The version with the highest number; None where there is none."""
-        versions = self.versions()
-        return self.folder / versions[-1] if versions else None
-
     def read(self, version: str, name: str) -> str:
-        """A file of a version."""
+        """Returns the text of a file of a version."""
         return (self.folder / version / name).read_text(encoding="utf-8")
 
     @contextmanager
     def here(self, version: str) -> Iterator[Path]:
-        """The files of a version as a folder of this machine."""
+        """Yields a local folder with the files of a version."""
         yield self.folder / version
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the store: pushes and rollbacks wait for each other.
-
-        What an interrupted one left is finished or removed.
+    def lock(self) -> Iterator[None]:
+        """Locks the store, so that pushes and rollbacks wait for each other. Finishes or removes an interrupted one.
 
         Raises:
             StoreError: the disk is full.
@@ -126,12 +114,12 @@ class VersionStore:
 
     @contextmanager
     def push(self) -> Iterator[Path]:
-        """Hold the store for a push; yields an empty staging folder that is gone afterwards.
+        """Locks the store for a push. Yields an empty staging folder, which is removed afterwards.
 
         Raises:
             StoreError: the disk is full.
         """
-        with self.hold():
+        with self.lock():
             staging = self.folder / f"{STAGING}{uuid.uuid4().hex}"
             staging.mkdir()
             try:
@@ -139,26 +127,26 @@ class VersionStore:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
-    def publish(self, staging: Path, info: dict[str, Any]) -> Path:
-        """Make a staged version visible, and the newest, under the next free number.
+    def publish(self, staging: Path, info: dict[str, Any]) -> str:
+        """Publishes a staged version under the next free number, and serves it.
 
         Args:
-            staging: its folder, with all files but one.
-            info: what that one, `model_info.json`, says; the version is added here.
+            staging: the staging folder, with all files except `model_info.json`.
+            info: content of `model_info.json`, to which the version is added.
 
         Returns:
-            The version's folder.
+            The name of the version.
         """
         for number in itertools.count(1 + max([self._last_number(), *self._numbers()])):
-            version = self.folder / str(number)
-            content = json.dumps({**info, "version": version.name}, indent=1, ensure_ascii=False)
+            version = str(number)
+            content = json.dumps({**info, "version": version}, indent=1, ensure_ascii=False)
             (staging / COMPLETE).write_text(content + "\n", encoding="utf-8")
             for path in [*staging.iterdir(), staging]:
                 _sync(path)
-            self._remember_number(version.name)
+            self._write_last_number(version)
             self._prepare_latest(version)
             try:
-                os.rename(staging, version)
+                os.rename(staging, self.folder / version)
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
@@ -166,46 +154,49 @@ class VersionStore:
                 _sync(self.folder)
                 self._move_latest()
                 return version
-        raise AssertionError("numbers do not end")
+        raise AssertionError("unreachable")
 
-    def point_latest_at(self, version: str | Path) -> None:
-        """Let `latest` name a version."""
-        self._prepare_latest(Path(version))
+    def point_latest_at(self, version: str) -> None:
+        """Serves a version."""
+        self._prepare_latest(version)
         self._move_latest()
 
     def history(self) -> list[dict[str, Any]]:
-        """The entries of all rollbacks, oldest first."""
+        """Returns the entries of all rollbacks, oldest first."""
         return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.folder / HISTORY).glob("*.json"))]
 
     def record(self, entry: dict[str, Any]) -> None:
-        """Add an entry to the history; the store is held."""
+        """Adds an entry to the history. The store must be locked."""
         folder = self.folder / HISTORY
         folder.mkdir(exist_ok=True)
-        written = self.folder / f"{STAGING}{uuid.uuid4().hex}"
-        written.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
-        _sync(written)
-        os.rename(written, folder / f"{1 + len(list(folder.iterdir())):06}.json")
+        staged = self.folder / f"{STAGING}{uuid.uuid4().hex}"
+        staged.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
+        _sync(staged)
+        os.rename(staged, folder / f"{1 + len(list(folder.iterdir())):06}.json")
         _sync(folder)
 
     def _numbers(self) -> list[int]:
-        """Numbers that are in use, complete or not."""
+        """Returns the numbers of all versions, complete or not."""
         return [int(child.name) for child in self.folder.iterdir() if _VERSION.fullmatch(child.name)]
 
+    def _is_complete(self, version: str) -> bool:
+        return (self.folder / version / COMPLETE).is_file()
+
     def _last_number(self) -> int:
-        """The last number given, also where its version is deleted; 0 where there is none."""
+        """Returns the last number that was assigned, even if its version was deleted since; 0 if there is none."""
         last = (self.folder / LOCK).read_text(encoding="utf-8")
         return int(last) if _VERSION.fullmatch(last) else 0
 
-    def _remember_number(self, number: str) -> None:
-        """Written over the last one, which is never longer: a full disk, or a kill, leaves one of the two."""
+    def _write_last_number(self, number: str) -> None:
+        """Overwrites the last number, which is never longer, so that a full disk or a kill leaves one of the two."""
         with open(self.folder / LOCK, "r+", encoding="utf-8") as lock:
             lock.write(number)
 
     def _recover(self) -> None:
         prepared = self.folder / NEXT_LATEST
-        # The line's end says that the name before it is whole.
+        # A line end after the name shows that the name was written completely.
         name, end, _ = prepared.read_text(encoding="utf-8").partition("\n") if prepared.is_file() else ("", "", "")
-        if end and is_complete(self.folder / name):
+        if end and self._is_complete(name):
             self._move_latest()
         for stale in self.folder.glob(f"{STAGING}*"):
             if stale.is_dir():
@@ -213,9 +204,9 @@ class VersionStore:
             else:
                 stale.unlink()
 
-    def _prepare_latest(self, version: Path) -> None:
+    def _prepare_latest(self, version: str) -> None:
         prepared = self.folder / NEXT_LATEST
-        prepared.write_text(version.name + "\n", encoding="utf-8")
+        prepared.write_text(version + "\n", encoding="utf-8")
         _sync(prepared)
 
     def _move_latest(self) -> None:
@@ -224,7 +215,7 @@ class VersionStore:
 
 
 def _sync(path: Path) -> None:
-    """Let the disk have what was written."""
+    """Flushes a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Timelines of ids -> vocabularies, indices and fixed-length histories."""
+"""The preprocessing function of Transform: vocabularies, indices and fixed-length histories from timelines of ids."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import tensorflow_transform as tft
 from components import features
 from components.transform.settings import TransformSettings
 
-MOST_WORDS = 1000  # of a feature of activities; rarer ones count as missing
+MAX_WORDS = 1000  # maximum vocabulary size of a column of the log; rarer words share the index of unknown words
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Transform's work on a batch of `B` raw examples.
+    """Transforms a batch of `B` raw examples.
 
-    The vocabularies are made of the catalog and words splits, where each item and word stands once with its number of
-    train events: TFX runs the analyzers on these splits and has no need to read the timelines twice. Items are in order
-    of that number, most frequent first.
+    The vocabularies are computed from the splits `catalog` and `words`, which contain each item and word once with its
+    number of train events. TFX runs the analyzers only on these splits, so that it reads the timelines once. Items are
+    ordered by that number, most frequent first.
 
     Args:
         inputs: the raw features of `components/features.py`, sparse.
-        custom_config: `settings`, the `TransformSettings` as a dict; `item_features`, the names of the features that
-            the model knows items by, where items without train events may have an index; `activity_columns`, the
-            model's inputs for columns of the log, in their order; and `refit`, whether the events of all splits count,
-            and every item that the model can know has an index.
+        custom_config: `settings`, the `TransformSettings` as a dict; `item_features`, the names of the model's item
+            features, if items without train events may be in the vocabulary; `activity_columns`, the model's inputs
+            for columns of the log, in order; and `refit`, whether to count the events of all splits and to include
+            every item with events or item features.
 
     Returns:
         The transformed features of `components/features.py`.
@@ -41,7 +41,13 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
 
 def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -> dict[str, Any]:
-    """The transformed features, with the vocabulary of `items`."""
+    """Returns the transformed features except those of columns of the log.
+
+    Args:
+        inputs: the raw features.
+        items: the vocabulary of items.
+        history_length: length of histories.
+    """
     tokens = tft.vocabulary(inputs[features.CATALOG_TOKENS], vocab_filename=features.TOKEN_VOCABULARY)
     timeline = _ragged(_indices_of(inputs[features.ITEM_ID], items))
     ratings = _ragged(inputs[features.RATING])
@@ -62,7 +68,7 @@ def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -
 
 
 def _activities(inputs: dict[str, Any], columns: list[str], length: int, refit: bool) -> dict[str, Any]:
-    """Returns the transformed features of columns of the log, named as the model's inputs are."""
+    """Returns the transformed features of columns of the log, named like the model's inputs."""
     if not columns:
         return {}
     splits = _ragged(inputs[features.ITEM_ID]).row_splits
@@ -77,11 +83,11 @@ def _activities(inputs: dict[str, Any], columns: list[str], length: int, refit: 
         vocabulary = tft.vocabulary(
             tf.boolean_mask(inputs[features.WORD].values, chosen),
             weights=tf.cast(tf.boolean_mask(events, chosen), tf.float32),
-            top_k=MOST_WORDS,
+            top_k=MAX_WORDS,
             vocab_filename=features.word_vocabulary(name),
         )
-        given = words[:, number]
-        indices = tf.where(given == "", tf.constant(features.PADDING, tf.int64), _indices(given, vocabulary))
+        column = words[:, number]
+        indices = tf.where(column == "", tf.constant(features.PADDING, tf.int64), _indices(column, vocabulary))
         for kind, values in (("word", indices), ("number", numbers[:, number])):
             timeline = tf.RaggedTensor.from_row_splits(values, splits)
             transformed_columns[features.column_feature(features.TIMELINE, kind, name)] = timeline.to_sparse()
@@ -92,15 +98,15 @@ def _activities(inputs: dict[str, Any], columns: list[str], length: int, refit: 
 def _item_vocabulary(
     inputs: dict[str, Any], settings: TransformSettings, item_features: list[str], refit: bool
 ) -> tf.Tensor:
-    """Returns the items that have an index: those with enough events, and perhaps those that features describe."""
+    """Returns the vocabulary of items: items with enough events and, depending on the settings, with item features."""
     events = inputs[features.CATALOG_EVENTS if refit else features.CATALOG_TRAIN_EVENTS].values
     chosen = events >= settings.min_item_count
     if refit or settings.catalog == "all":
         tokens = inputs[features.CATALOG_TOKENS]
         names = "|".join(map(re.escape, item_features))
-        learnt = tf.strings.regex_full_match(tokens.values, f"(?s)({names})=.*")
+        is_item_feature = tf.strings.regex_full_match(tokens.values, f"(?s)({names})=.*")
         rows = tf.cast(tf.size(events), tf.int64)
-        chosen |= tf.math.unsorted_segment_sum(tf.cast(learnt, tf.int32), tokens.indices[:, 0], rows) > 0
+        chosen |= tf.math.unsorted_segment_sum(tf.cast(is_item_feature, tf.int32), tokens.indices[:, 0], rows) > 0
     return tft.vocabulary(
         tf.boolean_mask(inputs[features.CATALOG_ITEM_ID].values, chosen),
         weights=tf.cast(tf.boolean_mask(events, chosen), tf.float32),
@@ -109,12 +115,12 @@ def _item_vocabulary(
 
 
 def _last(values: tf.RaggedTensor, length: int) -> tf.Tensor:
-    """The last `length` values of each row, then zeros: ragged [B, T] -> [B, length]."""
+    """Returns the last `length` values of each row, padded with zeros: ragged [B, T] -> [B, length]."""
     return values[:, -length:].to_tensor(0, shape=(None, length))
 
 
 def _single(ids: tf.SparseTensor, vocabulary: tf.Tensor) -> tf.Tensor:
-    """Index of the one id of an example, int64 [B, 1]; PADDING where it has none."""
+    """Returns the index of the single id of each example, int64 [B, 1]; PADDING if it has none."""
     dense = tf.sparse.to_dense(tf.sparse.reset_shape(ids, [ids.dense_shape[0], 1]), default_value="")
     dense.set_shape([None, 1])
     return tf.where(dense == "", tf.constant(features.PADDING, tf.int64), _indices(dense, vocabulary))
@@ -125,7 +131,7 @@ def _indices_of(words: tf.SparseTensor, vocabulary: tf.Tensor) -> tf.SparseTenso
 
 
 def _indices(words: tf.Tensor, vocabulary: tf.Tensor) -> tf.Tensor:
-    """Indices of words, of the shape of `words`; UNKNOWN for those that the vocabulary lacks."""
+    """Returns the indices of words, in the shape of `words`; UNKNOWN for words that the vocabulary lacks."""
     line = tft.apply_vocabulary(words, vocabulary, default_value=features.UNKNOWN - features.FIRST_INDEX)
     return line + features.FIRST_INDEX
 

@@ -8,14 +8,15 @@ from components.settings import Settings
 
 
 class TransformSettings(Settings):
-    """How timelines become indices.
+    """How items get indices and timelines become histories.
 
     Attributes:
-        history_length: number of activities, N, that the model sees on the device.
-        catalog: which items have an index: `rated`, those with a train event; or `all`, also those without one that
-            the Trainer's item features describe, so that they can be recommended. The model that is refitted for the
-            push always knows all.
-        min_item_count: items with fewer train events, and without features that count, share the unknown index.
+        history_length: number of activities, N, that the model reads on the device.
+        catalog: which items the vocabulary contains, so that they can be recommended: `rated`, items with train events;
+            or `all`, also items without train events that have a value of the Trainer's item features. The vocabulary
+            of the refitted model always contains all of them.
+        min_item_count: minimum number of train events of an item in the vocabulary; other items, unless `all` includes
+            them for their features, share the index of unknown items.
     """
 
     history_length: int = Field(200, ge=1, le=1000)

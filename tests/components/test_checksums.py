@@ -1,4 +1,4 @@
-"""A damaged result is not taken from the cache."""
+"""A damaged result is not used from the cache."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def folder(tmp_path: Path) -> Path:
 
 
 def flip(path: Path) -> None:
-    """One bit, with the size and the time as they were."""
+    """Flips one bit and keeps the size and the times."""
     content, before = bytearray(path.read_bytes()), path.stat()
     content[1000] ^= 1
     path.write_bytes(content)
     checksums.os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_whole_folder(folder):
+def test_undamaged_folder(folder):
     assert checksums.damage(str(folder)) == ""
     check = subprocess.run(["sha256sum", "--check", "--strict", "7.sha256"], cwd=folder.parent, capture_output=True)
     assert check.returncode == 0
 
 
-def test_every_damage_is_named(folder):
+def test_damage_is_named(folder):
     flip(folder / "graph.pb")
     assert checksums.damage(str(folder)) == f"{folder}/graph.pb is not what the step wrote"
     (folder / "graph.pb").unlink()
@@ -44,24 +44,24 @@ def test_every_damage_is_named(folder):
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", ".nfs0000000000a1", "part/desktop.ini"])
-def test_a_stray_file_is_no_damage(folder, name):
-    (folder / name).write_bytes(b"of a file manager")
+def test_other_files_are_ignored(folder, name):
+    (folder / name).write_bytes(b"from a file manager")
     assert checksums.damage(str(folder)) == ""
 
 
-def test_checksums_are_of_what_the_step_wrote_for_good(folder):
+def test_checksums_are_never_overwritten(folder):
     flip(folder / "graph.pb")
     checksums.record(str(folder))
     assert checksums.damage(str(folder))
 
 
-def test_results_from_before_there_were_checksums_are_taken(folder):
+def test_results_without_checksums_are_used(folder):
     checksums.checksum_file(folder).unlink()
     flip(folder / "graph.pb")
     assert checksums.damage(str(folder)) == "" and checksums.damage(str(folder.parent / "8")) == ""
 
 
-def test_a_run_makes_a_damaged_result_again(tmp_path, caplog):
+def test_a_run_repeats_a_step_whose_result_is_damaged(tmp_path, caplog):
     """A pipeline of one step, in this process."""
     from tfx import v1 as tfx
     from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen

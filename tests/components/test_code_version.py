@@ -1,4 +1,4 @@
-"""A step is taken from the cache only if the code and the libraries that decide its result are unchanged."""
+"""The result of a step is used from the cache only if the code and libraries that determine it are unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.code_version import ROOT, file_version, step_version
 
 STEPS = ("example_gen", "example_validator", "transform", "tuner", "trainer", "evaluator", "pusher")
 PACKAGES = ("components", "data", "on_device", "pipeline", "lineage", "report")
-MATTERS = {
+IMPORTED = {
     ("example_gen", "data/readers.py"),
     ("example_gen", "data/formats.py"),
     ("example_gen", "components/example_gen/timelines.py"),
@@ -26,7 +26,7 @@ MATTERS = {
     ("pusher", "on_device/tflite_model.py"),
     ("pusher", "components/pusher/quantize.py"),
 }
-DOES_NOT = [
+NOT_IMPORTED = [
     *((step, "report/page.py") for step in STEPS),
     *((step, "lineage/text.py") for step in STEPS),
     ("example_gen", "components/trainer/fit.py"),
@@ -39,7 +39,7 @@ DOES_NOT = [
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's packages, to be changed."""
+    """A copy of the project's packages that tests change."""
     root = tmp_path_factory.mktemp("tree")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -55,13 +55,13 @@ def version_with_a_change(step: str, file: str, tree: Path) -> str:
         (tree / file).write_bytes(before)
 
 
-@pytest.mark.parametrize(("step", "file"), sorted(MATTERS))
-def test_what_matters_changes_the_version(step: str, file: str, tree: Path) -> None:
+@pytest.mark.parametrize(("step", "file"), sorted(IMPORTED))
+def test_a_change_of_imported_code_changes_the_version(step: str, file: str, tree: Path) -> None:
     assert version_with_a_change(step, file, tree) != step_version(step, tree) == step_version(step)
 
 
-@pytest.mark.parametrize(("step", "file"), DOES_NOT)
-def test_what_does_not_matter_leaves_the_version(step: str, file: str, tree: Path) -> None:
+@pytest.mark.parametrize(("step", "file"), NOT_IMPORTED)
+def test_a_change_of_other_code_keeps_the_version(step: str, file: str, tree: Path) -> None:
     assert version_with_a_change(step, file, tree) == step_version(step, tree)
 
 
@@ -77,14 +77,14 @@ def test_another_version_of_a_library_changes_the_version(
     assert step_version(step) != before
 
 
-def test_schema_is_known_by_its_content(tree: Path) -> None:
+def test_the_version_of_the_schema_depends_on_its_content(tree: Path) -> None:
     schema, before = tree / "data" / "schema.pbtxt", file_version("data/schema.pbtxt")
     assert file_version("data/schema.pbtxt", tree) == before
     schema.write_text(schema.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
     assert file_version("data/schema.pbtxt", tree) != before
 
 
-def test_the_fingerprint_of_all_steps_counts_modules_and_nothing_beside_them(tmp_path):
+def test_the_version_of_the_project_depends_only_on_modules_of_packages(tmp_path):
     for package in code_version.STEP_PACKAGES:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""The catalogue artifact keeps what it is told where every runner finds it."""
+"""The catalogue artifact stores its properties as custom properties, which every runner supports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from components.artifacts import ItemCatalog
 
 
-def test_properties_are_custom_ones() -> None:
+def test_properties_are_custom_properties() -> None:
     catalog = ItemCatalog()
     catalog.data_name, catalog.ratings = "ring", 99
     assert catalog.get_string_custom_property("data_name") == "ring"
@@ -23,5 +23,5 @@ def test_unknown_property() -> None:
         ItemCatalog().rating = 1
 
 
-def test_type_name_is_one_that_kubeflow_takes() -> None:
+def test_kubeflow_accepts_the_type_name() -> None:
     assert re.fullmatch(r"[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}", ItemCatalog.TYPE_NAME)

@@ -1,4 +1,4 @@
-"""Refit: a blessed model is fitted anew on complete timelines; without a blessing nothing is done."""
+"""Refit fits a blessed model on complete timelines, and does nothing without a blessing."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ FACTS = {
 
 @pytest.fixture
 def refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, Any]]]:
-    """Runs the step on a model that is blessed or not; returns how fits were asked for."""
-    asked: list[dict[str, Any]] = []
+    """Returns a function that runs the step and returns the arguments of the calls to the Trainer's functions."""
+    calls: list[dict[str, Any]] = []
     data = SimpleNamespace(train=SimpleNamespace(items=range(100)), ids=["a", "b", "c"])
-    monkeypatch.setattr(executor, "read_training_data", lambda arguments: asked.append(vars(arguments)) or data)
+    monkeypatch.setattr(executor, "read_training_data", lambda arguments: calls.append(vars(arguments)) or data)
     monkeypatch.setattr(executor, "check", lambda settings, data, has_teacher: None)
 
     def fit_and_save(
-        settings, data, *places: str, plan: Plan, facts: dict, base: Any = None, strategy: Any = None, teacher: str = ""
+        settings, data, *paths: str, plan: Plan, facts: dict, base: Any = None, strategy: Any = None, teacher: str = ""
     ) -> None:
-        asked.append({"settings": settings, "places": places, "plan": plan, "facts": facts, "base": base})
+        calls.append({"settings": settings, "paths": paths, "plan": plan, "facts": facts, "base": base})
 
     monkeypatch.setattr(executor, "fit_and_save", fit_and_save)
 
@@ -61,7 +61,7 @@ def refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], li
         model = standard_artifacts.Model()
         model.uri = str(tmp_path / "refitted")
         Executor().Do({name: [artifact] for name, artifact in inputs.items()}, {"model": [model]}, {"checkpoints": "c"})
-        return asked
+        return calls
 
     return run_step
 
@@ -71,19 +71,19 @@ def test_without_a_blessing_nothing_is_refitted(refit, tmp_path: Path):
     assert not (tmp_path / "refitted").exists()
 
 
-def test_a_candidate_that_had_a_warm_start_is_gone_on_with(refit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_after_a_warm_start_the_refit_starts_from_the_candidate(refit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(FACTS, "started_from", "an earlier model")
     _, fitted = refit(1)
     assert fitted["base"] == (str(tmp_path / "candidate" / "Format-Serving"), Plan(5, begin=run.WARM_START))
 
 
-def test_the_settings_and_the_epochs_are_the_candidate_s(refit, tmp_path: Path):
+def test_the_refit_uses_the_settings_and_epochs_of_the_candidate(refit, tmp_path: Path):
     read, fitted = refit(1)
     assert read["train_files"] == [f"{tmp_path}/examples/Split-all/*", f"{tmp_path}/examples/Split-catalog/*"]
     assert read["eval_files"] == []
     assert fitted["settings"] == TrainerSettings(learning_rate=0.01, repeats="recommend", repeat_gain=2.0)
     assert fitted["plan"] == Plan(5) and fitted["base"] is None
-    assert fitted["places"] == (
+    assert fitted["paths"] == (
         str(tmp_path / "transform_graph"),
         str(tmp_path / "refitted" / "Format-Serving"),
         "c",

@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_forked("local_runner", [*places, *settings], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the teacher answered at ") == 2, "to the Trainer and to Refit"
-    assert "the items' column 'about' is free text, which is not learned from" in done.stdout
+    assert "the items' column 'about' is free text and left out" in done.stdout
     return folder
 
 

@@ -34,7 +34,7 @@ LOCAL = [
     (["--config", "none.yaml"], "none.yaml: no such configuration file"),
     (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
     (["--data", "ftp://host/log.csv"], "ftp://host/log.csv: cannot be reached"),
-    (["--serving-dir", "gs://bucket/models"], "gs://bucket/models: not a folder of this machine; mount the remote one"),
+    (["--serving-dir", "gs://bucket/models"], "gs://bucket/models: not a local folder; mount the remote folder"),
     (["--from-node", "Trainr"], "--from-node Trainr: no such step"),
     (["--from-node", "Pusher", "--to-node", "Trainer"], "comes after"),
     (["--to-node", "Tuner"], "--to-node Tuner: the step is not enabled; add --set tuner.enabled=true"),

@@ -52,7 +52,7 @@ def test_overrides_win_over_the_file(tmp_path):
         ("name: Movie Lens", "name: may contain only lower-case letters, digits, '-' and '_', not 'Movie Lens'"),
         (
             "gate: {max_regression: 0.02}",
-            "gate: max_regression is gone, because the gate now allows what chance explains, two standard errors; "
+            "gate: max_regression was removed: the gate now allows a loss of two standard errors; "
             "remove it, or set baseline_runs to 0",
         ),
         ("a: [", "line 2: not YAML"),

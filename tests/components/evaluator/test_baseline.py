@@ -1,4 +1,4 @@
-"""A new model is compared with the best of the last blessed models, or with the pinned one, on any file system."""
+"""The baseline of a new model: the best of the last blessed models or the pinned model, on any file system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_model(folder: Path) -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> MakeModel:
-    """Makes a model's artifact, with a file and its checksum."""
+    """Returns a function that creates a Model artifact with a file and its checksum."""
 
     def make(number: int) -> standard_artifacts.Model:
         artifact = standard_artifacts.Model()
@@ -54,9 +54,9 @@ def blessing(
 @pytest.mark.parametrize(
     ("verdicts", "candidate", "expected"),
     [
-        ({1: True, 2: True}, 3, [2]),  # The latest, where nothing says which is better.
-        ({1: True, 2: False}, 3, [1]),  # Not one that failed.
-        ({1: True, 2: True, 3: True}, 3, [2]),  # Not the candidate, as in an unchanged second run.
+        ({1: True, 2: True}, 3, [2]),  # Equally good: the latest.
+        ({1: True, 2: False}, 3, [1]),  # A failed model is skipped.
+        ({1: True, 2: True, 3: True}, 3, [2]),  # The candidate is skipped, as in an unchanged second run.
         ({3: True}, 3, []),
         ({1: False}, 3, []),
         ({}, 3, []),
@@ -65,7 +65,7 @@ def blessing(
 def test_blessed_model_other_than_the_candidate(model, verdicts, candidate, expected):
     known = {
         MODEL: [model(number) for number in {*verdicts, candidate}],
-        # Of runs whose models were compared one after another, each equally good.
+        # Each model was compared with the one before, and is equally good.
         BLESSING: [blessing(number, blessed, number - 1, 0.0) for number, blessed in verdicts.items()],
         CANDIDATE: [model(candidate)],
     }
@@ -77,7 +77,7 @@ def test_blessed_model_other_than_the_candidate(model, verdicts, candidate, expe
 
 @pytest.fixture
 def sinking(model: MakeModel) -> dict[str, list]:
-    """Models of which each was a little worse than the first, which all of them were compared with."""
+    """Models that are each slightly worse than the first, with which they were compared."""
     return {
         MODEL: [model(number) for number in range(1, 6)],
         BLESSING: [blessing(1), *(blessing(number, True, 1, -0.001 * number) for number in range(2, 5))],
@@ -96,12 +96,12 @@ def test_the_bar_stays_where_each_model_is_slightly_worse(sinking):
     assert resolved_id(sinking, runs=0) == []
 
 
-def test_a_pinned_model_is_the_one_to_compare_with(sinking, tmp_path):
+def test_a_pinned_model_is_the_baseline(sinking, tmp_path):
     assert resolved_id(sinking, runs=5, pinned="3") == [3]
     assert resolved_id(sinking, runs=0, pinned=f"{tmp_path}/3/") == [3]
     assert resolved_id(sinking, runs=5, pinned="5") == [], "a model is not compared with itself"
     with pytest.raises(
-        StepError, match=r"^gate\.baseline_model: there is no model '77' in ML Metadata; give the id or"
+        StepError, match=r"^gate\.baseline_model: there is no model '77' in ML Metadata; set the id or the"
     ):
         resolved_id(sinking, runs=5, pinned="77")
 
@@ -111,22 +111,22 @@ def test_a_damaged_model_stops_the_run_in_one_line(sinking, tmp_path):
     with pytest.raises(StepError) as error:
         resolved_id(sinking, runs=5)
     assert str(error.value) == (
-        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the model to compare with is damaged; "
-        "bring it back, or set gate.damaged_baseline=skip to compare with the next best"
+        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the baseline model is damaged; "
+        "restore it, or set gate.damaged_baseline=skip to compare with the next best"
     )
-    assert resolved_id(sinking, runs=1) == [4], "another model's damage is no matter"
+    assert resolved_id(sinking, runs=1) == [4], "damage of another model is ignored"
 
 
-def test_damaged_models_are_passed_over_where_the_user_says_so(sinking, tmp_path, caplog):
+def test_damaged_models_can_be_skipped(sinking, tmp_path, caplog):
     (tmp_path / "1" / "Format-Serving" / "saved_model.pb").write_text("weight")
     shutil.rmtree(tmp_path / "2")
     (tmp_path / "2.sha256").unlink()
     with caplog.at_level(logging.INFO, "recommender.progress"):
         assert resolved_id(sinking, runs=5, on_damage="skip") == [3]
     assert caplog.messages == [
-        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the model to compare with is damaged, "
-        "and passed over",
-        f"{tmp_path}/2 is missing: the model to compare with is damaged, and passed over",
+        f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the baseline model is damaged "
+        "and skipped",
+        f"{tmp_path}/2 is missing: the baseline model is damaged and skipped",
     ]
     for number in (3, 4):
         shutil.rmtree(tmp_path / str(number))
@@ -135,7 +135,7 @@ def test_damaged_models_are_passed_over_where_the_user_says_so(sinking, tmp_path
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
-    """A folder that is known to TFX only as `fake://bucket`, as an object store is."""
+    """A folder that TFX knows only as `fake://bucket`, like an object store."""
 
     class Remote(LocalFilesystem):
         SUPPORTED_SCHEMES = ["fake://"]
@@ -149,11 +149,11 @@ def bucket(tmp_path: Path) -> Path:
 
 
 def test_models_in_an_object_store_are_found(bucket, model):
-    """A path of Python's takes `gs://bucket/1` for a folder `gs:` here, which is never there."""
+    """`pathlib` would treat `gs://bucket/1` as a local folder `gs:`, which never exists."""
     known = {MODEL: [model(1), model(2)], BLESSING: [blessing(1)], CANDIDATE: [model(2)]}
     for artifact in known[MODEL]:
         artifact.uri = f"fake://bucket/{artifact.id}"
     assert resolved_id(known, runs=5) == [1]
     shutil.rmtree(bucket / "1")
-    with pytest.raises(StepError, match=r"^fake://bucket/1 is missing: the model to compare"):
+    with pytest.raises(StepError, match=r"^fake://bucket/1 is missing: the baseline model is damaged"):
         resolved_id(known, runs=5)

@@ -1,11 +1,11 @@
-"""The bar does not sink with models that are each a little worse than the one before."""
+"""The bar does not sink if each model is slightly worse than the one before."""
 
 from __future__ import annotations
 
 import pytest
 
 from components.errors import StepError
-from components.evaluator.blessed import Blessed, best_first, first_whole
+from components.evaluator.blessed import Blessed, best_first, first_undamaged
 
 A = Blessed("a")
 
@@ -16,14 +16,14 @@ A = Blessed("a")
         ([], 5, []),
         ([A], 5, ["a"]),
         ([A, Blessed("b", "a", 0.01)], 5, ["b", "a"]),
-        # Each is within chance of the best: that one stays, whatever came after it.
+        # Each loss is within chance: the best model stays the baseline.
         ([A, Blessed("b", "a", -0.01), Blessed("c", "a", -0.02), Blessed("d", "a", -0.015)], 5, ["a", "b", "d", "c"]),
         # Differences add up: c is 0.01 above a, though it was compared with b.
         ([A, Blessed("b", "a", -0.01), Blessed("c", "b", 0.02)], 5, ["c", "a", "b"]),
         ([A, Blessed("b", "a", -0.01), Blessed("c", "b", -0.02)], 1, ["c"]),
         ([A, Blessed("b", "a", -0.01), Blessed("c", "a", -0.02)], 2, ["b", "c"]),
-        ([A, Blessed("b", "a", 0.0)], 5, ["b", "a"]),  # Equally good: the latest.
-        ([A, Blessed("b")], 5, ["b"]),  # Compared with none.
+        ([A, Blessed("b", "a", 0.0)], 5, ["b", "a"]),  # Equally good: the latest first.
+        ([A, Blessed("b")], 5, ["b"]),  # No baseline.
         ([A, Blessed("b", "gone", -0.01)], 5, ["b"]),
         ([A, Blessed("b", "a", -0.01), Blessed("a", "b", 0.02)], 5, ["a", "b"]),  # Blessed twice.
         ([A, Blessed("b", "a", 0.01)], 0, []),
@@ -34,7 +34,7 @@ def test_best_first(blessed, runs, expected):
 
 
 def test_three_models_that_are_each_slightly_worse_do_not_lower_the_bar():
-    """True quality 0.30, 0.29, 0.28, and 0.01 is within chance: against the last each would pass, and so on down."""
+    """The quality falls from 0.30 to 0.27 in steps within chance, so each model would pass against the last one."""
     quality = {"a": 0.30, "b": 0.29, "c": 0.28, "d": 0.27}
     within_chance = 0.015
     blessed, compared = [A], {}
@@ -45,21 +45,22 @@ def test_three_models_that_are_each_slightly_worse_do_not_lower_the_bar():
         if change > -within_chance:
             blessed.append(Blessed(name, baseline, change))
     assert compared == {"b": "a", "c": "a", "d": "a"}
-    assert [one.model for one in blessed] == ["a", "b"]
+    assert [entry.model for entry in blessed] == ["a", "b"]
 
 
-def test_the_candidate_is_left_out_but_counts_as_a_link():
+def test_an_excluded_model_still_links_others():
     blessed = [A, Blessed("b", "a", 0.02), Blessed("c", "b", -0.01)]
-    assert best_first(blessed, 5, without={"b"}) == ["c", "a"]
-    assert best_first(blessed, 1, without={"c"}) == ["b"]
+    assert best_first(blessed, 5, excluded={"b"}) == ["c", "a"]
+    assert best_first(blessed, 1, excluded={"c"}) == ["b"]
 
 
-def test_a_damaged_model_stops_or_is_passed_over():
+def test_a_damaged_model_stops_the_run_or_is_skipped():
     damage = {"a": "a/weights is missing", "b": ""}.get
     with pytest.raises(
-        StepError, match=r"^a/weights is missing: the model to compare with is damaged; bring it back, or"
+        StepError,
+        match=r"^a/weights is missing: the baseline model is damaged; restore it, or",
     ):
-        first_whole(["a", "b"], damage, "stop", "gate.damaged_baseline")
-    assert first_whole(["a", "b"], damage, "skip", "gate.damaged_baseline") == "b"
-    assert first_whole(["b", "a"], damage, "stop", "gate.damaged_baseline") == "b"  # Only that one is looked at.
-    assert first_whole([], damage, "stop", "gate.damaged_baseline") == ""
+        first_undamaged(["a", "b"], damage, "stop")
+    assert first_undamaged(["a", "b"], damage, "skip") == "b"
+    assert first_undamaged(["b", "a"], damage, "stop") == "b"  # The second is not checked.
+    assert first_undamaged([], damage, "stop") == ""

@@ -1,4 +1,4 @@
-"""TFX's own Evaluator on a tiny model: the metrics of every slice, and each part of the gate blocks by itself."""
+"""TFX's own Evaluator on a tiny model: the metrics of every slice, and each condition of the gate."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from tfx.utils import proto_utils
 from components import features
 from components.evaluation import ERROR, MARKOV, METRICS, POPULARITY, read_metrics
 from components.evaluator.component import MAX_USERS, Executor
-from components.evaluator.draw import drawn_users
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.gate import Condition, Verdict, read_conditions, read_verdict
 from components.evaluator.settings import GateSettings
+from components.evaluator.user_sample import sampled_users
 
 ITEMS = 60
-# A gate that lets all through but what is worse than the baseline.
+# A gate that only compares with the baseline.
 OPEN = {"min_targets": 0, "min_recall_at_10": 0, "min_lift_over_popularity": 0, "min_lift_over_markov": 0}
 HISTORY_LABELS, POPULARITY_LABELS = ("2-4", "200+"), ("head", "middle", "tail")
-# Of 48 targets: 10 among the model's best 10, 6 where they stand 4 places lower, 5 among the popularity list's and 8
-# among Markov's.
+# Of 48 targets, the model has 10 in its top 10, or 6 if they are 4 ranks lower; the popularity list has 5, Markov 8.
 RANKS = np.arange(48)
 POPULARITY_RANKS = (RANKS * 7 + 3) % 48 + 5
 MARKOV_RANKS = (RANKS * 11 + 3) % 48 + 2
@@ -34,7 +33,7 @@ USERS = RANKS // 2  # two targets each
 
 
 class ShiftedRanks(tf.Module):
-    """Ranks as the raw examples have them, `shift` places lower."""
+    """Returns the ranks in the raw examples, `shift` places lower."""
 
     def __init__(self, shift: int):
         super().__init__()
@@ -66,7 +65,7 @@ def labels(number: int) -> tuple[str, str]:
 
 
 def raw_example(number: int) -> bytes:
-    """The features that a model with `rank` and the Evaluator's slices need."""
+    """Returns an example with the features that `rank` and the Evaluator's slices need."""
     values = {
         features.TARGET_ID: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"42"])),
         features.USER_ID: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"user %d" % USERS[number]])),
@@ -80,8 +79,8 @@ def raw_example(number: int) -> bytes:
 
 
 def expected_metrics(shift: int, chosen: np.ndarray) -> dict[str, float]:
-    """A brute force for the examples of a slice."""
-    found: dict[str, float] = {}
+    """Computes the metrics of a slice by brute force."""
+    metrics: dict[str, float] = {}
     tops = (RANKS[chosen] + shift)[:, None] % 30 + np.arange(10)
     lists = {"": (RANKS[chosen] + shift, tops), POPULARITY: (POPULARITY_RANKS[chosen], np.arange(10))}
     lists[MARKOV] = (MARKOV_RANKS[chosen], np.arange(10))
@@ -90,14 +89,14 @@ def expected_metrics(shift: int, chosen: np.ndarray) -> dict[str, float]:
         values["ndcg_at_10"] = np.where(ranks < 10, 1 / np.log2(ranks + 2), 0)
         values["mrr"] = np.where(ranks < ITEMS, 1 / (ranks + 1), 0)
         for name, value in values.items():
-            found[f"{prefix}{name}"] = value.mean()
-            found[f"{prefix}{name}{ERROR}"] = error_over_users(value, USERS[chosen])
-        found[f"{prefix}coverage_at_10"] = len(np.unique(ids)) / ITEMS
-    return found
+            metrics[f"{prefix}{name}"] = value.mean()
+            metrics[f"{prefix}{name}{ERROR}"] = error_over_users(value, USERS[chosen])
+        metrics[f"{prefix}coverage_at_10"] = len(np.unique(ids)) / ITEMS
+    return metrics
 
 
 def error_over_users(values: np.ndarray, users: np.ndarray) -> float:
-    """Standard error of a mean of users' values, each user's added up first."""
+    """Returns the standard error of a mean over users."""
     residuals = [sum(values[users == user] - values.mean()) for user in np.unique(users)]
     return float(np.sqrt(np.square(residuals).sum()) / len(values))
 
@@ -107,7 +106,7 @@ Evaluate = Callable[..., tuple[str, Verdict]]
 
 @pytest.fixture(scope="module")
 def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
-    """Runs the executor of TFX's Evaluator: the shift of a model and of a baseline, and the gate -> uri, verdict."""
+    """Returns a function that runs the Evaluator for a shift of the model and of the baseline."""
     root = tmp_path_factory.mktemp("evaluator")
     split = root / "examples" / f"Split-{features.TEST}"
     split.mkdir(parents=True)
@@ -183,25 +182,25 @@ def test_the_baseline_is_ranked_on_the_same_targets(evaluate):
     assert metrics["recall_at_10_change_standard_error"] == pytest.approx(error_over_users(lost, USERS))
 
 
-def test_the_floor_alone_blocks(evaluate):
+def test_the_floor_blocks(evaluate):
     _, verdict = evaluate(0, min_recall_at_10=0.25)
     assert verdict == Verdict(False, ("Recall@10 0.2083 is below the floor of 0.2500",))
 
 
-def test_the_lift_over_the_popularity_list_alone_blocks(evaluate):
+def test_the_lift_over_the_popularity_list_blocks(evaluate):
     _, verdict = evaluate(0, min_lift_over_popularity=2.5)
     assert verdict == Verdict(
         False,
-        ("Recall@10 0.2083 is 2.00 times the popularity list's 0.1042, below the 2.50 times that the gate asks for",),
+        ("Recall@10 0.2083 is 2.00 times the popularity list's 0.1042, below the 2.50 times that the gate requires",),
     )
 
 
 def test_a_model_below_first_order_markov_is_refused(evaluate):
-    """Twice as good as the popularity list, as it is; but what followed the last item is better."""
+    """The model is better than the popularity list but worse than Markov."""
     _, verdict = evaluate(4, **{**OPEN, "min_lift_over_popularity": 1.1, "min_lift_over_markov": 1})
     assert verdict == Verdict(
         False,
-        ("Recall@10 0.1250 is 0.75 times first-order Markov's 0.1667, below the 1.00 times that the gate asks for",),
+        ("Recall@10 0.1250 is 0.75 times first-order Markov's 0.1667, below the 1.00 times that the gate requires",),
     )
     assert evaluate(0, min_lift_over_markov=1)[1].blessed
 
@@ -210,10 +209,7 @@ def test_too_few_targets_are_refused(evaluate):
     _, verdict = evaluate(0, min_targets=49)
     assert verdict == Verdict(
         False,
-        (
-            "the test split has 48 targets, too few to judge a model by: gate.min_targets is 49; give it more data, or "
-            "set gate.min_targets lower",
-        ),
+        ("the test split has 48 targets, fewer than gate.min_targets 49; add data, or lower gate.min_targets",),
     )
     assert evaluate(0, min_targets=48)[1].blessed
 
@@ -225,18 +221,18 @@ def test_a_loss_beyond_chance_blocks(evaluate):
     (reason,) = verdict.reasons
     assert not verdict.blessed
     assert reason.startswith(
-        "Recall@10 0.0208 is below the 0.2083 of the best of the last blessed models beyond chance"
+        "Recall@10 0.0208 is significantly below the 0.2083 of the best of the last blessed models: by"
     )
 
 
-def test_a_loss_that_chance_explains_passes(evaluate):
+def test_a_loss_within_chance_passes(evaluate):
     uri, verdict = evaluate(2, baseline=0)  # 2 of 10 hits are lost, a fifth.
     metrics = read_metrics(uri)["overall"]
     assert metrics["recall_at_10_change"] < -0.02 * metrics["baseline_recall_at_10"]
     assert verdict.blessed
 
 
-def test_every_reason_is_told(evaluate):
+def test_every_failed_condition_is_a_reason(evaluate):
     uri, verdict = evaluate(9, baseline=0, min_targets=100, min_recall_at_10=0.9, min_lift_over_popularity=9)
     assert not verdict.blessed and len(verdict.reasons) == 4
     error = read_metrics(uri)["overall"]["recall_at_10_change_standard_error"]
@@ -249,9 +245,9 @@ def test_every_reason_is_told(evaluate):
     ]
 
 
-def test_conditions_that_hold_are_told_and_the_one_that_was_not_looked_at_is_not(evaluate):
+def test_conditions_include_those_that_passed_but_not_those_that_were_skipped(evaluate):
     uri, _ = evaluate(0, min_recall_at_10=0.2, min_lift_over_popularity=2.5)
-    assert [(one.metric, one.is_change, one.passed) for one in read_conditions(uri)] == [
+    assert [(condition.metric, condition.is_change, condition.passed) for condition in read_conditions(uri)] == [
         ("example_count", False, True),
         ("recall_at_10", False, True),
         ("recall_at_10_lift", False, False),
@@ -260,7 +256,7 @@ def test_conditions_that_hold_are_told_and_the_one_that_was_not_looked_at_is_not
 
 
 def test_a_baseline_without_a_hit_does_not_block(evaluate):
-    """As where the last blessed model was fitted to other data."""
+    """This happens if the baseline was trained on other data."""
     _, verdict = evaluate(0, baseline=ITEMS + 2)
     assert verdict.blessed
 
@@ -269,18 +265,18 @@ def test_the_same_model_again_passes(evaluate):
     assert evaluate(0, baseline=0)[1].blessed
 
 
-def test_a_model_is_judged_by_the_users_that_are_drawn(evaluate):
+def test_max_users_evaluates_on_a_sample(evaluate):
     uri, _ = evaluate(0, max_users=9)
-    assert not (Path(uri) / "drawn").exists(), "their examples are removed"
+    assert not (Path(uri) / "drawn").exists(), "the sample is removed"
     metrics = read_metrics(uri)["overall"]
     assert metrics["example_count"] == 18, "each user has two targets"
-    whole = read_metrics(evaluate(0)[0])["overall"]
-    assert metrics[f"recall_at_10{ERROR}"] > whole[f"recall_at_10{ERROR}"]
-    assert read_metrics(evaluate(0, max_users=1000)[0])["overall"] == pytest.approx(whole)
+    all_users = read_metrics(evaluate(0)[0])["overall"]
+    assert metrics[f"recall_at_10{ERROR}"] > all_users[f"recall_at_10{ERROR}"]
+    assert read_metrics(evaluate(0, max_users=1000)[0])["overall"] == pytest.approx(all_users)
 
 
-def test_a_draw_depends_on_the_users_only_and_takes_all_of_their_examples(tmp_path):
-    def drawn(order: np.ndarray, count: int, files: int = 1) -> list[bytes]:
+def test_a_sample_depends_only_on_the_users_and_has_all_their_examples(tmp_path):
+    def sample(order: np.ndarray, count: int, files: int = 1) -> list[bytes]:
         examples = standard_artifacts.Examples()
         examples.uri = str(tmp_path / f"{files}")
         examples.split_names = artifact_utils.encode_split_names([features.TEST])
@@ -290,18 +286,18 @@ def test_a_draw_depends_on_the_users_only_and_takes_all_of_their_examples(tmp_pa
             with tf.io.TFRecordWriter(str(split / f"{number}.gz"), "GZIP") as writer:
                 for row in part:
                     writer.write(raw_example(row))
-        with drawn_users(examples, count, str(tmp_path / "drawn")) as chosen:
-            paths = [str(path) for path in Path(chosen.uri).glob(f"Split-{features.TEST}/*")]
+        with sampled_users(examples, count, str(tmp_path / "drawn")) as sampled:
+            paths = [str(path) for path in Path(sampled.uri).glob(f"Split-{features.TEST}/*")]
             records = list(tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator())
         assert not (tmp_path / "drawn").exists()
         return sorted(records)
 
     ordered, shuffled = np.arange(len(RANKS)), np.random.default_rng(1).permutation(len(RANKS))
-    few = drawn(ordered, 5)
-    assert few == drawn(shuffled, 5, files=3)
+    few = sample(ordered, 5)
+    assert few == sample(shuffled, 5, files=3)
     users = [
         tf.train.Example.FromString(record).features.feature[features.USER_ID].bytes_list.value[0] for record in few
     ]
     assert sorted(map(users.count, set(users))) == [2] * 5
-    assert set(few) < set(drawn(ordered, 6)), "a larger draw has the users of a smaller one"
-    assert drawn(ordered, 24) == drawn(ordered, 100) == sorted(map(raw_example, range(len(RANKS))))
+    assert set(few) < set(sample(ordered, 6)), "a larger sample contains the users of a smaller one"
+    assert sample(ordered, 24) == sample(ordered, 100) == sorted(map(raw_example, range(len(RANKS))))

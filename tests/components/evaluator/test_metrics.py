@@ -1,4 +1,4 @@
-"""Every metric against a brute force over whole rankings; sums merge; the gate's thresholds are where they belong."""
+"""Every metric against a brute force over complete rankings, merging of sums, and the thresholds of the gate."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def examples() -> list[dict[str, np.ndarray]]:
 
 def brute_force(examples: list[dict[str, np.ndarray]], rank: str, ids: str) -> dict[str, float]:
     ranks = [float(example[rank][0]) for example in examples]
-    found = {f"recall_at_{k}": sum(r < k for r in ranks) / len(ranks) for k in (1, 5, 10, 50)}
-    found["ndcg_at_10"] = sum(1 / math.log2(r + 2) for r in ranks if r < 10) / len(ranks)
-    found["mrr"] = sum(1 / (r + 1) for r in ranks if r < ITEMS) / len(ranks)
-    found["coverage_at_10"] = len({int(i) for example in examples for i in example[ids]}) / ITEMS
-    return found
+    metrics = {f"recall_at_{k}": sum(r < k for r in ranks) / len(ranks) for k in (1, 5, 10, 50)}
+    metrics["ndcg_at_10"] = sum(1 / math.log2(r + 2) for r in ranks if r < 10) / len(ranks)
+    metrics["mrr"] = sum(1 / (r + 1) for r in ranks if r < ITEMS) / len(ranks)
+    metrics["coverage_at_10"] = len({int(i) for example in examples for i in example[ids]}) / ITEMS
+    return metrics
 
 
 def sums_of(examples: list[dict[str, np.ndarray]]) -> RankingSums:
@@ -74,8 +74,8 @@ def test_metrics_agree_with_a_brute_force(examples):
     assert metrics["example_count"] == EXAMPLES
 
 
-def test_standard_errors_are_over_users_who_have_several_targets(examples):
-    """Against the jackknife: by how much the mean moves where one user is left out, to first order."""
+def test_standard_errors_are_over_users_with_several_targets(examples):
+    """Compares with the jackknife: how much the mean moves if one user is left out, to first order."""
     metrics = sums_of(examples).metrics()
     users = np.array([user_of(number) for number in range(EXAMPLES)])
     assert len(set(users)) < EXAMPLES / 2
@@ -86,7 +86,7 @@ def test_standard_errors_are_over_users_who_have_several_targets(examples):
     assert metrics["recall_at_10" + ERROR] != pytest.approx(binomial, rel=0.01)
 
 
-def test_parts_merge_to_the_whole(examples):
+def test_sums_of_parts_merge(examples):
     combiner = RankingCombiner()
     parts = []
     for part in np.array_split(np.arange(EXAMPLES), 3):
@@ -99,14 +99,14 @@ def test_parts_merge_to_the_whole(examples):
     assert combiner.merge_accumulators([]).metrics()["example_count"] == 0
 
 
-def test_a_model_that_an_older_version_saved_is_refused_in_one_line(examples):
+def test_a_model_saved_by_an_older_version_is_an_error(examples):
     old = {name: value for name, value in examples[0].items() if not name.startswith("markov")}
     with pytest.raises(StepError, match="no markov_rank: an older version saved it; run again from the Trainer on"):
         RankingSums().add(b"1", old)
-    RankingSums().add(b"1", examples[0], old)  # As a baseline it serves.
+    RankingSums().add(b"1", examples[0], old)  # It can still be a baseline.
 
 
-def test_lift_is_finite_where_the_popularity_list_never_hits():
+def test_lift_is_finite_if_the_popularity_list_has_no_hits():
     sums = RankingSums()
     ids = {name: np.arange(10) for name in ("top_ids", "popularity_top_ids", "markov_top_ids")}
     ranks = {"target_rank": np.float32([0]), "popularity_rank": np.float32([30]), "markov_rank": np.float32([30])}
@@ -115,7 +115,7 @@ def test_lift_is_finite_where_the_popularity_list_never_hits():
         assert 1 < sums.metrics()[name] < math.inf
 
 
-def test_a_list_longer_than_the_catalogue_covers_it_once():
+def test_padding_of_a_list_does_not_count_as_coverage():
     sums = RankingSums()
     filled_up = np.int32([4, 2, 3, 0, 1, -1])  # PADDING, UNKNOWN and no item
     ranks = {"target_rank": np.float32([0]), "popularity_rank": np.float32([1]), "markov_rank": np.float32([1])}
@@ -125,10 +125,10 @@ def test_a_list_longer_than_the_catalogue_covers_it_once():
     assert sums.metrics()["popularity_coverage_at_10"] == 1
 
 
-def test_the_gate_is_of_the_whole_split():
+def test_thresholds_are_for_the_entire_split():
     settings = GateSettings(min_targets=70, min_recall_at_10=0.2, min_lift_over_popularity=3, min_lift_over_markov=1.5)
     config = make_eval_config(settings)
-    thresholds = {name: held.thresholds[0] for name, held in config.metrics_specs[0].per_slice_thresholds.items()}
+    thresholds = {name: slices.thresholds[0] for name, slices in config.metrics_specs[0].per_slice_thresholds.items()}
     for name, bound in (
         ("example_count", 70),
         ("recall_at_10", 0.2),

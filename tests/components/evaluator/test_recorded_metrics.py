@@ -1,4 +1,4 @@
-"""The Evaluator's metrics as properties of its artifact, for who reads ML Metadata without TFMA."""
+"""The Evaluator stores its metrics as properties of its artifact, so that ML Metadata shows them without TFMA."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tfx.types import standard_artifacts
 from components.evaluator import component
 
 
-def test_metrics_of_the_whole_test_split_are_recorded(monkeypatch):
-    """As floats, after the stock executor has done its work; differences to the baseline are left out."""
+def test_metrics_of_the_entire_test_split_are_recorded(monkeypatch):
+    """They are floats, and stored after the stock executor ran; differences to the baseline are left out."""
     done = []
     monkeypatch.setattr(stock.Executor, "Do", lambda self, inputs, outputs, properties: done.append(outputs))
     metrics = {
@@ -27,5 +27,5 @@ def test_metrics_of_the_whole_test_split_are_recorded(monkeypatch):
     }
 
 
-def test_component_runs_that_executor():
+def test_the_component_uses_this_executor():
     assert component.GatingEvaluator.EXECUTOR_SPEC.executor_class is component.Executor

@@ -1,26 +1,19 @@
-"""ExampleGen as a whole, on data of a few lines: the catalog split, and what of it the other splits feel."""
+"""The whole of ExampleGen on a few lines of data: the catalog split, timelines and words."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
-import tensorflow as tf
-from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact_utils, standard_artifacts
 
 from components import features
-from components.artifacts import ItemCatalog
-from components.example_gen.executor import Executor
 from components.example_gen.records import item_records
-from components.example_gen.settings import ExampleGenSettings
-from data.settings import DataSettings
+from tests.components.example_gen.conftest import columns_of
 
-# Ann and Bob rate four items each; `gum` is in no items file, and nobody has rated `ink`.
+# Ann and Bob rate four items each; `gum` is missing from the items file, and nobody rates `ink`.
 LOG = (
     "user,item,rating,timestamp\n"
     "ann,tea,4,100\nann,jam,2.5,200\nann,gum,5,300\nann,oil,1,400\n"
@@ -39,63 +32,19 @@ TOKENS = {
 }
 
 
-def columns_of(record: bytes) -> dict[str, list]:
-    """The features of a serialized example."""
-    found = tf.train.Example.FromString(record).features.feature
-    return {name: list(getattr(value, value.WhichOneof("kind") or "bytes_list").value) for name, value in found.items()}
-
-
-@pytest.fixture(scope="module")
-def generate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[dict[str, list[dict]], Path]]:
-    """Runs ExampleGen; returns the examples of each split, and the catalogue's folder."""
-
-    def run(
-        files: dict[str, str],
-        more: Mapping[str, object] = MappingProxyType({}),
-        activity: Sequence[str] = (),
-        **settings: object,
-    ) -> tuple[dict[str, list[dict]], Path]:
-        folder = tmp_path_factory.mktemp("generated")
-        (folder / "data").mkdir()
-        for name, text in files.items():
-            (folder / "data" / name).write_text(text, encoding="utf-8")
-        examples, catalog = standard_artifacts.Examples(), ItemCatalog()
-        examples.uri, catalog.uri = str(folder / "examples"), str(folder / "catalog")
-        context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder / "temporary"), unique_id="1"
-        )
-        properties = {
-            "data": str(folder / "data"),
-            "data_fingerprint": "",
-            "cache_dir": str(folder / "cache"),
-            "reading": DataSettings().with_activity(activity).model_dump_json(),
-            "settings": ExampleGenSettings(**settings).model_dump_json(),
-            **more,
-        }
-        Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
-        found = {}
-        for split in artifact_utils.decode_split_names(examples.split_names):
-            files_of_split = [str(path) for path in (folder / "examples" / f"Split-{split}").glob("*.gz")]
-            records = tf.data.TFRecordDataset(files_of_split, compression_type="GZIP")
-            found[split] = [columns_of(record) for record in records.as_numpy_iterator()]
-        return found, folder / "catalog"
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def shop(generate: Callable) -> tuple[dict[str, list[dict]], Path]:
     return generate({"log.csv": LOG, "items.csv": ITEMS})
 
 
-def test_catalogue_has_every_item_once_with_all_that_is_known_of_it(shop):
+def test_catalogue_has_every_item_once_with_its_tokens(shop):
     splits, _ = shop
     assert list(splits) == ["train", "eval", "test", "catalog"]
-    found = {
+    tokens = {
         row[features.CATALOG_ITEM_ID][0].decode(): [token.decode() for token in row[features.CATALOG_TOKENS]]
         for row in splits[features.CATALOG]
     }
-    assert found == TOKENS
+    assert tokens == TOKENS
     assert len(splits[features.CATALOG]) == len(TOKENS)
     names = {features.CATALOG_ITEM_ID, features.CATALOG_TOKENS, features.CATALOG_VECTOR}
     names |= {features.CATALOG_TRAIN_EVENTS, features.CATALOG_EVENTS}
@@ -104,20 +53,20 @@ def test_catalogue_has_every_item_once_with_all_that_is_known_of_it(shop):
 
 def test_catalogue_has_the_train_events_of_each_item(shop):
     splits, _ = shop
-    found = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TRAIN_EVENTS] for row in splits[features.CATALOG]}
-    assert found == {b"tea": [1], b"jam": [2], b"oil": [1], b"gum": [0], b"ink": [0]}
+    events = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TRAIN_EVENTS] for row in splits[features.CATALOG]}
+    assert events == {b"tea": [1], b"jam": [2], b"oil": [1], b"gum": [0], b"ink": [0]}
 
 
-def test_timelines_have_ids_ratings_and_times_and_nothing_of_items(shop):
+def test_timelines_have_ids_ratings_and_times_but_no_item_features(shop):
     splits, _ = shop
-    about_activities = {features.USER_ID, features.ITEM_ID, features.RATING, features.TIMESTAMP}
-    about_targets = {
+    activity_features = {features.USER_ID, features.ITEM_ID, features.RATING, features.TIMESTAMP}
+    target_features = {
         *(features.TARGET_ID, features.TARGET_RATING, features.TARGET_TIMESTAMP),
         *(features.HISTORY_BUCKET, features.POPULARITY_BUCKET),
     }
     for split in features.SPLITS:
-        wanted = about_activities if split == features.TRAIN else about_activities | about_targets
-        assert all(set(row) == wanted for row in splits[split])
+        expected = activity_features if split == features.TRAIN else activity_features | target_features
+        assert all(set(row) == expected for row in splits[split])
     (ann,) = (row for row in splits[features.TEST] if row[features.USER_ID] == [b"ann"])
     assert ann[features.ITEM_ID] == [b"tea", b"jam", b"gum"]
     assert ann[features.RATING] == [4, 2.5, 5]
@@ -146,11 +95,11 @@ def test_pushed_catalogue_names_the_same_items(shop):
 
 def test_without_an_items_file_the_rated_items_are_the_catalogue(generate):
     splits, _ = generate({"log.csv": LOG})
-    found = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TOKENS] for row in splits[features.CATALOG]}
-    assert found == {b"tea": [], b"jam": [], b"oil": [], b"gum": []}
+    tokens = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TOKENS] for row in splits[features.CATALOG]}
+    assert tokens == {b"tea": [], b"jam": [], b"oil": [], b"gum": []}
 
 
-def test_an_item_s_tokens_are_in_order_of_their_features():
+def test_tokens_of_an_item_are_sorted_by_feature():
     known = {"year": ("1994",), "genres": ("War", "Drama"), "brand": ()}
     (record,) = item_records([("Ö 1", known, 7, 9)])
     assert columns_of(record) == {
@@ -182,7 +131,7 @@ def test_a_token_names_its_feature_whatever_its_value(value):
     assert features.feature_of(features.token("genres", value)) == "genres"
 
 
-def test_ids_written_in_another_way_are_named(generate, caplog) -> None:
+def test_a_note_shows_ids_that_the_files_write_differently(generate, caplog) -> None:
     log = "user,item,timestamp\n" + "".join(f"ann,{item}.0,{item}\n" for item in range(10, 20))
     with caplog.at_level("WARNING", "recommender.progress"):
         _, catalog = generate({"log.csv": log, "items.csv": "item,title\n10,Tea\n0011,Jam\n"})
@@ -200,31 +149,31 @@ KINDS = (
 )
 
 
-def test_columns_of_activities_stand_beside_their_items(generate):
-    found, _ = generate({"log.csv": KINDS}, activity=["price", "event"])
-    assert list(found) == [*features.SPLITS, features.CATALOG, features.WORDS]
-    timelines = {row[features.USER_ID][0]: row for row in found[features.TRAIN]}
+def test_columns_of_activities(generate):
+    splits, _ = generate({"log.csv": KINDS}, activity=["price", "event"])
+    assert list(splits) == [*features.SPLITS, features.CATALOG, features.WORDS]
+    timelines = {row[features.USER_ID][0]: row for row in splits[features.TRAIN]}
     assert timelines[b"ann"][features.ACTIVITY_WORDS] == [b"", b"view", b"", b"buy"]
     assert timelines[b"bob"][features.ACTIVITY_WORDS] == [b"", b"view", b"", b"return"]
     numbers = [None if math.isnan(value) else value for value in timelines[b"ann"][features.ACTIVITY_NUMBERS]]
     assert numbers == [1, None, None, None]
     counts = [features.WORD, features.WORD_COLUMN, features.WORD_TRAIN_EVENTS, features.WORD_EVENTS]
-    rows = [tuple(row[name][0] for name in counts) for row in found[features.WORDS]]
+    rows = [tuple(row[name][0] for name in counts) for row in splits[features.WORDS]]
     assert sorted(rows) == [(b"buy", 1, 1, 2), (b"return", 1, 1, 1), (b"view", 1, 2, 4)]
-    assert all(len(row) == len(counts) for row in found[features.WORDS])
+    assert all(len(row) == len(counts) for row in splits[features.WORDS])
 
 
-def test_columns_follow_the_kinds_that_count(generate):
-    found, _ = generate({"log.csv": KINDS}, activity=["event"], events={"view": 1.0, "buy": 1.0})
-    assert {row[features.WORD][0] for row in found[features.WORDS]} == {b"view", b"buy"}
+def test_words_are_only_of_the_kinds_that_are_used(generate):
+    splits, _ = generate({"log.csv": KINDS}, activity=["event"], events={"view": 1.0, "buy": 1.0})
+    assert {row[features.WORD][0] for row in splits[features.WORDS]} == {b"view", b"buy"}
 
 
-def test_without_columns_there_are_none(generate):
-    found, _ = generate({"log.csv": KINDS})
-    assert features.WORDS not in found
-    assert not {features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS} & set(found[features.TRAIN][0])
+def test_without_columns_there_are_no_features_of_activities(generate):
+    splits, _ = generate({"log.csv": KINDS})
+    assert features.WORDS not in splits
+    assert not {features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS} & set(splits[features.TRAIN][0])
 
 
 def test_a_column_of_numbers_only_has_no_words(generate):
-    found, _ = generate({"log.csv": KINDS}, activity=["price"])
-    assert found[features.WORDS] == [] and found[features.TRAIN][0][features.ACTIVITY_WORDS] == [b"", b""]
+    splits, _ = generate({"log.csv": KINDS}, activity=["price"])
+    assert splits[features.WORDS] == [] and splits[features.TRAIN][0][features.ACTIVITY_WORDS] == [b"", b""]

@@ -1,21 +1,17 @@
-"""Data that changes while it is read, or since its fingerprint was taken, is noticed."""
+"""Data that changes while it is read, or since its fingerprint was computed, is an error."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from tfx.dsl.components.base import base_beam_executor
-from tfx.types import standard_artifacts
 
 from components.artifacts import ItemCatalog
 from components.errors import StepError
 from components.example_gen import executor
-from components.example_gen.settings import ExampleGenSettings
 from data.dataset import fingerprint
 from data.formats import open_dataset
-from data.settings import DataSettings
 
 LOG = "user,item,timestamp\n" + "".join(f"u{user},i{item},{item}\n" for user in range(3) for item in range(4))
 LATER = "u9,i1,1\nu9,i2,2\nu9,i3,3\n"
@@ -29,24 +25,9 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def generate(log: Path, tmp_path: Path):
-    """Runs ExampleGen on the log; returns what it says of the data."""
-
-    def run(data_fingerprint: str) -> SimpleNamespace:
-        examples, catalog = standard_artifacts.Examples(), ItemCatalog()
-        examples.uri, catalog.uri = str(tmp_path / "examples"), str(tmp_path / "catalog")
-        context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "temporary"), unique_id="1"
-        )
-        properties = {
-            **{"data": str(log), "data_fingerprint": data_fingerprint, "cache_dir": str(tmp_path / "cache")},
-            "settings": ExampleGenSettings().model_dump_json(),
-            "reading": DataSettings().model_dump_json(),
-        }
-        executor.Executor(context).Do({}, {"examples": [examples], "catalog": [catalog]}, properties)
-        return SimpleNamespace(fingerprint=catalog.data_fingerprint, ratings=catalog.ratings)
-
-    return run
+def generate(run_example_gen: Callable, log: Path, tmp_path: Path) -> Callable[[str], ItemCatalog]:
+    """Returns a function that runs ExampleGen on the log, with a known fingerprint, and returns the catalogue."""
+    return lambda data_fingerprint: run_example_gen(log, tmp_path, data_fingerprint=data_fingerprint)[1]
 
 
 def append(path: Path) -> None:
@@ -54,12 +35,12 @@ def append(path: Path) -> None:
         stream.write(LATER)
 
 
-def test_what_was_read_has_the_fingerprint_under_which_it_is_kept(generate, log):
+def test_the_catalogue_has_the_fingerprint_of_the_data(generate, log):
     before = fingerprint(open_dataset(log, ""))
-    found = generate(before)
-    assert (found.fingerprint, found.ratings) == (before, 12)
+    catalog = generate(before)
+    assert (catalog.data_fingerprint, catalog.ratings) == (before, 12)
     append(log)
-    assert fingerprint(open_dataset(log, "")) != before, "so that the cached result is not taken"
+    assert fingerprint(open_dataset(log, "")) != before, "so that the cached result is not used"
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["fingerprint known", "fingerprint not known"])
@@ -78,5 +59,5 @@ def test_a_file_that_grows_while_it_is_read(generate, log, monkeypatch, known):
 def test_a_file_that_grew_between_its_fingerprint_and_the_reading(generate, log):
     before = fingerprint(open_dataset(log, ""))
     append(log)
-    with pytest.raises(StepError, match="changed while the run read it; run again when nobody writes there"):
+    with pytest.raises(StepError, match="changed while the run read it; run again when nothing writes there"):
         generate(before)

@@ -1,4 +1,4 @@
-"""Columns of the items file: words stay, numbers become ranges, one vector is kept, free text is left out and named."""
+"""Columns of the items file: words stay, numbers become ranges, one vector is kept, free text is left out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_words_and_few_numbers_stay():
 def test_numbers_become_ranges_with_equally_many_items():
     ranges = learned("price", [f"{number * 10 + 0.99}" for number in range(100)] + ["", "nan"])
     assert ranges[-2:] == [(), ()]
-    counts = [ranges.count(each) for each in dict.fromkeys(ranges[:-2])]
+    counts = [ranges.count(value) for value in dict.fromkeys(ranges[:-2])]
     assert len(counts) == 10 and min(counts) >= 9 and max(counts) <= 11
     assert ranges[0] == ("to 90.99",) and ranges[50] == ("490.99 to 590.99",)[:1] and ranges[99] == ("over 890.99",)
     skewed = learned("stock", ["0"] * 500 + [str(number) for number in range(1, 101)])
@@ -61,7 +61,7 @@ def test_a_vector_is_kept_and_scaled():
     assert [item.more["text"] for item in items] == [("vector of 8 numbers",)] * 8 + [()]
 
 
-def test_reading_vectors_takes_little_more_memory_than_they():
+def test_reading_vectors_needs_little_memory():
     items = items_with(
         "text", [" ".join(f"{math.sin(number * place):.6f}" for place in range(64)) for number in range(2_000)]
     )
@@ -72,15 +72,15 @@ def test_reading_vectors_takes_little_more_memory_than_they():
     assert vectors.shape == (2_000, 64) and peak < 5 * vectors.nbytes
 
 
-def test_a_second_column_of_vectors_is_named():
+def test_a_second_column_of_vectors_is_left_out_with_a_note():
     vector = " ".join(["0.5"] * 8)
     items = [Item(str(number), "", more={"image": (vector,), "text": (vector,)}) for number in range(3)]
     items, vectors, _, (note,) = learnable(items)
-    assert vectors.shape == (3, 8) and "'text' is left out: only one column of vectors" in note
+    assert vectors.shape == (3, 8) and "'text' is left out: only one column of vectors is used" in note
     assert items[0].more == {"image": ("vector of 8 numbers",)}
 
 
-def test_free_text_is_left_out_and_named():
+def test_free_text_is_left_out_with_a_note():
     values = [f"A very good thing of many uses, number {number}" for number in range(30)]
     items, _, _, (note,) = learnable(items_with("about", values))
     assert items[0].more == {} and note.startswith("the items' column 'about' is free text")

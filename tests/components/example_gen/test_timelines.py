@@ -1,4 +1,4 @@
-"""Grouping, ordering, ties, duplicates and splits, against answers worked out by hand."""
+"""Grouping, ordering, ties, duplicates and splits, against results computed by hand."""
 
 from __future__ import annotations
 
@@ -50,9 +50,11 @@ def test_agrees_with_sorting_python_objects(rows):
         if (user, item, rating, timestamp) not in seen:
             seen.add((user, item, rating, timestamp))
             expected.setdefault(user, []).append((timestamp, item))
-    wanted = [[item for _, item in sorted(expected[user], key=lambda event: event[0])] for user in sorted(expected)]
+    expected_items = [
+        [item for _, item in sorted(expected[user], key=lambda event: event[0])] for user in sorted(expected)
+    ]
     grouped = timelines.group(make(rows))
-    assert items(grouped) == wanted
+    assert items(grouped) == expected_items
     assert grouped.duplicates == len(rows) - len(seen)
 
 
@@ -71,7 +73,7 @@ def test_users_with_too_few_interactions_have_no_rows():
     assert {row.start for row in rows} == {2}
 
 
-def test_two_interactions_are_trained_on():
+def test_two_interactions_are_enough_for_training():
     grouped = timelines.group(make([("u", "a", 3, 1), ("u", "b", 3, 2), ("v", "a", 3, 1)]))
     assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [Row("train", 0, 2)]
 
@@ -91,29 +93,29 @@ def test_sessions_lie_in_one_split_by_their_last_interaction():
         for at, item in enumerate("xyz")
     ]
     grouped = timelines.group(make(rows))
-    found = list(timelines.split_rows(grouped, ExampleGenSettings(split="sessions"), cuts=(5, 10)))
-    assert found == [
+    rows = list(timelines.split_rows(grouped, ExampleGenSettings(split="sessions"), cuts=(5, 10)))
+    assert rows == [
         *(Row("train", 0, 3), Row("eval", 3, 4, 4), Row("eval", 3, 5, 5)),
         *(Row("test", 6, 7, 7), Row("test", 6, 8, 8), Row("test", 9, 10, 10), Row("test", 9, 11, 11)),
     ]
 
 
-def test_targets_of_a_user_are_drawn_alike_in_every_partition():
+def test_the_sampled_targets_of_a_user_do_not_depend_on_the_partition():
     def rows_of(users: str) -> dict[str, list[int]]:
         log = [(user, str(time), 3, time) for user in users for time in range(40)]
         chosen = ExampleGenSettings(split="temporal", max_targets_per_user=5)
-        grouped, found = timelines.group(make(log)), {}
+        grouped, targets = timelines.group(make(log)), {}
         for row in timelines.split_rows(grouped, chosen, cuts=(10, 20)):
             if row.split == "test":
-                found.setdefault(users[row.start // 40], []).append(row.target - row.start)
-        return found
+                targets.setdefault(users[row.start // 40], []).append(row.target - row.start)
+        return targets
 
-    both = rows_of("uv")
-    assert both == {**rows_of("u"), **rows_of("v")} and both["u"] != both["v"]
-    assert all(len(set(drawn)) == 5 and min(drawn) >= 20 and drawn == sorted(drawn) for drawn in both.values())
+    together = rows_of("uv")
+    assert together == {**rows_of("u"), **rows_of("v")} and together["u"] != together["v"]
+    assert all(len(set(sample)) == 5 and min(sample) >= 20 and sample == sorted(sample) for sample in together.values())
 
 
-def test_repeats_are_of_items_that_the_user_had_before():
+def test_repeats():
     grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abaab")] + [("v", "a", 3, 1)]))
     assert timelines.repeats(grouped).tolist() == [False, False, True, True, True, False]
 
@@ -137,18 +139,18 @@ def test_without_two_targets_after_the_first_nothing_is_held_back(kinds):
     assert list(timelines.split_rows(shop(kinds), ExampleGenSettings())) == [Row("train", 0, 4)]
 
 
-def test_only_targets_are_asked_for_in_a_period():
+def test_only_targets_of_a_period_are_held_out():
     chosen = ExampleGenSettings(split="temporal")
-    found = list(timelines.split_rows(shop("ppvpvpvv"), chosen, cuts=(3, 5)))
-    assert found == [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5)]
+    rows = list(timelines.split_rows(shop("ppvpvpvv"), chosen, cuts=(3, 5)))
+    assert rows == [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5)]
 
 
-def test_all_of_a_timeline_stands_in_the_split_for_the_refit():
+def test_the_split_for_the_refit_has_complete_timelines():
     grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abcd")] + [("v", "a", 3, 1)]))
     assert next(timelines.split_rows(grouped, ExampleGenSettings(), with_all=True)) == Row("all", 0, 4)
 
 
-def test_dropped_repeats_leave_the_first_target_or_else_the_first():
+def test_dropping_repeats_keeps_the_first_target_or_else_the_first_interaction():
     rows = [("u", item, 3, time) for time, item in enumerate("abacab")] + [("v", "a", 3, 1)]
     once = timelines.without_repeats(timelines.group(make(rows)))
     assert items(once) == [["a", "b", "c"], ["a"]]
@@ -181,15 +183,15 @@ def test_temporal_split_cuts_everyone_at_the_same_time(targets, expected):
 
 def test_rows_in_columns_by_split():
     rows = [Row("train", 0, 3), Row("test", 0, 5, 5), Row("train", 6, 9)]
-    found = timelines.by_split(rows)
-    assert list(found) == ["train", "test"]
+    by_split = timelines.by_split(rows)
+    assert list(by_split) == ["train", "test"]
     columns = {
-        split: [column.tolist() for column in (rows.start, rows.stop, rows.target)] for split, rows in found.items()
+        split: [column.tolist() for column in (rows.start, rows.stop, rows.target)] for split, rows in by_split.items()
     }
     assert columns == {"train": [[0, 6], [3, 9], [-1, -1]], "test": [[0], [5], [5]]}
 
 
-def test_pieces_of_rows_are_bounded_where_one_timeline_is_not_longer():
+def test_pieces_are_bounded_unless_one_timeline_is_longer():
     rows = timelines.by_split([Row("train", 0, length) for length in (3, 2, 9, 0, 1, 4, 1)])["train"]
     assert [piece.stop.tolist() for piece in rows.pieces(5)] == [[3, 2], [9], [0, 1, 4], [1]]
 

@@ -1,4 +1,4 @@
-"""Runs of the ExampleValidator on made data, without the steps before it."""
+"""Runs of the ExampleValidator on generated data, without the steps before it."""
 
 from __future__ import annotations
 
@@ -36,20 +36,27 @@ class Pipeline:
     def run(
         self, log: Log, *, settings: dict[str, Any] | None = None, made_by: str = "temporal", **options: Any
     ) -> standard_artifacts.ExampleAnomalies:
-        """Validate a log: (item, rating) by user, in order. `genres` are those of the items, by id."""
+        """Validates a log.
+
+        Args:
+            log: (item, rating) by user, in order.
+            settings: changes to the default limits.
+            made_by: stands for the settings of ExampleGen.
+            options: `first_time`, the timestamp of each user's first interaction, and `genres` of items by id.
+        """
         self.runs += 1
-        place = self.folder / str(self.runs)
+        folder = self.folder / str(self.runs)
         inputs = {
-            "statistics": [self._statistics(log, place / "statistics", options.get("first_time", 0))],
+            "statistics": [self._statistics(log, folder / "statistics", options.get("first_time", 0))],
             "schema": [standard_artifacts.Schema()],
             "catalog": [ItemCatalog()],
         }
-        inputs["schema"][0].uri, inputs["catalog"][0].uri = str(place / "schema"), str(place / "catalog")
-        (place / "schema").mkdir()
-        shutil.copy(SCHEMA, place / "schema")
-        self._write_catalog(log, place / "catalog", options.get("genres", {}))
+        inputs["schema"][0].uri, inputs["catalog"][0].uri = str(folder / "schema"), str(folder / "catalog")
+        (folder / "schema").mkdir()
+        shutil.copy(SCHEMA, folder / "schema")
+        self._write_catalog(log, folder / "catalog", options.get("genres", {}))
         anomalies = standard_artifacts.ExampleAnomalies()
-        anomalies.uri = str(place / "anomalies")
+        anomalies.uri = str(folder / "anomalies")
         limits = ValidationSettings.model_validate(settings or {})
         properties = {"record": str(self.record), "made_by": made_by, "settings": limits.model_dump_json(), "code": ""}
         Executor().Do(inputs, {"anomalies": [anomalies]}, {**properties, "exclude_splits": "[]"})
@@ -64,9 +71,9 @@ class Pipeline:
             ),
             features.TIMESTAMP: [[first_time + at for at in range(len(rows))] for rows in log.values()],
         }
-        found = generate_statistics_in_memory(pa.RecordBatch.from_pydict(columns), tfdv.StatsOptions())
+        generated = generate_statistics_in_memory(pa.RecordBatch.from_pydict(columns), tfdv.StatsOptions())
         (folder / "Split-train").mkdir(parents=True)
-        (folder / "Split-train" / "FeatureStats.pb").write_bytes(found.SerializeToString())
+        (folder / "Split-train" / "FeatureStats.pb").write_bytes(generated.SerializeToString())
         statistics = standard_artifacts.ExampleStatistics()
         statistics.uri = str(folder)
         statistics.split_names = artifact_utils.encode_split_names([features.TRAIN])
@@ -74,13 +81,13 @@ class Pipeline:
 
     def _write_catalog(self, log: Log, folder: Path, genres: Mapping[str, list[str]]) -> None:
         counts = collections.Counter(item for rows in log.values() for item, _ in rows)
-        about = {
+        dataset = {
             "fingerprint": hashlib.sha256(json.dumps(log).encode()).hexdigest(),
             "ratings": counts.total(),
             "users": len(log),
         }
         folder.mkdir()
-        (folder / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
+        (folder / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
         lines = [
             json.dumps({"id": id_, "title": id_, "features": {"genres": genres.get(id_, [])}, "ratings": counts[id_]})
             for id_ in {**counts, **genres}
@@ -95,7 +102,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def make_log() -> Callable[..., Log]:
-    """Makes a log of `users` users with some 20 of 50 items each; the more of `seen`, the later the week."""
+    """Returns a function that makes a log; by default 60 users with about 20 of 50 items. `seen` shifts the items."""
 
     def make(users: int = 60, items: int = 50, length: int = 20, seen: int = 0) -> Log:
         return {

@@ -1,4 +1,4 @@
-"""The measures of drift by hand, and the limits."""
+"""The measures of drift against values computed by hand, and the limits."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def profile(**changes: object) -> Profile:
 
 
 def measured(now: Profile, before: Profile = BEFORE, settings: ValidationSettings = SETTINGS) -> dict[str, tuple]:
-    return {one.name: (one.value, one.level) for one in compare(now, before, settings)}
+    return {measure.name: (measure.value, measure.level) for measure in compare(now, before, settings)}
 
 
 def test_the_same_data_has_no_drift():
-    found = measured(profile())
-    assert len(found) == 8
-    assert all(value == pytest.approx(0, abs=1e-12) and level == "ok" for value, level in found.values())
+    measures = measured(profile())
+    assert len(measures) == 8
+    assert all(value == pytest.approx(0, abs=1e-12) and level == "ok" for value, level in measures.values())
 
 
 @pytest.mark.parametrize(
@@ -68,24 +68,23 @@ def test_the_same_data_has_no_drift():
     ],
 )
 def test_each_measure_and_its_default_limits(changes, name, value, level):
-    found, judged = measured(profile(**changes))[name]
-    assert found == pytest.approx(value) and judged == level
+    assert measured(profile(**changes))[name] == (pytest.approx(value), level)
 
 
-def test_what_the_data_lacks_is_not_measured():
+def test_missing_columns_are_not_measured():
     without = profile(features={}, rating=None)
     assert not {"item_features", "rating"} & set(measured(profile(), without))
     assert "rating" not in measured(without)
 
 
-def test_jensen_shannon_is_scipys():
-    one, other = {"a": 5, "b": 3, "c": 2}, {"a": 1, "c": 9, "d": 30}
-    rows = [[counts.get(key, 0) for key in "abcd"] for counts in (one, other)]
-    assert jensen_shannon(one, other) == pytest.approx(jensenshannon(*rows, base=2) ** 2)
-    assert jensen_shannon(one, {"e": 1}) == pytest.approx(1) and jensen_shannon({}, {}) == 0
+def test_jensen_shannon_agrees_with_scipy():
+    first, second = {"a": 5, "b": 3, "c": 2}, {"a": 1, "c": 9, "d": 30}
+    rows = [[counts.get(key, 0) for key in "abcd"] for counts in (first, second)]
+    assert jensen_shannon(first, second) == pytest.approx(jensenshannon(*rows, base=2) ** 2)
+    assert jensen_shannon(first, {"e": 1}) == pytest.approx(1) and jensen_shannon({}, {}) == 0
 
 
-def test_samples_of_one_distribution_differ_by_what_chance_explains():
+def test_samples_of_one_distribution_diverge_as_chance_predicts():
     chance = np.random.default_rng(7)
     shares, n = np.full(200, 1 / 200), 20_000
     drawn = [dict(enumerate(chance.multinomial(n, shares).tolist())) for _ in range(40)]
@@ -95,20 +94,20 @@ def test_samples_of_one_distribution_differ_by_what_chance_explains():
     assert chance_divergence({}, drawn[0]) == 0
 
 
-def test_a_level_can_be_given_alone_or_turned_off():
+def test_one_level_can_be_set_or_turned_off():
     settings = ValidationSettings.model_validate({"new_items": {"stop": 0.9}, "users_lost": {"warn": None}})
     assert (settings.new_items.warn, settings.new_items.stop) == (SETTINGS.new_items.warn, 0.9)
     assert (settings.users_lost.warn, settings.users_lost.stop) == (None, SETTINGS.users_lost.stop)
-    found = measured(profile(users=70, items={"x": 1, "z": 1}), settings=settings)
-    assert found["users_lost"][1] == "ok" and found["new_items"] == (0.5, "warn")
+    measures = measured(profile(users=70, items={"x": 1, "z": 1}), settings=settings)
+    assert measures["users_lost"][1] == "ok" and measures["new_items"] == (0.5, "warn")
     with pytest.raises(ValidationError, match=r"warn 0\.5 is over stop 0\.3"):
         ValidationSettings.model_validate({"new_items": {"warn": 0.5}})
 
 
-def test_without_stops_all_is_a_warning():
+def test_without_stops_every_stop_is_a_warning():
     settings = ValidationSettings.model_validate({"stop": False, "users_lost": {"warn": None}})
-    found = measured(profile(users=50, items={"Z": 1}), settings=settings)
-    assert {found[name][1] for name in ("users_lost", "new_items", "item_popularity")} == {"warn"}
+    measures = measured(profile(users=50, items={"Z": 1}), settings=settings)
+    assert {measures[name][1] for name in ("users_lost", "new_items", "item_popularity")} == {"warn"}
 
 
 def test_anomalies_name_the_feature_the_severity_and_the_divergence():
@@ -120,7 +119,7 @@ def test_anomalies_name_the_feature_the_severity_and_the_divergence():
     assert "10.0% of the interactions are of items that had none" in anomalies.anomaly_info["item_id"].description
     assert anomalies.dataset_anomaly_info.severity == anomalies_pb2.AnomalyInfo.ERROR
     assert "50.0% fewer users, over validation.users_lost.stop 0.4" in anomalies.dataset_anomaly_info.description
-    paths = {tuple(one.path.step): one.drift_measurements[0] for one in anomalies.drift_skew_info}
+    paths = {tuple(info.path.step): info.drift_measurements[0] for info in anomalies.drift_skew_info}
     beyond_chance = jensen_shannon(now.items, BEFORE.items) - chance_divergence(now.items, BEFORE.items)
     assert paths[("item_id",)].value == pytest.approx(beyond_chance)
     assert ("catalog_tokens",) in paths and paths[("item_id",)].threshold == SETTINGS.item_popularity.warn

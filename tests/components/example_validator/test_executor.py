@@ -1,4 +1,4 @@
-"""The step, run after run: what it compares with, what it tells, when it stops, and what it remembers."""
+"""The step over several runs: what it compares with, when it warns or stops, and what it records."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from components.example_validator.results import read_drift
 
 
 @pytest.fixture(autouse=True)
-def _heard(monkeypatch):
-    """What is told is heard, whoever else listens."""
+def _propagate_logs(monkeypatch):
+    """Lets `caplog` see the progress lines."""
     monkeypatch.setattr(logging.getLogger("recommender.progress"), "propagate", True)
 
 
 def compared_with(anomalies) -> str:
-    """The fingerprint of the data that a run was compared with; why it was not."""
-    found = read_drift(anomalies.uri)
-    return found["compared_with"]["fingerprint"] if found["compared_with"] else found["why_not"]
+    """Returns the fingerprint of the data that a run was compared with, or why it was not compared."""
+    drift = read_drift(anomalies.uri)
+    return drift["compared_with"]["fingerprint"] if drift["compared_with"] else drift["why_not"]
 
 
 def fingerprint(anomalies) -> str:
@@ -42,21 +42,21 @@ def test_the_first_run_has_nothing_to_compare_with(pipeline, make_log):
     assert [path.name for path in pipeline.record.parent.iterdir()] == ["last_statistics"]
 
 
-def test_next_week_is_compared_and_told_and_a_rerun_is_told_the_same(pipeline, make_log, caplog):
+def test_next_week_is_compared_and_a_rerun_is_compared_with_the_same_data(pipeline, make_log, caplog):
     first = pipeline.run(make_log())
     second = pipeline.run(make_log(users=52, items=54))
     again = pipeline.run(make_log(users=52, items=54))
     assert compared_with(second) == compared_with(again) == fingerprint(first)
-    levels = {one["name"]: one["level"] for one in read_drift(second.uri)["measures"]}
+    levels = {measure["name"]: measure["level"] for measure in read_drift(second.uri)["measures"]}
     assert levels["users_lost"] == "warn" and levels["new_items"] == "warn" and levels["rating"] == "ok"
     assert "drift: 13.3% fewer users, over validation.users_lost.warn 0.1" in caplog.messages
     file = Path(second.uri) / "Split-train" / "SchemaDiff.pb"
-    told = anomalies_pb2.Anomalies.FromString(file.read_bytes())
-    assert "had none" in told.anomaly_info["item_id"].description
+    written = anomalies_pb2.Anomalies.FromString(file.read_bytes())
+    assert "had none" in written.anomaly_info["item_id"].description
 
 
 @pytest.mark.parametrize(
-    ("broken", "feature", "found"),
+    ("broken", "feature", "message"),
     [
         (
             lambda log: dict(list(log.items())[::2]),
@@ -70,25 +70,25 @@ def test_next_week_is_compared_and_told_and_a_rerun_is_told_the_same(pipeline, m
     ids=["half the users", "half of each timeline", "other ids", "one rating for all"],
 )
 def test_a_broken_export_stops_and_the_next_good_one_is_compared_with_the_last_good_one(
-    pipeline, make_log, broken, feature, found
+    pipeline, make_log, broken, feature, message
 ):
     good = pipeline.run(make_log())
-    with pytest.raises(StepError, match=found) as stopped:
+    with pytest.raises(StepError, match=message) as stopped:
         pipeline.run(broken(make_log()))
     assert (feature in str(stopped.value)) and "--set validation.stop=false" in str(stopped.value)
     assert "\n" not in str(stopped.value)
     assert compared_with(pipeline.run(make_log(seen=5))) == fingerprint(good)
 
 
-def test_a_stop_can_be_let_pass_once_and_is_what_the_next_is_compared_with(pipeline, make_log):
+def test_a_stop_can_be_accepted_once_and_the_next_run_is_compared_with_that_data(pipeline, make_log):
     pipeline.run(make_log())
     half = pipeline.run(make_log(users=30), settings={"stop": False})
-    assert {one["level"] for one in read_drift(half.uri)["measures"]} == {"ok", "warn"}
+    assert {measure["level"] for measure in read_drift(half.uri)["measures"]} == {"ok", "warn"}
     assert compared_with(pipeline.run(make_log(users=31))) == fingerprint(half)
 
 
-def test_back_to_earlier_data(pipeline, make_log):
-    """What the cache holds of them is of another comparison, and does not hold any more."""
+def test_returning_to_earlier_data_is_a_new_comparison(pipeline, make_log):
+    """The cached result of the earlier data is another comparison, so it is outdated."""
     first, second = pipeline.run(make_log()), pipeline.run(make_log(seen=1))
     assert not is_last(marks(first)) and is_last(marks(second))
     back = pipeline.run(make_log())
@@ -100,22 +100,22 @@ def test_item_features_count_by_interactions(pipeline, make_log):
     genres = {f"i{number}": ["War"] if number < 25 else ["Drama"] for number in range(50)}
     pipeline.run(make_log(), genres=genres)
     other = {item: ["War"] for item in genres}
-    found = read_drift(pipeline.run(make_log(seen=1), genres=other, settings={"stop": False}).uri)
-    (measure,) = (one for one in found["measures"] if one["name"] == "item_features")
+    drift = read_drift(pipeline.run(make_log(seen=1), genres=other, settings={"stop": False}).uri)
+    (measure,) = (measure for measure in drift["measures"] if measure["name"] == "item_features")
     assert measure["level"] == "warn" and "by genres" in measure["words"] and 0.2 < measure["value"] < 0.5
 
 
-def test_statistics_of_other_settings_or_that_are_gone_are_not_compared(pipeline, make_log, caplog):
+def test_statistics_of_other_settings_and_missing_statistics_are_not_compared(pipeline, make_log, caplog):
     pipeline.run(make_log())
     other = pipeline.run(make_log(users=20), made_by="leave_one_out")
     assert compared_with(other) == "the settings of example_gen are not those of the last run"
     shutil.rmtree(Path(read_record(str(pipeline.record))[-1].statistics))
     third = pipeline.run(make_log(seen=1), made_by="leave_one_out")
-    assert compared_with(third).startswith("the last run's statistics are gone: ")
-    assert any("statistics are gone" in line for line in caplog.messages)
+    assert compared_with(third).startswith("the last run's statistics are missing: ")
+    assert any("statistics are missing" in line for line in caplog.messages)
 
 
-def test_a_record_that_is_none_is_named(pipeline, make_log):
+def test_an_unreadable_record_is_named(pipeline, make_log):
     pipeline.record.parent.mkdir()
     for text in ("", "{", '["a"]', json.dumps([{"fingerprint": "a"}])):
         pipeline.record.write_text(text, encoding="utf-8")
@@ -123,8 +123,8 @@ def test_a_record_that_is_none_is_named(pipeline, make_log):
             pipeline.run(make_log())
 
 
-def test_what_the_schema_forbids_stops_before_the_comparison(pipeline, make_log):
+def test_a_violation_of_the_schema_stops_before_the_comparison(pipeline, make_log):
     pipeline.run(make_log())
-    with pytest.raises(StepError, match=r"does not fit data/schema\.pbtxt: train split, feature 'timestamp'"):
+    with pytest.raises(StepError, match=r"does not match data/schema\.pbtxt: train split, feature 'timestamp'"):
         pipeline.run(make_log(users=20), first_time=-9)
     assert len(read_record(str(pipeline.record))) == 1

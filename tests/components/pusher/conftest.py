@@ -1,7 +1,7 @@
-"""A recommender small enough to know its every answer, and the artifacts around it.
+"""A tiny recommender with known recommendations, and the artifacts that the Pusher reads.
 
-30 items stand in a ring, indices 2 to 31, ids "101" to "130". After an item come the ones that follow it in the ring; a
-user without a history gets them from the first on.
+30 items form a ring, with indices 2 to 31 and ids "101" to "130". The model recommends the items that follow the last
+item of the history in the ring; for an empty history, it starts at the first item.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class RingModel(tf.Module):
         return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
 
     def similar(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The nearer on the ring, the more similar."""
+        """Items are the more similar, the nearer they are in the ring."""
         around = tf.maximum(self.table, tf.transpose(self.table)) / ITEMS + self.real_items
         scores = tf.where(tf.range(SIZE) == item[0], FORBIDDEN, tf.gather(around, item[0, 0]))
         best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
@@ -154,7 +154,7 @@ class RingModel(tf.Module):
 
 @pytest.fixture(scope="session")
 def ring() -> SimpleNamespace:
-    """What is known of the model."""
+    """The model and facts about it."""
     return SimpleNamespace(
         Model=RingModel, rows=TEST_ROWS, metrics=TEST_METRICS, items=ITEMS, history_length=HISTORY_LENGTH, top_k=TOP_K
     )
@@ -162,7 +162,7 @@ def ring() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]]:
-    """The Pusher's inputs, blessed."""
+    """The inputs of the Pusher, with a blessing."""
     root = tmp_path_factory.mktemp("artifacts")
     artifacts = {
         "model": standard_artifacts.Model(),
@@ -195,7 +195,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Artifact]
     (saved_model / "model_facts.json").write_text(json.dumps(model_facts), encoding="utf-8")
 
     (root / "catalog").mkdir()
-    # In another order than the model's, with one item more, and a line separator that is not a line's end.
+    # In another order than the model's, with an additional item, and with a Unicode line separator within a title.
     lines = [
         {"id": id_, "title": f"Fält\u2028{id_}", "genres": ["Drama"], "year": 1990} for id_ in ["7", *reversed(ids)]
     ]
@@ -229,7 +229,7 @@ def _example(columns: dict[str, list[str]]) -> bytes:
 
 @pytest.fixture
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """What the Evaluator is said to have measured; tests may change it."""
+    """The simulated metrics of the Evaluator; tests may change them."""
     metrics = {
         "unreachable": 1 / 6,
         "example_count": 6.0,
@@ -242,7 +242,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 @pytest.fixture
 def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Artifact]:
-    """Runs the Pusher; returns its output. Models go to `serving/rings` in `tmp_path`."""
+    """Returns a function that runs the Pusher and returns its output. Models go to `serving/rings` in `tmp_path`."""
 
     def run(
         settings: dict[str, Any] | None = None,
@@ -269,7 +269,7 @@ def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Art
 
 
 class Memory(TensorflowFilesystem):
-    """The file system in memory; by itself it lets a file that is written anew keep its old content."""
+    """The file system in memory. Without this class, an overwritten file keeps its old content."""
 
     SUPPORTED_SCHEMES = ["ram://"]
 
@@ -285,13 +285,13 @@ DEFAULT_FILESYSTEM_REGISTRY.register(Memory, priority=0)
 
 @pytest.fixture
 def root() -> str:
-    """A bucket of this test's own."""
+    """A bucket for this test only."""
     return f"ram://{uuid.uuid4().hex}/models"
 
 
 @pytest.fixture
 def stage() -> Callable[[Path, str], dict[str, Any]]:
-    """Writes the files of a version that the client takes; returns its `model_info.json`."""
+    """Returns a function that writes the files of a valid version and returns its `model_info.json`."""
 
     def write(staging: Path, content: str = "model") -> dict[str, Any]:
         (staging / "model.tflite").write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Pushes on bad days: whatever happens, `latest` names a whole version, and what was served stays served."""
+"""Pushes on bad days: whatever happens, `latest` names a complete version, and the served version stays served."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def store(tmp_path: Path) -> VersionStore:
 
 def publish(store: VersionStore, stage: Callable, content: str) -> str:
     with store.push() as staging:
-        return Path(_publish(store, staging, stage(staging, content))).name
+        return _publish(store, staging, stage(staging, content))
 
 
 class FullDisk:
-    """A disk with room for some writes; of the next one a half is written."""
+    """A disk with room for `room` writes; of the next one, half is written."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int):
         self.room = room
@@ -71,7 +71,7 @@ def test_disk_full_at_any_write(store, stage, monkeypatch):
         models = [
             open_artifact(store.folder / name).model.read_bytes() for name in sorted(visible - {"latest"}, key=int)
         ]
-        assert models in ([b"first"], [b"first", b"second"]), "whole, and none twice"
+        assert models in ([b"first"], [b"first", b"second"]), "each is complete, and none occurs twice"
         assert open_artifact(store.folder).model.read_bytes() in models
     assert room > 8
     assert store.latest() == pushed and store.versions() == ["1", pushed]
@@ -121,7 +121,7 @@ for number in range(15):
     with store.push() as staging:
         (staging / "model.tflite").write_text(sys.argv[1] + str(number) * 100_000)
         (staging / "items.json").write_text('{{"format": 2, "items": []}}')
-        sums = {{one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in staging.iterdir()}}
+        sums = {{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in staging.iterdir()}}
         store.publish(staging, {{"format": 2, "history_length": 5, "top_k": 10, "num_items": 0, "sha256": sums}})
 """
     pushers = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "abc"]
@@ -147,7 +147,7 @@ def test_clock_that_is_set_back(store, stage):
     assert publish(store, stage, "d") == "4" and store.latest() == "4"
 
 
-def test_version_that_was_damaged_since_is_pushed_anew(store, stage):
+def test_a_damaged_version_is_pushed_again(store, stage):
     publish(store, stage, "a")
     (store.folder / "1" / "model.tflite").write_text("b", encoding="utf-8")
     assert publish(store, stage, "a") == "2"

@@ -29,11 +29,11 @@ def candidate(precision: Any, size: int, recall: float, agreement: float = 1.0) 
         ((50, 0.3, 1.0), (60, 0.3, 1.0), "float16"),
     ],
 )
-def test_smallest_that_is_good_enough(half: Any, integers: Any, chosen: str) -> None:
-    found = [candidate("float32", 100, 0.3), candidate("float16", *half), candidate("dynamic_int8", *integers)]
-    assert choose(found, PusherSettings(max_recall_loss=0.01, min_agreement=0.95)).precision == chosen
+def test_chooses_the_smallest_acceptable_file(half: Any, integers: Any, chosen: str) -> None:
+    candidates = [candidate("float32", 100, 0.3), candidate("float16", *half), candidate("dynamic_int8", *integers)]
+    assert choose(candidates, PusherSettings(max_recall_loss=0.01, min_agreement=0.95)).precision == chosen
 
 
-def test_what_is_configured_is_not_judged_here() -> None:
-    alone = candidate("dynamic_int8", 25, 0.0, 0.0)
-    assert choose([alone], PusherSettings(precision="dynamic_int8")) is alone
+def test_a_configured_precision_is_always_chosen() -> None:
+    only = candidate("dynamic_int8", 25, 0.0, 0.0)
+    assert choose([only], PusherSettings(precision="dynamic_int8")) is only

@@ -1,4 +1,4 @@
-"""The check gives a model and its file the same histories, with all that they look at."""
+"""The check gives the file the same histories as the SavedModel, with all inputs of the model."""
 
 from __future__ import annotations
 
@@ -22,23 +22,20 @@ TARGETS = np.array([7, 8, 9], np.int32)
 
 
 class Recorder:
-    """A client that recommends 7 and 8, and remembers what it was asked."""
+    """A client that recommends 7 and 8, and records its inputs."""
 
     def __init__(self, inputs: list[str]):
         self.structured_input_signature = ((), dict.fromkeys(inputs))
-        self.asked: list[dict[str, list]] = []
+        self.calls: list[dict[str, list]] = []
         self.top_k, self.items = 2, range(8)
 
-    def _remember(self, inputs: dict[str, np.ndarray]) -> None:
-        self.asked.append({name: np.asarray(values).ravel().tolist() for name, values in inputs.items()})
-
     def rank_indices(self, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self._remember(inputs)
+        self.calls.append({name: np.asarray(values).ravel().tolist() for name, values in inputs.items()})
         return np.array([7, 8]), np.array([2.0, 1.0])
 
 
 @pytest.mark.parametrize("inputs", [["history"], ["history", "times"], ["history", "ratings", "times"]])
-def test_both_are_asked_with_what_the_model_looks_at(tmp_path: Path, inputs: list[str]) -> None:
+def test_the_file_gets_all_inputs_of_the_model(tmp_path: Path, inputs: list[str]) -> None:
     path = tmp_path / "test.gz"
     user = tf.train.Example()
     user.features.feature[features.USER_ID].bytes_list.value.append(b"1")
@@ -52,9 +49,9 @@ def test_both_are_asked_with_what_the_model_looks_at(tmp_path: Path, inputs: lis
         "encode_examples": lambda examples: {name: tf.constant(values) for name, values in encoded.items()},
         "serving_default": lambda examples: {"ids": tf.constant([[7, 8]] * len(TARGETS))},
     }
-    (found,) = check_files(SimpleNamespace(signatures=signatures), [client], [str(path)])
-    wanted = [{name: HISTORIES[name][row].tolist() for name in inputs} for row in range(3)]
-    wanted[0]["exclude"] = [5]  # It is older than the history.
-    assert client.asked == wanted
-    assert found.agreement_at_10 == 1 and found.examples == 3
-    assert found.metrics["recall_at_1"] == pytest.approx(1 / 3)
+    (check,) = check_files(SimpleNamespace(signatures=signatures), [client], [str(path)])
+    expected = [{name: HISTORIES[name][row].tolist() for name in inputs} for row in range(3)]
+    expected[0]["exclude"] = [5]  # It is older than the history.
+    assert client.calls == expected
+    assert check.agreement_at_10 == 1 and check.examples == 3
+    assert check.metrics["recall_at_1"] == pytest.approx(1 / 3)

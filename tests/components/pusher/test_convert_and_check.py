@@ -1,4 +1,4 @@
-"""The converted file, and what the check makes of it."""
+"""The converted file and its check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from tfx.types import Artifact
 
 from components.pusher import check
-from components.pusher.check import Check, Row, complain
+from components.pusher.check import Check, Row, require_agreement
 from components.pusher.component import TFLitePusher
 from components.pusher.convert import convert
 from components.pusher.errors import PushError
@@ -39,7 +39,7 @@ def test_conversion_is_repeatable(content: bytes, inputs: dict[str, list[Artifac
     assert convert(again, "float16") == content
 
 
-def test_file_has_the_signatures_that_are_asked_for(loaded: Any, content: bytes) -> None:
+def test_file_has_the_chosen_signatures(loaded: Any, content: bytes) -> None:
     recommend = {"recommend": {"inputs": ["bias", "history"], "outputs": ["ids", "scores"]}}
     similar = {"similar": {"inputs": ["bias", "item"], "outputs": ["ids", "scores"]}}
     explain = {"explain": {"inputs": ["history", "item"], "outputs": ["contributions"]}}
@@ -97,25 +97,25 @@ def test_overlap(expected: list[int], answered: list[int], share: float) -> None
 @pytest.mark.parametrize(
     ("users", "error"), [("abcd", np.std([-1, 1, 0, 0]) / 2), ("abba", 0.0), ("aabb", math.sqrt(2) / 4)]
 )
-def test_error_of_recall_is_of_the_users_whose_timelines_changed(users: str, error: float) -> None:
+def test_standard_error_of_the_change_of_recall_is_over_users(users: str, error: float) -> None:
     class File:
         top_k, items = 12, range(40)
 
         def rank_indices(self, history: list[int], exclude: object = None) -> tuple[np.ndarray, None]:
             return np.arange(2, 12) + history[0], None
 
-    tally = check._Tally(File())
-    # Of the SavedModel the best ten are 2 to 11; the file's begin at 2, 4, 4 and 2.
+    sums = check._CheckSums(File())
+    # The SavedModel's top ten are 2 to 11; the file's begin at 2, 4, 4 and 2.
     for user, (first, target) in zip(users, [(0, 5), (2, 3), (2, 13), (0, 30)], strict=True):
-        tally.add(Row(user.encode(), {"history": [first]}, np.array([]), target, np.arange(2, 12)))
-    found = tally.check()
-    assert found.recall == 0.5
-    assert found.recall_error == pytest.approx(error)
+        sums.add(Row(user.encode(), {"history": [first]}, np.array([]), target, np.arange(2, 12)))
+    result = sums.check()
+    assert result.recall == 0.5
+    assert result.recall_error == pytest.approx(error)
 
 
 # A file that may lose 10% of 0.5 and must agree on 90%.
 @pytest.mark.parametrize(
-    ("agreement", "recall", "error", "complaint"),
+    ("agreement", "recall", "error", "message"),
     [
         (0.9, 0.45, 0, None),
         (0.9, 0.6, 0, None),
@@ -125,26 +125,27 @@ def test_error_of_recall_is_of_the_users_whose_timelines_changed(users: str, err
         (0.9, 0.44, 0.004, "recall_at_10 0.4400 and the SavedModel 0.5000"),
     ],
 )
-def test_complain(agreement: float, recall: float, error: float, complaint: str | None) -> None:
+def test_require_agreement(agreement: float, recall: float, error: float, message: str | None) -> None:
     settings = PusherSettings(min_agreement=0.9, max_recall_loss=0.1)
-    found = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10", error, 0.5 - recall)
-    if complaint is None:
-        complain(found, settings)
+    result = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10", error, 0.5 - recall)
+    if message is None:
+        require_agreement(result, settings)
     else:
-        with pytest.raises(PushError, match=complaint) as raised:
-            complain(found, settings)
+        with pytest.raises(PushError, match=message) as raised:
+            require_agreement(result, settings)
         assert "\n" not in str(raised.value)
 
 
-def test_component_has_json_parameters_alone(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
+def test_parameters_of_the_component_are_text_and_numbers(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
     from tfx.types import channel_utils
 
     pusher = TFLitePusher(
         **{name: channel_utils.as_channel(artifacts) for name, artifacts in inputs.items()},
         pipeline_name="rings",
         push_root=str(tmp_path),
-        settings=PusherSettings().model_dump_json(),
+        settings=PusherSettings(),
         code_version="c0de",
+        fail_unblessed=False,
     )
     assert all(isinstance(value, (str, int)) for value in pusher.exec_properties.values())
     assert json.loads(pusher.exec_properties["settings"])["precision"] == "auto"
@@ -159,7 +160,12 @@ def test_compiles_for_kubeflow(inputs: dict[str, list[Artifact]], tmp_path: Path
         for name, (artifact,) in inputs.items()
     }
     pusher = TFLitePusher(
-        **artifacts, pipeline_name="rings", push_root="/mnt/serving", settings="{}", code_version="c0de"
+        **artifacts,
+        pipeline_name="rings",
+        push_root="/mnt/serving",
+        settings="{}",
+        code_version="c0de",
+        fail_unblessed=False,
     )
     importers = [channel.producer_component for channel in artifacts.values()]
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(

@@ -1,4 +1,4 @@
-"""What viewers of model files show of a pushed one."""
+"""The metadata of a pushed file, as viewers of model files read it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def metadata_of(content: bytes) -> Table:
 
 
 def text(table: Table, field: int) -> str:
-    found: bytes = table.String(table.Offset(field) + table.Pos)
-    return found.decode()
+    value: bytes = table.String(table.Offset(field) + table.Pos)
+    return value.decode()
 
 
 def tables(table: Table, field: int) -> list[Table]:
@@ -65,7 +65,7 @@ def test_tensors_have_the_names_of_the_signatures(content: bytes) -> None:
     assert model.description == b"Walks a ring."
 
 
-def test_the_file_still_answers(content: bytes) -> None:
+def test_the_file_still_recommends(content: bytes) -> None:
     ids, _ = TFLiteModel(content).rank(np.array([2, 3]), np.array([4]))
     assert ids.tolist()[:3] == [5, 6, 7]
 

@@ -1,4 +1,4 @@
-"""Versions in object stores that are played: by TensorFlow's file system in memory, and for S3 by moto's server."""
+"""Versions in simulated object stores: TensorFlow's file system in memory, and moto's server for S3."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.object_store import BUCKET, played_s3
 
 @pytest.fixture(scope="module")
 def s3_bucket() -> Iterator[str]:
-    """A bucket in a server of this process, which speaks as S3 does."""
+    """A bucket on an S3 server in this process."""
     with played_s3():
         yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(params=["ram", "s3"])
 def root(request: pytest.FixtureRequest) -> str:
-    """A folder of this test's own."""
+    """A folder for this test only."""
     name = uuid.uuid4().hex
     return f"ram://{name}/models" if request.param == "ram" else f"{request.getfixturevalue('s3_bucket')}/{name}/models"
 
@@ -54,16 +54,16 @@ def read(uri: str) -> str:
 
 
 def test_versions_count_up_and_latest_names_the_last(store):
-    assert store.newest() is None
-    assert [push(store, f"model {number}") for number in range(1, 12)][-1] == f"{store.folder}/11"
-    assert store.newest() == f"{store.folder}/11"
+    assert store.versions() == []
+    assert [push(store, f"model {number}") for number in range(1, 12)][-1] == "11"
+    assert store.versions()[-1] == "11"
     assert read(f"{store.folder}/latest") == "11\n"
     assert read(f"{store.folder}/11/model.tflite") == "model 11"
     assert json.loads(read(f"{store.folder}/11/model_info.json"))["version"] == "11"
 
 
 @pytest.mark.parametrize("killed_at", ["model.tflite", "model_info.json", "latest"])
-def test_what_a_killed_push_leaves_is_never_pointed_at(store, monkeypatch, killed_at):
+def test_files_of_a_killed_push_are_never_served(store, monkeypatch, killed_at):
     push(store)
     written = []
 
@@ -94,20 +94,20 @@ def test_what_a_killed_push_leaves_is_never_pointed_at(store, monkeypatch, kille
     order = ["model.tflite", "model_info.json", "latest"]
     assert [name for name in written if name in order] == order[: order.index(killed_at)]
     assert store.latest() == "1"
-    assert push(store, "next") == f"{store.folder}/3"
+    assert push(store, "next") == "3"
     assert store.latest() == "3"
 
 
-def test_deleted_version_is_not_given_again(store):
+def test_number_of_a_deleted_version_is_not_reused(store):
     for _ in range(2):
         push(store)
     fileio.rmtree(f"{store.folder}/2")
     fileio.remove(f"{store.folder}/latest")
-    assert push(store) == f"{store.folder}/3"
+    assert push(store) == "3"
 
 
 def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
-    """The other push claims its number between this one's claim and its look at the claims."""
+    """The other push claims its number after this one's claim and before this one lists the claims."""
     other = ObjectVersionStore(root, "rings")
     real = object_store._write
 
@@ -126,7 +126,7 @@ def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
 
 @pytest.mark.parametrize("other_first", [True, False])
 def test_of_two_pushes_at_once_the_later_version_is_served(store, root, monkeypatch, other_first):
-    """The other push takes place between this one's look at `latest` and its write."""
+    """The other push happens after this one reads `latest` and before it writes it."""
     push(store)
     other = ObjectVersionStore(root, "rings")
     replace = store._latest.replace
@@ -142,13 +142,13 @@ def test_of_two_pushes_at_once_the_later_version_is_served(store, root, monkeypa
 
     monkeypatch.setattr(store._latest, "replace", interrupted)
     later = 9 if other_first else 3
-    with pytest.raises(StoreError, match=f"version {later} was pushed at the same time, and stays served; version 2"):
+    with pytest.raises(StoreError, match=f"version {later} was pushed at the same time and is served; version 2"):
         push(store, "this")
     assert store.latest() == str(later)
     assert read(f"{store.folder}/2/model.tflite") == "this"
 
 
-def test_a_push_beside_a_rollback_is_served(store, root, monkeypatch):
+def test_a_push_during_a_rollback_is_served(store, root, monkeypatch):
     for _ in range(2):
         push(store)
     replace = store._latest.replace
@@ -165,33 +165,33 @@ def test_a_push_beside_a_rollback_is_served(store, root, monkeypatch):
     assert store.latest() == "3"
 
 
-def test_a_rollback_beside_a_push_changes_nothing_and_says_so(store, root):
+def test_a_rollback_during_a_push_is_an_error(store, root):
     for _ in range(2):
         push(store)
     assert store.latest() == "2"
     push(ObjectVersionStore(root, "rings"), "other")
-    with pytest.raises(StoreError, match="latest was moved at the same time, to version 3, and stays as it is"):
+    with pytest.raises(StoreError, match="latest was moved at the same time, to version 3, and stays there"):
         store.point_latest_at("1")
     assert store.latest() == "3"
 
 
 def test_of_two_runs_that_bless_a_model_at_once_each_adds_its_own(root, monkeypatch):
     record = f"{root}/last_blessed_model"
-    last_blessed.remember(record, Blessed("first"))
-    read = last_blessed._read
+    last_blessed.add_to_record(record, Blessed("first"))
+    read = last_blessed._parse
     others = iter([Blessed("other")])
 
-    def interrupted(name: str, text: str) -> list[Blessed]:
+    def interrupted(name: str, text: str | None) -> list[Blessed]:
         for other in others:  # Once, between this run's reading and its writing.
-            last_blessed.remember(record, other)
+            last_blessed.add_to_record(record, other)
         return read(name, text)
 
-    monkeypatch.setattr(last_blessed, "_read", interrupted)
-    last_blessed.remember(record, Blessed("mine"))
-    assert [blessed.model for blessed in last_blessed.recall(record)] == ["first", "other", "mine"]
+    monkeypatch.setattr(last_blessed, "_parse", interrupted)
+    last_blessed.add_to_record(record, Blessed("mine"))
+    assert [blessed.model for blessed in last_blessed.read_record(record)] == ["first", "other", "mine"]
 
 
-def test_a_store_without_conditions_is_written_to_without(s3_bucket, monkeypatch, caplog):
+def test_a_store_without_conditional_writes(s3_bucket, monkeypatch, caplog):
     shared = conditional.shared_object(f"{s3_bucket}/{uuid.uuid4().hex}")
     put = shared._client.put_object
 
@@ -209,7 +209,7 @@ def test_a_store_without_conditions_is_written_to_without(s3_bucket, monkeypatch
 
 
 @pytest.mark.parametrize("place", ["s3://no-such-bucket-here/latest", "s3://no bucket/latest"])
-def test_a_refusal_is_an_error_of_one_line(s3_bucket, place):
+def test_an_error_of_the_store_is_one_line(s3_bucket, place):
     shared = conditional.shared_object(place)
     for call in (shared.read, lambda: shared.replace("1")):
         with pytest.raises(OSError, match=f"^{place}: ") as caught:
@@ -217,7 +217,7 @@ def test_a_refusal_is_an_error_of_one_line(s3_bucket, place):
         assert "\n" not in str(caught.value)
 
 
-def test_conditions_that_never_hold_end_with_an_error(store, monkeypatch):
+def test_conflicts_without_end_are_an_error(store, monkeypatch):
     def conflict(text: str) -> None:
         raise conditional.ConflictError("412")
 
@@ -228,7 +228,7 @@ def test_conditions_that_never_hold_end_with_an_error(store, monkeypatch):
 
 
 class GoogleBlob:
-    """Plays a blob of google.cloud.storage, with its generations."""
+    """Simulates a blob of google.cloud.storage with its generations."""
 
     content, generation = None, None
     stored: tuple[bytes, int] | None = None
@@ -251,7 +251,7 @@ class GoogleBlob:
         GoogleBlob.stored = (text.encode(), now + 1)
 
 
-def test_google_s_store_compares_generations(monkeypatch):
+def test_google_cloud_storage_compares_generations(monkeypatch):
     class Client:
         def bucket(self, name: str) -> Client:
             return self
@@ -272,13 +272,13 @@ def test_google_s_store_compares_generations(monkeypatch):
     assert mine.read() == "3\n"
 
 
-def test_a_push_that_was_killed_before_it_could_tell_is_not_repeated(store, stage):
+def test_a_push_that_was_killed_at_its_end_is_not_repeated(store, stage):
     versions = []
     for source in ("first", "first", "second"):
         with store.push() as staging:
             versions.append(_publish(store, staging, stage(staging, source)))
-    assert versions == [f"{store.folder}/{number}" for number in (1, 1, 2)]
-    assert store.newest() == f"{store.folder}/2"
+    assert versions == ["1", "1", "2"]
+    assert store.versions()[-1] == "2"
 
 
 def test_store_that_cannot_be_written_to():
@@ -286,12 +286,12 @@ def test_store_that_cannot_be_written_to():
         ObjectVersionStore("nowhere://bucket", "rings")
 
 
-def test_bucket_that_is_not_there(s3_bucket):
+def test_missing_bucket(s3_bucket):
     with pytest.raises(StoreError, match=r"^s3://elsewhere/rings: cannot be written to \(Bucket 'elsewhere' not found"):
         ObjectVersionStore("s3://elsewhere", "rings")
 
 
-def test_minio_is_s3_by_another_name(s3_bucket):
+def test_minio_uris_are_s3(s3_bucket):
     """The checkpoint of a fit and the record of statistics are written beside and renamed."""
     folder = f"{s3_bucket.replace('s3:', 'minio:')}/{uuid.uuid4().hex}"
     for text in ("old", "new"):
@@ -301,15 +301,15 @@ def test_minio_is_s3_by_another_name(s3_bucket):
     assert read(f"{folder}/record") == "new" and fileio.listdir(folder) == ["record"]
     with fileio.open(f"{folder}/record.new", "w") as stream:
         stream.write("newest")
-    with pytest.raises(OSError, match="record: is there already"):
+    with pytest.raises(OSError, match="record: already exists"):
         fileio.rename(f"{folder}/record.new", f"{folder}/record")
 
 
 def test_record_of_the_last_blessed_models(root):
     record, model = f"{root}/p/last_blessed_model", f"{root}/p/Trainer/model"
-    last_blessed.remember(record, Blessed(model))
-    last_blessed.remember(record, Blessed("another", model, 0.25))
-    assert last_blessed.recall(record) == [Blessed(model), Blessed("another", model, 0.25)]
+    last_blessed.add_to_record(record, Blessed(model))
+    last_blessed.add_to_record(record, Blessed("another", model, 0.25))
+    assert last_blessed.read_record(record) == [Blessed(model), Blessed("another", model, 0.25)]
     assert not holds_model(model)
     fileio.makedirs(f"{model}/Format-Serving")
     with fileio.open(f"{model}/Format-Serving/saved_model.pb", "w") as stream:

@@ -43,7 +43,9 @@ def _property(artifact: Artifact, name: str) -> Any:
     return artifact.get_custom_property(name)
 
 
-def test_pushes_what_it_says(push: Push, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace) -> None:
+def test_pushed_files_match_their_description(
+    push: Push, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace
+) -> None:
     pushed = push()
 
     assert _names(folder) == {"1", "latest"}
@@ -62,11 +64,11 @@ def test_pushes_what_it_says(push: Push, evaluated: dict[str, float], folder: Pa
     assert info["latency_us"] > 0
     assert info["size_bytes"] == (folder / "1" / "model.tflite").stat().st_size
     assert (info["pipeline"], info["precision"], info["encoder"]) == ("rings", "float16", "bow")
-    tried = info["precisions"]
-    assert [one["precision"] for one in tried] == ["float32", "float16", "int8_tables", "dynamic_int8"]
-    assert [one["chosen"] for one in tried] == [False, True, False, False]
-    assert {one["recall_at_10"] for one in tried} == {ring.metrics["recall_at_10"]}
-    assert tried[1]["size_bytes"] == info["size_bytes"] == min(one["size_bytes"] for one in tried)
+    files = info["precisions"]
+    assert [file["precision"] for file in files] == ["float32", "float16", "int8_tables", "dynamic_int8"]
+    assert [file["chosen"] for file in files] == [False, True, False, False]
+    assert {file["recall_at_10"] for file in files} == {ring.metrics["recall_at_10"]}
+    assert files[1]["size_bytes"] == info["size_bytes"] == min(file["size_bytes"] for file in files)
     assert (info["history_length"], info["top_k"], info["num_items"]) == (ring.history_length, ring.top_k, ring.items)
     assert info["data"] == {"name": "ring", "fingerprint": "f00d", "ratings": 99, "users": 6, "items": 31}
     assert info["mlmd"]["model_id"] == 1
@@ -74,10 +76,10 @@ def test_pushes_what_it_says(push: Push, evaluated: dict[str, float], folder: Pa
     assert info["code_version"] == "c0de"
 
 
-def test_on_a_cluster_uris_identify_what_the_model_is_made_of(
+def test_on_a_cluster_uris_identify_the_inputs(
     push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """TFX gives made-up numbers there, above what JavaScript can hold."""
+    """On a cluster TFX generates random ids, which are too large for JavaScript."""
     monkeypatch.setenv("PIPELINE_STEP", "Pusher")
     monkeypatch.setattr(addresses, "_URIS", {inputs["model"][0].uri: "minio://bucket/run/Trainer/task/model"})
     push()
@@ -90,14 +92,12 @@ def test_on_a_cluster_uris_identify_what_the_model_is_made_of(
 def test_pushed_folder_recommends(push: Push, evaluated: dict[str, float], folder: Path) -> None:
     push()
     recommender = Recommender.load(folder)
-    found = recommender.recommend(["103", "110"], k=3, deny=[112])
-    assert [(one.id, one.title) for one in found] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
+    recommended = recommender.recommend(["103", "110"], k=3, deny=[112])
+    assert [(item.id, item.title) for item in recommended] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
     assert recommender.items[0].count == 1000
 
 
-def test_a_model_that_is_not_blessed_fails_the_run_where_it_shall(
-    push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fail_unblessed(push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 0)
     verdict = SimpleNamespace(reasons=("Recall@10 0.2500 is below the floor of 0.9900", "too few targets"))
@@ -122,7 +122,7 @@ def test_every_precision_agrees(push: Push, evaluated: dict[str, float], folder:
     push({"precision": precision})
     info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
     assert (info["precision"], info["agreement_at_10"]) == (precision, 1.0)
-    assert [one["precision"] for one in info["precisions"]] == [precision]
+    assert [file["precision"] for file in info["precisions"]] == [precision]
 
 
 def test_disagreement_is_not_pushed(
@@ -136,7 +136,7 @@ def test_disagreement_is_not_pushed(
     push()
     ring.Model(step=-1).save(tmp_path / "backwards")
     backwards = tf.saved_model.load(str(tmp_path / "backwards"))
-    monkeypatch.setattr(candidates, "convert", lambda loaded, *asked: convert(backwards, *asked))
+    monkeypatch.setattr(candidates, "convert", lambda loaded, *arguments: convert(backwards, *arguments))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(PushError, match=r"^the file returns .*%.*pusher.min_agreement 95.00%; nothing is pushed"):
         push()
@@ -192,7 +192,7 @@ def test_interrupted_at_any_step(
     assert _property(push(), "pushed_version") == "1"
 
 
-def test_killed_before_it_could_tell(
+def test_killed_before_it_moved_latest(
     push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(store: VersionStore) -> None:
@@ -218,7 +218,7 @@ def test_two_pushes_at_once(push: Push, evaluated: dict[str, float], folder: Pat
     assert _names(folder) == {"1", "latest"}
 
 
-def test_unwritable_folder_is_told_before_any_work(
+def test_an_unwritable_folder_is_an_error_before_any_work(
     push: Push, evaluated: dict[str, float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -252,7 +252,7 @@ def test_empty_split(
     (tmp_path / "examples" / f"Split-{empty}").mkdir()
     with tf.io.TFRecordWriter(str(tmp_path / "examples" / f"Split-{empty}" / "part.gz"), "GZIP"):
         pass
-    with pytest.raises(PushError, match=rf"Split-{empty}/part.gz: no examples, so that the file cannot be checked"):
+    with pytest.raises(PushError, match=rf"Split-{empty}/part.gz: has no examples to check the file with"):
         push(examples=examples)
 
 
@@ -284,7 +284,7 @@ def test_after_the_evaluator(
 
 
 def _other_model(inputs: dict[str, list[Artifact]], folder: Path, model: Any, trained_on: int = 99) -> Artifact:
-    """Returns a model that was fitted after the evaluation, which knows one item less."""
+    """Returns a model that was fitted after the evaluation; the evaluated one has one item less."""
     saved_model = folder / "refitted" / "Format-Serving"
     model.save(saved_model)
     (facts,) = (Path(artifact.uri) / "Format-Serving" / "model_facts.json" for artifact in inputs["model"])
@@ -297,7 +297,7 @@ def _other_model(inputs: dict[str, list[Artifact]], folder: Path, model: Any, tr
     return refitted
 
 
-def test_the_refitted_model_is_pushed_with_the_figures_of_the_evaluated_one(
+def test_the_refitted_model_is_pushed_with_the_metrics_of_the_evaluated_one(
     push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, tmp_path: Path
 ) -> None:
     refitted = _other_model(inputs, tmp_path, ring.Model(2))
@@ -315,7 +315,7 @@ def test_the_refitted_model_is_pushed_with_the_figures_of_the_evaluated_one(
     assert [each.index for each in recommender.recommend(["101"], k=3)] == [3, 18, 4]
 
 
-def test_a_refit_that_went_wrong_is_not_pushed(
+def test_a_failed_refit_is_not_pushed(
     push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

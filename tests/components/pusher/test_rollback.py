@@ -1,4 +1,4 @@
-"""Back to an older version: in folders and object stores, with a history, and undone by nobody but a person."""
+"""Rollbacks in folders and object stores: they are recorded, and only a person can undo them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def store(place: str) -> AnyStore:
 
 @pytest.fixture
 def push(store: AnyStore, stage: Callable) -> Callable[[str], str]:
-    """Publishes a model of some content as the Pusher does; returns the version's name."""
+    """Returns a function that publishes a model as the Pusher does, and returns the name of the version."""
 
     def run(content: str) -> str:
         with store.push() as staging:
-            return Path(_publish(store, staging, stage(staging, content))).name
+            return _publish(store, staging, stage(staging, content))
 
     return run
 
@@ -48,7 +48,7 @@ def call(place: str, name: str, *options: str) -> int:
 def test_back_and_forth_and_a_push_after_it(store, push, place, capsys):
     assert [push(content) for content in ("a", "b", "c")] == ["1", "2", "3"]
     assert call(place, "rollback") == 0 and store.latest() == "2"
-    assert capsys.readouterr().out == f"{store.folder}: version 2 is served now, 3 was before\n"
+    assert capsys.readouterr().out == f"{store.folder}: version 2 is now served, before it was 3\n"
     assert call(place, "rollback") == 0 and store.latest() == "1"
     assert set(rolled_back(store)) == {"2", "3"}
     assert call(place, "rollback", "--to", "2", "--name", "rings") == 0 and store.latest() == "2"
@@ -65,14 +65,15 @@ def test_a_model_that_was_rolled_back_does_not_return_by_itself(store, push, cap
     entry = rollback(store)
     assert push("b") == "2" and store.latest() == "1"
     assert (
-        f"this file is version 2, which {entry['who']} took out of service on {entry['time']}: 1 stays" in caplog.text
+        f"these files are version 2, which {entry['who']} rolled back on {entry['time']}: version 1 stays served"
+        in caplog.text
     )
     assert push("c") == "3" and push("b") == "2" and store.latest() == "3"
     rollback(store, "2")
     assert push("b") == "2" and store.latest() == "2"
 
 
-def test_list_tells_what_is_served_and_what_was(store, push, place, capsys):
+def test_list_shows_versions_and_history(store, push, place, capsys):
     push("a"), push("b")
     entry = rollback(store)
     assert call(place, "list") == 0
@@ -89,10 +90,10 @@ def test_list_tells_what_is_served_and_what_was(store, push, place, capsys):
         (["--to", "7"], "{folder}: no version 7; there are 1, 2"),
         (["--to", "2"], "{folder}: version 2 is served already"),
         (["--to", "1"], "version 1 is damaged, 2 stays served: {folder}/1/model.tflite: not the file that was pushed"),
-        (["--name", "other"], "{place}/other: nothing was pushed there; in {place} there is rings"),
+        (["--name", "other"], "{place}/other: nothing was pushed there; {place} has rings"),
     ],
 )
-def test_what_cannot_be_served_is_told(store, push, place, capsys, options, message):
+def test_a_version_that_cannot_be_served_is_an_error(store, push, place, capsys, options, message):
     push("a"), push("b")
     with fileio.open(f"{store.folder}/1/model.tflite", "w") as stream:
         stream.write("A")
@@ -101,16 +102,16 @@ def test_what_cannot_be_served_is_told(store, push, place, capsys, options, mess
     assert store.latest() == "2" and store.history() == []
 
 
-def test_nothing_older_and_nothing_at_all(store, push, place, capsys, tmp_path):
+def test_no_older_version_and_no_version(store, push, place, capsys, tmp_path):
     assert call(place, "rollback", "--name", "rings") == 1
     push("a")
     assert call(place, "rollback") == 1
-    assert f"{store.folder}: nothing is older than version 1; there are 1" in capsys.readouterr().err
+    assert f"{store.folder}: no version is older than version 1; there are 1" in capsys.readouterr().err
     assert call(str(tmp_path / "nowhere"), "list") == 1
     assert "nothing was pushed there" in capsys.readouterr().err and not (tmp_path / "nowhere").exists()
 
 
-def test_lineage_finds_what_is_served_and_what_was(tmp_path, stage):
+def test_lineage_finds_the_served_version_and_others(tmp_path, stage):
     store = open_store(str(tmp_path), "rings")
     for content in ("a", "b"):
         with store.push() as staging:
@@ -121,7 +122,7 @@ def test_lineage_finds_what_is_served_and_what_was(tmp_path, stage):
 
 
 @pytest.mark.parametrize(("step", "done"), [("os.rename", False), ("os.replace", True)])
-def test_killed_in_the_middle_is_done_whole_or_not_at_all(tmp_path, stage, step, done):
+def test_a_killed_rollback_is_completed_or_not_done_at_all(tmp_path, stage, step, done):
     store = open_store(str(tmp_path), "rings")
     for content in ("a", "b"):
         with store.push() as staging:
@@ -135,7 +136,7 @@ rollback(open_store({str(tmp_path)!r}, "rings"))
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
     assert store.latest() == "2"
-    with store.hold():
+    with store.lock():
         pass
     assert store.latest() == ("1" if done else "2") and len(store.history()) == int(done)
     if not done:
@@ -155,5 +156,5 @@ assert not {{"tensorflow", "tfx"}} & set(sys.modules)
 
 
 def test_a_store_that_is_empty(tmp_path):
-    with pytest.raises(StoreError, match="holds no version"):
+    with pytest.raises(StoreError, match="has no versions"):
         rollback(open_store(str(tmp_path), "rings"))

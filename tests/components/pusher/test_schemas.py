@@ -1,4 +1,4 @@
-"""What the Pusher writes is what the client's schemas promise to those who write apps."""
+"""The pushed JSON files match the schemas that the client publishes for authors of apps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMAS = Path(artifact.__file__).parent / "schemas"
 
 @pytest.fixture
 def pushed(push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path) -> Path:
-    """A version's folder."""
+    """Pushes a version and returns its folder."""
     push()
     return tmp_path / "serving" / "rings" / "1"
 
@@ -34,12 +34,12 @@ def validator(name: str) -> Any:
     return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
 
 
-def test_pushed_files_fit(pushed: Path) -> None:
+def test_pushed_files_match_the_schemas(pushed: Path) -> None:
     for name in ("items", "model_info"):
         validator(name).validate(read(pushed / f"{name}.json"))
 
 
-def test_exactly_what_is_written_is_required(pushed: Path) -> None:
+def test_the_schemas_require_exactly_the_written_keys(pushed: Path) -> None:
     info, schema = read(pushed / artifact.INFO), read(SCHEMAS / "model_info.schema.json")
     assert set(schema["required"]) == set(schema["properties"]) == set(info)
     for name in ("mlmd", "data", "sha256", "metrics"):
@@ -50,7 +50,7 @@ def test_exactly_what_is_written_is_required(pushed: Path) -> None:
     assert set(read(SCHEMAS / "items.schema.json")["$defs"]["item"]["required"]) == set(item) - {"count"}
 
 
-TRIED = {
+PRECISION = {
     "precision": "int8_tables",
     "size_bytes": 1000,
     "latency_us": 12.5,
@@ -61,10 +61,10 @@ TRIED = {
 }
 
 
-def test_newer_pushers_may_say_more(pushed: Path) -> None:
+def test_newer_pushers_may_add_keys(pushed: Path) -> None:
     info = read(pushed / artifact.INFO)
     info["data"]["licence"] = "unknown"
-    validator("model_info").validate({**info, "precision": "int8_tables", "precisions": [TRIED], "colour": "blue"})
+    validator("model_info").validate({**info, "precision": "int8_tables", "precisions": [PRECISION], "colour": "blue"})
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_newer_pushers_may_say_more(pushed: Path) -> None:
         ({"latency_us": 0}, "latency_us"),
         ({"latency_without_xnnpack_us": 0}, "latency_without_xnnpack_us"),
         ({"min_runtime": "2.5"}, "min_runtime"),
-        ({"precisions": [{**TRIED, "chosen": "yes"}]}, "precisions/0/chosen"),
+        ({"precisions": [{**PRECISION, "chosen": "yes"}]}, "precisions/0/chosen"),
         ({"precisions": [{"precision": "float16"}]}, "precisions/0"),
     ],
 )
-def test_broken_info_is_refused(pushed: Path, changed: dict[str, Any], where: str) -> None:
+def test_invalid_model_info(pushed: Path, changed: dict[str, Any], where: str) -> None:
     errors = list(validator("model_info").iter_errors({**read(pushed / artifact.INFO), **changed}))
     assert {"/".join(map(str, error.absolute_path)) for error in errors} == {where}
 
 
-def test_nothing_of_the_info_may_be_missing(pushed: Path) -> None:
+def test_every_key_of_model_info_is_required(pushed: Path) -> None:
     info = read(pushed / artifact.INFO)
     for name in info:
         assert not validator("model_info").is_valid({key: value for key, value in info.items() if key != name})
@@ -101,7 +101,7 @@ def test_nothing_of_the_info_may_be_missing(pushed: Path) -> None:
 @pytest.mark.parametrize(
     "changed", [{"index": 1}, {"id": 7}, {"title": None}, {"genres": "Drama"}, {"year": "1990"}, {"count": -1}]
 )
-def test_broken_item_is_refused(pushed: Path, changed: dict[str, Any]) -> None:
+def test_invalid_item(pushed: Path, changed: dict[str, Any]) -> None:
     items = read(pushed / artifact.ITEMS)
     items["items"][3].update(changed)
     (error,) = validator("items").iter_errors(items)

@@ -1,4 +1,4 @@
-"""Versions are whole, numbered and never reused, whatever interrupts a push."""
+"""Versions are complete, numbered and never reused, whatever interrupts a push."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> VersionStore:
     return VersionStore(str(tmp_path), "rings")
 
 
-def _push(store: VersionStore, content: str = "model") -> Path:
+def _push(store: VersionStore, content: str = "model") -> str:
     with store.push() as staging:
         (staging / "model.tflite").write_text(content, encoding="utf-8")
         return store.publish(staging, {"format": 1, "version": "", "pipeline": "rings"})
@@ -36,43 +36,43 @@ def _latest(store: VersionStore) -> str:
 
 
 def test_versions_count_up(store: VersionStore) -> None:
-    assert store.newest() is None
-    assert [_push(store).name for _ in range(11)] == [str(number) for number in range(1, 12)]
-    assert store.newest() == store.folder / "11"
+    assert store.versions() == []
+    assert [_push(store) for _ in range(11)] == [str(number) for number in range(1, 12)]
+    assert store.versions()[-1] == "11"
     assert _latest(store) == "11\n"
     assert '"version": "11"' in (store.folder / "11" / "model_info.json").read_text(encoding="utf-8")
     assert (store.folder / "11").stat().st_mode == store.folder.stat().st_mode
 
 
-def test_deleted_version_is_not_given_again(store: VersionStore) -> None:
+def test_number_of_a_deleted_version_is_not_reused(store: VersionStore) -> None:
     for _ in range(2):
         _push(store)
     for file in (store.folder / "2").iterdir():
         file.unlink()
     (store.folder / "2").rmdir()
     (store.folder / "latest").unlink()
-    assert _push(store).name == "3"
+    assert _push(store) == "3"
 
 
 @pytest.mark.parametrize("name", ["4", "latest-4", "04", "²"])
 def test_foreign_files_are_left_alone(store: VersionStore, name: str) -> None:
     (store.folder / name).mkdir()
-    assert store.newest() is None
-    assert _push(store).name == ("5" if name == "4" else "1")
+    assert store.versions() == []
+    assert _push(store) == ("5" if name == "4" else "1")
     assert (store.folder / name).is_dir()
 
 
-def test_number_taken_meanwhile(store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_is_taken_in_the_meantime(store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     real = store._prepare_latest
 
-    def take(version: Path) -> None:
-        if version.name == "1":
-            version.mkdir()
-            (version / "other").touch()
+    def take(version: str) -> None:
+        if version == "1":
+            (store.folder / version).mkdir()
+            (store.folder / version / "other").touch()
         real(version)
 
     monkeypatch.setattr(store, "_prepare_latest", take)
-    assert _push(store).name == "2"
+    assert _push(store) == "2"
     assert [child.name for child in (store.folder / "1").iterdir()] == ["other"]
     assert _latest(store) == "2\n"
 
@@ -85,22 +85,22 @@ def test_failed_push_leaves_nothing(store: VersionStore) -> None:
     assert _names(store) == {"1", "latest"}
 
 
-def test_choice_of_an_older_version_outlives_a_failed_push(store: VersionStore) -> None:
+def test_a_failed_push_keeps_the_choice_of_an_older_version(store: VersionStore) -> None:
     for _ in range(2):
         _push(store)
-    store.point_latest_at(store.folder / "1")
+    store.point_latest_at("1")
     with pytest.raises(OSError, match="check"), store.push():
         raise OSError("check")
     assert _latest(store) == "1\n"
 
 
-# How far a push gets that is killed when it calls a function: whether its version is there, and whether the next push
-# that publishes nothing of its own leaves `latest` at it.
+# A push is killed when it calls `step`. `published`: whether its version is complete, so that the next push, which
+# publishes nothing itself, moves `latest` to it.
 @pytest.mark.parametrize(
     ("step", "published"),
     [("json.dumps", False), ("os.fsync", False), ("os.rename", False), ("os.replace", True)],
 )
-def test_kill_and_go_on(store: VersionStore, step: str, published: bool) -> None:
+def test_next_push_recovers_from_a_kill(store: VersionStore, step: str, published: bool) -> None:
     _push(store)
     script = f"""
 import json, os, signal, sys
@@ -121,7 +121,7 @@ with store.push() as staging:
         pass
     assert _names(store) == ({"1", "2", "latest"} if published else {"1", "latest"})
     assert _latest(store) == ("2\n" if published else "1\n")
-    assert int(_push(store).name) > (2 if published else 1)
+    assert int(_push(store)) > (2 if published else 1)
 
 
 def test_half_written_pointer_is_not_followed(store: VersionStore) -> None:
@@ -156,16 +156,16 @@ def test_pushes_at_once_wait_for_each_other(store: VersionStore) -> None:
 
 @pytest.mark.parametrize("folder", ["gs://bucket/serving", "s3://bucket", "/data/gs:/bucket"])
 def test_remote_folder(folder: str) -> None:
-    with pytest.raises(StoreError, match="mount the remote one"):
+    with pytest.raises(StoreError, match="mount the remote folder"):
         check_writable(folder)
 
 
-def test_check_writable_makes_the_folder(tmp_path: Path) -> None:
+def test_check_writable_creates_the_folder(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"^\S+/file/serving: cannot be written to \(Not a directory\)"):
         check_writable(tmp_path / "file" / "serving")

@@ -1,4 +1,4 @@
-"""Transform on a few examples, as TFX runs it: analysed on the catalog split, applied to every split."""
+"""Transform on a few examples, as TFX runs it: it analyzes the catalog split and transforms every split."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def timeline(items: str, ratings: list[float], times: list[int], target: str = "
     return columns | ({features.TARGET_ID: [target]} if target else {})
 
 
-# In the train split `a` is rated three times, `b` and `c` twice, `d` once; `x` and `y` are in the catalogue alone, and
-# `z` in none.
+# In the train split, `a` has three ratings, `b` and `c` two, `d` one; `x` and `y` are only in the catalogue, and `z` is
+# nowhere.
 TRAIN = [timeline("abc", [1, 2, 3], [10, 20, 30]), timeline("abcad", [5, 4, 3, 2, 1], [1, 2, 3, 4, LATER])]
 EVAL = [timeline("db", [3, 4], [7, 8], "c"), timeline("", [], [], "z"), timeline("zx", [1, 2], [5, 6], "x")]
 EVENTS = {"a": 3, "b": 2, "c": 2, "d": 1}
@@ -74,7 +74,7 @@ def analyse(
     columns: tuple[str, ...] = (),
     **settings: object,
 ) -> SimpleNamespace:
-    """The vocabularies, and a function that transforms examples."""
+    """Returns the vocabularies, and a function that transforms examples."""
     schema = text_format.Parse(SCHEMA.read_text(encoding="utf-8"), schema_pb2.Schema())
     source = tfxio.TFExampleBeamRecord(physical_format="inmem", schema=schema)
     settings = TransformSettings(history_length=HISTORY, **settings).model_dump()
@@ -120,7 +120,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def index(rated: SimpleNamespace) -> Callable[[str], int]:
-    """The index of an item that was rated."""
+    """Returns a function from a rated item to its index."""
     return lambda item: rated.items.index(item) + features.FIRST_INDEX
 
 
@@ -135,54 +135,60 @@ def test_tokens_are_those_of_the_catalogue_most_frequent_first(rated):
 
 
 def test_timelines(rated, index):
-    found = rated.transform(TRAIN)
-    assert found[features.TIMELINE] == [[index(item) for item in items] for items in ("abc", "abcad")]
-    assert found[features.TIMELINE_RATING] == [[1, 2, 3], [5, 4, 3, 2, 1]]
-    assert found[features.TIMELINE_TIME] == [[10, 20, 30], [1, 2, 3, 4, LATER]]
-    assert found[features.TARGET].tolist() == found[features.ITEM].tolist() == [[features.PADDING]] * 2
-    assert found[features.ITEM_TOKENS] == [[], []]
+    transformed = rated.transform(TRAIN)
+    assert transformed[features.TIMELINE] == [[index(item) for item in items] for items in ("abc", "abcad")]
+    assert transformed[features.TIMELINE_RATING] == [[1, 2, 3], [5, 4, 3, 2, 1]]
+    assert transformed[features.TIMELINE_TIME] == [[10, 20, 30], [1, 2, 3, 4, LATER]]
+    assert transformed[features.TARGET].tolist() == transformed[features.ITEM].tolist() == [[features.PADDING]] * 2
+    assert transformed[features.ITEM_TOKENS] == [[], []]
 
 
 def test_histories_are_the_last_activities_then_padding(rated, index):
-    found = rated.transform(TRAIN + EVAL[:2])
-    wanted = [[index(item) for item in items] for items in ("abc", "cad", "db")]
-    assert found[features.HISTORY].tolist() == [wanted[0], wanted[1], [*wanted[2], 0], [0, 0, 0]]
-    assert found[features.HISTORY_RATING].tolist() == [[1, 2, 3], [3, 2, 1], [3, 4, 0], [0, 0, 0]]
-    assert found[features.HISTORY_TIME].tolist() == [[10, 20, 30], [3, 4, LATER], [7, 8, 0], [0, 0, 0]]
-    assert [found[name].dtype for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)] == [
+    transformed = rated.transform(TRAIN + EVAL[:2])
+    expected = [[index(item) for item in items] for items in ("abc", "cad", "db")]
+    assert transformed[features.HISTORY].tolist() == [expected[0], expected[1], [*expected[2], 0], [0, 0, 0]]
+    assert transformed[features.HISTORY_RATING].tolist() == [[1, 2, 3], [3, 2, 1], [3, 4, 0], [0, 0, 0]]
+    assert transformed[features.HISTORY_TIME].tolist() == [[10, 20, 30], [3, 4, LATER], [7, 8, 0], [0, 0, 0]]
+    assert [transformed[name].dtype for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)] == [
         np.int64,
         np.float32,
         np.int64,
     ]
 
 
-def test_what_the_vocabulary_lacks_is_unknown(rated, index):
-    found = rated.transform(EVAL)
-    assert found[features.TARGET].tolist() == [[index("c")], [features.UNKNOWN], [features.UNKNOWN]]
-    assert found[features.TIMELINE] == [[index("d"), index("b")], [], [features.UNKNOWN] * 2]
+def test_items_outside_the_vocabulary_are_unknown(rated, index):
+    transformed = rated.transform(EVAL)
+    assert transformed[features.TARGET].tolist() == [[index("c")], [features.UNKNOWN], [features.UNKNOWN]]
+    assert transformed[features.TIMELINE] == [[index("d"), index("b")], [], [features.UNKNOWN] * 2]
 
 
 def test_items_of_the_catalogue(rated, index):
-    found = rated.transform(CATALOG)
-    wanted = [*(index(item) for item in "abcd"), features.UNKNOWN, features.UNKNOWN]
-    assert found[features.ITEM].ravel().tolist() == wanted
-    named = [[rated.tokens[number - features.FIRST_INDEX] for number in row] for row in found[features.ITEM_TOKENS]]
+    transformed = rated.transform(CATALOG)
+    expected = [*(index(item) for item in "abcd"), features.UNKNOWN, features.UNKNOWN]
+    assert transformed[features.ITEM].ravel().tolist() == expected
+    named = [
+        [rated.tokens[number - features.FIRST_INDEX] for number in row] for row in transformed[features.ITEM_TOKENS]
+    ]
     assert named == [row[features.CATALOG_TOKENS] for row in CATALOG]
-    assert found[features.TIMELINE] == found[features.TIMELINE_RATING] == found[features.TIMELINE_TIME] == [[]] * 6
-    assert not any(found[name].any() for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME))
-
-
-def test_one_pass_over_all_splits_gives_the_same_as_one_over_each(rated):
-    together, apart = (
-        rated.transform(TRAIN + EVAL + CATALOG),
-        [rated.transform(rows) for rows in (TRAIN, EVAL, CATALOG)],
+    assert (
+        transformed[features.TIMELINE]
+        == transformed[features.TIMELINE_RATING]
+        == transformed[features.TIMELINE_TIME]
+        == [[]] * 6
     )
+    assert not any(
+        transformed[name].any() for name in (features.HISTORY, features.HISTORY_RATING, features.HISTORY_TIME)
+    )
+
+
+def test_transforming_splits_together_or_separately_is_the_same(rated):
+    together = rated.transform(TRAIN + EVAL + CATALOG)
+    separate = [rated.transform(rows) for rows in (TRAIN, EVAL, CATALOG)]
     for name, values in together.items():
-        found = [list(row) for part in apart for row in part[name]]
-        assert [list(row) for row in values] == found
+        assert [list(row) for row in values] == [list(row) for part in separate for row in part[name]]
 
 
-def test_features_are_those_that_are_promised(rated):
+def test_specification_of_the_transformed_features(rated):
     integers = [features.TIMELINE, features.TIMELINE_TIME, features.ITEM_TOKENS]
     assert {name: type(spec) for name, spec in rated.spec.items() if isinstance(spec, tf.io.VarLenFeature)} == {
         name: tf.io.VarLenFeature
@@ -194,29 +200,29 @@ def test_features_are_those_that_are_promised(rated):
     }
 
 
-def test_the_whole_catalogue_gives_unrated_items_the_last_indices(tmp_path):
-    found = analyse(tmp_path, CATALOG, catalog="all")
-    assert found.items[0] == "a" and found.items[3] == "d"
-    assert set(found.items[:4]) == set("abcd") and set(found.items[4:]) == {"x", "y"}
-    transformed = found.transform(EVAL + CATALOG)
+def test_with_catalog_all_unrated_items_have_the_last_indices(tmp_path):
+    analysed = analyse(tmp_path, CATALOG, catalog="all")
+    assert analysed.items[0] == "a" and analysed.items[3] == "d"
+    assert set(analysed.items[:4]) == set("abcd") and set(analysed.items[4:]) == {"x", "y"}
+    transformed = analysed.transform(EVAL + CATALOG)
     assert transformed[features.TARGET].ravel().tolist()[:3] == [
-        found.items.index("c") + features.FIRST_INDEX,
+        analysed.items.index("c") + features.FIRST_INDEX,
         features.UNKNOWN,
-        found.items.index("x") + features.FIRST_INDEX,
+        analysed.items.index("x") + features.FIRST_INDEX,
     ]
     assert sorted(transformed[features.ITEM].ravel().tolist()) == [0, 0, 0, 2, 3, 4, 5, 6, 7]
 
 
-def test_an_item_without_train_events_has_an_index_only_for_features_that_the_model_learns(tmp_path):
+def test_an_item_without_train_events_needs_an_item_feature_of_the_model(tmp_path):
     assert set(analyse(tmp_path, CATALOG, ("brand",), catalog="all").items) == set("abcdx")
 
 
-def test_a_refit_counts_all_events_and_knows_every_item_that_it_can(tmp_path):
-    found = analyse(tmp_path, CATALOG, refit=True)
-    assert found.items[:2] == ["x", "a"] and set(found.items) == set("abcdxy")
-    assert found.items[-1] == "y"
-    found = analyse(tmp_path / "no features", CATALOG, (), refit=True)
-    assert set(found.items) == set("abcdx")
+def test_a_refit_counts_all_events_and_includes_every_item(tmp_path):
+    analysed = analyse(tmp_path, CATALOG, refit=True)
+    assert analysed.items[:2] == ["x", "a"] and set(analysed.items) == set("abcdxy")
+    assert analysed.items[-1] == "y"
+    analysed = analyse(tmp_path / "no features", CATALOG, (), refit=True)
+    assert set(analysed.items) == set("abcdx")
 
 
 def test_weights_pass_through(rated):
@@ -224,21 +230,21 @@ def test_weights_pass_through(rated):
     assert rated.transform([weighted, TRAIN[1]])[features.TIMELINE_WEIGHT] == [[0.5, 0.25, 1.0], []]
 
 
-@pytest.mark.parametrize(("least", "items"), [(2, {"a", "b", "c"}), (3, {"a"})])
-def test_rare_items_share_the_unknown_index(tmp_path, least, items):
-    found = analyse(tmp_path, CATALOG, min_item_count=least)
-    assert set(found.items) == items
-    timelines = found.transform(TRAIN)[features.TIMELINE]
+@pytest.mark.parametrize(("min_item_count", "items"), [(2, {"a", "b", "c"}), (3, {"a"})])
+def test_rare_items_share_the_unknown_index(tmp_path, min_item_count, items):
+    analysed = analyse(tmp_path, CATALOG, min_item_count=min_item_count)
+    assert set(analysed.items) == items
+    timelines = analysed.transform(TRAIN)[features.TIMELINE]
     assert all(
         (index == features.UNKNOWN) == (item not in items) for index, item in zip(timelines[0], "abc", strict=True)
     )
 
 
-def test_items_of_which_nothing_is_known(tmp_path):
+def test_items_without_features(tmp_path):
     bare = [{**row, features.CATALOG_TOKENS: []} for row in CATALOG[:4]]
-    found = analyse(tmp_path, bare)
-    assert not any("=" in token for token in found.tokens)
-    assert found.transform(bare)[features.ITEM_TOKENS] == [[]] * 4
+    analysed = analyse(tmp_path, bare)
+    assert not any("=" in token for token in analysed.tokens)
+    assert analysed.transform(bare)[features.ITEM_TOKENS] == [[]] * 4
 
 
 def test_ids_beyond_64_bits_and_a_user_with_100_000_ratings(tmp_path):
@@ -249,17 +255,17 @@ def test_ids_beyond_64_bits_and_a_user_with_100_000_ratings(tmp_path):
         features.CATALOG_TOKENS: [],
     }
     catalog = [*CATALOG, *({features.CATALOG_ITEM_ID: [item], **events} for item in ids)]
-    found = analyse(tmp_path, [heavy, *TRAIN, *catalog])
-    assert set(found.items[:4]) == set(ids) and set(found.items[4:]) >= set("abcd")
-    transformed = found.transform([heavy, TRAIN[0]])
-    indices = [found.items.index(item) + features.FIRST_INDEX for item in ids]
+    analysed = analyse(tmp_path, [heavy, *TRAIN, *catalog])
+    assert set(analysed.items[:4]) == set(ids) and set(analysed.items[4:]) >= set("abcd")
+    transformed = analysed.transform([heavy, TRAIN[0]])
+    indices = [analysed.items.index(item) + features.FIRST_INDEX for item in ids]
     assert transformed[features.TIMELINE][0] == indices * 25_000
     assert transformed[features.HISTORY].tolist()[0] == indices[-HISTORY:]
     assert len(transformed[features.TIMELINE][1]) == 3
 
 
 def word(column: int, text: str, train_events: int, events: int) -> dict[str, list]:
-    """A word of the activities."""
+    """Returns an example of the split `words`."""
     counts = {features.WORD_TRAIN_EVENTS: [train_events], features.WORD_EVENTS: [events]}
     return {features.WORD: [text], features.WORD_COLUMN: [column], **counts}
 
@@ -270,7 +276,7 @@ NAN = float("nan")
 
 
 def with_columns(timeline: dict[str, list], words: list[str], numbers: list[float]) -> dict[str, list]:
-    """A timeline with three columns of activities, the second of which holds numbers."""
+    """Adds three columns of the log to a timeline; the second has numbers."""
     packed = [value for first, third in zip(words[::2], words[1::2], strict=True) for value in (first, "", third)]
     return {
         **timeline,
@@ -288,12 +294,12 @@ def rows() -> list[dict[str, list]]:
     ]
 
 
-def test_columns_of_words_and_numbers_stand_beside_their_items(tmp_path, rows):
-    found = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS)
-    assert found.items == analyse(tmp_path / "plain", CATALOG).items, "words take nothing from the items"
-    assert found.words["event"] == ["view", "buy"] and found.words["device"] == ["view"]
-    assert found.words["price"] == [NO_WORDS]
-    out = found.transform(rows)
+def test_columns_of_words_and_numbers(tmp_path, rows):
+    analysed = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS)
+    assert analysed.items == analyse(tmp_path / "plain", CATALOG).items, "the words do not change the items"
+    assert analysed.words["event"] == ["view", "buy"] and analysed.words["device"] == ["view"]
+    assert analysed.words["price"] == [NO_WORDS]
+    out = analysed.transform(rows)
     assert out["timeline_word_event"] == [[3, 2, 1], [2] * 5, []]
     assert out["timeline_word_device"] == [[2, 0, 1], [2] * 5, []]
     assert out["timeline_word_price"] == [[0] * 3, [0] * 5, []]
@@ -303,11 +309,11 @@ def test_columns_of_words_and_numbers_stand_beside_their_items(tmp_path, rows):
     np.testing.assert_array_equal(np.concatenate(out["timeline_number_price"]), [1.5, NAN, -2, 1, 2, 3, 4, 5])
 
 
-def test_a_refit_knows_the_words_of_all_interactions(tmp_path):
-    found = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS, refit=True)
-    assert found.words["event"] == ["buy", "view", "late"]
+def test_a_refit_includes_the_words_of_all_interactions(tmp_path):
+    analysed = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS, refit=True)
+    assert analysed.words["event"] == ["buy", "view", "late"]
 
 
 def test_only_the_most_frequent_words_have_an_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(preprocessing, "MOST_WORDS", 1)
+    monkeypatch.setattr(preprocessing, "MAX_WORDS", 1)
     assert analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS).words["event"] == ["view"]

@@ -1,4 +1,4 @@
-"""Draws users of the test split, since some tens of thousands measure a model well enough."""
+"""Samples users of the test split: some tens of thousands are enough to measure a model."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ SEED = b"users of the test split"
 
 
 @contextlib.contextmanager
-def drawn_users(examples: Artifact, count: int, folder: str) -> Iterator[Artifact]:
-    """Draws users of the test split, the same whenever the split has the same users.
+def sampled_users(examples: Artifact, count: int, folder: str) -> Iterator[Artifact]:
+    """Samples users of the test split. A split with the same users always gives the same sample.
 
     Args:
         examples: raw examples with a test split.
-        count: how many users; all where there are fewer.
-        folder: where their examples are until the context ends; local or on a file system that TensorFlow reaches.
+        count: number of users; if the split has fewer, all are used.
+        folder: folder for the sample until the context ends; local or on a file system that TensorFlow supports.
 
     Yields:
-        Examples whose test split has all the examples of these users and no others.
+        Examples whose test split has all examples of the sampled users, and no others.
     """
     files = fileio.glob(os.path.join(artifact_utils.get_split_uri([examples], features.TEST), "*"))
-    drawn = copy.deepcopy(examples)
-    drawn.uri = folder
-    split = artifact_utils.get_split_uri([drawn], features.TEST)
+    sample = copy.deepcopy(examples)
+    sample.uri = folder
+    split = artifact_utils.get_split_uri([sample], features.TEST)
     fileio.makedirs(split)
     try:
         with tf.io.TFRecordWriter(os.path.join(split, "drawn.gz"), "GZIP") as writer:
             for record in _records_of_users(sorted(files), count):
                 writer.write(record)
-        yield drawn
+        yield sample
     finally:
         fileio.rmtree(folder)
 
 
 def _records_of_users(files: list[str], count: int) -> Iterator[bytes]:
-    """Yields the examples of the users whose hashes are the lowest; memory holds those of `count` users."""
+    """Yields the examples of the `count` users with the lowest hashes; keeps only their examples in memory."""
     records: dict[bytes, list[bytes]] = {}
-    highest: list[tuple[bytes, bytes]] = []  # the inverted hashes of those users, the highest hash first
+    highest: list[tuple[bytes, bytes]] = []  # a heap of (inverted hash, user), the highest hash first
     for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
         example = tf.train.Example.FromString(record)
         (user,) = example.features.feature[features.USER_ID].bytes_list.value
@@ -58,7 +58,8 @@ def _records_of_users(files: list[str], count: int) -> Iterator[bytes]:
         if len(records) < count:
             heapq.heappush(highest, (inverted, user))
         elif inverted > highest[0][0]:
-            del records[heapq.heapreplace(highest, (inverted, user))[1]]
+            _, removed = heapq.heapreplace(highest, (inverted, user))
+            del records[removed]
         else:
             continue
         records[user] = [record]
