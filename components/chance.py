@@ -1,7 +1,8 @@
-"""What chance explains: standard errors over users, and whether a difference is larger than them.
+"""Standard errors of means, clustered by user.
 
-One user's targets are not independent, so an error is that of a mean over whole users (Cameron and Miller, Journal of
-Human Resources 2015). With one target each it is the usual one, which for a share is the binomial one.
+The targets of one user are not independent, so that users are the units of the standard error (Cameron and Miller,
+Journal of Human Resources 2015). With one target per user, it equals the usual standard error, which is the binomial
+one for a share.
 """
 
 from __future__ import annotations
@@ -10,32 +11,32 @@ import hashlib
 
 import numpy as np
 
-SURE = 2  # standard errors beyond which a difference is no chance
-MOST_GROUPS = 16_384  # with as many groups of users as that, chance moves a standard error by about 0.6 %
+SURE = 2  # standard errors from which a difference counts as significant
+MAX_GROUPS = 16_384  # of users; with so many, the relative error of a standard error is about 0.6 %
 
 
 class UserSums:
     """Sums of values over the targets of each user, in bounded memory.
 
-    Each user is a group. Above `MOST_GROUPS` users, users whose ids share a hash make a group together. The standard
-    errors stay right on average, because users are independent of one another.
+    Each user is a group. With more than `MAX_GROUPS` users, those with equal hash bits share a group. The standard
+    errors stay right on average, because users are independent.
 
     Args:
-        columns: number of values C of each target.
+        columns: number of values C per target.
     """
 
     def __init__(self, columns: int):
         self._columns = columns
-        self._groups: dict[int, np.ndarray] = {}  # hash of the user -> number of targets, then sums
+        self._groups: dict[int, np.ndarray] = {}  # hash of the user -> number of targets, followed by the sums
         self._mask = (1 << 63) - 1
 
     def add(self, user: bytes, values: np.ndarray) -> None:
-        """Add the values of one target, float [C], of a user."""
+        """Adds the values of a target of a user, float [C]."""
         key = int.from_bytes(hashlib.blake2b(user, digest_size=8).digest(), "big") & self._mask
         self._add(key, np.concatenate([[1.0], values]))
 
     def merge(self, other: UserSums) -> None:
-        """Add the sums of other targets, of the same users or of others."""
+        """Adds the sums of other targets, of the same users or others."""
         self._narrow(other._mask)
         for key, sums in other._groups.items():
             self._add(key & self._mask, sums)
@@ -46,37 +47,38 @@ class UserSums:
         return round(float(self._table()[:, 0].sum()))
 
     def means(self) -> np.ndarray:
-        """Means over the targets, float64 [C]; 0 without targets."""
+        """Returns the means over the targets, float64 [C]; 0 without targets."""
         table = self._table()
         return table[:, 1:].sum(axis=0) / max(table[:, 0].sum(), 1)
 
     def standard_errors(self) -> np.ndarray:
-        """Standard errors of the means, float64 [C]; 0 without targets."""
+        """Returns the standard errors of the means, float64 [C]; 0 without targets."""
         return self._errors(self._table()[:, 1:])
 
     def difference(self, first: int, second: int) -> tuple[float, float]:
-        """The difference of two columns' means, first minus second, and its standard error, paired by target."""
+        """Returns the difference of the means of two columns, first minus second, and its standard error (paired)."""
         means, sums = self.means(), self._table()[:, 1:]
         return float(means[first] - means[second]), float(self._errors(sums[:, [first]] - sums[:, [second]])[0])
 
     def _add(self, key: int, sums: np.ndarray) -> None:
-        held = self._groups.get(key)
-        self._groups[key] = sums if held is None else held + sums
-        if len(self._groups) > MOST_GROUPS:
-            self._narrow(MOST_GROUPS - 1)
+        previous = self._groups.get(key)
+        self._groups[key] = sums if previous is None else previous + sums
+        if len(self._groups) > MAX_GROUPS:
+            self._narrow(MAX_GROUPS - 1)
 
     def _narrow(self, mask: int) -> None:
-        """Keep only the bits of a mask of each hash."""
+        """Reduces each hash to the bits of a mask, and merges groups with equal hashes."""
         if mask < self._mask:
             groups, self._groups, self._mask = self._groups, {}, mask
             for key, sums in groups.items():
                 self._add(key & mask, sums)
 
     def _table(self) -> np.ndarray:
+        """Returns the number of targets and the sums of each group, float64 [G, 1 + C]."""
         return np.stack(list(self._groups.values())) if self._groups else np.zeros((0, 1 + self._columns))
 
     def _errors(self, sums: np.ndarray) -> np.ndarray:
-        """Of means: sums of each group, float64 [G, C] -> float64 [C]."""
+        """Returns the standard errors of means from the sums of each group: float64 [G, C] -> float64 [C]."""
         counts = self._table()[:, :1]
         targets = max(float(counts.sum()), 1.0)
         return np.sqrt(((sums - sums.sum(axis=0) / targets * counts) ** 2).sum(axis=0)) / targets

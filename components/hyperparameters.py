@@ -1,4 +1,4 @@
-"""The form in which hyperparameters travel from the Tuner to the Trainer."""
+"""Encodes hyperparameters for KerasTuner, and decodes them for the Trainer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from components.errors import StepError
 
-# KerasTuner knows text and numbers alone: what is neither, such as a list, travels as JSON behind this.
+# KerasTuner supports only text and numbers. Other values, such as lists, are JSON after this prefix.
 JSON = "json:"
 
 
 def encode(choices: list[Any]) -> list[Any]:
-    """Choices as KerasTuner takes them: all text, all int or all float."""
+    """Returns choices that KerasTuner accepts: all text, all int or all float."""
     kinds = {type(choice) for choice in choices}
     if len(kinds) == 1 and kinds <= {str, int, float}:
         return choices
@@ -20,20 +20,20 @@ def encode(choices: list[Any]) -> list[Any]:
 
 
 def decode(value: Any) -> Any:
-    """The choice behind one of `encode`'s values."""
+    """Returns the choice that `encode` encoded."""
     return json.loads(value.removeprefix(JSON)) if isinstance(value, str) and value.startswith(JSON) else value
 
 
 def best_values(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """The Trainer's settings that the search found best.
+    """Returns the best settings of a search.
 
     Args:
-        hyperparameters: content of a HyperParameters artifact, which TFX hands the Trainer as
-            `fn_args.hyperparameters`: the `get_config()` of KerasTuner's `HyperParameters`, where `space` lists what
-            was searched and `values` is what was chosen, by name.
+        hyperparameters: content of a HyperParameters artifact, which TFX passes to the Trainer as
+            `fn_args.hyperparameters`: the `get_config()` of KerasTuner's `HyperParameters`, where `values` has the best
+            values by name.
 
     Returns:
-        Values by name of a field of `TrainerSettings`; those that were searched alone.
+        Values by the name of a field of `TrainerSettings`; only of searched settings.
 
     Raises:
         StepError: the content has no `values`.
@@ -45,7 +45,7 @@ def best_values(hyperparameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_words(values: dict[str, Any]) -> str:
-    """Settings for a person: `learning_rate 0.00318, dropout 0.2`."""
+    """Returns settings as text, such as `learning_rate 0.00318, dropout 0.2`."""
     return ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )

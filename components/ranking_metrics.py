@@ -1,4 +1,4 @@
-"""The one definition of ranking metrics, for training, the Evaluator and the Pusher."""
+"""Ranking metrics of the Trainer, the Evaluator and the Pusher."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import numpy as np
 RECALL_AT = (1, 5, 10, 50)
 CUT = 10  # of NDCG
 NAMES = (*(f"recall_at_{k}" for k in RECALL_AT), f"ndcg_at_{CUT}", "mrr")
-MISS = np.inf  # the rank of a target that is unknown, left out, or beyond a list
+MISS = np.inf  # the rank of a target that is unknown, excluded, or not in a list
 
 
 def values_of(ranks: np.ndarray | float) -> np.ndarray:
-    """Returns the value of each metric for each target, whose mean over targets is the metric.
+    """Returns the value of each metric for each target; the metric is the mean over the targets.
 
     - `recall_at_k`: 1 among the best k, else 0. With one target each, Recall@k is the hit rate.
     - `ndcg_at_10`: 1 / log2(rank + 2) among the best 10, else 0 (Jarvelin and Kekalainen, TOIS 2002).
     - `mrr`: 1 / (rank + 1).
 
     Args:
-        ranks: from 0; [...], `MISS` where a target is not found.
+        ranks: from 0, [...]; `MISS` where a target has none.
 
     Returns:
         float64 [..., len(NAMES)].

@@ -1,4 +1,4 @@
-"""Lets an interrupted fit continue: Keras' backup, on any file system, with the best weights and the history."""
+"""Backups of a fit, so that an interrupted one continues: Keras' own, the best weights, and the history of epochs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ progress = logging.getLogger("recommender.progress")
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch went.
+    """The result of an epoch.
 
     Attributes:
         epoch: its number, from 1.
-        loss: mean of the training loss, in nats.
+        loss: mean training loss, in nats.
         recall_at_10: on the eval split; None where there is none.
         ndcg_at_10: on the eval split; None where there is none.
         seconds: since fitting began, evaluation included.
@@ -44,10 +44,10 @@ class Epoch:
 
 
 class Backup:
-    """What an interrupted fit leaves: Keras' backup, the best weights, and the history.
+    """The state of a fit in a folder: Keras' backup, the best weights, and the history.
 
     Args:
-        folder: of its own, on any file system that TFX knows. Files of one that is not local are copied there.
+        folder: of this fit only, on any file system that TFX knows. A remote folder is mirrored in a temporary one.
     """
 
     def __init__(self, folder: str):
@@ -57,23 +57,29 @@ class Backup:
         os.makedirs(self._scratch, exist_ok=True)
         self._history = os.path.join(self._scratch, "history.csv")
 
-    def best_of(self, epoch: int | str) -> str:
-        """Returns the file with the weights of an epoch that was better than all before it."""
+    def best_of(self, epoch: int) -> str:
+        """Returns the path of the weights of an epoch that was better than all epochs before it."""
         return os.path.join(self._scratch, f"best-{epoch:03}.weights.h5")
 
     def restore(self, model: Recommender) -> list[Epoch]:
-        """Returns the epochs that an interrupted fit ended with, whose state the model has then; none for a new one."""
+        """Restores the state of an interrupted fit into a model and its optimizer.
+
+        A backup that cannot be read is deleted, and the model keeps its fresh weights.
+
+        Returns:
+            The epochs of the interrupted fit; empty for a new fit.
+        """
         if not self._is_local and fileio.exists(self._folder):
             for name in fileio.listdir(self._folder):
                 _copy(os.path.join(self._folder, name), os.path.join(self._scratch, name))
         if not os.path.exists(self._history):
             return []
         variables = [*model.variables, *model.optimizer.variables]
-        fresh = [variable.numpy() for variable in variables]
+        fresh_values = [variable.numpy() for variable in variables]
         try:
             with open(self._history, encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))
-            backup = self._keras()
+            backup = self._keras_backup()
             backup.set_model(model)
             backup.on_train_begin()
             names = ("loss", RECALL, NDCG, "seconds")
@@ -84,18 +90,19 @@ class Backup:
             if not history or len(history) != model._initial_epoch:
                 raise ValueError("the history is incomplete")
             if history[0].recall_at_10 is not None:
+                # Only to check that the best weights can be read.
                 model.load_weights(self.best_of(max(history, key=lambda epoch: epoch.recall_at_10 or 0).epoch))
-                backup.on_train_begin()  # That was to see whether it can be read.
+                backup.on_train_begin()
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            progress.info("%s cannot be read (%s): training starts anew", self._folder, reason)
-            for variable, value in zip(variables, fresh, strict=True):
+            progress.info("%s cannot be read (%s): training starts from the beginning", self._folder, reason)
+            for variable, value in zip(variables, fresh_values, strict=True):
                 variable.assign(value)
             model._initial_epoch = None
             shutil.rmtree(self._scratch)
             os.makedirs(self._scratch)
             return []
-        # The epoch that was interrupted after its metrics were written comes again.
+        # A fit that was interrupted between its history and its backup has one row too many.
         with open(self._history, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, rows[0].keys())
             writer.writeheader()
@@ -103,14 +110,14 @@ class Backup:
         progress.info("going on after epoch %d of an interrupted run", len(history))
         return history
 
-    def callbacks(self, best_recall: float | None, measured: bool) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks that write it.
+    def callbacks(self, best_recall: float | None, has_holdout: bool) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that write the backup.
 
         Args:
             best_recall: Recall@10 of the best weights so far.
-            measured: whether epochs are measured.
+            has_holdout: whether epochs are evaluated.
         """
-        # A file for each best epoch, so that a process which is killed as it writes one leaves the one before.
+        # One file per best epoch: a process that is killed while it writes a file leaves the previous one.
         best = keras.callbacks.ModelCheckpoint(
             os.path.join(self._scratch, "best-{epoch:03}.weights.h5"),
             RECALL,
@@ -121,13 +128,13 @@ class Backup:
         )
         upload = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._upload())
         history = keras.callbacks.CSVLogger(self._history, append=True)
-        return [history, *([best] if measured else []), self._keras(), upload]
+        return [history, *([best] if has_holdout else []), self._keras_backup(), upload]
 
-    def _keras(self) -> keras.callbacks.BackupAndRestore:
+    def _keras_backup(self) -> keras.callbacks.BackupAndRestore:
         return keras.callbacks.BackupAndRestore(self._scratch, double_checkpoint=True, delete_checkpoint=False)
 
     def _upload(self) -> None:
-        """Removes all best weights but the last, and copies the files to a folder that is not local."""
+        """Deletes all best weights but the last, and copies the files to a remote folder."""
         for path in sorted(glob.glob(os.path.join(glob.escape(self._scratch), "best-*")))[:-1]:
             os.remove(path)
         if self._is_local:
@@ -138,7 +145,7 @@ class Backup:
 
     @staticmethod
     def remove(folder: str) -> None:
-        """Forgets it: the model is saved."""
+        """Deletes a backup."""
         if fileio.exists(folder):
             fileio.rmtree(folder)
 
@@ -150,7 +157,7 @@ def _copy(source: str, target: str) -> None:
 
 
 def identity_of(*parts: str | np.ndarray) -> str:
-    """Returns a name for texts and arrays: the same for the same content."""
+    """Returns a hash of strings and arrays as a file name."""
     digest = hashlib.sha256()
     for part in parts:
         content: Any = part.encode() if isinstance(part, str) else np.ascontiguousarray(part).reshape(-1).view(np.uint8)

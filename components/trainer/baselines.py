@@ -1,4 +1,4 @@
-"""The lists that the model is compared with: popular items, and what followed the last item."""
+"""Baselines: the popularity list, and a first-order Markov chain."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from components.trainer.input_pipeline import Timelines
 
 
 class PopularityList:
-    """The unseen items of each user of a batch in the order of the vocabulary, which is that of popularity.
+    """The unseen items of each user of a batch, in vocabulary order, which is the order of popularity.
 
-    What it costs grows with the timelines, not with the catalogue.
+    The cost grows with the length of the timelines, not with the catalogue.
 
     Args:
         size: number of item indices V.
-        seen: int32 [B, T], what each user has seen, and PADDING.
+        seen: int32 [B, T], the seen items of each user, and PADDING.
     """
 
     def __init__(self, size: int, seen: tf.Tensor):
@@ -27,17 +27,17 @@ class PopularityList:
         self._seen = seen
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Where each user's target stands, int32 [B] -> int32 [B] from 0; V where it is no item or was seen."""
+        """Returns the rank of each user's target from 0, int32 [B] -> int32 [B]; V where it is no item or was seen."""
         ordered = tf.sort(tf.pad(self._seen, [[0, 0], [1, 0]], constant_values=features.UNKNOWN), axis=1)
-        first_of_its_kind = (ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] >= features.FIRST_INDEX)
-        before = first_of_its_kind & (ordered[:, 1:] < targets[:, None])
+        is_first = (ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] >= features.FIRST_INDEX)
+        before = is_first & (ordered[:, 1:] < targets[:, None])
         ranks = targets - features.FIRST_INDEX - tf.math.count_nonzero(before, axis=1, dtype=tf.int32)
-        seen = tf.reduce_any(self._seen == targets[:, None], axis=1)
-        return tf.where(seen | (targets < features.FIRST_INDEX), self._size, ranks)
+        is_seen = tf.reduce_any(self._seen == targets[:, None], axis=1)
+        return tf.where(is_seen | (targets < features.FIRST_INDEX), self._size, ranks)
 
     def best(self, length: int) -> tf.Tensor:
-        """The first indices, int32 [B, length]; NO_ITEM where none remains."""
-        # Whoever has seen T items has not seen all of the first T + length.
+        """Returns the first items of each list, int32 [B, length]; NO_ITEM where fewer remain."""
+        # A user who has seen T items has not seen all of the first T + length.
         reach = tf.minimum(tf.shape(self._seen)[1] + length + features.FIRST_INDEX, self._size)
         batch = tf.shape(self._seen)[0]
         within = tf.where(self._seen < reach)
@@ -45,22 +45,22 @@ class PopularityList:
         order = tf.tile(tf.range(reach, 0, -1)[None, :], [batch, 1])
         order = tf.tensor_scatter_nd_update(order, places, tf.zeros(tf.shape(places)[:1], tf.int32))
         order *= tf.cast(tf.range(reach) >= features.FIRST_INDEX, tf.int32)
-        found, ids = tf.math.top_k(order, length)
-        return tf.where(found > 0, ids, NO_ITEM)
+        keys, items = tf.math.top_k(order, length)
+        return tf.where(keys > 0, items, NO_ITEM)
 
 
-MOST_FOLLOWERS = 100  # of an item that are kept; on MovieLens 1M 50, 100 and all give the same Recall@10
-MOST_TRANSITIONS = 20_000_000  # of all items; 80 MB in the SavedModel
+MAX_FOLLOWERS = 100  # per item; on MovieLens 1M, 50, 100 and all followers give the same Recall@10
+MAX_TRANSITIONS = 20_000_000  # of all items; 80 MB in the SavedModel
 PIECE = 4_000_000  # transitions that are counted at a time
 
 
 @dataclass(frozen=True)
 class Transitions:
-    """The items that followed each item, in rows of different lengths.
+    """The items that followed each item, as a ragged array.
 
     Attributes:
         starts: int32 [V + 1]; item `i` has the followers from `starts[i]` to before `starts[i + 1]`.
-        followers: int32 [E], item indices, in each row the most frequent first, equally frequent ones by index.
+        followers: int32 [E], item indices; in each row by falling frequency, then by index.
     """
 
     starts: np.ndarray
@@ -68,18 +68,17 @@ class Transitions:
 
 
 def count_transitions(
-    train: Timelines, size: int, most_followers: int = MOST_FOLLOWERS, repeats: bool = False
+    train: Timelines, size: int, max_followers: int = MAX_FOLLOWERS, repeats: bool = False
 ) -> Transitions:
-    """Counts the targets that came right after each item.
+    """Counts the targets that came directly after each item.
 
     Args:
         train: timelines without unknown items.
         size: number of item indices V.
-        most_followers: how many followers of an item are kept at most; fewer where all would be more than
-            `MOST_TRANSITIONS`.
-        repeats: whether an item may follow itself; without, such pairs are skipped, for it is never recommended.
+        max_followers: most followers of an item to keep; fewer where all would be more than `MAX_TRANSITIONS`.
+        repeats: whether an item may follow itself. Otherwise such pairs are skipped, since they are never recommended.
     """
-    most = max(min(most_followers, MOST_TRANSITIONS // size), 1)
+    row_length = max(min(max_followers, MAX_TRANSITIONS // size), 1)
     first, second = (train.items[places] for places in neighbours(train))
     counted = np.full(len(first), True) if repeats else first != second
     if train.weights is not None:
@@ -95,40 +94,40 @@ def count_transitions(
         order = np.lexsort((after, -counts, items))
         items, after = items[order], after[order]
         place_in_row = np.arange(len(items)) - np.searchsorted(items, items)
-        rows.append(items[place_in_row < most])
-        followers.append(after[place_in_row < most])
+        rows.append(items[place_in_row < row_length])
+        followers.append(after[place_in_row < row_length])
     lengths = np.bincount(np.concatenate(rows), minlength=size) if rows else np.zeros(size, np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return Transitions(starts, np.concatenate(followers).astype(np.int32) if followers else np.zeros(0, np.int32))
 
 
 def no_transitions(size: int) -> Transitions:
-    """The transitions of an empty train split, for `size` item indices."""
+    """Returns the transitions of an empty train split, for `size` item indices."""
     return Transitions(np.zeros(size + 1, np.int32), np.zeros(0, np.int32))
 
 
 def neighbours(timelines: Timelines) -> tuple[np.ndarray, np.ndarray]:
-    """Places in `items` of every two activities that follow one another in a timeline, both int64 [P]."""
+    """Returns the places in `items` of every two consecutive activities of a timeline, both int64 [P]."""
     last = np.zeros(len(timelines.items) + 1, bool)
-    last[timelines.starts[1:] - 1] = True  # the place before 0, of an empty first timeline, is that after the last item
+    last[timelines.starts[1:] - 1] = True  # An empty first timeline sets place -1, which is after the last item.
     before = np.flatnonzero(~last[:-1])
     return before, before + 1
 
 
 class TransitionTable(tf.Module):
-    """`Transitions` as variables, which a SavedModel keeps outside its graph."""
+    """`Transitions` as variables, which a SavedModel stores outside its graph."""
 
     def __init__(self, transitions: Transitions):
         super().__init__()
         lengths = np.diff(transitions.starts)
         self.longest = max(int(lengths.max(initial=0)), 1)
         self._starts = tf.Variable(transitions.starts, trainable=False)
-        # One more, so that there is something to gather where nothing followed anything.
+        # One more value, so that `tf.gather` has one even without transitions.
         followers = np.append(transitions.followers, np.int32(features.PADDING))
         self._followers = tf.Variable(followers, trainable=False)
 
     def after(self, items: tf.Tensor) -> tf.Tensor:
-        """What followed items, most frequent first: int32 [B] -> int32 [B, longest], PADDING at the end."""
+        """Returns the followers of items by falling frequency, then PADDING: int32 [B] -> int32 [B, longest]."""
         first, last = tf.gather(self._starts, items), tf.gather(self._starts, items + 1)
         places = first[:, None] + tf.range(self.longest)
         inside = places < last[:, None]
@@ -136,20 +135,20 @@ class TransitionTable(tf.Module):
 
 
 class MarkovList:
-    """The unseen items of each user of a batch: what followed the last known item, then all others by popularity.
+    """The unseen items of each user of a batch: the followers of the last known item, then all others by popularity.
 
     Memory grows with the timelines and the followers, not with the catalogue.
 
     Args:
         size: number of item indices V.
-        table: what followed each item.
+        table: the followers of each item.
         timeline: int32 [B, T], the items of each user, oldest first, then PADDING.
-        unwanted: int32 [B, S], items that are left out, and PADDING; None leaves out those of the timeline.
+        excluded: int32 [B, S], items to leave out, and PADDING; None leaves out the items of the timeline.
     """
 
-    def __init__(self, size: int, table: TransitionTable, timeline: tf.Tensor, unwanted: tf.Tensor | None = None):
+    def __init__(self, size: int, table: TransitionTable, timeline: tf.Tensor, excluded: tf.Tensor | None = None):
         self._size = size
-        seen = timeline if unwanted is None else unwanted
+        seen = timeline if excluded is None else excluded
         seen, timeline = (
             tf.pad(items, [[0, 0], [1, 0]], constant_values=features.PADDING) for items in (seen, timeline)
         )
@@ -161,20 +160,20 @@ class MarkovList:
         self._rest = PopularityList(size, tf.concat([seen, self._followers], axis=1))
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Where each user's target stands, int32 [B] -> int32 [B] from 0; V where it is no item or was seen."""
+        """Returns the rank of each user's target from 0, int32 [B] -> int32 [B]; V where it is no item or was seen."""
         is_target = self._followers == targets[:, None]
         count = tf.math.count_nonzero
         place = tf.argmax(is_target, axis=1, output_type=tf.int32)
         before = tf.range(tf.shape(self._followers)[1]) < place[:, None]
         as_follower = count(self._unseen & before, axis=1, dtype=tf.int32)
         popularity = self._popular.ranks(targets)
-        # The list by popularity counts followers of a smaller index already.
+        # The popularity list already counts followers with a smaller index.
         moved_ahead = count(self._unseen & (self._followers > targets[:, None]), axis=1, dtype=tf.int32)
         ranks = tf.where(tf.reduce_any(is_target, axis=1), as_follower, popularity + moved_ahead)
         return tf.where(popularity < self._size, ranks, self._size)
 
     def best(self, length: int) -> tf.Tensor:
-        """The first indices, int32 [B, length]; NO_ITEM where none remains."""
+        """Returns the first items of each list, int32 [B, length]; NO_ITEM where fewer remain."""
         items = tf.concat([tf.where(self._unseen, self._followers, NO_ITEM), self._rest.best(length)], axis=1)
         order = tf.where(items >= features.FIRST_INDEX, tf.range(tf.shape(items)[1], 0, -1), 0)
         _, places = tf.math.top_k(order, length)
@@ -182,7 +181,7 @@ class MarkovList:
 
 
 def _contains(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Which values stand in the same row of `rows`: int32 [B, T], int32 [B, M] -> bool [B, M]."""
+    """Returns whether each value occurs in its row: int32 [B, T], int32 [B, M] -> bool [B, M]."""
     ordered = tf.sort(rows, axis=1)
     places = tf.minimum(tf.searchsorted(ordered, values), tf.shape(ordered)[1] - 1)
     return tf.gather(ordered, places, batch_dims=1) == values

@@ -1,4 +1,4 @@
-"""TFX's Trainer, with settings that may be given when a compiled pipeline is started."""
+"""TFX's Trainer with a teacher, and with settings as runtime parameters of a compiled pipeline."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TEACHER = "teacher"
 
 
 class Executor(GenericExecutor):
-    """Trains as the stock executor does, also as one of several workers.
+    """The executor of `RecommenderTrainer`, which can run as one of several workers.
 
-    Parameters named as a setting win over the settings.
+    Parameters with the name of a setting override the setting.
     """
 
     def _GetFnArgs(
@@ -35,9 +35,9 @@ class Executor(GenericExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> FnArgs:
-        """See the base class; adds the teacher's folder.
+        """Returns the arguments of the base class, with the teacher's folder.
 
-        At the end, the base class wants to find a model. Workers that write none get an empty folder.
+        The base class requires a model at the end. Workers that write none get an empty folder.
         """
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
         if teachers := input_dict.get(TEACHER):
@@ -53,16 +53,16 @@ class Executor(GenericExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """See the base class.
+        """Runs the Trainer, with overridden settings.
 
         Raises:
-            StepError: a parameter has a value that the setting cannot have.
+            StepError: a parameter is not a valid value of its setting.
         """
         super().Do(input_dict, output_dict, with_overrides(exec_properties))
 
 
 class RecommenderTrainer(Trainer):
-    """Fits the recommender.
+    """The component that fits the recommender.
 
     Args:
         teacher: a fitted model to learn from; None learns from the data only.
@@ -76,7 +76,7 @@ class RecommenderTrainer(Trainer):
         self, *, teacher: BaseChannel | None = None, overrides: Mapping[str, Any] | None = None, **arguments: Any
     ):
         super().__init__(**arguments)
-        # The stock component builds its own specification, which has no place for these.
+        # The stock component builds its own specification, which does not accept these.
         self.spec.exec_properties.update(overrides or {})
         if teacher is not None:
             self.spec.INPUTS = {**self.spec.INPUTS, TEACHER: ChannelParameter(type=standard_artifacts.Model)}
@@ -84,10 +84,10 @@ class RecommenderTrainer(Trainer):
 
 
 def with_overrides(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """The Trainer's parameters, those named as a setting moved into `custom_config["settings"]`.
+    """Returns the Trainer's parameters, with overrides of settings moved into `custom_config["settings"]`.
 
     Raises:
-        StepError: a value that the setting cannot have.
+        StepError: a parameter is not a valid value of its setting.
     """
     overrides = {name: value for name, value in exec_properties.items() if name in TrainerSettings.model_fields}
     if not overrides:
@@ -98,7 +98,8 @@ def with_overrides(exec_properties: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         problem = error.errors()[0]
         raise StepError(
-            f"parameter {problem['loc'][0]}: {problem['msg'].lower()}, not {problem['input']!r}; start the run anew"
+            f"parameter {problem['loc'][0]}: {problem['msg'].lower()}, not {problem['input']!r}; correct it and start "
+            "a new run"
         ) from None
     config["settings"] = settings.model_dump(mode="json")
     return {**exec_properties, CUSTOM_CONFIG_KEY: json_utils.dumps(config)}

@@ -1,4 +1,4 @@
-"""Where training runs: this processor, its GPUs, or several machines."""
+"""Devices for training: one CPU, one or more GPUs, or several machines."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ import statistics
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from components.errors import StepError
 from components.settings import GPUS
 
-SAMPLED_EVERY = 5.0  # seconds
+SAMPLING_INTERVAL = 5.0  # seconds
 UTILISATION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 progress = logging.getLogger("recommender.progress")
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """Returns how training is distributed; to be called before TensorFlow computes anything.
+    """Returns the distribution strategy; call it before TensorFlow computes anything.
 
-    With the `TF_CONFIG` of more than one worker, as Vertex AI and Kubeflow's training operator set it, all workers
-    train one model (`MultiWorkerMirroredStrategy`). Otherwise all GPUs of this machine do (`MirroredStrategy`), or its
-    one GPU, or its processor. In all of them `trainer.batch_positions` is the size of the batch of all together.
+    Where `TF_CONFIG` names several workers, as on Vertex AI and with Kubeflow's training operator, all workers train
+    one model (`MultiWorkerMirroredStrategy`). Otherwise the model is trained on all GPUs of this machine
+    (`MirroredStrategy`), on its only GPU, or on its CPU. `trainer.batch_positions` is always the global batch size.
 
     Raises:
-        StepError: TensorFlow sees fewer GPUs than a cluster was asked for, which the environment variable `GPUS` says.
+        StepError: TensorFlow sees fewer GPUs than the step requested (environment variable `GPUS`).
     """
-    visible, gpus = tf.config.list_physical_devices("GPU"), int(os.environ.get(GPUS) or 0)
-    if len(visible) < gpus:
+    visible, requested = tf.config.list_physical_devices("GPU"), int(os.environ.get(GPUS) or 0)
+    if len(visible) < requested:
         raise StepError(
-            f"{gpus} GPUs were asked for, and TensorFlow sees {len(visible)}: compare the image's CUDA with the node's "
-            "driver, or ask for none (deployment.resources.Trainer.gpu: 0)"
+            f"{requested} GPUs were asked for, and TensorFlow sees {len(visible)}: compare the image's CUDA with the "
+            "node's driver, or request none (deployment.resources.Trainer.gpu: 0)"
         )
     for gpu in visible:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -51,29 +52,28 @@ def make_strategy() -> tf.distribute.Strategy:
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """Returns where a strategy trains, in words."""
+    """Returns a description of the devices of a strategy."""
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "a GPU")
         for gpu in tf.config.list_physical_devices("GPU")
     ]
     workers = len(_workers())
-    here = ", ".join(gpus) if gpus else f"{os.cpu_count()} CPU cores"
-    return f"{workers} workers, this one with {here}" if workers > 1 else here
+    devices = ", ".join(gpus) if gpus else f"{os.cpu_count()} CPU cores"
+    return f"{workers} workers, this one with {devices}" if workers > 1 else devices
 
 
 @contextlib.contextmanager
 def gpu_utilisation() -> Iterator[Callable[[], float | None]]:
-    """Samples how busy the GPUs of this machine are, as `nvidia-smi` reports it.
+    """Samples the utilisation of this machine's GPUs with `nvidia-smi`.
 
     Yields:
-        Returns the mean share of time in which the GPUs computed, from 0 to 1; None where there is no GPU, or no
-        `nvidia-smi`.
+        A function that returns the mean utilisation so far, from 0 to 1; None without a GPU or `nvidia-smi`.
     """
     samples: list[float] = []
-    over = threading.Event()
+    is_over = threading.Event()
 
     def sample() -> None:
-        while not over.wait(SAMPLED_EVERY):
+        while not is_over.wait(SAMPLING_INTERVAL):
             try:
                 output = subprocess.run(UTILISATION, capture_output=True, text=True, timeout=30, check=True).stdout
                 samples.append(statistics.mean(float(line) for line in output.split()) / 100)
@@ -86,25 +86,29 @@ def gpu_utilisation() -> Iterator[Callable[[], float | None]]:
     try:
         yield lambda: statistics.mean(samples) if samples else None
     finally:
-        over.set()
+        is_over.set()
 
 
 def is_chief() -> bool:
-    """Returns whether this process writes what training leaves: it does where there are no other workers."""
-    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
-    return len(_workers()) < 2 or task.get("type") == "chief" or ("chief" not in _cluster() and not task.get("index"))
+    """Returns whether this process writes the outputs of training; true where there are no other workers."""
+    task = _tf_config("task")
+    has_chief = "chief" in _tf_config("cluster")
+    return len(_workers()) < 2 or task.get("type") == "chief" or (not has_chief and not task.get("index"))
 
 
 def worker_name() -> str:
-    """Returns a part of a name that differs between workers; empty where there is only one."""
-    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    """Returns a suffix for file names that is unique to this worker; empty where there is only one."""
+    task = _tf_config("task")
     return f"-{task.get('type')}-{task.get('index')}" if len(_workers()) > 1 else ""
 
 
-def _cluster() -> dict[str, list[str]]:
-    cluster: dict[str, list[str]] = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    return cluster
-
-
 def _workers() -> list[str]:
-    return [*_cluster().get("chief", []), *_cluster().get("worker", [])]
+    """Returns the addresses of all workers."""
+    cluster = _tf_config("cluster")
+    return [*cluster.get("chief", []), *cluster.get("worker", [])]
+
+
+def _tf_config(section: str) -> dict[str, Any]:
+    """Returns a section of the environment variable `TF_CONFIG`; empty where there is none."""
+    config: dict[str, dict[str, Any]] = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    return config.get(section, {})

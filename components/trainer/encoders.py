@@ -1,8 +1,8 @@
-"""Encoders: the embeddings of a user's items -> a context vector after every item.
+"""Encoders: a context vector after every item of a user's history.
 
-All have one interface. They are causal (the vector after item `t` depends on items up to `t`), so that one pass over a
-window trains every position of it, and padding may follow the items without a mask. They are Keras layers like any
-other: `keras.layers.serialize` saves them, and `name`, `dtype` and `trainable` are Keras' own arguments.
+Encoders are causal: the vector after item `t` depends only on the items up to `t`. One pass over a window therefore
+trains all of its positions, and padding after the items needs no mask. Encoders are ordinary Keras layers:
+`keras.layers.serialize` saves them, and they accept Keras' arguments `name`, `dtype` and `trainable`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,18 @@ from components.trainer.settings import TrainerSettings
 
 serialisable = saving.register_keras_serializable("recommender")
 
-RESIDUAL = 0.02  # initial standard deviation of the kernels that end a residual branch
-# Far below any score, and exact in float16, in which constants of a converted model may be stored.
+RESIDUAL_STDDEV = 0.02  # of the initial values of a kernel that ends a residual branch
+# Far below any score. Exact in float16, in which a converted model may store its constants.
 FORBIDDEN = -30_000.0
 
 
 def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
-    """The encoder that the settings name.
+    """Returns the encoder that the settings name.
 
     Args:
         settings: of the Trainer.
-        history_length: the number of items N that the device sends; encoders with a bounded view look back N items, or
-            fewer where the settings say so.
-
-    Returns:
-        The encoder.
+        history_length: the number of items N that the device sends. Encoders with a bounded view look back N items, or
+            `settings.look_back` if that is less.
     """
     look_back = min(settings.look_back or history_length, history_length)
     dimension, dropout, blocks = settings.dimension, settings.dropout or 0.0, settings.blocks
@@ -46,52 +43,51 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
 
 
 def _look_backs(settings: TrainerSettings, look_back: int) -> list[int]:
-    """Returns how many activities each block of the `transformer` looks back on.
+    """Returns the number of activities that each block of the `transformer` looks back on.
 
-    Blocks after the first look back on `settings.upper_look_back`, so that on the device the blocks before them are
-    evaluated at that many positions only. Where windows in training are longer than N, all blocks together look back on
-    N activities, so that no position sees more than the device will. Otherwise the first does.
+    Blocks after the first look back on `settings.upper_look_back`, so that the device evaluates the blocks below them
+    at that many positions only. Where training windows are longer than N, all blocks together look back on N
+    activities, so that no position sees more than on the device. Otherwise the first block does.
     """
-    above = settings.blocks - 1
+    upper_blocks = settings.blocks - 1
     first, upper = look_back, min(settings.upper_look_back or look_back, look_back)
     if settings.window > look_back:
         upper = min(upper, (look_back - 1) // settings.blocks + 1)
-        first = look_back - above * (upper - 1)
-    return [first, *[upper] * above]
+        first = look_back - upper_blocks * (upper - 1)
+    return [first, *[upper] * upper_blocks]
 
 
 class Encoder(layers.Layer):
-    """A layer, float32 [B, L, d] -> float32 [B, L, d], called with `training`.
+    """A layer from item embeddings to context vectors: float32 [B, L, d] -> float32 [B, L, d].
 
     Attributes:
-        look_back: how many items at most a context vector depends on, its own included; None has no bound.
+        look_back: the most items that a context vector depends on, its own included; None has no bound.
     """
 
     look_back: int | None = None
 
     def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-        """Returns the context vector after the latest item, as the device asks for it.
+        """Returns the context vector after the latest item, for serving.
 
-        It equals the vector that `call` gives there. Items stand the other way round, so that all places are known in
-        advance.
+        It equals the vector of `call` at that position. The items come in reverse order, so that all places are static.
 
         Args:
             x: float32 [B, M, d], the latest item first, then padding; M is at most `look_back`.
             real: float32 [B, M], 1 for items and 0 for padding.
 
         Returns:
-            float32 [B, d]; of a row without items it means nothing.
+            float32 [B, d]; undefined for rows without items.
         """
         raise NotImplementedError
 
 
 @serialisable
 class BagOfWords(Encoder):
-    """Average of the last embeddings, weighted by how long ago they were, then a feed-forward layer.
+    """An average of the last embeddings with learned weights by recency, then a feed-forward layer.
 
     Args:
         dimension: size d of the embeddings.
-        look_back: how many of them are averaged.
+        look_back: number of embeddings in the average.
         dropout: share of activations dropped in training.
         arguments: of a Keras layer.
     """
@@ -110,7 +106,7 @@ class BagOfWords(Encoder):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
-        weights = tf.nn.softmax(_by_lag(self._recency, _length(x)), axis=-1)  # of each item after each: [L, L]
+        weights = tf.nn.softmax(_by_lag(self._recency, _length(x)), axis=-1)  # [L, L]
         average = self._norm(tf.einsum("ij,bjd->bid", weights, x))
         return average + self._feed_forward(average, training=training)
 
@@ -123,12 +119,12 @@ class BagOfWords(Encoder):
 
 @serialisable
 class Convolutional(Encoder):
-    """Causal 1-D convolutions, max-pooling over the last items, and the last item itself.
+    """Causal 1-D convolutions, max-pooling over the last positions, and a skip connection from the last item.
 
     Args:
         dimension: size d of the embeddings.
-        look_back: how many items a context vector depends on.
-        blocks: most convolutions; fewer where they would look back further.
+        look_back: number of items that a context vector depends on.
+        blocks: most convolutions; fewer where they would exceed `look_back`.
         dropout: share of activations dropped in training.
         arguments: of a Keras layer.
     """
@@ -151,7 +147,7 @@ class Convolutional(Encoder):
         """See the base class."""
         y = x
         for convolution in self._convolutions:
-            # A convolution as one product of matrices: XLA's own on a CPU takes several times as long.
+            # A convolution as one matrix product: several times faster than XLA's own on a CPU.
             neighbours = tf.concat([_shifted(y, step) for step in range(self._kernel)], axis=-1)
             y = self._dropout(convolution(neighbours), training=training)
         return self._norm(self._project(tf.concat([_sliding_maximum(y, self._pool), y, x], axis=-1)))
@@ -173,7 +169,7 @@ class Convolutional(Encoder):
 
 @serialisable
 class Recurrent(Encoder):
-    """A stack of LSTMs (Hochreiter and Schmidhuber, 1997), whose context vectors depend on all items before.
+    """A stack of LSTMs (Hochreiter and Schmidhuber, 1997), with context vectors that depend on all earlier items.
 
     Args:
         dimension: size d of the embeddings.
@@ -201,22 +197,22 @@ class Recurrent(Encoder):
         """See the base class."""
         length = tf.cast(tf.reduce_sum(real, axis=1), tf.int32)
         last = tf.maximum(length - 1, 0)
-        # The oldest first again; after the latest comes anything.
+        # Oldest first again; the values after the latest item are arbitrary.
         oldest_first = tf.gather(x, tf.maximum(last[:, None] - tf.range(x.shape[1]), 0), batch_dims=1)
         return tf.gather(self(oldest_first), last, batch_dims=1)
 
 
 @serialisable
 class Transformer(Encoder):
-    """Self-attention blocks with a learned bias by distance.
+    """Self-attention blocks with a learned relative position bias.
 
     After SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018), with the relative position
-    bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: how recent an item is matters, not where in
-    the window it stands. The embeddings are dropped out before they come here.
+    bias of T5 (Raffel et al., JMLR 2020) in place of absolute positions: the recency of an item matters, not its place
+    in the window. The caller applies dropout to the embeddings.
 
     Args:
         dimension: size d of the embeddings.
-        look_backs: how many activities each block looks back on, its own included.
+        look_backs: number of activities that each block looks back on, its own included.
         heads: number of attention heads.
         dropout: share of activations dropped in training.
         arguments: of a Keras layer.
@@ -228,7 +224,7 @@ class Transformer(Encoder):
         super().__init__(**arguments)
         policy = self.dtype_policy
         self._blocks = [Block(dimension, look_back, heads, dropout, dtype=policy) for look_back in look_backs]
-        # The positions of each block that the blocks above it look back on.
+        # The number of positions of each block that the blocks above it look back on.
         reaches = [look_back - 1 for look_back in look_backs]
         self._needed = [1 + sum(reaches[number + 1 :]) for number in range(len(reaches))]
         self._norm = _norm(self)
@@ -240,12 +236,12 @@ class Transformer(Encoder):
         return self._norm(x)
 
     def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-        """See the base class; each block is evaluated where the blocks above it look, and nowhere else."""
+        """See the base class; evaluates each block only at the positions that the blocks above it look back on."""
         hidden = (1 - real) * FORBIDDEN
         for block, needed in zip(self._blocks, self._needed, strict=True):
-            asked = min(needed, x.shape[1])
-            x = block.latest(x, hidden, asked)
-            hidden = hidden if asked == hidden.shape[1] else hidden[:, :asked]
+            count = min(needed, x.shape[1])
+            x = block.latest(x, hidden, count)
+            hidden = hidden if count == hidden.shape[1] else hidden[:, :count]
         return self._norm(x[:, 0])
 
 
@@ -253,13 +249,13 @@ class Transformer(Encoder):
 class Block(layers.Layer):
     """Causal multi-head self-attention and a feed-forward layer, each with a residual connection.
 
-    As in SASRec's code, queries are normed and keys and values are not, and residual connections begin behind a norm:
-    an item's own embedding weighs as much in every block, however small it is at first. What is added to it starts
-    small, so that the similarity of items is learned first.
+    As in SASRec's code, queries are normalised but keys and values are not, and residual connections start after a
+    normalisation. An item's own embedding therefore has the same weight in every block, even while it is small. The
+    branches that are added to it start small, so that the similarity of items is learned first.
 
     Args:
         dimension: size d of the embeddings.
-        look_back: how many activities a position attends to, its own included.
+        look_back: number of activities that a position attends to, its own included.
         heads: number of attention heads.
         dropout: share of activations dropped in training.
         arguments: of a Keras layer.
@@ -283,68 +279,69 @@ class Block(layers.Layer):
         self._bias = self.add_weight(shape=(self._heads, self._look_back), initializer="zeros", name="distance")
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float32 [B, L, d] -> float32 [B, L, d]."""
+        """Returns the outputs at all positions: float32 [B, L, d] -> float32 [B, L, d]."""
         length, dimension = _length(x), x.shape[2]
 
-        def of_heads(values: tf.Tensor) -> tf.Tensor:
-            """[B, L, n d] -> [B, n heads, L, d / heads]."""
+        def split_heads(values: tf.Tensor) -> tf.Tensor:
+            """Splits vectors into heads: [B, L, n d] -> [B, n heads, L, d / heads]."""
             split = tf.reshape(
                 values, [-1, length, values.shape[2] * self._heads // dimension, dimension // self._heads]
             )
             return tf.transpose(split, [0, 2, 1, 3])
 
         normed = self._attention_norm(x)
-        query = of_heads(self._query(normed))
-        key, value = tf.split(of_heads(self._key_value(x)), 2, axis=1)
+        query = split_heads(self._query(normed))
+        key, value = tf.split(split_heads(self._key_value(x)), 2, axis=1)
         bias = _by_lag(self._bias, length)
         scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(dimension // self._heads) + bias
         attended = tf.matmul(tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32)), value.dtype), value)
         attended = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, length, dimension])
-        return self._after(normed, attended, training)
+        return self._add_residuals(normed, attended, training)
 
-    def latest(self, x: tf.Tensor, hidden: tf.Tensor, asked: int) -> tf.Tensor:
-        """Returns what `call` gives at the latest positions.
+    def latest(self, x: tf.Tensor, hidden: tf.Tensor, count: int) -> tf.Tensor:
+        """Returns the outputs of `call` at the latest positions.
 
-        The products are those of `call` in another order: queries are multiplied into the kernel of the keys, and what
-        they attend to is averaged before it becomes values, so that no position but these meets a kernel or a norm.
+        The products are those of `call` in another order: queries are multiplied by the kernel of the keys, and inputs
+        are averaged before the kernel of the values. Kernels and norms then apply to the latest positions only.
 
         Args:
             x: float32 [B, M, d], the latest item first.
             hidden: float32 [B, M], FORBIDDEN for padding and 0 for items.
-            asked: number of positions Q.
+            count: number of positions Q.
 
         Returns:
             float32 [B, Q, d].
         """
         length, dimension = x.shape[1:]
         size = dimension // self._heads
-        of_query = tf.reshape(self._query.kernel, [dimension, self._heads, size])
-        of_key, of_value = tf.unstack(tf.reshape(self._key_value.kernel, [dimension, 2, self._heads, size]), axis=1)
-        normed = self._attention_norm(x[:, :asked])
-        query = tf.einsum("bqd,dhe->bhqe", normed, of_query)
-        of_x = tf.einsum("bhqe,dhe->bhqd", query, of_key / math.sqrt(size))
-        products = tf.matmul(tf.reshape(of_x, [-1, self._heads * asked, dimension]), x, transpose_b=True)
-        products = tf.reshape(products, [-1, self._heads, asked, length])
-        distances = tf.range(length) - tf.range(asked)[:, None]
+        query_kernel = tf.reshape(self._query.kernel, [dimension, self._heads, size])
+        key_value_kernel = tf.reshape(self._key_value.kernel, [dimension, 2, self._heads, size])
+        key_kernel, value_kernel = tf.unstack(key_value_kernel, axis=1)
+        normed = self._attention_norm(x[:, :count])
+        query = tf.einsum("bqd,dhe->bhqe", normed, query_kernel)
+        query = tf.einsum("bhqe,dhe->bhqd", query, key_kernel / math.sqrt(size))
+        products = tf.matmul(tf.reshape(query, [-1, self._heads * count, dimension]), x, transpose_b=True)
+        products = tf.reshape(products, [-1, self._heads, count, length])
+        distances = tf.range(length) - tf.range(count)[:, None]
         bias = tf.gather(_with_forbidden(self._bias, length), length - 1 + distances, axis=1)
         attention = tf.nn.softmax(products + (bias + tf.reshape(hidden, [-1, 1, 1, length])))
-        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * asked, length]), x)
-        averages = tf.reshape(averages, [-1, self._heads, asked, dimension])
-        attended = tf.reshape(tf.einsum("bhqd,dhe->bqhe", averages, of_value), [-1, asked, dimension])
-        return self._after(normed, attended, training=False)
+        averages = tf.matmul(tf.reshape(attention, [-1, self._heads * count, length]), x)
+        averages = tf.reshape(averages, [-1, self._heads, count, dimension])
+        attended = tf.reshape(tf.einsum("bhqd,dhe->bqhe", averages, value_kernel), [-1, count, dimension])
+        return self._add_residuals(normed, attended, training=False)
 
-    def _after(self, normed: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
-        """Residual connections and the feed-forward layer; all [B, L, d]."""
+    def _add_residuals(self, normed: tf.Tensor, attended: tf.Tensor, training: bool) -> tf.Tensor:
+        """Applies the feed-forward layer and both residual connections; all [B, L, d]."""
         x = self._feed_forward_norm(normed + self._dropout(self._out(attended), training=training))
         return x + self._dropout(self._feed_forward(x, training=training), training=training)
 
 
 @serialisable
 class FeedForward(layers.Layer):
-    """Two dense layers around a ReLU, four times as wide between.
+    """Two dense layers with a ReLU and four times the width between them.
 
     Args:
-        dimension: size d of what goes in and comes out.
+        dimension: size d of the inputs and outputs.
         dropout: share of activations dropped in training.
         arguments: of a Keras layer.
     """
@@ -361,7 +358,7 @@ class FeedForward(layers.Layer):
         self._project.build((*shape[:-1], self._expand.units))
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float32 [..., d] -> float32 [..., d]."""
+        """Returns the outputs: float32 [..., d] -> float32 [..., d]."""
         return self._project(self._dropout(self._expand(x), training=training))
 
 
@@ -370,24 +367,24 @@ def _norm(layer: layers.Layer) -> layers.LayerNormalization:
 
 
 def _small() -> initializers.Initializer:
-    return initializers.RandomNormal(stddev=RESIDUAL)
+    return initializers.RandomNormal(stddev=RESIDUAL_STDDEV)
 
 
 def _by_lag(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
-    """Lay a value for each distance out as a matrix: [..., N] -> [..., L, L], FORBIDDEN where j > i or i - j >= N."""
+    """Returns values by lag as a matrix: [..., N] -> [..., L, L], FORBIDDEN where j > i or i - j >= N."""
     positions = tf.range(length)
     return tf.gather(_with_forbidden(values, length), length - 1 + positions[:, None] - positions, axis=-1)
 
 
 def _with_forbidden(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
-    """Values by distance, [..., N] -> [..., 2 L - 1]: from 1 - L, which lies ahead, to L - 1."""
+    """Returns values by lag from 1 - L to L - 1, [..., N] -> [..., 2 L - 1]; FORBIDDEN below 0 and from N on."""
     values = tf.convert_to_tensor(values)[..., :length]
     ahead = [[0, 0]] * (len(values.shape) - 1)
     return tf.pad(values, [*ahead, [length - 1, length - tf.shape(values)[-1]]], constant_values=FORBIDDEN)
 
 
 def _sliding_maximum(x: tf.Tensor, size: int) -> tf.Tensor:
-    """Maximum over the last `size` positions, [B, L, d] -> [B, L, d], by doubling the span that is covered."""
+    """Returns the maximum over the last `size` positions, [B, L, d] -> [B, L, d], by doubling the covered span."""
     covered = 1
     while covered < size:
         step = min(covered, size - covered)
@@ -397,10 +394,10 @@ def _sliding_maximum(x: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _shifted(x: tf.Tensor, steps: int, filler: float = 0.0) -> tf.Tensor:
-    """Each position has what stands `steps` before it, and `filler` where there is nothing; [B, L, d] -> [B, L, d]."""
+    """Shifts values to `steps` positions later and fills the gap with `filler`: [B, L, d] -> [B, L, d]."""
     return tf.pad(x, [[0, 0], [steps, 0], [0, 0]], constant_values=filler)[:, : _length(x), :]
 
 
 def _length(x: tf.Tensor) -> tf.Tensor | int:
-    """The length L of [B, L, d]: a number where it is known, as on the device; a tensor in training."""
+    """Returns the length L of [B, L, d]: an integer where it is static, as in serving; a tensor in training."""
     return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]

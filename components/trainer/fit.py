@@ -1,4 +1,4 @@
-"""Fits a recommender with Keras. By hand is what it lacks: validation by ranking, lazy Adam, resuming at the best."""
+"""Fits a recommender with Keras, with validation by ranking and with backups that early stopping can resume from."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from components.trainer.ranking import RankingMetrics, evaluate
 from components.trainer.settings import DENSE_EPOCHS, TrainerSettings
 
 WARM_UP_STEPS = 100
-LEAST_LEARNING_RATE = 0.01  # of the peak, at the end of the schedule
-ADAM_BETA_2 = 0.98  # as in SASRec: forgets rare items' squared gradients sooner than 0.999
+FINAL_LEARNING_RATE = 0.01  # at the end of the schedule, as a share of the peak
+ADAM_BETA_2 = 0.98  # as in SASRec: forgets the squared gradients of rare items sooner than 0.999
 MAX_GRADIENT_NORM = 1.0
 PROGRESS_EVERY = 5.0  # seconds
-ESTIMATED_AFTER = 50  # steps
+ESTIMATE_AFTER = 50  # steps
 
 progress = logging.getLogger("recommender.progress")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long fitting takes, and where on the schedule of the learning rate it begins.
+    """The length of a fit, and where it begins on the learning rate schedule.
 
     Attributes:
         epochs: most passes over the train split.
-        minutes: a safety limit; the schedule does not depend on it. 0 sets none.
-        begin: share of the schedule that is over as fitting begins: 0 for fresh weights, more for weights that another
-            fit left.
+        minutes: a safety limit that the schedule does not depend on; 0 sets none.
+        begin: share of the schedule to skip: 0 for fresh weights, more for the weights of an earlier fit.
     """
 
     epochs: int
@@ -47,18 +46,18 @@ class Plan:
 
     @staticmethod
     def of(settings: TrainerSettings, begin: float = 0.0) -> Plan:
-        """Returns the plan of some settings; what is left of their epochs after `begin`."""
+        """Returns the plan for settings, with the share of their epochs that remains after `begin`."""
         return Plan(math.ceil((settings.max_epochs or DENSE_EPOCHS) * (1 - begin)), settings.max_minutes, begin)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What fitting left: the model has the weights of `best_epoch`.
+    """The result of a fit; the model has the weights of `best_epoch`.
 
     Attributes:
         history: all epochs.
-        best_epoch: number of the best one.
-        out_of_time: whether `max_minutes` ended the fit, so that another machine may get another model.
+        best_epoch: number of the best epoch.
+        out_of_time: whether `max_minutes` ended the fit, so that the result depends on the speed of the machine.
     """
 
     history: tuple[Epoch, ...]
@@ -72,7 +71,7 @@ class Fit:
         return math.nan if recall is None else recall
 
     def as_dicts(self) -> list[dict[str, float]]:
-        """The history, for JSON."""
+        """Returns the history for JSON."""
         return [asdict(epoch) for epoch in self.history]
 
 
@@ -86,30 +85,29 @@ def fit(
     log_dir: str = "",
     soft: SoftTargets | None = None,
 ) -> Fit:
-    """Fits a model and leaves it with the weights of the epoch that is best on the eval split.
+    """Fits a model and gives it the weights of the best epoch on the eval split.
 
     The learning rate rises over the first steps and then falls along a cosine (Loshchilov and Hutter, "SGDR", ICLR
-    2017) to the end of the last epoch of the plan.
+    2017) until the last epoch of the plan ends.
 
     Args:
-        model: with the weights to begin with.
+        model: with its initial weights.
         train: timelines of the train split.
-        holdout: timelines and targets of the eval split; None where nothing is held out, and the last epoch is kept.
+        holdout: timelines and targets of the eval split; None holds nothing out and keeps the last epoch.
         measure: evaluates the model.
-        backup: folder for what an interrupted fit leaves, of its own for this model and data; a fit goes on from it.
-            Empty keeps nothing.
-        plan: how long to fit; None is that of the model's settings.
+        backup: folder for the backup, of this model and data only; a fit resumes from it. Empty keeps no backup.
+        plan: length of the fit; None takes it from the model's settings.
         log_dir: local folder for TensorBoard; empty writes nothing.
-        soft: what a teacher expects at the positions of the train split; None where there is no teacher.
+        soft: a teacher's predictions for the train split; None where there is no teacher.
 
     Raises:
-        StepError: the loss is no longer finite.
+        StepError: the loss is not finite.
     """
     settings = model.settings
     plan = plan or Plan.of(settings)
-    holdout = None if holdout is None else _drawn(holdout, settings)
+    holdout = None if holdout is None else _sample_users(holdout, settings)
     weights = target_weights(train, settings)
-    assert settings.batch_positions is not None  # A model's settings are decided.
+    assert settings.batch_positions is not None  # The settings of a model are complete.
     batches = Batches(train, settings.window, settings.batch_positions, weights, settings.seed, soft)
     steps = math.ceil(batches.steps * plan.epochs / (1 - plan.begin))
     warm_up = min(WARM_UP_STEPS, steps)
@@ -117,7 +115,7 @@ def fit(
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0,
             max(steps - warm_up, 1),
-            LEAST_LEARNING_RATE,
+            FINAL_LEARNING_RATE,
             warmup_target=settings.learning_rate,
             warmup_steps=warm_up,
         )
@@ -127,32 +125,33 @@ def fit(
         model.optimizer.build(model.trainable_variables)
         model.optimizer.iterations.assign(int(plan.begin * steps))
     saved = Backup(backup) if backup else None
-    run = _Run(plan, batches, holdout, measure, saved.restore(model) if saved else [])
-    best = saved.best_of(run.best_epoch) if saved and run.history else ""
-    early_stopping = _EarlyStopping(run.history, best, settings.patience)
-    callbacks: list[keras.callbacks.Callback] = [run]
-    callbacks += [early_stopping] if holdout is not None else []
-    callbacks += (
-        [keras.callbacks.TensorBoard(log_dir, write_graph=False, write_steps_per_second=True)] if log_dir else []
-    )
-    callbacks += saved.callbacks(run.best_recall, holdout is not None) if saved else []
-    if not run.is_over(settings.patience):
+    validation = _Validation(plan, batches, holdout, measure, saved.restore(model) if saved else [])
+    history = validation.history
+    best_weights = saved.best_of(validation.best_epoch) if saved and history else ""
+    callbacks: list[keras.callbacks.Callback] = [validation]
+    if holdout is not None:
+        callbacks.append(_EarlyStopping(history, best_weights, settings.patience))
+    if log_dir:
+        callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False, write_steps_per_second=True))
+    if saved:
+        callbacks += saved.callbacks(validation.best_recall, holdout is not None)
+    if not validation.is_over(settings.patience):
         progress.debug("tracing the training step")
         model.fit(
             batches.dataset(),
             epochs=plan.epochs,
-            initial_epoch=len(run.history),
+            initial_epoch=len(history),
             callbacks=callbacks,
             verbose=0,
             shuffle=False,
         )
     elif saved and holdout is not None:
-        model.load_weights(best)
-    return Fit(tuple(run.history), run.best_epoch, run.out_of_time)
+        model.load_weights(best_weights)
+    return Fit(tuple(history), validation.best_epoch, validation.out_of_time)
 
 
-class _Run(keras.callbacks.Callback):
-    """Measures the model after each epoch, for the callbacks that follow and for people."""
+class _Validation(keras.callbacks.Callback):
+    """Evaluates the model after each epoch, for the callbacks after this one, and reports the progress."""
 
     def __init__(
         self,
@@ -174,45 +173,45 @@ class _Run(keras.callbacks.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Number of the best epoch, the first of equal ones; the last where none was measured."""
+        """Number of the best epoch, the first of equal ones; the last epoch without an eval split."""
         if self.best_recall is None:
             return len(self.history)
         return next(epoch.epoch for epoch in self.history if epoch.recall_at_10 == self.best_recall)
 
     @property
     def best_recall(self) -> float | None:
-        """The best Recall@10; None where none was measured."""
+        """The best Recall@10; None without epochs or without an eval split."""
         return max((epoch.recall_at_10 for epoch in self.history if epoch.recall_at_10 is not None), default=None)
 
     def is_over(self, patience: int) -> bool:
-        """Whether the history that was restored leaves nothing to do."""
-        waited = self.best_recall is not None and len(self.history) - self.best_epoch >= patience
-        return bool(self.history) and (len(self.history) >= self._plan.epochs or waited or self._is_late())
+        """Returns whether a restored fit had already ended."""
+        has_stopped = self.best_recall is not None and len(self.history) - self.best_epoch >= patience
+        return bool(self.history) and (len(self.history) >= self._plan.epochs or has_stopped or self._is_late())
 
     def _is_late(self) -> bool:
         return 0 < 60 * self._plan.minutes <= time.monotonic() - self._started
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """See the base class."""
+        """Sets the epoch of the batches, and seeds all random generators."""
         self._batches.epoch = epoch
-        # Keras keeps no states of random generators: each epoch has its own, so that a fit can go on after any.
+        # Keras does not back up the states of random generators. Seeding each epoch lets a fit resume after any epoch.
         states = [variable for variable in self.model.variables if variable.path.endswith("seed_generator_state")]
         for number, state in enumerate(states):
             random = np.random.default_rng([self.model.settings.seed, epoch, number])
             state.assign(random.integers(0, 2**32, state.shape, np.uint32))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """See the base class."""
+        """Stops the fit after `max_minutes`, and reports the progress."""
         if batch == 0:
             self._first_step_ended = time.monotonic()
         if self._is_late() and not self.model.stop_training:
             self.out_of_time = self.model.stop_training = True
             progress.info(
-                "trainer.max_minutes %g is over: the fit ends here, and another machine may end it elsewhere",
+                "trainer.max_minutes %g is over: the fit ends here, and its result depends on this machine's speed",
                 self._plan.minutes,
             )
-        if logs and batch == ESTIMATED_AFTER and self._batches.epoch == len(self.history) == 0:
-            float(logs["loss"])  # Steps run asynchronously.
+        if logs and batch == ESTIMATE_AFTER and self._batches.epoch == len(self.history) == 0:
+            float(logs["loss"])  # Waits for the steps, which run asynchronously.
             self._estimate(batch)
         if logs and time.monotonic() - self._reported > PROGRESS_EVERY:
             self._reported = time.monotonic()
@@ -222,14 +221,14 @@ class _Run(keras.callbacks.Callback):
             )
 
     def _estimate(self, batch: int) -> None:
-        """Says how long training takes, by the speed of the first steps but the first, which is traced."""
+        """Reports the expected duration of training, from the first steps without the first, which includes tracing."""
         steps = self._batches.steps * self._plan.epochs
         minutes = steps * (time.monotonic() - self._first_step_ended) / batch / 60
         expected = f"about {minutes:.1f} min" if minutes > 0.5 else "less than a minute"
         progress.info("at this speed, the steps of %d epochs take %s", self._plan.epochs, expected)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """See the base class; adds the metrics of the eval split to the logs.
+        """Evaluates the model, and adds the metrics to the logs.
 
         Raises:
             StepError: the loss is not finite.
@@ -250,29 +249,29 @@ class _Run(keras.callbacks.Callback):
 
 
 class _EarlyStopping(keras.callbacks.EarlyStopping):
-    """Goes on where an interrupted fit stopped, which Keras' own does not; the best weights are those of a file."""
+    """Early stopping that can resume an interrupted fit, with its best weights from a file."""
 
-    def __init__(self, history: list[Epoch], best: str, patience: int):
+    def __init__(self, history: list[Epoch], best_weights: str, patience: int):
         super().__init__(RECALL, patience=patience, mode="max", restore_best_weights=True)
         self._history = list(history)
-        self._best = best
+        self._best_weights = best_weights
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """See the base class."""
+        """Restores the state of early stopping from the history."""
         super().on_train_begin(logs)
         if not self._history:
             return
         self.best = max(epoch.recall_at_10 or 0.0 for epoch in self._history)
         self.best_epoch = next(epoch.epoch for epoch in self._history if epoch.recall_at_10 == self.best) - 1
         self.wait = len(self._history) - 1 - self.best_epoch
-        now = self.model.get_weights()
-        self.model.load_weights(self._best)
+        current = self.model.get_weights()
+        self.model.load_weights(self._best_weights)
         self.best_weights = self.model.get_weights()
-        self.model.set_weights(now)
+        self.model.set_weights(current)
 
 
-def _drawn(holdout: Timelines, settings: TrainerSettings) -> Timelines:
-    """The users of the eval split that every epoch is measured with."""
+def _sample_users(holdout: Timelines, settings: TrainerSettings) -> Timelines:
+    """Returns the users of the eval split that every epoch is evaluated on."""
     if not 0 < settings.eval_users < len(holdout):
         return holdout
     users = np.random.default_rng(settings.seed).choice(len(holdout), settings.eval_users, replace=False)

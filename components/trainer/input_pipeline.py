@@ -1,4 +1,4 @@
-"""Transformed examples -> timelines in memory -> windows -> batches of one length, without work on padding."""
+"""The input pipeline: reads transformed examples into timelines, and cuts these into batches of similar length."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ from components.errors import StepError
 from components.trainer.settings import TrainerSettings
 
 READ_BATCH = 256
-AHEAD = 4  # batches that are prepared while the model trains on one
-# What the model takes of an activity.
+PREFETCHED = 4  # batches that are prepared while the model trains on one
+# Names of the model's inputs.
 ITEMS = "items"
 RATINGS, TIMES = (features.ACTIVITY_INPUTS[name] for name in (features.RATING_FEATURE, features.TIME_GAP_FEATURE))
-# Windows are padded to these shares of the longest window.
+# Windows are padded to one of these fractions of the longest window.
 BUCKETS = (0.125, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
 class Activities:
-    """What users did, in parallel arrays of one shape.
+    """Activities of users, as parallel arrays of one shape.
 
     Attributes:
         items: int32, item indices.
         ratings: float32.
-        times: int32, seconds since 1970-01-01 UTC; later than 2038 they wrap around, which no time between two
-            activities feels.
-        columns: the features of activities that are columns of the log, by the name of the model's input: int32 indices
-            of words, or float32.
+        times: int32, seconds since 1970-01-01 UTC. Times after 2038 wrap around; differences stay correct.
+        columns: the activity features that are columns of the log, by the name of the model's input: int32 indices of
+            words, or float32.
     """
 
     items: np.ndarray
@@ -47,20 +46,20 @@ class Activities:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, at: Any) -> Activities:
-        """The activities at an index, a slice, a mask or an array of indices."""
+        """Returns the activities at an index, a slice, a mask or an array of indices."""
         return self.map(lambda values: values[at])
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Activities:
-        """Returns activities with each array replaced by a function of it."""
+        """Returns the activities with a function applied to each array."""
         columns = {name: function(values) for name, values in self.columns.items()}
         return Activities(function(self.items), function(self.ratings), function(self.times), columns)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns all arrays by the name that the model has for them."""
+        """Returns all arrays by the name of the model's input."""
         return {ITEMS: self.items, RATINGS: self.ratings, TIMES: self.times, **self.columns}
 
     def tensors(self) -> dict[str, tf.Tensor]:
-        """As the model takes them."""
+        """Returns the activities as inputs of the model."""
         return {name: tf.constant(values) for name, values in self.arrays().items()}
 
 
@@ -71,8 +70,8 @@ class Timelines:
     Attributes:
         activities: [E], one user after another, oldest first.
         starts: int64 [U + 1], user `u` has the activities from `starts[u]` to before `starts[u + 1]`.
-        targets: int32 [U], the item that came next; PADDING in the train split.
-        weights: float32 [E], how much each activity counts as a target, 0 where it is none; None where all count alike.
+        targets: int32 [U], the next item of each user; PADDING in the train split.
+        weights: float32 [E], the weight of each activity as a target, 0 where it is none; None where all are equal.
     """
 
     activities: Activities
@@ -89,7 +88,7 @@ class Timelines:
         return self.activities.items
 
     def of_users(self, users: np.ndarray) -> Timelines:
-        """The timelines of some users alone: int64 [M]."""
+        """Returns the timelines of the given users: int64 [M]."""
         lengths = np.diff(self.starts)[users]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(starts[-1])
@@ -97,7 +96,7 @@ class Timelines:
         return Timelines(self.activities[places], starts, self.targets[users], weights)
 
     def histories(self, users: slice | np.ndarray, length: int) -> Activities:
-        """Returns the last activities of some users, oldest first, then padding: [M, length]."""
+        """Returns the last activities of the given users, oldest first, then padding: [M, length]."""
         starts, stops = self.starts[:-1][users, None], self.starts[1:][users, None]
         places = np.maximum(stops - length, starts) + np.arange(length)
         inside = places < stops
@@ -110,21 +109,22 @@ def read_timelines(
 ) -> Timelines:
     """Reads the transformed examples of a split of timelines.
 
-    The columns lie in files, of which the operating system keeps as much in memory as there is room for: 12 bytes an
-    activity, and 4 more for each further column.
+    The arrays are memory-mapped files of 12 bytes per activity, and 4 more per column of the log. The operating system
+    keeps as much of them in memory as fits.
 
     Args:
         files: patterns of file names.
         transform_output: of Transform.
-        kinds: for each feature of activities that is a column of the log, by the name of its input, whether it holds
-            `word` or `number`.
+        kinds: `word` or `number` for each activity feature that is a column of the log, by the name of its input.
     """
-    more = {input_: features.column_feature(features.TIMELINE, kind, input_) for input_, kind in (kinds or {}).items()}
+    column_names = {
+        input_: features.column_feature(features.TIMELINE, kind, input_) for input_, kind in (kinds or {}).items()
+    }
     names = (features.TIMELINE, features.TIMELINE_RATING, features.TIMELINE_TIME, features.TIMELINE_WEIGHT)
-    columns, lengths = _read(files, transform_output, [*names, features.TARGET, *more.values()])
+    columns, lengths = _read(files, transform_output, [*names, features.TARGET, *column_names.values()])
     items, ratings, times, weights = (columns[name] for name in names)
     return Timelines(
-        activities=Activities(items, ratings, times, {input_: columns[name] for input_, name in more.items()}),
+        activities=Activities(items, ratings, times, {input_: columns[name] for input_, name in column_names.items()}),
         starts=np.concatenate([[0], lengths[features.TIMELINE]]).cumsum(),
         targets=columns[features.TARGET],
         weights=weights if len(weights) else None,
@@ -140,36 +140,37 @@ def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size
         size: number of item indices V.
 
     Returns:
-        int32 [F, 2], an item index and the index of one of its tokens, without items that have no index; and float32
-        [V, D], the vectors of items, with D 0 where they have none.
+        int32 [F, 2], pairs of an item index and the index of one of its tokens, without items that have no index; and
+        float32 [V, D], the item vectors, with D = 0 where the items have none.
     """
     columns, lengths = _read(files, transform_output, (features.ITEM, features.ITEM_TOKENS, features.ITEM_VECTOR))
     items = np.repeat(columns[features.ITEM], lengths[features.ITEM_TOKENS])
     pairs = np.stack([items, columns[features.ITEM_TOKENS]], axis=1)
     indices = columns[features.ITEM]
-    of_items = columns[features.ITEM_VECTOR].reshape(len(indices), -1) if len(indices) else None
-    vectors = np.zeros((size, 0 if of_items is None else of_items.shape[1]), np.float32)
-    if of_items is not None:
-        vectors[indices] = of_items
-        vectors[: features.FIRST_INDEX] = 0
+    dimension = len(columns[features.ITEM_VECTOR]) // max(len(indices), 1)
+    vectors = np.zeros((size, dimension), np.float32)
+    vectors[indices] = columns[features.ITEM_VECTOR].reshape(len(indices), dimension)
+    vectors[: features.FIRST_INDEX] = 0
     return pairs[(pairs >= features.FIRST_INDEX).all(axis=1)], vectors
 
 
 def _read(
-    files: list[str], transform_output: tft.TFTransformOutput, chosen: Sequence[str]
+    files: list[str], transform_output: tft.TFTransformOutput, names: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns all values of some features, one example after another, int32 or float32 [...], mapped from files.
+    """Reads features of transformed examples into memory-mapped arrays.
 
-    Of ragged features there is also how many values each example has, int64 [...].
+    Returns:
+        By feature, its values in the order of the examples, int32 or float32 [...]; and by ragged feature, the number
+        of values in each example, int64 [...].
     """
-    known = transform_output.transformed_feature_spec()
-    spec = {name: known[name] for name in chosen}
+    full_spec = transform_output.transformed_feature_spec()
+    spec = {name: full_spec[name] for name in names}
     dtypes = {name: np.int32 if feature.dtype == tf.int64 else np.float32 for name, feature in spec.items()}
     records = tf.data.TFRecordDataset(tf.data.Dataset.list_files(files, shuffle=False), compression_type="GZIP")
     batches = records.batch(READ_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2)
     lengths: dict[str, list[np.ndarray]] = {name: [np.empty(0, np.int64)] for name in spec}
     columns = {}
-    # The files are gone when their folder is; what is mapped stays.
+    # The files are deleted with their folder; their mappings stay valid.
     with tempfile.TemporaryDirectory(prefix="columns-") as folder, contextlib.ExitStack() as stack:
         paths = {name: os.path.join(folder, name) for name in spec}
         streams = {name: stack.enter_context(open(path, "wb")) for name, path in paths.items()}
@@ -179,7 +180,7 @@ def _read(
                     rows = value.indices[:, 0].numpy()
                     lengths[name].append(np.bincount(rows, minlength=int(value.dense_shape[0])))
                     value = value.values
-                # Times later than 2038 wrap around.
+                # Times after 2038 wrap around.
                 value.numpy().astype(dtypes[name]).tofile(streams[name])
         for name, stream in streams.items():
             stream.flush()
@@ -188,7 +189,7 @@ def _read(
 
 
 def without_unknown(timelines: Timelines) -> Timelines:
-    """Timelines without their UNKNOWN items, which the model skips in a history too."""
+    """Returns the timelines without UNKNOWN items, which the model also skips in histories."""
     known = timelines.items >= features.FIRST_INDEX
     if known.all():
         return timelines
@@ -201,7 +202,7 @@ def without_unknown(timelines: Timelines) -> Timelines:
 
 
 def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
-    """How much each activity counts as a target, float32 [E]; 1 on average over those that count at all.
+    """Returns the weight of each activity as a target, float32 [E]; the mean of those above 0 is 1.
 
     Raises:
         StepError: no rating reaches `min_target_rating`, or none is above 0.
@@ -222,15 +223,15 @@ def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
 
 
 def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -> np.ndarray:
-    """Cut every timeline into windows that start at a random offset.
+    """Cuts every timeline into windows, with the first cut at a random offset.
 
-    Neighbouring windows share one item: the last input of one is the first of the next, so that every step from an
-    item to the next is trained exactly once.
+    Neighbouring windows share one item: the last target of a window is the first input of the next one. Every step from
+    an item to the next is therefore trained exactly once.
 
     Args:
         starts: int64 [U + 1], bounds of the timelines.
         window: largest number of inputs in a window.
-        random: of the offset.
+        random: draws the offsets.
 
     Returns:
         int64 [W, 2]: first input and last target (included) of each window.
@@ -238,52 +239,51 @@ def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -
     lasts = starts[1:] - 1
     steps = lasts - starts[:-1]
     offsets = random.integers(1, window + 1, len(steps))
-    inner = np.where(steps > window, (steps - offsets - 1) // window + 1, 0)  # cuts between the first and the last
-    first = np.repeat(starts[:-1], inner + 1)
-    number = np.arange(len(first)) - np.repeat(np.cumsum(inner + 1) - inner - 1, inner + 1)
-    begins = np.where(number > 0, first + np.repeat(offsets, inner + 1) + (number - 1) * window, first)
-    is_last = number == np.repeat(inner, inner + 1)
-    ends = np.where(is_last, np.repeat(lasts, inner + 1), first + np.repeat(offsets, inner + 1) + number * window)
+    cuts = np.where(steps > window, (steps - offsets - 1) // window + 1, 0)
+    first = np.repeat(starts[:-1], cuts + 1)
+    number = np.arange(len(first)) - np.repeat(np.cumsum(cuts + 1) - cuts - 1, cuts + 1)
+    begins = np.where(number > 0, first + np.repeat(offsets, cuts + 1) + (number - 1) * window, first)
+    is_last = number == np.repeat(cuts, cuts + 1)
+    ends = np.where(is_last, np.repeat(lasts, cuts + 1), first + np.repeat(offsets, cuts + 1) + number * window)
     windows = np.stack([begins, ends], axis=1)
     return windows[ends > begins]
 
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """What a teacher expects in place of each activity of the train split, given those before it.
+    """A teacher's predictions of each activity of the train split from the activities before it.
 
     Attributes:
         items: int32 [E, M], item indices.
-        shares: float16 [E, M], their probabilities, which sum up to 1; all 0 for the first activity of a timeline.
+        probabilities: float16 [E, M], of the items, with a sum of 1; all 0 for the first activity of a timeline.
     """
 
     items: np.ndarray
-    shares: np.ndarray
+    probabilities: np.ndarray
 
 
-Batch = tuple[Any, ...]  # as `Recommender.loss_of` takes it
+Batch = tuple[Any, ...]  # the arguments of `Recommender.loss_of`
 
 
 class Batches:
-    """Cuts timelines into batches, anew for every epoch.
+    """Batches of windows, which are cut from the timelines again in every epoch.
 
-    A batch holds windows of about one length: their activities, each [B, L], then PADDING; the item after each, int32
-    [B, L], PADDING where there is none; and how much each counts, float32 [B, L], 0 where there is none.
+    A batch holds windows of similar length: their activities, each [B, L], then PADDING; their targets, int32 [B, L],
+    then PADDING; and the weights of the targets, float32 [B, L], then 0.
 
-    All batches of a length have one shape, so that each is compiled once; the last of a length is filled with empty
-    rows.
+    All batches of one length L have the same shape, so that the training step is compiled once per length. Empty rows
+    fill up the last batch of a length.
 
     Args:
         timelines: of the train split.
         window: largest number of inputs in a window.
         positions: number of positions in a batch, padding included.
-        weights: float32 [E], how much each activity counts as a target; None counts all alike.
+        weights: float32 [E], the weight of each activity as a target; None weights all equally.
         seed: of the order and the cuts.
-        soft: what a teacher expects in place of each activity; None where there is no teacher. A batch then holds it
-            too, [B, L, M] each.
+        soft: a teacher's predictions, which a batch then also holds, [B, L, M] each; None where there is no teacher.
 
     Attributes:
-        epoch: number of the epoch that `dataset` gives next, from 0.
+        epoch: number of the next epoch of `dataset`, from 0.
     """
 
     def __init__(
@@ -296,26 +296,25 @@ class Batches:
         soft: SoftTargets | None = None,
     ):
         self.epoch = 0
-        self._soft = soft
-        self._seed = seed
-        longest = int(min(window, max(np.diff(timelines.starts).max(initial=2) - 1, 1)))
         self._timelines = timelines
+        self._window = int(min(window, max(np.diff(timelines.starts).max(initial=2) - 1, 1)))
         self._weights = np.ones(len(timelines.items), np.float32) if weights is None else weights
-        self._window = longest
-        self._lengths = sorted({max(int(np.ceil(longest * share)), 1) for share in BUCKETS})
+        self._seed = seed
+        self._soft = soft
+        self._lengths = sorted({max(int(np.ceil(self._window * fraction)), 1) for fraction in BUCKETS})
         self._rows = {length: max(positions // length, 1) for length in self._lengths}
 
     @functools.cached_property
     def steps(self) -> int:
-        """About how many batches an epoch has; windows start at random, so it varies a little."""
+        """Approximate number of batches in an epoch; the random cuts vary it a little."""
         return max(len(self._groups(np.random.default_rng(0))), 1)
 
     def shapes(self) -> list[tuple[int, int]]:
-        """The shapes [B, L] of all batches."""
+        """Returns the shapes [B, L] of all batches."""
         return [(self._rows[length], length) for length in self._lengths]
 
     def dataset(self) -> tf.data.Dataset:
-        """Returns the batches of an epoch in random order, as a training step takes them, prepared ahead of it."""
+        """Returns the batches of an epoch as a dataset that prepares them in the background."""
         inputs = self._timelines.activities.arrays()
         signature: tuple[Any, ...] = (
             {name: tf.TensorSpec([None, None], values.dtype) for name, values in inputs.items()},
@@ -325,17 +324,17 @@ class Batches:
         if self._soft is not None:
             shape = [None, None, self._soft.items.shape[1]]
             signature += ((tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape, tf.float16)),)
-        return tf.data.Dataset.from_generator(self.batches, output_signature=signature).prefetch(AHEAD)
+        return tf.data.Dataset.from_generator(self.batches, output_signature=signature).prefetch(PREFETCHED)
 
     def batches(self) -> Iterator[Batch]:
-        """The batches of an epoch in random order."""
+        """Yields the batches of an epoch in random order."""
         random = np.random.default_rng(self._seed + 1 + self.epoch)
         groups = self._groups(random)
         for index in random.permutation(len(groups)):
             yield self._fill(*groups[index])
 
     def _groups(self, random: np.random.Generator) -> list[tuple[np.ndarray, int]]:
-        """Windows that make a batch, with the length that they are padded to."""
+        """Returns the windows of each batch, with the length that they are padded to."""
         windows = make_windows(self._timelines.starts, self._window, random)
         random.shuffle(windows)
         bucket = np.searchsorted(self._lengths, windows[:, 1] - windows[:, 0])
@@ -347,7 +346,7 @@ class Batches:
         return groups
 
     def _fill(self, windows: np.ndarray, length: int) -> Batch:
-        """Lay windows out as rows of `length` inputs."""
+        """Returns a batch of windows as rows of `length` inputs."""
         steps = np.arange(length)
         at = windows[:, :1] + steps
         inside = at < windows[:, 1:]
@@ -362,4 +361,4 @@ class Batches:
         batch = (activities[at].map(rows).arrays(), rows(activities.items[at + 1]), rows(self._weights[at + 1]))
         if self._soft is None:
             return batch
-        return *batch, (rows(self._soft.items[at + 1]), rows(self._soft.shares[at + 1]))
+        return *batch, (rows(self._soft.items[at + 1]), rows(self._soft.probabilities[at + 1]))

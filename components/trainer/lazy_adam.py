@@ -1,4 +1,4 @@
-"""Adam for tables of which a step touches few rows: Keras has none that leaves the other rows as they are."""
+"""Adam that updates only the rows of a table that a training step used; Keras has no such optimizer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import tensorflow as tf
 
 
 class LazyAdam(keras.optimizers.Adam):
-    """Adam (Kingma and Ba, ICLR 2015), lazy where a gradient is of some rows alone.
+    """Adam (Kingma and Ba, ICLR 2015) that is lazy for sparse gradients (`tf.IndexedSlices`).
 
-    Those rows are updated, with their moments, as Adam does; the others stay as they are, moments included, where Adam
-    would let their moments decay and go on moving them. So does TensorFlow Addons' `LazyAdam`, which has no Keras 3.
+    A sparse gradient updates its rows and their moments as Adam does. All other rows and their moments stay as they
+    are, where Adam would decay the moments and keep moving the rows. This equals `LazyAdam` of TensorFlow Addons, which
+    does not support Keras 3.
 
     Args:
-        max_norm: largest norm of all gradients together, those of all replicas summed, where Keras' `global_clipnorm`
-            clips those of each replica by itself; None leaves them as they are.
+        max_norm: largest global norm of the gradients, summed over all replicas. Keras' `global_clipnorm` clips the
+            gradients of each replica separately. None does not clip.
         arguments: of Keras' Adam.
     """
 
@@ -25,10 +26,10 @@ class LazyAdam(keras.optimizers.Adam):
         self._max_norm = max_norm
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, tf.Variable]]) -> list[tuple[Any, tf.Variable]]:
-        """See the base class; clips the sums."""
+        """Sums the gradients of all replicas, as the base class does, and clips the sums."""
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             grads_and_vars = [
-                (_merged(gradient), variable)
+                (_merge_duplicate_rows(gradient), variable)
                 for gradient, variable in super()._all_reduce_sum_gradients(grads_and_vars)
             ]
         if self._max_norm is None:
@@ -39,7 +40,7 @@ class LazyAdam(keras.optimizers.Adam):
     def update_step(
         self, gradient: tf.Tensor | tf.IndexedSlices, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """See the base class; the indices of `tf.IndexedSlices` differ from each other."""
+        """Updates a variable; the indices of a `tf.IndexedSlices` must be unique."""
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
@@ -55,8 +56,8 @@ class LazyAdam(keras.optimizers.Adam):
         self.assign_sub(variable, tf.IndexedSlices(rate * momentum / (tf.sqrt(velocity) + self.epsilon), rows))
 
 
-def _merged(gradient: Any) -> Any:
-    """Returns a gradient whose rows differ from each other: those of several replicas may be of the same."""
+def _merge_duplicate_rows(gradient: Any) -> Any:
+    """Returns a gradient with unique rows; several replicas may have used the same row."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, places = tf.unique(gradient.indices)

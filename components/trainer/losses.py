@@ -1,9 +1,14 @@
-"""Losses of next-item prediction. Each takes contexts, the item table and targets, and gives a weighted sum in nats.
+"""Losses for next-item prediction. Each returns a sum over positions, weighted, in nats.
 
-Shapes: contexts float32 [P, d], one a position; table float32 [V, d]; targets int32 [P]; weights float32 [P], 0 where a
-position does not count, and with a sum of 1 for the mean over positions; absent bool [P, S], which of the S candidates
-beside the target (all items or the negatives) do not compete at a position, or None; teacher, int32 and float [P, M],
-items and their shares of the target's probability, or None.
+Arguments that all losses share:
+
+- contexts: float32 [P, d], one per position.
+- table: float32 [V, d], the item embeddings.
+- targets: int32 [P].
+- weights: float32 [P], 0 where a position does not count; with a sum of 1 for the mean over positions.
+- absent: bool [P, S], which of the S candidates besides the target (all items or the negatives) do not compete at a
+  position; None where all do.
+- teacher: int32 and float [P, M], items and their shares of the target's probability; None without a teacher.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from components import features
 from components.trainer.encoders import FORBIDDEN
 
 Teacher = tuple[tf.Tensor, tf.Tensor]
-LEAST_PROBABILITY = 1e-37  # whose logarithm is finite
+MIN_PROBABILITY = 1e-37  # its logarithm is finite
 
 
 def full_softmax(
@@ -29,22 +34,23 @@ def full_softmax(
     absent: tf.Tensor | None = None,
     teacher: Teacher | None = None,
 ) -> tf.Tensor:
-    """Cross-entropy over every item of the table; PADDING and UNKNOWN never compete.
+    """Returns the cross-entropy over all items of the table; PADDING and UNKNOWN never compete.
 
     Args:
         contexts, table, targets, weights: see above.
-        smoothing: share of the target's probability that is spread over all that compete (label smoothing: Szegedy et
-            al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
-        absent, teacher: see above; with a teacher there is no smoothing.
+        smoothing: share of the target's probability that is spread over all competing items (label smoothing: Szegedy
+            et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
+        absent, teacher: see above; there is no smoothing with a teacher.
     """
     table, labels = table[features.FIRST_INDEX :], tf.maximum(targets - features.FIRST_INDEX, 0)
     if not smoothing:
-        # Whatever the teacher leaves of the probability is the target's.
+        # The target has the probability that the teacher's items do not have.
         items, shares = labels[:, None], tf.ones_like(weights)[:, None]
         if teacher is not None:
-            expected = tf.cast(teacher[1], tf.float32)
+            teacher_shares = tf.cast(teacher[1], tf.float32)
             items = tf.concat([items, tf.maximum(teacher[0] - features.FIRST_INDEX, 0)], axis=1)
-            shares = tf.concat([shares - tf.reduce_sum(expected, axis=1, keepdims=True), expected], axis=1)
+            target_shares = shares - tf.reduce_sum(teacher_shares, axis=1, keepdims=True)
+            shares = tf.concat([target_shares, teacher_shares], axis=1)
         return _cross_entropy(contexts, table, (items, shares), weights, absent)
     logits = tf.matmul(contexts, table, transpose_b=True)
     competing = tf.ones_like(logits) if absent is None else tf.cast(~absent, tf.float32)
@@ -58,9 +64,10 @@ def full_softmax(
 def _cross_entropy(
     contexts: tf.Tensor, table: tf.Tensor, labels: Teacher, weights: tf.Tensor, absent: tf.Tensor | None
 ) -> tf.Tensor:
-    """Cross-entropy by way of the probabilities, which oneDNN computes six times as fast as TensorFlow its own kernel.
+    """Returns the cross-entropy, computed from the softmax: oneDNN's is six times as fast as TensorFlow's loss kernel.
 
-    The gradient passes over all logits once: weights scale vectors instead of logits, and labels are taken off apart.
+    The gradient passes over all logits only once: weights scale vectors instead of logits, and labels are subtracted
+    separately.
     """
     items, shares = labels
 
@@ -73,16 +80,16 @@ def _cross_entropy(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scales = (weights * upstream)[:, None]
             scaled = contexts * scales
-            if items.shape[1] == 1:  # Without a teacher, no copy of all probabilities is needed.
-                of_contexts = (tf.matmul(probabilities, table) - tf.gather(table, items[:, 0])) * scales
-                of_targets = tf.math.unsorted_segment_sum(scaled, items[:, 0], table.shape[0])
-                return of_contexts, tf.matmul(probabilities, scaled, transpose_a=True) - of_targets
+            if items.shape[1] == 1:  # Without a teacher, all probabilities need not be copied.
+                contexts_gradient = (tf.matmul(probabilities, table) - tf.gather(table, items[:, 0])) * scales
+                targets_gradient = tf.math.unsorted_segment_sum(scaled, items[:, 0], table.shape[0])
+                return contexts_gradient, tf.matmul(probabilities, scaled, transpose_a=True) - targets_gradient
             rows = tf.repeat(tf.range(tf.shape(items)[0]), items.shape[1])
             places = tf.stack([rows, tf.reshape(items, [-1])], axis=1)
             surplus = tf.tensor_scatter_nd_sub(probabilities, places, tf.reshape(shares, [-1]))
             return tf.matmul(surplus, table) * scales, tf.matmul(surplus, scaled, transpose_a=True)
 
-        losses = -tf.reduce_sum(shares * tf.math.log(tf.maximum(own, LEAST_PROBABILITY)), axis=1)
+        losses = -tf.reduce_sum(shares * tf.math.log(tf.maximum(own, MIN_PROBABILITY)), axis=1)
         return tf.reduce_sum(losses * weights), gradient
 
     loss: tf.Tensor = loss_of(contexts, table)
@@ -98,11 +105,11 @@ def sampled_softmax(
     log_expected: tf.Tensor,
     absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Cross-entropy over the target and negatives that the whole batch shares, with a log-Q correction.
+    """Returns the cross-entropy over the target and negatives that the batch shares, with a log-Q correction.
 
-    A negative's logit is lowered by the log of how often it is expected among the negatives: their sum then estimates
-    that over all items, and sampling by popularity does not push popular items down. Where the target itself is among
-    the negatives it does not compete.
+    The correction subtracts from a negative's logit the log of its expected count among the negatives. The sum over the
+    negatives then estimates the sum over all items, and sampling by popularity does not push popular items down. A
+    negative that equals the target does not compete.
 
     Sources: Bengio and Senécal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic
     Language Model", IEEE Trans. Neural Networks 2008; Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large
@@ -110,30 +117,30 @@ def sampled_softmax(
 
     Args:
         contexts, table, targets, weights: see above.
-        negatives: int32 [S], drawn with replacement from any distribution Q over items; PADDING where there is none.
+        negatives: int32 [S], drawn with replacement from any distribution Q over items; PADDING where a place is empty.
         log_expected: float32 [V], log(S * Q(item)).
         absent: see above.
     """
-    out = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
+    excluded = (targets[:, None] == negatives[None, :]) | (negatives < features.FIRST_INDEX)[None, :]
     if absent is not None:
-        out |= absent
+        excluded |= absent
     corrections = tf.gather(log_expected, negatives)
 
     @tf.custom_gradient
     def loss_of(contexts: tf.Tensor, own: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
-        """As `_cross_entropy` does: by way of the probabilities of negatives among themselves, in one pass back."""
-        logits = tf.where(out, FORBIDDEN, tf.matmul(contexts, others, transpose_b=True) - corrections)
+        """Computes the loss from the softmax over the negatives, with one pass back, as `_cross_entropy` does."""
+        logits = tf.where(excluded, FORBIDDEN, tf.matmul(contexts, others, transpose_b=True) - corrections)
         shares = tf.nn.softmax(logits)
         log_total = tf.reduce_max(logits, axis=1) - tf.math.log(tf.reduce_max(shares, axis=1))
-        behind = log_total - tf.reduce_sum(contexts * own, axis=1)
+        deficit = log_total - tf.reduce_sum(contexts * own, axis=1)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            scales = (weights * upstream * tf.sigmoid(behind))[:, None]
+            scales = (weights * upstream * tf.sigmoid(deficit))[:, None]
             scaled = contexts * scales
-            of_contexts = (tf.matmul(shares, others) - own) * scales
-            return of_contexts, -scaled, tf.matmul(shares, scaled, transpose_a=True)
+            contexts_gradient = (tf.matmul(shares, others) - own) * scales
+            return contexts_gradient, -scaled, tf.matmul(shares, scaled, transpose_a=True)
 
-        return tf.reduce_sum(tf.math.softplus(behind) * weights), gradient
+        return tf.reduce_sum(tf.math.softplus(deficit) * weights), gradient
 
     loss: tf.Tensor = loss_of(contexts, tf.gather(table, targets), tf.gather(table, negatives))
     return loss
@@ -147,9 +154,9 @@ def in_batch_softmax(
     log_share: tf.Tensor,
     absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Cross-entropy over the targets of the batch, each a negative for the others, with a log-Q correction.
+    """Returns the cross-entropy over the targets of the batch, each a negative for the others, with a log-Q correction.
 
-    Targets come in proportion to their number of events; that is the Q of `sampled_softmax`, see there for sources.
+    Targets occur in proportion to their number of events, which is the Q of `sampled_softmax`; see there for sources.
 
     Args:
         contexts, table, targets, weights: see above.
@@ -171,7 +178,7 @@ def gbce(
     absent: tf.Tensor | None = None,
     size: int | None = None,
 ) -> tf.Tensor:
-    """Generalised binary cross-entropy: each item is relevant or not, and sampling makes nobody overconfident.
+    """Returns the generalised binary cross-entropy, which corrects the overconfidence that sampling causes.
 
     Source: Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
     Sampling", RecSys 2023.
@@ -179,9 +186,9 @@ def gbce(
     Args:
         contexts, table, targets, weights: see above.
         negatives: int32 [S], drawn uniformly and shared by the batch.
-        calibration: t of the paper; 0 is plain binary cross-entropy, 1 calibrates scores whole.
+        calibration: t of the paper, from 0, plain binary cross-entropy, to 1, fully calibrated scores.
         absent: see above.
-        size: number of item indices V, where the table has some of their rows alone.
+        size: number of item indices V; None where the table has a row for each.
     """
     sampling_rate = negatives.shape[0] / max((size or table.shape[0]) - features.FIRST_INDEX - 1, 1)
     power = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
@@ -195,14 +202,14 @@ def gbce(
 
 
 def log_shares(counts: tf.Tensor, power: float = 1.0) -> tf.Tensor:
-    """Log of each item's share of all draws by popularity: int64 [V] -> float32 [V]; 0 for PADDING and UNKNOWN."""
+    """Returns the log of each item's share of counts ** power: int64 [V] -> float32 [V]; 0 for PADDING and UNKNOWN."""
     weights = tf.maximum(tf.cast(counts[features.FIRST_INDEX :], tf.float64), 1.0) ** power
     shares = tf.math.log(weights / tf.reduce_sum(weights))
     return tf.concat([tf.zeros(features.FIRST_INDEX), tf.cast(shares, tf.float32)], axis=0)
 
 
 class Seen:
-    """The items up to each position of windows: what is never recommended need not compete in training either.
+    """The items up to each position of windows: items that serving excludes need not compete in training.
 
     Args:
         items: int32 [B, L], item indices, then PADDING.
@@ -213,7 +220,7 @@ class Seen:
         self._positions = tf.range(tf.shape(items)[1])
 
     def before(self, size: int) -> tf.Tensor:
-        """Which of all items stand at a position or before it: bool [B * L, size - 2], one row a position.
+        """Returns which of all items occur up to each position: bool [B * L, size - 2], one row per position.
 
         Args:
             size: number of item indices V.
@@ -225,7 +232,7 @@ class Seen:
         return tf.reshape(first[:, None, :] <= self._positions[None, :, None], [batch * length, -1])
 
     def among(self, candidates: tf.Tensor) -> tf.Tensor:
-        """Which of int32 [S] candidates stand at a position or before it: bool [B * L, S], one row a position."""
+        """Returns which candidates, int32 [S], occur up to each position: bool [B * L, S], one row per position."""
         never = tf.shape(self._items)[1]
         same = self._items[:, :, None] == candidates[None, None, :]
         first = tf.reduce_min(tf.where(same, self._positions[None, :, None], never), axis=1)
@@ -233,6 +240,6 @@ class Seen:
         return tf.reshape(seen, [-1, tf.shape(candidates)[0]])
 
     def has(self, targets: tf.Tensor) -> tf.Tensor:
-        """Whether each position's target, int32 [B, L], stands there or before: bool [B, L]."""
+        """Returns whether each position's target, int32 [B, L], occurs up to it: bool [B, L]."""
         same = self._items[:, None, :] == targets[:, :, None]
         return tf.reduce_any(same & (self._positions[None, :] <= self._positions[:, None]), axis=2)

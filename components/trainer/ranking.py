@@ -1,4 +1,4 @@
-"""Exact ranks and best items over the catalogue, without the items that a user is not recommended."""
+"""Exact ranking over the catalogue, without the items that a user has seen."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from components.trainer.model import Recommender
 State = TypeVar("State")
 
 BATCH = 256  # users
-BLOCK = 8192  # items; with a few hundred users its scores stay in a processor's cache
-MANY = 32_768  # scores; for fewer TFLite's TOPK_V2 alone is as fast
-GAINS = (0.0, 1.0, 2.0, 4.0)  # of items of the history, of which the eval split chooses
+BLOCK = 8192  # items; the scores of a few hundred users for them fit in a CPU cache
+GAINS = (0.0, 1.0, 2.0, 4.0)  # candidates for `repeat_gain`; the eval split chooses
+MANY = 32_768  # scores from which two stages are faster than TFLite's TOPK_V2
 WIDTH = 128  # scores in a group
 
 progress = logging.getLogger("recommender.progress")
@@ -31,14 +31,14 @@ progress = logging.getLogger("recommender.progress")
 
 @dataclass(frozen=True)
 class RankingMetrics:
-    """Means over the users of a split; each user has one target."""
+    """Metrics of a split, as means over its users; each user has one target."""
 
     recall_at_10: float
     ndcg_at_10: float
 
 
 def evaluate(model: Recommender, timelines: Timelines, repeat_gain: float | None = None) -> RankingMetrics:
-    """Returns Recall@10 and NDCG@10 of a model; arguments are those of `target_ranks`."""
+    """Returns Recall@10 and NDCG@10 of a model; the arguments are those of `target_ranks`."""
     ranks = target_ranks(model, timelines, repeat_gain)
     means = values_of(np.where(ranks < model.size, ranks, MISS)).mean(axis=0)
     metrics = dict(zip(NAMES, means.tolist(), strict=True))
@@ -60,13 +60,13 @@ def best_gain(model: Recommender, holdout: Timelines) -> tuple[float, float]:
 def target_ranks(model: Recommender, timelines: Timelines, repeat_gain: float | None = None) -> np.ndarray:
     """Returns the rank of each user's target, from 0; int64 [U].
 
-    The items of the timeline are left out where the model does not recommend repeats. The rank is V where the target is
-    unknown or left out. Memory does not grow with users or items.
+    The items of the timeline are excluded unless the model recommends repeats. The rank is V where the target is
+    unknown or excluded. Memory does not grow with users or items.
 
     Args:
         model: ranks the items.
-        timelines: with a target each.
-        repeat_gain: takes the place of the model's own.
+        timelines: timelines with one target each.
+        repeat_gain: replaces the model's `repeat_gain`.
     """
     ranks_of = _make_ranker(model)
     gain = tf.constant((model.settings.repeat_gain or 0.0) if repeat_gain is None else repeat_gain)
@@ -81,9 +81,9 @@ def target_ranks(model: Recommender, timelines: Timelines, repeat_gain: float | 
     return ranks
 
 
-@functools.lru_cache(maxsize=1)  # Traced once, not once an epoch.
+@functools.lru_cache(maxsize=1)  # Trace once, not in every epoch.
 def _make_ranker(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
-    """A compiled function: tables, histories, items seen int32 [B, T], targets int32 [B], gain -> ranks int32 [B]."""
+    """Returns a compiled function: tables, histories, seen items [B, T], targets [B], gain -> ranks, int32 [B]."""
 
     @tf.function(reduce_retracing=True)
     def ranks_of(
@@ -91,96 +91,102 @@ def _make_ranker(model: Recommender) -> tf.types.experimental.PolymorphicFunctio
     ) -> tf.Tensor:
         contexts, length = model.read_out(histories, tables)
 
-        def scores_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        def score(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
             scores = tf.matmul(contexts, tables.labels[first:last], transpose_b=True)
-            # The vocabulary is in order of popularity.
+            # The vocabulary is sorted by popularity.
             by_popularity = -tf.cast(tf.range(first, last), tf.float32) / tables.size
             return tf.where(length[:, None] > 0, scores, by_popularity)
 
         if model.settings.recommends_seen:
-            return ItemScores(scores_of, tables.size, seen[:, :0], histories[ITEMS], gain).ranks(targets)
-        return ItemScores(scores_of, tables.size, seen).ranks(targets)
+            return ItemScores(score, tables.size, seen[:, :0], histories[ITEMS], gain).ranks(targets)
+        return ItemScores(score, tables.size, seen).ranks(targets)
 
     return ranks_of
 
 
 class ItemScores:
-    """Scores of all items that may be recommended to each user of a batch.
+    """The scores of all items that may be recommended to each user of a batch.
 
     Args:
-        scores_of: scores of the items from one index to before another, int32 [] each: float32 [B, last - first].
+        score: returns the scores of the items from `first` to before `last`, both int32 []: float32 [B, last - first].
         size: number of item indices V.
-        left_out: int32 [B, T], the items that are not recommended to each user, and PADDING.
+        size: number of item indices V.
+        excluded: int32 [B, T], the items that are not recommended to each user, and PADDING.
         repeated: int32 [B, N], the items of each history and PADDING, whose scores rise by `gain`.
         gain: float32 [].
     """
 
     def __init__(
         self,
-        scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
         size: int,
-        left_out: tf.Tensor,
+        excluded: tf.Tensor,
         repeated: tf.Tensor | None = None,
         gain: tf.Tensor | float = 0.0,
     ):
-        self._scores_of = scores_of
+        self._score = score
         self._size = size
-        no_items = tf.tile([[features.PADDING, features.UNKNOWN]], [tf.shape(left_out)[0], 1])
-        self._left_out = tf.concat([left_out, no_items], axis=1)
+        reserved = tf.tile([[features.PADDING, features.UNKNOWN]], [tf.shape(excluded)[0], 1])
+        self._excluded = tf.concat([excluded, reserved], axis=1)
         self._repeated, self._gain = repeated, gain
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Where each user's target stands, int32 [B] -> int32 [B] from 0; V where it is no item or was seen.
+        """Returns the rank of each user's target from 0, int32 [B] -> int32 [B]; V where it is no item or excluded.
 
-        Items of equal score stand in the order of their indices.
+        Items with equal scores rank in the order of their indices.
         """
 
-        def find(first: tf.Tensor, scores: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+        def find_score(first: tf.Tensor, scores: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
             places = targets - first
             inside = (places >= 0) & (places < tf.shape(scores)[1])
             return tf.where(inside, tf.gather(scores, tf.where(inside, places, 0), batch_dims=1), own)
 
-        def count(first: tf.Tensor, scores: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
+        def count_better(first: tf.Tensor, scores: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
             before = tf.range(tf.shape(scores)[1]) < (targets - first)[:, None]
             better = (scores > own[:, None]) | (before & (scores == own[:, None]))
             return ahead + tf.math.count_nonzero(better, axis=1, dtype=tf.int32)
 
-        # A score of its own kernel could differ in the last bit from that of an equal item: so all blocks come twice.
-        own = self._reduce(find, tf.fill(tf.shape(targets), FORBIDDEN))
-        ahead = self._reduce(count, tf.zeros_like(targets))
+        # Two passes over the blocks: a separate kernel for the target's score could round it differently.
+        own = self._reduce(find_score, tf.fill(tf.shape(targets), FORBIDDEN))
+        ahead = self._reduce(count_better, tf.zeros_like(targets))
         return tf.where(own > FORBIDDEN / 2, ahead, self._size)
 
     def best(self, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores, float32, and indices, int32, of the best items, [B, length] each; FORBIDDEN where none remains."""
+        """Returns the best items.
+
+        Returns:
+            Scores, float32 [B, length], FORBIDDEN where fewer items remain; and item indices, int32 [B, length].
+        """
 
         def merge(first: tf.Tensor, scores: tf.Tensor, best: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-            found, places = tf.math.top_k(scores, tf.minimum(length, tf.shape(scores)[1]))
-            # The earlier stand before, so that items of equal score keep their order.
-            of_both = tf.concat([best[0], found], axis=1)
-            ids = tf.concat([best[1], places + first], axis=1)
-            kept, places = tf.math.top_k(of_both, length)
-            return kept, tf.gather(ids, places, batch_dims=1)
+            block_scores, places = tf.math.top_k(scores, tf.minimum(length, tf.shape(scores)[1]))
+            # Earlier blocks come first, so that items with equal scores keep their order.
+            all_scores = tf.concat([best[0], block_scores], axis=1)
+            items = tf.concat([best[1], places + first], axis=1)
+            best_scores, places = tf.math.top_k(all_scores, length)
+            return best_scores, tf.gather(items, places, batch_dims=1)
 
-        shape = [tf.shape(self._left_out)[0], length]
+        shape = [tf.shape(self._excluded)[0], length]
         return self._reduce(merge, (tf.fill(shape, FORBIDDEN), tf.fill(shape, features.PADDING)))
 
     def _reduce(self, step: Callable[[tf.Tensor, tf.Tensor, State], State], state: State) -> State:
-        """Go through the blocks: `step` takes a block's first index, its scores, and what came of those before."""
+        """Reduces the blocks with `step`, which takes a block's first index, its scores and the current state."""
 
         def body(first: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             return first + BLOCK, step(first, self._block(first), state)
 
-        # One at a time: TensorFlow would compute several beside each other, and hold them all.
-        begin = (tf.constant(0), state)
-        return tf.while_loop(lambda first, _: first < self._size, body, begin, parallel_iterations=1)[1]
+        # TensorFlow would compute several blocks in parallel, and keep all of them in memory.
+        initial = (tf.constant(0), state)
+        return tf.while_loop(lambda first, _: first < self._size, body, initial, parallel_iterations=1)[1]
 
     def _block(self, first: tf.Tensor) -> tf.Tensor:
+        """Returns the scores of a block, float32 [B, items], FORBIDDEN for excluded items."""
         last = tf.minimum(first + BLOCK, self._size)
-        scores = self._scores_of(first, last)
+        scores = self._score(first, last)
         if self._repeated is not None:
             places = _places(self._repeated, first, last)
             scores = tf.tensor_scatter_nd_update(scores, places, tf.gather_nd(scores, places) + self._gain)
-        places = _places(self._left_out, first, last)
+        places = _places(self._excluded, first, last)
         return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(places)[:1], FORBIDDEN))
 
 
@@ -191,19 +197,19 @@ def _places(items: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
     return tf.stack([inside[:, 0], columns], axis=1)
 
 
-def best_of(scores: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """What `tf.math.top_k` gives, in the same order: float32 [1, V] -> float32 and int32 [1, length].
+def two_stage_top_k(scores: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the same as `tf.math.top_k`, in the same order: float32 [1, V] -> float32 and int32 [1, length].
 
-    Of many scores the best are found in two stages: the groups with the highest maxima, as many as are wanted, and the
-    best of their scores. No other group can hold one of these, for each of those chosen has one that is at least as
-    good; of equal ones TFLite and TensorFlow take the earlier, in both stages.
+    For many scores, the first stage selects the `length` groups with the highest maxima, and the second stage the best
+    of their scores. No other group can hold one of these: each selected group has a score that is at least as good.
+    TFLite and TensorFlow both take the first of equal scores, in both stages.
     """
     size = scores.shape[1]
     if size < max(MANY, 4 * WIDTH * length):
         return tf.math.top_k(scores, length)
     groups = tf.reshape(tf.pad(scores, [[0, 0], [0, -size % WIDTH]], constant_values=2 * FORBIDDEN), [-1, WIDTH])
     _, chosen = tf.math.top_k(tf.reduce_max(groups, axis=1), length)
-    # In the order of the catalogue again, by which equal scores are ordered.
+    # Back in catalogue order, so that equal scores stay in that order.
     chosen = -tf.math.top_k(-chosen, length)[0]
     best, places = tf.math.top_k(tf.reshape(tf.gather(groups, chosen), [1, -1]), length)
     indices = tf.expand_dims(chosen, 1) * WIDTH + tf.range(WIDTH)

@@ -1,4 +1,4 @@
-"""What is tried next: KerasTuner's oracles, told to try the configuration as it stands first."""
+"""KerasTuner's oracles, with the configured settings as the first trial."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from components.tuner.space import make_space, position
 OBJECTIVE = "eval_recall_at_10"
 
 
-class _BeginsAt:
-    """Makes the first trial that of given values; None leaves it to the oracle."""
+class _FirstTrial:
+    """A mixin that sets the values of the first trial; None leaves them to the oracle."""
 
     first: dict[str, Any] | None = None
     trials: dict[str, Any]
@@ -28,20 +28,20 @@ class _BeginsAt:
         return proposal
 
 
-class _Random(_BeginsAt, keras_tuner.oracles.RandomSearchOracle):
+class _Random(_FirstTrial, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-class _Bayesian(_BeginsAt, keras_tuner.oracles.BayesianOptimizationOracle):
+class _Bayesian(_FirstTrial, keras_tuner.oracles.BayesianOptimizationOracle):
     pass
 
 
 def make_oracle(settings: TunerSettings, trainer: TrainerSettings) -> keras_tuner.Oracle:
-    """The oracle of a search that maximises OBJECTIVE.
+    """Returns the oracle of a search that maximises OBJECTIVE.
 
     Args:
         settings: of the Tuner.
-        trainer: the configuration as it stands.
+        trainer: the configured settings.
     """
     common = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
@@ -49,11 +49,11 @@ def make_oracle(settings: TunerSettings, trainer: TrainerSettings) -> keras_tune
         "seed": settings.seed,
         "hyperparameters": make_space(settings.search_space),
         "allow_new_entries": False,
-        # However many fail, the next may not.
+        # Failed trials never end the search.
         "max_consecutive_failed_trials": settings.trials + 1,
     }
     if settings.algorithm == "bayesian":
-        # KerasTuner's own choice, three random trials a setting, would leave short searches random to their end.
+        # KerasTuner's default of three random trials per setting would make short searches entirely random.
         oracle = _Bayesian(num_initial_points=max(settings.trials // 2, 2), **common)
     else:
         oracle = _Random(**common)

@@ -1,4 +1,4 @@
-"""Reads what the Tuner left."""
+"""Reads the results of the Tuner."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from components.hyperparameters import best_values, decode
 
 
 def read_results(hyperparameters_uri: str, results_uri: str) -> dict[str, Any]:
-    """The outcome of a search.
+    """Returns the results of a search.
 
     Args:
         hyperparameters_uri: folder of a HyperParameters artifact.
         results_uri: folder of a TunerResults artifact.
 
     Returns:
-        `chosen`, values by setting; `recall_at_10` of the best trial on the eval split; and `trials`, those that ended
-        well, best first, each with its `recall_at_10` and `settings`.
+        `chosen`, the best values by setting; `recall_at_10` of the best trial on the eval split; and `trials`, the
+        completed ones, best first, each with its `recall_at_10` and `settings`.
     """
     hyperparameters = json.loads(
         io_utils.read_string_file(os.path.join(hyperparameters_uri, "best_hyperparameters.txt"))

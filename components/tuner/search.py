@@ -1,4 +1,4 @@
-"""The search: a trial fits a model with proposed settings and answers with its Recall@10 on the eval split."""
+"""The search: each trial fits a model with proposed settings and returns its Recall@10 on the eval split."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ progress = logging.getLogger("recommender.progress")
 
 
 class Search(BaseTuner):
-    """Finds the Trainer's best settings.
+    """A search for the Trainer's best settings.
 
-    A trial that raises an error or ends with a Recall@10 that is not finite has failed; the search goes on.
+    A trial fails if it raises an error or its Recall@10 is not finite; the search continues.
 
     Args:
         settings: of the Tuner.
-        trainer: the configuration as it stands; what is not searched is taken from it.
+        trainer: the configured settings, also of each trial where they are not searched.
         fit: fits a model and returns its Recall@10 on the eval split.
         directory: folder for KerasTuner's own files.
     """
@@ -46,11 +46,11 @@ class Search(BaseTuner):
         self._last_failure = ""
 
     def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
-        """Fit a model; see the base class."""
+        """Fits a model and returns its score; see the base class."""
         values = {name: decode(value) for name, value in trial.hyperparameters.values.items()}
         name = f"trial {int(trial.trial_id) + 1}/{self._settings.trials}"
         try:
-            with _as_details_of(name):
+            with _demoted_progress(name):
                 recall = self._fit(self._settings_of_trial(values))
             if not math.isfinite(recall):
                 raise StepError(f"Recall@10 on the eval split is {recall}")
@@ -62,17 +62,14 @@ class Search(BaseTuner):
         return {OBJECTIVE: recall}
 
     def on_search_end(self) -> None:
-        """Say what was found; see the base class.
+        """Checks that a trial completed; see the base class.
 
         Raises:
             StepError: every trial failed.
         """
         trials = self.oracle.trials.values()
-        well = [trial for trial in trials if trial.status == TrialStatus.COMPLETED]
-        if not well:
-            raise StepError(
-                f"none of the {len(trials)} trials of the Tuner ended well; the last one: {self._last_failure}"
-            )
+        if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
+            raise StepError(f"all {len(trials)} trials of the Tuner failed; the last one: {self._last_failure}")
         if len(trials) < self._settings.trials:
             progress.info("the search space holds no more than these %d combinations", len(trials))
 
@@ -82,8 +79,8 @@ class Search(BaseTuner):
 
 
 @contextlib.contextmanager
-def _as_details_of(name: str) -> Iterator[None]:
-    """Let the progress of fitting pass by under a trial's name: epochs of many trials are too much to stay."""
+def _demoted_progress(name: str) -> Iterator[None]:
+    """Logs the progress of a fit at debug level under a trial's name, since many trials have too many epochs."""
 
     def demote(record: logging.LogRecord) -> bool:
         record.msg, record.args = f"{name}  {record.getMessage()}", ()

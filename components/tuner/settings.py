@@ -13,23 +13,23 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from components.settings import Settings
 from components.trainer.settings import TrainerSettings
 
-# Settings of the Trainer that are not searched, and why.
+# Settings of the Trainer that cannot be searched, with the reason.
 NOT_SEARCHED = {
-    "max_epochs": "a trial's is tuner.max_epochs",
-    "max_minutes": "a trial's is tuner.minutes_per_trial",
-    "top_k": "it is what the app needs, and Recall@10 does not depend on it",
-    "seed": "the best seed is the luckiest one",
+    "max_epochs": "trials use tuner.max_epochs",
+    "max_minutes": "trials use tuner.minutes_per_trial",
+    "top_k": "the app decides it, and Recall@10 does not depend on it",
+    "seed": "the best seed would only be the luckiest one",
 }
 
 
 class Range(Settings):
-    """Numbers to try.
+    """A range of numbers to search.
 
     Attributes:
-        min: the least, included.
-        max: the greatest, included.
-        step: distance between neighbours; None is 1 for whole numbers and none for others.
-        log: whether numbers are drawn evenly on a logarithmic scale.
+        min: the smallest number, included.
+        max: the largest number, included.
+        step: distance between neighbours; None is 1 for integers and no fixed distance for other numbers.
+        log: whether numbers are drawn uniformly on a logarithmic scale.
     """
 
     min: int | float
@@ -39,18 +39,18 @@ class Range(Settings):
 
 
 class TunerSettings(Settings):
-    """How hyperparameters are searched for; without the step, the Trainer takes its settings as they are.
+    """Settings of the hyperparameter search; without it, the Trainer uses its configured settings.
 
     Attributes:
         enabled: whether the step is part of the pipeline.
-        algorithm: `random`, or `bayesian`: a Gaussian process over the trials so far proposes the next one, after a
-            random half (Snoek et al., "Practical Bayesian Optimization", NeurIPS 2012).
-        trials: how many models are fitted; fewer where the space holds no more.
-        minutes_per_trial: a safety limit of fitting in a trial; 0 sets none.
-        max_epochs: most passes over the train split in a trial; the learning rate decays to end by then.
-        seed: of the search; initial weights and batches of every trial have the Trainer's.
-        search_space: the Trainer's settings to search: a list of choices, or a `Range`. The first trial is the
-            configuration as it stands, where the space holds it.
+        algorithm: `random`; or `bayesian`, which draws the first half of the trials at random, and proposes the others
+            with a Gaussian process (Snoek et al., "Practical Bayesian Optimization", NeurIPS 2012).
+        trials: number of models to fit; fewer where the space has fewer combinations.
+        minutes_per_trial: a safety limit for the fit of a trial; 0 sets none.
+        max_epochs: most passes over the train split in a trial; the learning rate schedule ends with them.
+        seed: of the search; initial weights and batches of every trial use the Trainer's seed.
+        search_space: the Trainer's settings to search, each with a list of choices or a `Range`. The first trial uses
+            the configured settings, if the space contains them.
     """
 
     enabled: bool = False
@@ -84,37 +84,37 @@ class TunerSettings(Settings):
         return checked
 
     def whole_values(self, name: str, otherwise: Any) -> list[Any]:
-        """All values that a whole-numbered or named setting may take in the search.
+        """Returns all values of an integer or named setting in the search.
 
         Args:
-            name: of a setting of the Trainer that is no fraction.
+            name: of a setting of the Trainer that is not a float.
             otherwise: its value where it is not searched.
         """
-        found = self.search_space.get(name, [otherwise])
-        if isinstance(found, Range):
-            return list(range(int(found.min), int(found.max) + 1, int(found.step or 1)))
-        return found
+        values = self.search_space.get(name, [otherwise])
+        if isinstance(values, Range):
+            return list(range(int(values.min), int(values.max) + 1, int(values.step or 1)))
+        return values
 
 
 def number_type(name: str) -> type[int] | type[float] | None:
-    """`int` or `float` for a setting of the Trainer that is a number; None for others."""
+    """Returns `int` or `float` for a numeric setting of the Trainer; None for others."""
     annotation = TrainerSettings.model_fields[name].annotation
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     return next((kind for kind in (int, float) if kind in kinds), None)
 
 
 def _checked(name: str, values: Any) -> Range | list[Any]:
-    """What a setting's values are once its type has converted them.
+    """Returns the values of a setting in the search space, converted to the setting's type.
 
     Raises:
-        ValueError: they cannot be; says why.
+        ValueError: the setting cannot be searched, or a value is not valid.
     """
     if name not in TrainerSettings.model_fields:
         near = difflib.get_close_matches(name, TrainerSettings.model_fields, n=1)
         known = ", ".join(key for key in TrainerSettings.model_fields if key not in NOT_SEARCHED)
         raise ValueError(f"unknown key; {f'did you mean {near[0]!r}?' if near else f'known keys: {known}'}")
     if name in NOT_SEARCHED:
-        raise ValueError(f"is not searched: {NOT_SEARCHED[name]}")
+        raise ValueError(f"cannot be searched: {NOT_SEARCHED[name]}")
     if isinstance(values, Range):
         values = values.model_dump()
     if isinstance(values, Mapping):
@@ -128,7 +128,7 @@ def _checked(name: str, values: Any) -> Range | list[Any]:
 
 def _checked_range(name: str, values: Mapping[str, Any]) -> Range:
     if number_type(name) is None:
-        raise ValueError("takes a list of choices: it is no number")
+        raise ValueError("is not a number; give a list of choices")
     for key in values:
         if key not in Range.model_fields:
             raise ValueError(f"unknown key {key!r}; a range has min, max, and step or log")
@@ -136,7 +136,7 @@ def _checked_range(name: str, values: Mapping[str, Any]) -> Range:
         if key not in values:
             raise ValueError(f"{key} is missing; a range has min, max, and step or log")
     try:
-        found = Range(
+        checked = Range(
             min=_value(name, values["min"], "min"),
             max=_value(name, values["max"], "max"),
             step=values.get("step"),
@@ -145,26 +145,30 @@ def _checked_range(name: str, values: Mapping[str, Any]) -> Range:
     except ValidationError as error:
         problem = error.errors()[0]
         raise ValueError(f"{problem['loc'][0]}: {_lower(problem['msg'])}, not {problem['input']!r}") from None
-    if found.min >= found.max:
-        raise ValueError(f"min {found.min} is not below max {found.max}")
-    if found.log and found.step:
+    if checked.min >= checked.max:
+        raise ValueError(f"min {checked.min} is not below max {checked.max}")
+    if checked.log and checked.step:
         raise ValueError("step and log exclude each other")
-    if found.log and found.min <= 0:
-        raise ValueError(f"log needs min above 0, not {found.min}")
-    if number_type(name) is int and found.step and found.step % 1:
-        raise ValueError(f"step {found.step} is not whole, as the setting is")
-    return found
+    if checked.log and checked.min <= 0:
+        raise ValueError(f"log needs min above 0, not {checked.min}")
+    if number_type(name) is int and checked.step and checked.step % 1:
+        raise ValueError(f"step {checked.step} is not an integer, but the setting is")
+    return checked
 
 
-def _value(name: str, value: Any, what: str) -> Any:
-    """A value as the Trainer's settings hold it, for JSON."""
+def _value(name: str, value: Any, role: str) -> Any:
+    """Returns a value of a setting, converted to the setting's type, for JSON.
+
+    Raises:
+        ValueError: the value is not valid; the message calls it by its `role`.
+    """
     try:
         return TrainerSettings.model_validate({name: value}).model_dump(mode="json")[name]
     except ValidationError as error:
         for problem in error.errors():
             if problem["loc"][:1] == (name,):
-                raise ValueError(f"{what} {value!r}: {_lower(problem['msg'])}") from None
-        return value  # It is wrong only beside the defaults of other settings.
+                raise ValueError(f"{role} {value!r}: {_lower(problem['msg'])}") from None
+        return value  # It is wrong only in combination with the defaults of other settings.
 
 
 def _lower(message: str) -> str:

@@ -1,4 +1,4 @@
-"""The configured search space as KerasTuner's."""
+"""Converts the configured search space for KerasTuner."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from components.tuner.settings import Range, number_type
 
 
 def make_space(search_space: Mapping[str, Range | list[Any]]) -> keras_tuner.HyperParameters:
-    """KerasTuner's form of a search space.
+    """Returns a search space of KerasTuner.
 
     Args:
         search_space: of `TunerSettings`.
 
     Returns:
-        An `Int`, `Float` or `Choice` for each setting; `decode` gives back what a choice stands for.
+        An `Int`, `Float` or `Choice` for each setting; `decode` returns the value of a choice.
     """
     space = keras_tuner.HyperParameters()
     for name, values in search_space.items():
@@ -32,24 +32,24 @@ def make_space(search_space: Mapping[str, Range | list[Any]]) -> keras_tuner.Hyp
 
 
 def position(search_space: Mapping[str, Range | list[Any]], values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Where settings stand in a search space.
+    """Returns the position of settings in a search space.
 
     Args:
         search_space: of `TunerSettings`.
-        values: every searched setting by name, as JSON holds it.
+        values: every searched setting by name, as JSON values.
 
     Returns:
-        KerasTuner's values by name; None where the space does not hold them.
+        KerasTuner's values by name; None where the space does not contain the settings.
     """
-    found = {}
+    encoded = {}
     for name, allowed in search_space.items():
         value = values[name]
         if isinstance(allowed, Range):
             if value is None or not allowed.min <= value <= allowed.max:
                 return None
-            found[name] = value
+            encoded[name] = value
         elif value not in allowed:
             return None
         else:
-            found[name] = encode(allowed)[allowed.index(value)]
-    return found
+            encoded[name] = encode(allowed)[allowed.index(value)]
+    return encoded

@@ -55,7 +55,7 @@ def test_with_one_target_each_the_error_is_binomial():
 def test_memory_is_bounded_and_errors_stay_right(targets, monkeypatch):
     users, hits = targets
     exact = sums_of(users, hits).standard_errors()
-    monkeypatch.setattr(chance, "MOST_GROUPS", 128)
+    monkeypatch.setattr(chance, "MAX_GROUPS", 128)
     halves = [sums_of(users[part::2], hits[part::2]) for part in (0, 1)]
     halves[0].merge(halves[1])
     assert len(halves[0]._groups) <= 128 and halves[0].targets == len(users)

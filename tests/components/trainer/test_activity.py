@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from components.trainer.activity import GAPS, TIME_GAP, ActivityFeature, ActivityTower, number_feature
+from components.trainer.activity import GAP_EDGES, TIME_GAP, ActivityFeature, ActivityTower, number_feature
 from components.trainer.input_pipeline import Activities
 from components.trainer.model import Recommender
 from components.trainer.settings import TrainerSettings
@@ -72,7 +72,7 @@ def test_gaps_do_not_feel_the_year_2038(bucket_of):
 
 
 def test_the_longest_gap_has_a_bucket(bucket_of):
-    assert bucket_of("time_gap", times=[1, LATEST]) == [0, len(GAPS) + 1]
+    assert bucket_of("time_gap", times=[1, LATEST]) == [0, len(GAP_EDGES) + 1]
 
 
 def test_both_features_add_up():

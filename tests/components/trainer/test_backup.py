@@ -149,7 +149,7 @@ def test_what_cannot_be_read_starts_anew(tmp_path, data, messages, damage, name)
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
     model, fitted, _ = run(data, str(folder), already=0)
     expected_model, expected, _ = run(data, "")
-    assert f"{folder} cannot be read (" in messages() and "training starts anew" in messages()
+    assert f"{folder} cannot be read (" in messages() and "training starts from the beginning" in messages()
     assert without_seconds(fitted) == without_seconds(expected)
     for one, other in zip(model.get_weights(), expected_model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

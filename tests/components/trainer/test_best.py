@@ -11,18 +11,18 @@ from ai_edge_litert.interpreter import Interpreter
 
 from components.pusher.operator_versions import check_operators
 from components.trainer import ranking
-from components.trainer.ranking import WIDTH, best_of
+from components.trainer.ranking import WIDTH, two_stage_top_k
 
 LENGTH = 5
 SIZES = (4 * WIDTH * LENGTH, 4 * WIDTH * LENGTH + 1, 5 * WIDTH * LENGTH - 1)
 
 
 def in_tensorflow(size: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    return lambda scores: tuple(found.numpy() for found in best_of(tf.constant(scores), LENGTH))
+    return lambda scores: tuple(found.numpy() for found in two_stage_top_k(tf.constant(scores), LENGTH))
 
 
 def in_a_file(size: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    concrete = tf.function(lambda scores: best_of(scores, LENGTH)).get_concrete_function(
+    concrete = tf.function(lambda scores: two_stage_top_k(scores, LENGTH)).get_concrete_function(
         tf.TensorSpec([1, size], tf.float32)
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
@@ -62,4 +62,4 @@ def test_few_scores_are_sorted_at_once(monkeypatch):
         raise AssertionError("in groups")
 
     monkeypatch.setattr(tf, "pad", refuse)
-    assert best_of(tf.constant([[1.0, 3.0, 2.0]]), 2)[1].numpy().tolist() == [[1, 2]]
+    assert two_stage_top_k(tf.constant([[1.0, 3.0, 2.0]]), 2)[1].numpy().tolist() == [[1, 2]]

@@ -52,7 +52,7 @@ def test_a_teacher_is_asked_with_all_that_came_before(timelines, members, recomm
         counts, members=settings.members, repeats="recommend" if recommends_seen else "keep", window=8
     )
     found = soft_targets(teacher, timelines, COUNT, temperature=2.0)
-    assert found.items.shape == found.shares.shape == (len(timelines.items), COUNT)
+    assert found.items.shape == found.probabilities.shape == (len(timelines.items), COUNT)
     tables = teacher.tables()
     for first, stop in zip(timelines.starts[:-1], timelines.starts[1:], strict=True):
         for place in range(first + 1, stop):
@@ -68,15 +68,15 @@ def test_a_teacher_is_asked_with_all_that_came_before(timelines, members, recomm
             known = np.isfinite(scores[expected])
             np.testing.assert_array_equal(found.items[place][known], expected[known])
             odds = np.exp(scores[expected] - scores[expected].max())
-            np.testing.assert_allclose(found.shares[place], odds / odds.sum(), atol=2e-3)
+            np.testing.assert_allclose(found.probabilities[place], odds / odds.sum(), atol=2e-3)
 
 
 def test_the_first_activity_of_a_timeline_has_no_answer(timelines):
     found = soft_targets(recommender(np.bincount(timelines.items)), timelines, COUNT, 1.0)
     firsts = timelines.starts[:-1][np.diff(timelines.starts) > 0]
-    assert not found.shares[firsts].any()
+    assert not found.probabilities[firsts].any()
     others = np.setdiff1d(np.arange(len(timelines.items)), firsts)
-    np.testing.assert_allclose(found.shares[others].astype(float).sum(axis=1), 1, atol=5e-3)
+    np.testing.assert_allclose(found.probabilities[others].astype(float).sum(axis=1), 1, atol=5e-3)
 
 
 def test_a_batch_has_the_answer_for_each_target(timelines):

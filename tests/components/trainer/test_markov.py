@@ -45,7 +45,7 @@ def padded(rows: list[list[int]]) -> tf.Tensor:
     return tf.ragged.constant(rows, tf.int32).to_tensor(features.PADDING)
 
 
-@pytest.mark.parametrize("most", [1, 3, baselines.MOST_FOLLOWERS])
+@pytest.mark.parametrize("most", [1, 3, baselines.MAX_FOLLOWERS])
 def test_transitions_are_those_that_counting_finds(timelines_of, rows, most):
     found = count_transitions(timelines_of(rows), SIZE, most)
     for item, after in counts_by_hand(rows).items():
@@ -62,12 +62,12 @@ def test_counting_in_pieces_changes_nothing(timelines_of, rows, monkeypatch):
 
 
 def test_what_is_kept_of_a_large_catalogue_is_bounded(timelines_of, rows, monkeypatch):
-    monkeypatch.setattr(baselines, "MOST_TRANSITIONS", 2 * SIZE)
+    monkeypatch.setattr(baselines, "MAX_TRANSITIONS", 2 * SIZE)
     found = count_transitions(timelines_of(rows), SIZE)
     assert np.diff(found.starts).max() == 2 and len(found.followers) <= 2 * SIZE
 
 
-@pytest.mark.parametrize("most", [2, baselines.MOST_FOLLOWERS])
+@pytest.mark.parametrize("most", [2, baselines.MAX_FOLLOWERS])
 def test_ranks_and_lists_agree_with_a_brute_force(timelines_of, rows, most):
     random = np.random.default_rng(7)
     seen = [random.permutation(row + [features.UNKNOWN] * (len(row) % 3)).tolist() for row in rows]

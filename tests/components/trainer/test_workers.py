@@ -107,7 +107,7 @@ def test_the_utilisation_of_gpus_is_what_their_driver_reports(monkeypatch, tmp_p
     program.write_text("#!/bin/sh\necho 20\necho 60\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(devices, "SAMPLED_EVERY", 0.05)
+    monkeypatch.setattr(devices, "SAMPLING_INTERVAL", 0.05)
     with gpu_utilisation() as utilisation:
         time.sleep(0.3)
         assert utilisation() is None, "TensorFlow sees no GPU"

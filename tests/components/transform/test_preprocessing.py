@@ -18,7 +18,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx_bsl.public import tfxio
 
 from components import features
-from components.trainer.run import NO_WORDS
+from components.trainer.training_data import NO_WORDS
 from components.transform import preprocessing
 from components.transform.preprocessing import preprocessing_fn
 from components.transform.settings import TransformSettings

@@ -104,7 +104,7 @@ def test_a_search_without_any_good_trial_says_why(tmp_path):
 
     with pytest.raises(StepError) as error:
         search(tmp_path, fit)
-    assert str(error.value) == "none of the 4 trials of the Tuner ended well; the last one: MemoryError"
+    assert str(error.value) == "all 4 trials of the Tuner failed; the last one: MemoryError"
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path, lines):

@@ -22,12 +22,12 @@ def load(space: Any, **overrides: Any) -> TunerSettings:
     [
         ({"learning_rat": [0.1]}, "tuner.search_space.learning_rat: unknown key; did you mean 'learning_rate'?"),
         ({"zzz": [1]}, "tuner.search_space.zzz: unknown key; known keys: encoder, dimension"),
-        ({"top_k": [10]}, "tuner.search_space.top_k: is not searched: it is what the app needs"),
-        ({"max_epochs": [4]}, "tuner.search_space.max_epochs: is not searched: a trial's is tuner.max_epochs"),
+        ({"top_k": [10]}, "tuner.search_space.top_k: cannot be searched: the app decides it"),
+        ({"max_epochs": [4]}, "tuner.search_space.max_epochs: cannot be searched: trials use tuner.max_epochs"),
         ({"dimension": [64, 2]}, "tuner.search_space.dimension: choice 2: input should be greater than or equal to 4"),
         ({"dimension": [64.5]}, "tuner.search_space.dimension: choice 64.5: input should be a valid integer"),
         ({"encoder": ["gru"]}, "tuner.search_space.encoder: choice 'gru': input should be 'bow', 'cnn', 'lstm' or"),
-        ({"encoder": {"min": 1, "max": 2}}, "tuner.search_space.encoder: takes a list of choices: it is no number"),
+        ({"encoder": {"min": 1, "max": 2}}, "tuner.search_space.encoder: is not a number; give a list of choices"),
         ({"dropout": []}, "tuner.search_space.dropout: the list of choices is empty"),
         ({"dropout": 0.1}, "tuner.search_space.dropout: expected a list of choices or {min, max} with step or log"),
         (
@@ -39,7 +39,7 @@ def load(space: Any, **overrides: Any) -> TunerSettings:
         ({"dropout": {"min": 0.5, "max": 0.1}}, "tuner.search_space.dropout: min 0.5 is not below max 0.1"),
         ({"dropout": {"min": 0, "max": 0.5, "log": True}}, "tuner.search_space.dropout: log needs min above 0"),
         ({"dropout": {"min": 0, "max": 0.5, "step": 0}}, "tuner.search_space.dropout: step: input should be greater"),
-        ({"blocks": {"min": 1, "max": 3, "step": 0.5}}, "tuner.search_space.blocks: step 0.5 is not whole"),
+        ({"blocks": {"min": 1, "max": 3, "step": 0.5}}, "tuner.search_space.blocks: step 0.5 is not an integer"),
         (
             {"learning_rate": {"min": 0.1, "max": 0.5, "step": 0.1, "log": True}},
             "tuner.search_space.learning_rate: step and log exclude each other",
