@@ -1,8 +1,6 @@
-"""What a large catalogue costs: each part in a process of its own, whose memory is that part's.
+"""Measures training and evaluation with a large catalogue. Each runs in a process of its own, to measure its memory.
 
-    .venv/bin/python -m benchmarks.catalogue_costs evaluate FOLDER
-
-is how `large_catalogue.py` starts them; FOLDER holds what `prepare_evaluation` writes.
+`large_catalogue.py` calls `run_process`, which starts `python -m benchmarks.catalogue_costs PART FOLDER`.
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
-from benchmarks.processes import Measured, measure
-from benchmarks.random_catalogue import counts_of, popular_items, save_model, write_examples
+from benchmarks.processes import measure
+from benchmarks.random_catalogue import item_counts, popular_items, save_model, write_examples
 from components import features
 from components.errors import StepError
 from components.evaluation import read_metrics
@@ -35,35 +33,47 @@ from components.trainer.settings import TrainerSettings
 from pipeline.beam_runners import LOCAL_ARGUMENTS
 from pipeline.console import quiet
 
-MODEL, EXAMPLES, ASKED, FOUND = "model", "examples", "asked.json", "found.json"
+MODEL, EXAMPLES, REQUEST, RESULT = "model", "examples", "request.json", "result.json"
 STEPS = 20
 
 
-def in_a_process(part: str, folder: Path, asked: dict[str, Any]) -> tuple[dict[str, Any], Measured]:
-    """Run a part and give what it found, and what its processes took, imports included.
+def run_process(part: str, folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Runs a part in a new process.
+
+    Args:
+        part: `train` or `evaluate`.
+        folder: for its files and log.
+        request: argument of the part.
+
+    Returns:
+        The result of the part, and `peak_bytes`, the peak memory over all its processes.
 
     Raises:
-        StepError: it failed.
+        StepError: the process failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ASKED).write_text(json.dumps(asked), encoding="utf-8")
-    measured = measure([sys.executable, "-m", "benchmarks.catalogue_costs", part, str(folder)])
-    if measured.code:
-        raise StepError(f"{part}: exit code {measured.code}; {folder / f'{part}.log'} tells more")
-    found: dict[str, Any] = json.loads((folder / FOUND).read_text(encoding="utf-8"))
-    return found, measured
+    (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
+    cost = measure([sys.executable, "-m", "benchmarks.catalogue_costs", part, str(folder)])
+    if cost.code:
+        raise StepError(f"{part}: exit code {cost.code}; see {folder / f'{part}.log'}")
+    result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return {**result, "peak_bytes": cost.peak_bytes}
 
 
 def prepare_evaluation(folder: Path, items: int, users: int, settings: TrainerSettings, history_length: int) -> None:
-    """Write a model with random weights, and a test split of random users."""
+    """Writes a model with random weights, and a test split of random users."""
     save_model(folder / MODEL / "Format-Serving", items, settings, history_length)
     split = folder / EXAMPLES / f"Split-{features.TEST}"
     split.mkdir(parents=True)
     write_examples(split / "data_tfrecord-00000-of-00001.gz", users, items, history_length)
 
 
-def evaluate(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """Run the Evaluator's executor as the pipeline does.
+def evaluate(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Runs the Evaluator's executor as the pipeline does.
+
+    Args:
+        folder: with the files of `prepare_evaluation`.
+        request: not used.
 
     Returns:
         `seconds`, and `metrics` of the test split.
@@ -87,26 +97,26 @@ def evaluate(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": time.monotonic() - started, "metrics": read_metrics(evaluation.uri)["overall"]}
 
 
-def train(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """Time training steps on random windows.
+def train(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Times training steps on random windows.
 
     Args:
-        folder: not needed.
-        asked: `settings` of the Trainer, `history_length` and number of `items`.
+        folder: not used.
+        request: `settings` of the Trainer, `history_length` and number of `items`.
 
     Returns:
-        `step_ms`, a median.
+        `step_ms`, the median of a step.
     """
-    settings = TrainerSettings(**asked["settings"]).decided()
-    model = Recommender(settings, asked["history_length"], counts_of(asked["items"]))
+    settings = TrainerSettings(**request["settings"]).decided()
+    model = Recommender(settings, request["history_length"], item_counts(request["items"]))
     model.compile(LazyAdam())
     model.optimizer.build(model.trainable_variables)
     train_step = tf.function(model.train_step)
     shape = (max(settings.batch_positions // settings.window, 1), settings.window)
     random = np.random.default_rng(0)
     times = []
-    for _ in range(1 + STEPS):  # The first traces.
-        items = tf.constant(popular_items(random, asked["items"], shape), tf.int32)
+    for _ in range(1 + STEPS):  # The first one traces.
+        items = tf.constant(popular_items(random, request["items"], shape), tf.int32)
         activities = {ITEMS: items, RATINGS: tf.ones(shape), TIMES: tf.zeros(shape, tf.int32)}
         started = time.perf_counter()
         float(train_step((activities, tf.roll(items, -1, axis=1), tf.ones(shape)))["loss"])
@@ -115,12 +125,12 @@ def train(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run a part; its log lies in its folder."""
+    """Runs a part, with its log in its folder; returns the exit code."""
     part, folder = sys.argv[1], Path(sys.argv[2])
     with quiet(folder / f"{part}.log"):
-        asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
-        found = {"evaluate": evaluate, "train": train}[part](folder, asked)
-        (folder / FOUND).write_text(json.dumps(found), encoding="utf-8")
+        request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+        result = {"evaluate": evaluate, "train": train}[part](folder, request)
+        (folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
     return 0
 
 

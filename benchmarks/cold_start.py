@@ -1,49 +1,120 @@
-"""Prints what the pushed file does for users of whom little is known.
+"""Measures the pushed file by length of history.
 
     .venv/bin/python -m benchmarks.cold_start --data path/to/ml-1m.zip
 
-Every test user comes once with each length of history: the last items alone are kept of it. What the user saw before
-that is still left out of the answers, so that all lengths are asked the same question. The file is run as an app runs
-it. Beside it stands the popularity list.
+Each test user is ranked once for each length of history, for which only the last items of the history are kept. All
+items of the user remain excluded, so that the question is the same for all lengths. The file runs as in an app. The
+table compares it with the popularity list.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import inputs, program
-from pipeline.config import PipelineConfig, load_config
+from components.errors import StepError
+from on_device.recommender import Recommender
+from pipeline.config import PipelineConfig, load_config, read_assignments
+from pipeline.console import ConsoleObserver
+
+if TYPE_CHECKING:
+    from benchmarks.prepared import Prepared
+
+CUT = 10
+# Label -> minimum and maximum length. Each user's length is drawn between them; the last row keeps all items.
+LENGTHS = {"0": (0, 0), "1": (1, 1), "2-4": (2, 4), "5-9": (5, 9), "10+": (10, sys.maxsize)}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, measure and print; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    """Trains, measures and prints; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="PATH|NAME", help="interaction log")
+    parser.add_argument("--split", choices=inputs.SPLITS, default="leave_one_out", help="default: leave_one_out")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: the pipeline's)")
+    inputs.add_common(parser)
+    options = parser.parse_args(arguments)
 
     def read() -> tuple[Path, PipelineConfig]:
-        overrides = {"example_gen.split": options.split, **inputs.overrides(options.set)}
+        overrides = {"example_gen.split": options.split, **read_assignments(options.set)}
         config = load_config(options.config, overrides)
         return inputs.find_data(options.data, options.cache_dir), config
 
-    def work(asked: tuple[Path, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:
-        from benchmarks.short_histories import report
+    def work(task: tuple[Path, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:
+        from benchmarks.prepared import prepare, run_steps
+        from pipeline import steps
 
-        return report(*asked, output, options.cache_dir, console)
+        data, config = task
+        observer = ConsoleObserver(console)
+        prepared = prepare(data, config, output, options.cache_dir, observer)
+        pusher = run_steps(data, config, output, options.cache_dir, observer, steps.PUSHER)[steps.PUSHER]
+        properties = pusher.outputs["pushed_model"][0].custom_properties
+        if not properties["pushed"].int_value:
+            raise StepError("the gate did not bless the model, so there is no file to measure")
+        rows = measure(prepared, Recommender.load(properties["pushed_destination"].string_value))
+        console.print(_table(rows))
+        return rows
 
     return program.run(options, "cold_start", read, work)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, metavar="PATH|NAME", help="ratings")
-    parser.add_argument("--split", choices=inputs.SPLITS, default="leave_one_out", help="default: leave_one_out")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the model (default: the pipeline's)")
-    inputs.add_common(parser)
-    return parser
+def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]]:
+    """Measures Recall@10 of a file and of the popularity list by length of history.
+
+    Returns:
+        For each of LENGTHS: `length`, `targets`, and `file`, `popularity` and `difference`, each with `mean` and
+        `standard_error`.
+    """
+    from benchmarks.baselines import Popularity
+    from benchmarks.ranking import paired_difference, rank_targets, recall
+
+    test = prepared.test
+    popularity_ranks = rank_targets(Popularity().fit(prepared.train, prepared.size), test).ranks
+    random = np.random.default_rng(0)
+    rows = []
+    for label, (minimum, maximum) in LENGTHS.items():
+        file_ranks = np.full(len(test), prepared.size)
+        is_long_enough = np.diff(test.starts) >= minimum
+        for user in np.flatnonzero(is_long_enough).tolist():
+            timeline = test.activities[test.starts[user] : test.starts[user + 1]]
+            longest = min(maximum, len(timeline.items))
+            length = longest if label == "10+" else int(random.integers(minimum, longest + 1))
+            history = timeline[len(timeline.items) - length :]
+            ids, _ = recommender.rank_indices(
+                history.items, timeline.items, ratings=history.ratings, times=history.times
+            )
+            position = np.flatnonzero(ids == test.targets[user])
+            file_ranks[user] = position[0] if len(position) else prepared.size
+        file, popularity = file_ranks[is_long_enough], popularity_ranks[is_long_enough]
+        users = prepared.users[is_long_enough]
+        rows.append(
+            {
+                "length": label,
+                "targets": len(users),
+                "file": dataclasses.asdict(recall(file, CUT, users)),
+                "popularity": dataclasses.asdict(recall(popularity, CUT, users)),
+                "difference": dataclasses.asdict(paired_difference(file, popularity, users)),
+            }
+        )
+    return rows
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Recall@10 by length of history", title_justify="left")
+    for title in ("items in the history", "targets", "file", "popularity list", "difference"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        recalls = [f"{row[name]['mean']:.4f} ±{row[name]['standard_error']:.4f}" for name in ("file", "popularity")]
+        difference = f"{row['difference']['mean']:+.4f} ±{row['difference']['standard_error']:.4f}"
+        table.add_row(row["length"], f"{row['targets']:,}", *recalls, difference)
+    return table
 
 
 if __name__ == "__main__":

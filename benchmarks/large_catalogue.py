@@ -1,16 +1,16 @@
-"""Prints what catalogues of some sizes cost: on the device, in training, and in the evaluation.
+"""Measures the cost of large catalogues on the device, in training and in the evaluation.
 
     .venv/bin/python -m benchmarks.large_catalogue --items 60000 100000 1000000
     .venv/bin/python -m benchmarks.large_catalogue --items 100000 --evaluate 100000
 
-Models have random weights, users a random history, items the popularity of Zipf's law: costs are no matter of learning.
-For each size there is
+Models have random weights, users have random histories, and the popularity of items follows Zipf's law: costs do not
+depend on what is learnt. For each size it prints
 
-- the file in each precision: its size, how long an answer to a full history takes on one thread, beside the 16 ms of a
-  frame, and how many of the float32 file's best ten it has;
+- the file in each precision: its size, the time of an answer to a full history on one thread, compared with the 16 ms
+  of a frame, and the share of the float32 file's best ten that it also has;
 - the client: size of `items.json`, time from the start of Python to the first answer, memory that loading adds;
 - a training step, and the peak memory of its process;
-- with `--evaluate USERS`, the exact ranking of so many test users among all items by the Evaluator's own executor: its
+- with `--evaluate USERS`, the exact ranking of that many test users among all items by the Evaluator's executor: its
   time, and the peak memory over all processes.
 """
 
@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks import inputs, program
 from components.pusher.settings import Precision
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import PipelineConfig, load_config, read_assignments
 
 CONFIG = Path(__file__).parent.parent / "configs" / "large.yaml"
 FRAME_MS = 16
@@ -34,14 +34,14 @@ GIB = 2**30
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; returns the exit code."""
+    """Measures and prints; returns the exit code."""
     options = _parser().parse_args(arguments)
 
     def read() -> PipelineConfig:
-        return load_config(options.config, inputs.overrides(options.set))
+        return load_config(options.config, read_assignments(options.set))
 
     def work(config: PipelineConfig, output: Path, console: Console) -> list[dict[str, Any]]:
-        found = []
+        results = []
         for items in options.items:
             folder = output / str(items)
             costs: dict[str, Any] = {"items": items}
@@ -50,16 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
                 costs["training"] = _training(items, config, folder, console)
             if options.evaluate:
                 costs["evaluation"] = _evaluation(items, options.evaluate, config, folder, console)
-            found.append(costs)
-        return found
+            results.append(costs)
+        return results
 
     return program.run(options, "large_catalogue", read, work)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, nargs="+", default=[60_000, 100_000, 1_000_000], metavar="V", help="sizes")
-    parser.add_argument("--config", type=Path, default=CONFIG, metavar="FILE", help="settings (default: %(default)s)")
+    parser.add_argument(
+        "--items", type=int, nargs="+", default=[60_000, 100_000, 1_000_000], metavar="V", help="catalogue sizes"
+    )
+    parser.add_argument(
+        "--config", type=Path, default=CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
+    )
     parser.add_argument(
         "--precisions",
         nargs="+",
@@ -67,15 +71,15 @@ def _parser() -> argparse.ArgumentParser:
         default=get_args(Precision),
         help="of the files (default: all)",
     )
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="answers of each file (default: %(default)s)")
-    parser.add_argument("--evaluate", type=int, default=0, metavar="USERS", help="also evaluate for so many")
-    parser.add_argument("--only-evaluate", action="store_true", help="nothing else")
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="answers per file (default: %(default)s)")
+    parser.add_argument("--evaluate", type=int, default=0, metavar="USERS", help="also evaluate this many users")
+    parser.add_argument("--only-evaluate", action="store_true", help="measure only the evaluation")
     inputs.add_common(parser)
     return parser
 
 
 def _settings(config: PipelineConfig) -> Any:
-    """The Trainer's, without features, of which a random catalogue has none."""
+    """Returns the Trainer's settings without item and activity features, which a random catalogue does not have."""
     return config.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
 
 
@@ -95,9 +99,12 @@ def _device(
     for file in files:
         agreement = "" if file["agreement_at_10"] is None else f"{file['agreement_at_10']:.2%}"
         table.add_row(
-            *(file["precision"], f"{file['size_bytes'] / 1e6:.1f} MB"),
-            *(f"{file['median_ms']:.2f} ms", f"{file['p90_ms']:.2f} ms"),
-            *("within" if file["median_ms"] <= FRAME_MS else "over", agreement),
+            file["precision"],
+            f"{file['size_bytes'] / 1e6:.1f} MB",
+            f"{file['median_ms']:.2f} ms",
+            f"{file['p90_ms']:.2f} ms",
+            "within" if file["median_ms"] <= FRAME_MS else "over",
+            agreement,
         )
     console.print(table)
     client = client_costs(folder / "client", smallest, items, settings, history_length)
@@ -109,36 +116,33 @@ def _device(
 
 
 def _training(items: int, config: PipelineConfig, folder: Path, console: Console) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import in_a_process
+    from benchmarks.catalogue_costs import run_process
 
     settings = _settings(config)
-    asked = {
+    request = {
         "settings": settings.model_dump(mode="json"),
         "history_length": config.transform.history_length,
         "items": items,
     }
-    found, measured = in_a_process("train", folder / "train", asked)
-    found["peak_bytes"] = measured.peak_bytes
+    result = run_process("train", folder / "train", request)
     console.print(
-        f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, {found['step_ms']:.0f} ms; "
-        f"peak memory {measured.peak_bytes / GIB:.2f} GiB"
+        f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, {result['step_ms']:.0f} ms; "
+        f"peak memory {result['peak_bytes'] / GIB:.2f} GiB"
     )
-    return found
+    return result
 
 
 def _evaluation(items: int, users: int, config: PipelineConfig, folder: Path, console: Console) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import in_a_process, prepare_evaluation
+    from benchmarks.catalogue_costs import prepare_evaluation, run_process
 
     folder /= "evaluate"
-    settings = _settings(config)
-    prepare_evaluation(folder, items, users, settings, config.transform.history_length)
-    found, measured = in_a_process("evaluate", folder, {})
-    found |= {"users": users, "peak_bytes": measured.peak_bytes}
+    prepare_evaluation(folder, items, users, _settings(config), config.transform.history_length)
+    result = run_process("evaluate", folder, {})
     console.print(
-        f"evaluation: {users:,} users, each ranked among {items:,} items, in {found['seconds']:.0f} s; "
-        f"peak memory over all processes {measured.peak_bytes / GIB:.2f} GiB"
+        f"evaluation: {users:,} users, each ranked among {items:,} items, in {result['seconds']:.0f} s; "
+        f"peak memory over all processes {result['peak_bytes'] / GIB:.2f} GiB"
     )
-    return found
+    return {**result, "users": users}
 
 
 if __name__ == "__main__":

@@ -1,50 +1,50 @@
-"""Prints how fast model files answer, beside the reference of 2021, all in one process and on one thread.
+"""Measures the latency of model files beside the reference of 2021, in one process and on one thread.
 
     .venv/bin/python -m benchmarks.latency serving_models/movielens serving_models/movielens-cnn --browser
     .venv/bin/python -m benchmarks.latency serving_models/movielens path/to/your.tflite --items 3953
 
-What is timed is one inference of the file, the client around it left out; files take turns, so that a noisy machine is
-noisy for all of them. `--browser` also times them in Chromium, as the demo runs them.
+Only the inference is timed, without the client around it. The files take turns, so that other load on the machine
+affects all of them. `--browser` also times them in Chromium, as the demo runs them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
+import shutil
+import statistics
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import program
-from on_device.artifact import Artifact, open_artifact
+from components.errors import StepError
+from on_device.artifact import FIRST_INDEX, Artifact, open_artifact
+from on_device.demo.runtime import find_runtime
+from on_device.demo.server import DemoServer, make_site
 from on_device.errors import ArtifactError
 from pipeline.config import ConfigError
 
+REFERENCE = "reference of 2021, CNN, N = 10"
+WARM_UP = 20  # answers before those that count
+STARTS = 7
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FIRST_ANSWER = "import sys; from on_device import Recommender; Recommender.load(sys.argv[1]).recommend([])"
+BROWSER_RUNS = 8  # of 200 answers; the last counts
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; returns the exit code."""
-    options = _parser().parse_args(arguments)
-
-    def read() -> tuple[list[Artifact], dict[str, tuple[bytes, int]]]:
-        others = {str(path): path for path in options.models if path.suffix == ".tflite"}
-        try:
-            artifacts = [open_artifact(path) for path in options.models if str(path) not in others]
-            return artifacts, {name: (path.read_bytes(), options.items) for name, path in others.items()}
-        except (ArtifactError, OSError) as error:
-            raise ConfigError(str(error)) from None
-
-    def work(
-        asked: tuple[list[Artifact], dict[str, tuple[bytes, int]]], output: Path, console: Console
-    ) -> dict[str, Any]:
-        from benchmarks.device_latency import report
-
-        return report(*asked, options.runs, options.browser, console)
-
-    return program.run(options, "latency", read, work)
-
-
-def _parser() -> argparse.ArgumentParser:
+    """Measures and prints; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "models", nargs="+", type=Path, metavar="PATH", help="a version's folder, a pipeline's, or a .tflite file"
@@ -54,13 +54,194 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1000,
         metavar="N",
-        help="integers that .tflite files are given are below it (default: %(default)s)",
+        help="upper bound of the integer inputs of .tflite files (default: %(default)s)",
     )
-    parser.add_argument("--runs", type=int, default=1000, metavar="N", help="answers of each (default: %(default)s)")
-    parser.add_argument("--browser", action="store_true", help="in Chromium too; needs it and playwright")
+    parser.add_argument("--runs", type=int, default=1000, metavar="N", help="answers per file (default: %(default)s)")
+    parser.add_argument("--browser", action="store_true", help="also in Chromium; needs it and playwright")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep the log there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    return parser
+    options = parser.parse_args(arguments)
+
+    def read() -> tuple[list[Artifact], dict[str, tuple[bytes, int]]]:
+        files = [path for path in options.models if path.suffix == ".tflite"]
+        try:
+            artifacts = [open_artifact(path) for path in options.models if path not in files]
+            return artifacts, {str(path): (path.read_bytes(), options.items) for path in files}
+        except (ArtifactError, OSError) as error:
+            raise ConfigError(str(error)) from None
+
+    def work(
+        task: tuple[list[Artifact], dict[str, tuple[bytes, int]]], output: Path, console: Console
+    ) -> dict[str, Any]:
+        return report(*task, options.runs, options.browser, console)
+
+    return program.run(options, "latency", read, work)
+
+
+def report(
+    artifacts: list[Artifact], files: dict[str, tuple[bytes, int]], runs: int, browser: bool, console: Console
+) -> dict[str, dict[str, float]]:
+    """Measures and prints.
+
+    Args:
+        artifacts: pushed models.
+        files: content of other model files and upper bound of their integer inputs, by name.
+        runs: number of answers of each file.
+        browser: whether pushed models are also timed in a browser.
+        console: for the table.
+
+    Returns:
+        For the reference and each model, by name: the values of `inference_times`. Pushed models also have
+        `start_seconds` and, with `browser`, `browser_ms`; both are medians.
+
+    Raises:
+        StepError: there is no browser, or LiteRT cannot run a file.
+    """
+    from benchmarks import reference_model
+
+    pushed = {_name(artifact): artifact for artifact in artifacts}
+    times = inference_times(
+        {
+            REFERENCE: (reference_model.reference_file(), reference_model.ITEMS),
+            **{name: (artifact.model, artifact.info["num_items"]) for name, artifact in pushed.items()},
+            **files,
+        },
+        runs,
+    )
+    for name, artifact in pushed.items():
+        times[name]["start_seconds"] = round(start_seconds(artifact.folder, STARTS), 3)
+    if browser:
+        with _chromium() as page:
+            for name, artifact in pushed.items():
+                times[name]["browser_ms"] = _browser_milliseconds(page, artifact)
+    console.print(_table(times))
+    console.print(
+        f"one thread, medians of {runs:,} random full histories, with XNNPACK unless stated otherwise; start: import, "
+        "load and the first answer"
+    )
+    return times
+
+
+def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str, dict[str, float]]:
+    """Times the inference of files, which take turns.
+
+    Args:
+        files: content and number of items of each model file by name, with REFERENCE.
+        runs: number of answers of each file.
+
+    Returns:
+        `size_bytes`, `median_us`, `p90_us`, `plain_us` (the median without XNNPACK) and `ratio` (of the median to the
+        reference's) by name.
+    """
+    with_xnnpack = _times(files, runs, OpResolverType.AUTO)
+    plain = _times(files, runs, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    medians = {name: float(np.median(times)) for name, times in with_xnnpack.items()}
+    return {
+        name: {
+            "size_bytes": len(content),
+            "median_us": round(medians[name] * 1e6, 1),
+            "p90_us": round(float(np.percentile(with_xnnpack[name], 90)) * 1e6, 1),
+            "plain_us": round(float(np.median(plain[name])) * 1e6, 1),
+            "ratio": round(medians[name] / medians[REFERENCE], 2),
+        }
+        for name, (content, _) in files.items()
+    }
+
+
+def start_seconds(folder: Path, starts: int) -> float:
+    """Returns the median seconds from the start of a Python process to its first answer."""
+    times = []
+    for _ in range(starts):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", FIRST_ANSWER, str(folder)], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def _times(files: dict[str, tuple[bytes, int]], runs: int, kernels: OpResolverType) -> dict[str, np.ndarray]:
+    """Returns the seconds of each answer, float64 [runs], by file."""
+    interpreters = {}
+    for name, (content, _) in files.items():
+        try:
+            interpreters[name] = Interpreter(
+                model_content=content, num_threads=1, experimental_op_resolver_type=kernels
+            )
+            interpreters[name].allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise StepError(f"{name}: LiteRT cannot run this file: {error}") from None
+    random = np.random.default_rng(0)
+    times = {name: np.empty(WARM_UP + runs) for name in files}
+    for run in range(WARM_UP + runs):
+        for name, interpreter in interpreters.items():
+            for tensor in interpreter.get_input_details():
+                # A full history of random items. Float inputs, such as ratings, get the same numbers.
+                values = random.integers(FIRST_INDEX, files[name][1], tensor["shape"])
+                interpreter.set_tensor(tensor["index"], values.astype(tensor["dtype"]))
+            started = time.perf_counter()
+            interpreter.invoke()
+            times[name][run] = time.perf_counter() - started
+    return {name: seconds[WARM_UP:] for name, seconds in times.items()}
+
+
+def _name(artifact: Artifact) -> str:
+    info = artifact.info
+    return f"{info['pipeline']}/{info['version']}, {info['encoder']}, N = {info['history_length']}, {info['precision']}"
+
+
+@contextlib.contextmanager
+def _chromium() -> Iterator[Any]:
+    """Yields a page of a headless browser."""
+    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if executable is None:
+        raise StepError(f"no Chromium on PATH ({', '.join(CHROMIUM)}); install one, or omit --browser")
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=arguments)
+        yield browser.new_page()
+        browser.close()
+
+
+def _browser_milliseconds(page: Any, artifact: Artifact) -> float:
+    """Returns the median time of an answer that the demo's page measures, warm, with copies in and out."""
+    try:
+        site = make_site(artifact, find_runtime())
+    except ArtifactError as error:
+        raise StepError(str(error)) from None
+    with DemoServer(site, 0) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            page.goto(server.url)
+            for _ in range(BROWSER_RUNS):
+                page.evaluate("document.getElementById('measured').textContent = ''")
+                page.click("#measure")
+                page.wait_for_function("document.getElementById('measured').textContent")
+            text = page.inner_text("#measured")
+        finally:
+            server.shutdown()
+            serving.join()
+    return float(re.findall(r"median ([\d.]+) ms", text)[0])
+
+
+def _table(times: dict[str, dict[str, float]]) -> Table:
+    table = Table(title="Latency of an answer", title_justify="left")
+    table.add_column("")
+    for title in ("size", "median", "90%", "without XNNPACK", "over the reference", "Python start", "Chromium"):
+        table.add_column(title, justify="right")
+    for name, row in times.items():
+        table.add_row(
+            name,
+            f"{row['size_bytes'] / 1e6:.2f} MB",
+            f"{row['median_us']:,.0f} µs",
+            f"{row['p90_us']:,.0f} µs",
+            f"{row['plain_us']:,.0f} µs",
+            f"{row['ratio']:.2f} x",
+            f"{row['start_seconds']:.2f} s" if "start_seconds" in row else "",
+            f"{row['browser_ms']:.2f} ms" if "browser_ms" in row else "",
+        )
+    return table
 
 
 if __name__ == "__main__":

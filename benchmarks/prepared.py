@@ -1,20 +1,21 @@
-"""Data as the pipeline itself makes it: its own steps up to Transform, and their results in memory."""
+"""Runs the pipeline's steps up to Transform, and reads their outputs into memory."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import features
 from components.trainer.input_pipeline import Timelines, read_timelines, without_unknown
-from components.trainer.run import decide_repeats
+from components.trainer.run import TrainingData, decide_repeats, read_training_data
 from data.dataset import fingerprint
 from data.files import is_uri
 from data.formats import open_dataset
@@ -31,15 +32,15 @@ class Prepared:
     """The splits of a dataset as indices, and the raw examples of the test split.
 
     Attributes:
-        train: timelines to learn from.
-        holdout: timelines and targets of the eval split, to choose on.
+        train: timelines of the train split.
+        holdout: timelines and targets of the eval split.
         test: timelines and targets of the test split, in the order of `raw_test`.
         raw_test: serialized raw examples.
-        users: bytes [U], who each test example is about.
-        target_ids: bytes [U], what came next.
-        item_ids: ids of the items that have an index, in order; the most frequent of the train split first.
-        transform_graph: folder of what Transform left.
-        raw: folder of each raw split.
+        users: bytes [U], user id of each test example.
+        target_ids: bytes [U], item id of each test target.
+        item_ids: ids of the items that have an index, in order of the index: the most frequent in the train split
+            first.
+        transform_graph: folder of Transform's graph.
         transformed: folder of each transformed split.
         recommends_seen: whether items that a user had before are recommended.
     """
@@ -52,23 +53,22 @@ class Prepared:
     target_ids: np.ndarray
     item_ids: list[str]
     transform_graph: Path
-    raw: dict[str, Path]
     transformed: dict[str, Path]
     recommends_seen: bool = False
 
     @property
     def size(self) -> int:
-        """Number of item indices V, PADDING and UNKNOWN included."""
+        """Number of item indices V, with PADDING and UNKNOWN."""
         return len(self.item_ids) + features.FIRST_INDEX
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, hexadecimal, of the sorted lines `user<TAB>target` of the test split: who is tested on what."""
+        """Hexadecimal SHA-256 of the sorted lines `user<TAB>target` of the test split."""
         return pairs_fingerprint(self.users, self.target_ids)
 
 
 def pairs_fingerprint(users: np.ndarray, targets: np.ndarray) -> str:
-    """SHA-256, hexadecimal, of the sorted lines `user<TAB>target`; both bytes [U]."""
+    """Returns the hexadecimal SHA-256 of the sorted lines `user<TAB>target`; users and targets are bytes [U]."""
     lines = sorted(b"%s\t%s\n" % pair for pair in zip(users.tolist(), targets.tolist(), strict=True))
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
@@ -76,14 +76,14 @@ def pairs_fingerprint(users: np.ndarray, targets: np.ndarray) -> str:
 def run_steps(
     data: Path | str, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, last: str
 ) -> dict[str, StepResult]:
-    """Runs the local pipeline up to a step; results of earlier runs in the same folder come from TFX's cache.
+    """Runs the local pipeline up to a step. TFX's cache provides the outputs of earlier runs in the same folder.
 
     Args:
-        data: path or URI of a log of interactions.
-        config: what to compute.
-        output: folder of artifacts and metadata, as `local_runner.py --output` takes it.
+        data: path or URI of an interaction log.
+        config: configuration of the pipeline.
+        output: folder of artifacts and metadata, as in `local_runner.py --output`.
         cache_dir: folder for unpacked archives.
-        observer: told of every step.
+        observer: receives the progress of the steps.
         last: name of the last step.
 
     Raises:
@@ -92,10 +92,10 @@ def run_steps(
     """
     output = output.resolve()
     data = data if is_uri(str(data)) else Path(data).absolute()
-    # Other data in the same folder is another experiment, not next week.
-    unstopped = config.validation.model_copy(update={"stop": False})
+    # Other data in the same folder is another experiment, not a drifted log.
+    validation = config.validation.model_copy(update={"stop": False})
     pipeline = create_local_pipeline(
-        config.model_copy(update={"validation": unstopped}),
+        config.model_copy(update={"validation": validation}),
         data,
         fingerprint(open_dataset(data, cache_dir, config.reading)),
         output / config.name,
@@ -108,37 +108,57 @@ def run_steps(
 
 
 def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer) -> Prepared:
-    """Run the steps up to Transform and read what they left; arguments and errors are those of `run_steps`."""
+    """Runs the steps up to Transform and reads their outputs; arguments and errors are those of `run_steps`."""
     results = run_steps(data, config, output, cache_dir, observer, steps.TRANSFORM)
-    made = results[steps.TRANSFORM].outputs
-    transform_graph = Path(made["transform_graph"][0].uri)
+    raw = _split_folders(results[steps.EXAMPLE_GEN].outputs["examples"][0].uri)
+    transform = results[steps.TRANSFORM].outputs
+    transformed = _split_folders(transform["transformed_examples"][0].uri)
+    transform_graph = Path(transform["transform_graph"][0].uri)
     transform_output = tft.TFTransformOutput(str(transform_graph))
-    raw, transformed = (
-        {folder.name.removeprefix("Split-"): folder for folder in Path(examples.uri).glob("Split-*")}
-        for examples in (results[steps.EXAMPLE_GEN].outputs["examples"][0], made["transformed_examples"][0])
-    )
-    raw_test = read_raw(raw[features.TEST])
-    train = read_timelines(split_files(transformed[features.TRAIN]), transform_output)
+    test_files = _split_files(raw[features.TEST])
+    raw_test = list(tf.data.TFRecordDataset(test_files, compression_type="GZIP").as_numpy_iterator())
+    train = read_timelines(_split_files(transformed[features.TRAIN]), transform_output)
     return Prepared(
         train=train,
-        holdout=read_timelines(split_files(transformed[features.EVAL]), transform_output),
-        test=encode(raw_test, transform_output),
+        holdout=read_timelines(_split_files(transformed[features.EVAL]), transform_output),
+        test=_encode(raw_test, transform_output),
         raw_test=raw_test,
-        users=raw_values(raw_test, features.USER_ID),
-        target_ids=raw_values(raw_test, features.TARGET_ID),
+        users=_raw_values(raw_test, features.USER_ID),
+        target_ids=_raw_values(raw_test, features.TARGET_ID),
         item_ids=[id_.decode() for id_ in transform_output.vocabulary_by_name(features.ITEM_VOCABULARY)],
         transform_graph=transform_graph,
-        raw=raw,
         transformed=transformed,
         recommends_seen=decide_repeats(config.trainer, without_unknown(train)).recommends_seen,
     )
 
 
-def encode(raw_examples: list[bytes], transform_output: tft.TFTransformOutput) -> Timelines:
-    """Raw examples -> timelines, in the same order.
+def training_data(transform_graph: Path, transformed: dict[str, Path]) -> TrainingData:
+    """Reads the data of the Trainer.
 
-    Transform materialises train and eval alone. The test split goes through the graph that it saved, as in serving, and
-    through the reader of the other splits.
+    Args:
+        transform_graph: folder of Transform's graph.
+        transformed: folder of each transformed split.
+    """
+    return read_training_data(
+        FnArgs(
+            transform_graph_path=str(transform_graph),
+            train_files=[f"{transformed[features.TRAIN]}/*", f"{transformed[features.CATALOG]}/*"],
+            eval_files=[f"{transformed[features.EVAL]}/*"],
+        )
+    )
+
+
+def batches(examples: list[bytes]) -> Iterator[list[bytes]]:
+    """Yields ENCODE_BATCH examples at a time."""
+    for first in range(0, len(examples), ENCODE_BATCH):
+        yield examples[first : first + ENCODE_BATCH]
+
+
+def _encode(raw_examples: list[bytes], transform_output: tft.TFTransformOutput) -> Timelines:
+    """Converts raw examples to timelines in the same order.
+
+    Transform materialises only the train and eval splits. The test split goes through the saved graph, as in serving,
+    and through the reader of the other splits.
     """
     coder = tft.coders.ExampleProtoCoder(transform_output.transformed_metadata.schema)
     with tempfile.TemporaryDirectory() as scratch:
@@ -166,25 +186,16 @@ def _transformed_rows(
             yield {name: column[number].numpy() for name, column in rows.items()}
 
 
-def batches(examples: list[bytes]) -> Iterator[list[bytes]]:
-    """Examples by ENCODE_BATCH at a time."""
-    for first in range(0, len(examples), ENCODE_BATCH):
-        yield examples[first : first + ENCODE_BATCH]
+def _split_folders(examples_uri: str) -> dict[str, Path]:
+    return {folder.name.removeprefix("Split-"): folder for folder in Path(examples_uri).glob("Split-*")}
 
 
-def split_files(folder: Path) -> list[str]:
-    """The record files of a split."""
+def _split_files(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.iterdir())
 
 
-def read_raw(folder: Path) -> list[bytes]:
-    """The serialized raw examples of a split."""
-    dataset: Iterable[bytes] = tf.data.TFRecordDataset(split_files(folder), compression_type="GZIP").as_numpy_iterator()
-    return list(dataset)
-
-
-def raw_values(raw_examples: list[bytes], name: str) -> np.ndarray:
-    """The one value of a bytes feature of each raw example, bytes [U]."""
+def _raw_values(raw_examples: list[bytes], name: str) -> np.ndarray:
+    """Returns the value of a bytes feature with one value in each raw example, bytes [U]."""
     return np.array(
         [tf.train.Example.FromString(raw).features.feature[name].bytes_list.value[0] for raw in raw_examples]
     )

@@ -1,4 +1,4 @@
-"""How every program here runs: mistakes are answered first, then it works in a folder, then the results are written."""
+"""Runs a benchmark program: checks its command line, then measures, then writes the results."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from rich.console import Console
 
 from components.errors import StepError
 from data.errors import DataError
+from on_device.command_line import EXIT_USAGE
 from pipeline.config import ConfigError
 from pipeline.console import quiet
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_FAILED = 1
 TABLE_WIDTH = 160  # where the output is a file or a pipe
 
-Asked = TypeVar("Asked")
+Task = TypeVar("Task")
 
 
 def run(
-    options: argparse.Namespace, name: str, read: Callable[[], Asked], work: Callable[[Asked, Path, Console], Any]
+    options: argparse.Namespace, name: str, read: Callable[[], Task], work: Callable[[Task, Path, Console], Any]
 ) -> int:
-    """Run a program.
+    """Runs a program.
 
     Args:
-        options: with those of `inputs.add_common`.
-        name: of its log file.
-        read: says what is asked for. It imports no TensorFlow, so that a mistake (ConfigError, DataError) is answered
-            at once.
-        work: does it, with a folder for artifacts and a console for people. It imports what it needs itself. What it
-            returns is written as JSON where `--json` asks for that; None is not.
+        options: parsed command line, with the options `output` and `json`.
+        name: of the log file.
+        read: checks the command line and returns the task. It must not import TensorFlow, so that errors (ConfigError,
+            DataError) are reported at once.
+        work: performs the task, with a folder for artifacts and a console. It may import TensorFlow. With `--json`, its
+            result is written as JSON, unless it is None.
 
     Returns:
-        The exit code: 0, or EXIT_FAILED or EXIT_USAGE after one line that says why.
+        The exit code: 0, or EXIT_USAGE or EXIT_FAILED after a one-line error.
     """
     try:
-        asked = read()
+        task = read()
     except (ConfigError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -52,10 +53,10 @@ def run(
             if not sys.stdout.isatty():
                 console.width = TABLE_WIDTH
             try:
-                found = work(asked, output, console)
+                result = work(task, output, console)
             except (DataError, StepError, StepFailed) as error:
                 console.print(f"error: {error}", soft_wrap=True)
                 return EXIT_FAILED
-    if options.json and found is not None:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.json and result is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -1,4 +1,7 @@
-"""Models with random weights and examples of random users, of any size: what they cost is not a matter of learning."""
+"""Writes models with random weights and examples of random users, of any size.
+
+Time and memory do not depend on what a model learns.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from components.trainer.model import Recommender
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
 
-EVENTS_OF_THE_FIRST = 1e6  # train events of the most popular item; the n-th has an n-th of them
+MAX_COUNT = 1e6  # interactions with the most popular item; the n-th item has 1 / n of them
 
 
 class IndicesAsIds:
-    """Takes the place of a Transform graph: raw examples hold indices already.
+    """A substitute for a Transform graph, for raw examples that hold indices.
 
     Args:
         history_length: number of items N.
@@ -46,26 +49,25 @@ class IndicesAsIds:
         return transform
 
 
-def counts_of(items: int) -> np.ndarray:
-    """Train events of each item index, by Zipf's law: int64 [V]."""
-    events = np.maximum(EVENTS_OF_THE_FIRST / np.arange(1, items + 1), 1)
-    return np.concatenate([np.zeros(features.FIRST_INDEX), events]).astype(np.int64)
+def item_counts(items: int) -> np.ndarray:
+    """Returns the number of train interactions of each item index by Zipf's law, int64 [V]."""
+    counts = np.maximum(MAX_COUNT / np.arange(1, items + 1), 1)
+    return np.concatenate([np.zeros(features.FIRST_INDEX), counts]).astype(np.int64)
 
 
 def popular_items(random: np.random.Generator, items: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Item indices, int64: the smaller an index the more popular, evenly on a logarithmic scale."""
+    """Returns random item indices, int64, uniform on a logarithmic scale: low indices are popular."""
     return np.exp(random.uniform(0, np.log(items), shape)).astype(np.int64) - 1 + features.FIRST_INDEX
 
 
 def save_model(folder: Path, items: int, settings: TrainerSettings, history_length: int) -> None:
-    """Write a SavedModel with random weights."""
-    counts = counts_of(items)
-    model = Recommender(settings, history_length, counts)
+    """Writes a SavedModel with random weights."""
+    model = Recommender(settings, history_length, item_counts(items))
     ServingModel(model, IndicesAsIds(history_length)).save(str(folder))
 
 
 def write_examples(file: Path, users: int, items: int, length: int) -> None:
-    """Write a gzipped TFRecord of raw examples of a split: random users with `length` items and a target each."""
+    """Writes a gzipped TFRecord file of raw examples: random users with `length` items and a target each."""
     random = np.random.default_rng(0)
     indices = popular_items(random, items, (users, length + 1))
     with tf.io.TFRecordWriter(str(file), "GZIP") as writer:

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import inputs, program
-from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 
 # Each model learns all but the newest tenth of its prefix, which it is chosen and tested on.
 SETTINGS: dict[str, Any] = {
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigError(f"--first {options.first:g}: expected a share between 0 and 1")
         if min(options.periods or 1, options.weeks or 1) < 1:
             raise ConfigError("--periods and --weeks take whole numbers from 1")
-        config = load_config(options.config, {**SETTINGS, **inputs.overrides(options.set)})
+        config = load_config(options.config, {**SETTINGS, **read_assignments(options.set)})
         return inputs.find_data(options.data, options.cache_dir), config
 
     def work(asked: tuple[Path, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:

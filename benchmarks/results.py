@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks import inputs, program
 from benchmarks.studies import STUDIES, Study
-from pipeline.config import ConfigError, load_config
+from pipeline.config import ConfigError, load_config, read_assignments
 
 PAGE = Path("docs/results.md")
 
@@ -62,7 +62,7 @@ def _own_study(options: argparse.Namespace) -> Study:
         key=Path(options.data).stem,
         about="a log of your own",
         split=options.split,
-        settings=inputs.overrides(options.set),
+        settings=read_assignments(options.set),
         configs={"default": None, **{path.name: path for path in options.config}},
         ordered_by_site=bool(options.shuffle_ties),
     )

@@ -1,64 +1,61 @@
-"""Prints how much memory the Trainer takes for many users, and how fast it reads and trains.
+"""Measures the memory of the Trainer for many users, and its speed of reading and training.
 
     .venv/bin/python -m benchmarks.trainer_memory --users 10000000 --length 4
 
-The transformed examples are generated, with items of the popularity of Zipf's law: memory and time are no matter of
-learning. The Trainer is a process of its own, which reads all of them, cuts an epoch into batches and trains for some
-steps.
+The transformed examples are generated, and the popularity of items follows Zipf's law: memory and time do not depend on
+what is learnt. A new process reads all examples, cuts an epoch into batches and trains for some steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks import inputs, program
-from pipeline.config import PipelineConfig, load_config
+from components.trainer.settings import TrainerSettings
+from pipeline.config import PipelineConfig, load_config, read_assignments
 
-USERS_A_FILE = 500_000
-FOUND = "found.json"
+USERS_PER_FILE = 500_000
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; returns the exit code."""
+    """Measures and prints; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=1_000_000, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--length", type=int, default=4, metavar="N", help="events of each (default: %(default)s)")
-    parser.add_argument("--items", type=int, default=100_000, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=100, metavar="N", help="of training (default: %(default)s)")
+    parser.add_argument("--users", type=int, default=1_000_000, metavar="N", help="default: %(default)s")
+    parser.add_argument("--length", type=int, default=4, metavar="N", help="interactions per user (default: 4)")
+    parser.add_argument("--items", type=int, default=100_000, metavar="N", help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="training steps (default: %(default)s)")
     inputs.add_common(parser)
     options = parser.parse_args(arguments)
 
     def read() -> PipelineConfig:
-        return load_config(None, {"trainer.loss": "sampled_softmax", **inputs.overrides(options.set)})
+        return load_config(None, {"trainer.loss": "sampled_softmax", **read_assignments(options.set)})
 
     def work(config: PipelineConfig, output: Path, console: Console) -> dict[str, Any]:
         folder = output / "examples"
         folder.mkdir(parents=True, exist_ok=True)
         write_examples(folder, options.users, options.length, options.items)
-        asked = {"settings": config.trainer.model_dump(mode="json"), "items": options.items, "steps": options.steps}
-        (output / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
-        subprocess.run([sys.executable, "-m", "benchmarks.trainer_memory_part", str(output)], check=True)
-        found: dict[str, Any] = json.loads((output / FOUND).read_text(encoding="utf-8"))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+            result = processes.submit(measure, folder, config.trainer.decided(), options.items, options.steps).result()
         console.print(
-            f"{options.users:,} users with {options.length} events: {found['peak_gib']:.2f} GiB at the peak, "
-            f"read in {found['read_s']:.0f} s, an epoch cut in {found['cut_s']:.1f} s, "
-            f"{found['positions_per_s']:,.0f} positions a second"
+            f"{options.users:,} users with {options.length} interactions: {result['peak_gib']:.2f} GiB at the peak, "
+            f"read in {result['read_s']:.0f} s, an epoch cut in {result['cut_s']:.1f} s, "
+            f"{result['positions_per_s']:,.0f} positions a second"
         )
-        return found
+        return result
 
     return program.run(options, "trainer_memory", read, work)
 
 
 def write_examples(folder: Path, users: int, length: int, items: int) -> None:
-    """Writes transformed examples of timelines of one length."""
+    """Writes transformed examples whose timelines all have the same length."""
     import numpy as np
     import pyarrow as pa
     import tensorflow as tf
@@ -69,14 +66,14 @@ def write_examples(folder: Path, users: int, length: int, items: int) -> None:
 
     random, encoder = np.random.default_rng(1), RecordBatchToExamplesEncoder()
     options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=COMPRESSION_LEVEL)
-    for first in range(0, users, USERS_A_FILE):
-        count = min(USERS_A_FILE, users - first)
+    for first in range(0, users, USERS_PER_FILE):
+        count = min(USERS_PER_FILE, users - first)
         bounds = pa.array(np.arange(count + 1) * length)
-        popular = np.minimum(items ** random.random(count * length), items).astype(np.int64) - 1 + features.FIRST_INDEX
-        ratings = np.ones(len(popular), np.float32)
+        indices = np.minimum(items ** random.random(count * length), items).astype(np.int64) - 1 + features.FIRST_INDEX
+        ratings = np.ones(len(indices), np.float32)
         times = 1_600_000_000 + random.integers(0, 10**8, count * length)
         columns = {
-            features.TIMELINE: pa.LargeListArray.from_arrays(bounds, pa.array(popular)),
+            features.TIMELINE: pa.LargeListArray.from_arrays(bounds, pa.array(indices)),
             features.TIMELINE_RATING: pa.LargeListArray.from_arrays(bounds, pa.array(ratings)),
             features.TIMELINE_TIME: pa.LargeListArray.from_arrays(bounds, pa.array(times)),
             features.TARGET: pa.LargeListArray.from_arrays(
@@ -88,8 +85,18 @@ def write_examples(folder: Path, users: int, length: int, items: int) -> None:
                 writer.write(record)
 
 
-def measure(output: Path) -> None:
-    """Reads and trains as the Trainer does."""
+def measure(folder: Path, settings: TrainerSettings, items: int, steps: int) -> dict[str, float]:
+    """Reads examples and trains as the Trainer does, in a new process.
+
+    Args:
+        folder: of the examples.
+        settings: of the Trainer.
+        items: number of items.
+        steps: number of training steps.
+
+    Returns:
+        `read_s`, `cut_s`, `positions_per_s` of training, and `peak_gib`, the peak memory of this process.
+    """
     import resource
 
     import keras
@@ -101,12 +108,8 @@ def measure(output: Path) -> None:
     from components.trainer.input_pipeline import Batches, read_timelines, target_weights
     from components.trainer.lazy_adam import LazyAdam
     from components.trainer.model import Recommender
-    from components.trainer.settings import TrainerSettings
 
-    asked = json.loads((output / "asked.json").read_text(encoding="utf-8"))
-    settings = TrainerSettings(**asked["settings"]).decided()
-
-    class Output:
+    class TransformOutput:
         """The features of transformed examples."""
 
         def transformed_feature_spec(self) -> dict[str, Any]:
@@ -118,38 +121,35 @@ def measure(output: Path) -> None:
                 features.TARGET: tf.io.FixedLenFeature([1], tf.int64),
             }
 
-    started = time.monotonic()
-    train = read_timelines([str(output / "examples" / "*.gz")], Output())
-    read = time.monotonic()
-    batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings), settings.seed)
-    steps = batches.steps
-    cut = time.monotonic()
-    counts = np.maximum(np.bincount(train.items, minlength=asked["items"] + features.FIRST_INDEX), 1)
-    model = Recommender(settings, settings.window, counts)
-    model.compile(LazyAdam(settings.learning_rate, beta_2=ADAM_BETA_2, max_norm=MAX_GRADIENT_NORM))
-    model.optimizer.build(model.trainable_variables)
-
-    class Clock(keras.callbacks.Callback):
-        """Stops after some steps, of which the first, which traces, does not count."""
+    class Timer(keras.callbacks.Callback):
+        """Times `steps` training steps after the first, which traces, and stops the fit."""
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             float(logs["loss"])
             if batch == 0:
                 self.started = time.monotonic()
-            if batch == asked["steps"]:
+            if batch == steps:
                 self.seconds = time.monotonic() - self.started
                 self.model.stop_training = True
 
-    clock = Clock()
-    model.fit(batches.dataset(), epochs=1, callbacks=[clock], verbose=0, shuffle=False)
-    positions = (len(train.items) - len(train)) / steps
-    found = {
+    started = time.monotonic()
+    train = read_timelines([str(folder / "*.gz")], TransformOutput())
+    read = time.monotonic()
+    batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings), settings.seed)
+    positions_per_step = (len(train.items) - len(train)) / batches.steps
+    cut = time.monotonic()
+    counts = np.maximum(np.bincount(train.items, minlength=items + features.FIRST_INDEX), 1)
+    model = Recommender(settings, settings.window, counts)
+    model.compile(LazyAdam(settings.learning_rate, beta_2=ADAM_BETA_2, max_norm=MAX_GRADIENT_NORM))
+    model.optimizer.build(model.trainable_variables)
+    timer = Timer()
+    model.fit(batches.dataset(), epochs=1, callbacks=[timer], verbose=0, shuffle=False)
+    return {
         "read_s": read - started,
         "cut_s": cut - read,
-        "positions_per_s": positions * asked["steps"] / clock.seconds,
+        "positions_per_s": positions_per_step * steps / timer.seconds,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
-    (output / FOUND).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity
@@ -10,7 +10,8 @@ from benchmarks.ranking import Estimate, quality, rank_targets
 from benchmarks.session_knn import SessionKNN
 from components.trainer.input_pipeline import Timelines
 
-# What is tried of each, by the name in the tables.
+# Candidates by name in the tables. `study_runs` finds finished rows by the text of these: renaming a field or class
+# discards the rows.
 GRIDS: dict[str, tuple[Baseline, ...]] = {
     "popularity": (Popularity(),),
     "recent popularity": tuple(RecentPopularity(share) for share in (0.01, 0.03, 0.1, 0.3)),
@@ -30,64 +31,51 @@ GRIDS: dict[str, tuple[Baseline, ...]] = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """A fitted baseline with the hyperparameters that were best on the eval split.
+    """A fitted baseline with the hyperparameters that are best on the eval split.
 
     Attributes:
-        name: in the tables.
         baseline: fitted on the train split.
-        holdout: its metrics on the eval split, by name.
-        tried: Recall@10 on the eval split of everything that was tried, by hyperparameters.
+        holdout: metrics on the eval split, by name.
     """
 
-    name: str
     baseline: Baseline
     holdout: dict[str, Estimate]
-    tried: dict[str, float]
 
     @property
     def hyperparameters(self) -> str:
-        """In words; empty where there are none."""
+        """Hyperparameters as text, see `describe`."""
         return describe(self.baseline)
 
 
 def choose(
-    name: str,
-    candidates: Sequence[Baseline],
-    train: Timelines,
-    holdout: Timelines,
-    size: int,
-    say: Callable[[str], None] = lambda line: None,
-    repeats: bool = False,
+    name: str, candidates: Sequence[Baseline], train: Timelines, holdout: Timelines, size: int, repeats: bool = False
 ) -> Chosen:
-    """Fit all candidates on the train split and keep the one with the best Recall@10 on the eval split.
+    """Fits all candidates on the train split and returns the one with the best Recall@10 on the eval split.
 
     Args:
         name: in the tables.
         candidates: not fitted yet; the first of equals wins.
-        train: to learn from.
-        holdout: to choose on.
+        train: timelines of the train split.
+        holdout: timelines and targets of the eval split.
         size: number of item indices V.
-        say: told how each does.
         repeats: whether items of the timeline are recommended.
 
     Raises:
-        TooLarge: the catalogue, for this baseline.
+        TooLarge: the baseline cannot be fitted to so many items.
+        ValueError: there are no candidates.
     """
-    best: tuple[Baseline, dict[str, Estimate]] | None = None
-    tried: dict[str, float] = {}
+    best: Chosen | None = None
     for candidate in candidates:
-        found = quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks)
-        tried[describe(candidate)] = found["recall_at_10"].mean
-        say(f"{name} {describe(candidate)}  eval Recall@10 {found['recall_at_10'].mean:.4f}")
-        if best is None or found["recall_at_10"].mean > best[1]["recall_at_10"].mean:
-            best = (candidate, found)
+        metrics = quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks)
+        if best is None or metrics["recall_at_10"].mean > best.holdout["recall_at_10"].mean:
+            best = Chosen(candidate, metrics)
     if best is None:
-        raise ValueError(f"{name}: nothing to choose from")
-    return Chosen(name, best[0], best[1], tried)
+        raise ValueError(f"{name}: no candidates")
+    return best
 
 
 def describe(baseline: Baseline) -> str:
-    """A baseline's hyperparameters in words, such as `weighting=tfidf neighbours=100`."""
+    """Returns hyperparameters as text, such as `weighting=tfidf neighbours=100`; empty if there are none."""
     values = {field.name: getattr(baseline, field.name) for field in fields(baseline) if field.init}
     return " ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()

@@ -1,4 +1,4 @@
-"""Baselines, by hand, against their libraries and against the definition of what they solve."""
+"""Baselines against results by hand, their libraries and their definitions."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def train(make_timelines):
 
 
 def test_interactions_count_an_item_once_and_skip_unknown_ones(make_timelines):
-    found = interactions(make_timelines([[3, 3, 1, 2], []]), np.array([0, 1]), 5).toarray()
-    np.testing.assert_array_equal(found, [[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
+    matrix = interactions(make_timelines([[3, 3, 1, 2], []]), np.array([0, 1]), 5).toarray()
+    np.testing.assert_array_equal(matrix, [[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
 
 
 def test_last_items(make_timelines):
@@ -56,8 +56,8 @@ def test_markov_by_hand(make_timelines):
     known = model.scores(make_timelines([[5, 2]]), np.array([0]))[0]
     np.testing.assert_allclose(known[2:], [2 * 3 / 8 / 5, (2 + 2 * 3 / 8) / 5, (1 + 2 / 8) / 5, 2 / 8 / 5], rtol=1e-6)
     assert known.sum() == pytest.approx(1)
-    nothing = model.scores(make_timelines([[]]), np.array([0]))[0]
-    np.testing.assert_allclose(nothing[2:], [3 / 8, 3 / 8, 1 / 8, 1 / 8], rtol=1e-6)
+    empty = model.scores(make_timelines([[]]), np.array([0]))[0]
+    np.testing.assert_allclose(empty[2:], [3 / 8, 3 / 8, 1 / 8, 1 / 8], rtol=1e-6)
     assert model.most_common().tolist() == [0, 0, 3, 2, 0, 0]
 
 
@@ -81,22 +81,22 @@ def test_session_neighbours_by_hand(make_timelines):
 
 
 def test_repeats_are_ranked_where_they_are_recommended(make_timelines, train):
-    again = make_timelines([[4, 2]], targets=[2])
-    assert rank_targets(Popularity().fit(train, SIZE), again).ranks.tolist() == [SIZE]
-    assert rank_targets(Popularity().fit(train, SIZE), again, repeats=True).ranks.tolist() == [0]
+    repeat = make_timelines([[4, 2]], targets=[2])
+    assert rank_targets(Popularity().fit(train, SIZE), repeat).ranks.tolist() == [SIZE]
+    assert rank_targets(Popularity().fit(train, SIZE), repeat, repeats=True).ranks.tolist() == [0]
 
 
 def test_ease_solves_each_items_ridge_regression(train, make_timelines):
-    """Every column of the weights is the ridge regression of an item on all others."""
+    """Each column of the weights is the ridge regression of an item on all other items."""
     seen = interactions(train, np.arange(len(train)), SIZE).toarray().astype(np.float64)
-    wanted = np.zeros((SIZE, SIZE))
+    weights = np.zeros((SIZE, SIZE))
     for item in range(SIZE):
         others = [other for other in range(SIZE) if other != item]
         x = seen[:, others]
-        wanted[others, item] = np.linalg.solve(x.T @ x + 5.0 * np.eye(SIZE - 1), x.T @ seen[:, item])
+        weights[others, item] = np.linalg.solve(x.T @ x + 5.0 * np.eye(SIZE - 1), x.T @ seen[:, item])
     history = make_timelines([[2, 5]])
-    found = Ease(5.0).fit(train, SIZE).scores(history, np.array([0]))[0]
-    np.testing.assert_allclose(found, wanted[2] + wanted[5], atol=1e-6)
+    scores = Ease(5.0).fit(train, SIZE).scores(history, np.array([0]))[0]
+    np.testing.assert_allclose(scores, weights[2] + weights[5], atol=1e-6)
 
 
 def test_ease_refuses_a_catalogue_that_does_not_fit_in_memory(train):
@@ -105,40 +105,38 @@ def test_ease_refuses_a_catalogue_that_does_not_fit_in_memory(train):
 
 
 def test_item_knn_scores_as_its_library_does(train):
-    everyone = np.arange(len(train))
-    users = interactions(train, everyone, SIZE).astype(np.float64)
+    rows = np.arange(len(train))
+    users = interactions(train, rows, SIZE).astype(np.float64)
     library = TFIDFRecommender(K=3, num_threads=1)
     library.fit(users, show_progress=False)
-    found = ItemKNN("tfidf", 3).fit(train, SIZE).scores(train, everyone)
+    scores = ItemKNN("tfidf", 3).fit(train, SIZE).scores(train, rows)
     for user in range(10):
-        ids, scores = library.recommend(user, users[user], N=SIZE, filter_already_liked_items=False)
-        np.testing.assert_allclose(found[user, ids], scores, rtol=1e-5)
+        ids, expected = library.recommend(user, users[user], N=SIZE, filter_already_liked_items=False)
+        np.testing.assert_allclose(scores[user, ids], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("baseline", ALL, ids=describe)
-def test_scores_have_one_shape_and_an_empty_history_gets_the_popular_list(baseline, train, make_timelines):
+def test_an_empty_history_gets_the_popularity_list(baseline, train, make_timelines):
     # The vocabulary is in order of popularity, as Transform makes it.
     order = np.argsort(-np.bincount(train.items, minlength=SIZE)[2:], kind="stable")
     index = np.concatenate([[0, 1], np.argsort(order) + 2])
     by_popularity = make_timelines([index[train.items[a:b]].tolist() for a, b in itertools.pairwise(train.starts)])
     fitted = baseline.fit(by_popularity, SIZE)
-    nobody = make_timelines([[]] * (SIZE - 2), list(range(2, SIZE)))
-    scores = fitted.scores(nobody, np.arange(SIZE - 2))
+    empty = make_timelines([[]] * (SIZE - 2), list(range(2, SIZE)))
+    scores = fitted.scores(empty, np.arange(SIZE - 2))
     assert scores.shape == (SIZE - 2, SIZE) and scores.dtype == np.float32
-    assert rank_targets(fitted, nobody).ranks.tolist() == list(range(SIZE - 2))
+    assert rank_targets(fitted, empty).ranks.tolist() == list(range(SIZE - 2))
 
 
-def test_the_best_on_eval_is_chosen_and_the_first_of_equals(make_timelines):
+def test_the_first_of_equal_candidates_is_chosen(make_timelines):
     train = make_timelines([[2, 3, 4]] * 4 + [[4, 2]] * 20)
     holdout = make_timelines([[2]] * 6, [3] * 6)
-    said: list[str] = []
-    chosen = choose("Markov", (Markov(1.0), Markov(2.0)), train, holdout, 5, said.append)
+    chosen = choose("Markov", (Markov(1.0), Markov(2.0)), train, holdout, 5)
     assert chosen.hyperparameters == "pseudo_count=1"
-    assert chosen.tried == {"pseudo_count=1": 1.0, "pseudo_count=2": 1.0} and len(said) == 2
-    assert chosen.holdout["ndcg_at_10"].mean == 1.0
+    assert chosen.holdout["recall_at_10"].mean == chosen.holdout["ndcg_at_10"].mean == 1.0
 
 
-def test_worse_candidates_are_not_chosen(make_timelines):
+def test_the_best_candidate_on_the_eval_split_is_chosen(make_timelines):
     train = make_timelines([[item, item + 1] for item in range(2, 30)] * 2 + [[2]] * 50)
     holdout = make_timelines([[item] for item in range(15, 25)], list(range(16, 26)))
     chosen = choose("mixed", (Popularity(), Markov(1.0)), train, holdout, 32)

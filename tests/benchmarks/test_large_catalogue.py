@@ -1,4 +1,4 @@
-"""What large catalogues cost, on a small one."""
+"""The cost of large catalogues, measured on a small one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_files_and_client(tmp_path, monkeypatch):
     files, smallest = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, PRECISIONS, 5)
     tables, exact, small = files
     assert tuple(file["precision"] for file in files) == PRECISIONS
-    assert tables["agreement_at_10"] is None, "nothing to compare with yet"
+    assert tables["agreement_at_10"] is None, "the float32 file comes later"
     assert len(smallest) == small["size_bytes"] < exact["size_bytes"]
     assert exact["agreement_at_10"] == 1 and 0.5 < small["agreement_at_10"] <= 1
     assert 0 < exact["median_ms"] <= exact["p90_ms"]
@@ -33,8 +33,8 @@ def test_files_and_client(tmp_path, monkeypatch):
 
 def test_a_training_step_is_timed(tmp_path):
     small = SETTINGS.model_copy(update={"batch_positions": 60, "window": 6, "negatives": 8})
-    asked = {"settings": small.model_dump(mode="json"), "history_length": HISTORY, "items": ITEMS}
-    assert train(tmp_path, asked)["step_ms"] > 0
+    request = {"settings": small.model_dump(mode="json"), "history_length": HISTORY, "items": ITEMS}
+    assert train(tmp_path, request)["step_ms"] > 0
 
 
 def test_random_users_are_ranked_by_the_model_s_signature(tmp_path):

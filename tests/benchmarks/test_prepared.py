@@ -1,4 +1,4 @@
-"""What the pipeline's own steps leave of the sample, and that both ways to rank agree on it."""
+"""The sample after the pipeline's steps; a saved and an unsaved model rank it in the same way."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from benchmarks.baselines import Markov, Popularity
-from benchmarks.prepared import Prepared, pairs_fingerprint, prepare
+from benchmarks.prepared import Prepared, pairs_fingerprint, prepare, training_data
 from benchmarks.ranking import ndcg, rank_targets, recall
-from benchmarks.recall_cells import ModelScorer, training_data
+from benchmarks.recall_cells import ModelScorer
 from components.evaluator.metrics import RankingSums
 from components.trainer.baselines import count_transitions
 from components.trainer.run import build_model
@@ -25,7 +25,7 @@ CONFIG = load_config(ROOT / "configs" / "sample.yaml")
 
 
 class Silent:
-    """Is told of every step and says nothing."""
+    """An observer that prints nothing."""
 
     def started(self, step):
         """Nothing."""
@@ -45,8 +45,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 @pytest.fixture(scope="module")
 def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
-    """An untrained model, and what its `rank` signature says of the raw test examples."""
-    data = training_data(prepared)
+    """An untrained model, and the outputs of its `rank` signature for the raw test examples."""
+    data = training_data(prepared.transform_graph, prepared.transformed)
     model = build_model(CONFIG.trainer, data)
     transform_output = tft.TFTransformOutput(str(prepared.transform_graph))
     serving = ServingModel(model, transform_output, count_transitions(data.train, prepared.size))
@@ -59,7 +59,7 @@ def test_every_user_is_tested_on_the_last_film(prepared):
     users: dict[str, list[str]] = {}
     for user, film, _, _ in sorted(rows, key=lambda row: int(row[3])):  # sorting keeps the order of the file
         users.setdefault(user, []).append(film)
-    index = {film: at for at, film in enumerate(prepared.item_ids, start=2)}
+    index = {film: number for number, film in enumerate(prepared.item_ids, start=2)}
     starts = prepared.test.starts
     for row, user in enumerate(prepared.users.tolist()):
         *before, last = (index[film] for film in users[user.decode()])
@@ -79,25 +79,25 @@ def test_the_fingerprint_is_of_pairs_in_any_order(prepared):
 @pytest.mark.parametrize(
     ("prefix", "baseline"), [("popularity_", Popularity()), ("markov_", Markov(pseudo_count=1e-6))]
 )
-def test_lists_are_the_evaluators(prepared, ranked, prefix, baseline):
+def test_baselines_have_the_evaluators_metrics(prepared, ranked, prefix, baseline):
     sums = RankingSums()
     for row, user in enumerate(prepared.users.tolist()):
         sums.add(user, {name: values[row] for name, values in ranked[1].items()})
-    wanted = sums.metrics()
+    expected = sums.metrics()
     ranks = rank_targets(baseline.fit(prepared.train, prepared.size), prepared.test).ranks
     for k in (1, 5, 10, 50):
-        found = recall(ranks, k, prepared.users)
-        assert found.mean == pytest.approx(wanted[f"{prefix}recall_at_{k}"])
-        assert found.standard_error == pytest.approx(wanted[f"{prefix}recall_at_{k}_standard_error"])
-    assert ndcg(ranks, 10).mean == pytest.approx(wanted[f"{prefix}ndcg_at_10"])
-    assert 0 < wanted[f"{prefix}recall_at_10"] < 1
+        estimate = recall(ranks, k, prepared.users)
+        assert estimate.mean == pytest.approx(expected[f"{prefix}recall_at_{k}"])
+        assert estimate.standard_error == pytest.approx(expected[f"{prefix}recall_at_{k}_standard_error"])
+    assert ndcg(ranks, 10).mean == pytest.approx(expected[f"{prefix}ndcg_at_10"])
+    assert 0 < expected[f"{prefix}recall_at_10"] < 1
 
 
 def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, ranked):
     scorer, outputs = ranked
-    found = rank_targets(scorer, prepared.test).ranks
-    np.testing.assert_allclose(found, outputs["target_rank"], atol=1)  # neighbours whose scores differ by rounding
-    assert (found == outputs["target_rank"]).mean() > 0.98
+    ranks = rank_targets(scorer, prepared.test).ranks
+    np.testing.assert_allclose(ranks, outputs["target_rank"], atol=1)  # neighbours whose scores differ by rounding
+    assert (ranks == outputs["target_rank"]).mean() > 0.98
 
 
 def test_histories_are_cut_as_transform_cuts_them(prepared):

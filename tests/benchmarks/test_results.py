@@ -40,7 +40,6 @@ def prepared(make_timelines) -> Prepared:
         target_ids=np.array([b"%d" % target for target in targets]),
         item_ids=[str(item) for item in range(ITEMS)],
         transform_graph=Path(),
-        raw={},
         transformed={},
     )
 
@@ -168,7 +167,6 @@ def test_ties_are_shuffled_and_everything_is_fitted_again(tmp_path, fits, make_t
             target_ids=np.array([b"%d" % row[-1] for row in rows]),
             item_ids=[str(item) for item in range(ITEMS)],
             transform_graph=Path(),
-            raw={},
             transformed={},
         )
 
