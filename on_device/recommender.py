@@ -69,6 +69,16 @@ class Recommender:
 
     Raises:
         ArtifactError: The model contradicts `model_info.json`, or needs a newer runtime.
+
+    Example:
+        A catalogue of 12 films, whose ids are 1002 to 1013:
+
+        >>> from on_device import Recommender
+        >>> recommender = Recommender.load("serving_models/films")
+        >>> len(recommender.items), recommender.history_length, recommender.top_k
+        (12, 4, 10)
+        >>> [item.id for item in recommender.recommend(["1002", "1005"], k=3)]
+        ['1006', '1007', '1008']
     """
 
     def __init__(self, artifact: Artifact, threads: int = 1, xnnpack: bool = True):
@@ -160,6 +170,11 @@ class Recommender:
             ArtifactError: `k` or `diversity` is out of range, an entry is neither an id nor an item, a boost is not a
                 number or is over 1000, the model lacks an input, its values are not numbers or not as many as the
                 history has, the model lacks the signature that compares items, or the files do not belong together.
+
+        Example:
+            >>> recommender = Recommender.load("serving_models/films")
+            >>> [item.id for item in recommender.recommend(["1005"], k=3, deny=["1007"], boost={"1009": 10})]
+            ['1009', '1006', '1008']
         """
         self._check_k(k)
         if isinstance(diversity, bool) or not isinstance(diversity, (int, float)) or not 0 <= diversity <= 1:
@@ -200,6 +215,11 @@ class Recommender:
 
         Raises:
             ArtifactError: The catalogue lacks the item, the file was pushed without `similar`, or see `recommend`.
+
+        Example:
+            >>> recommender = Recommender.load("serving_models/films")
+            >>> [item.title for item in recommender.similar("1002", k=2)]
+            ['Toy Story 2 (1999)', 'Film 13 (2000)']
         """
         self._check_k(k)
         index = self._known_index(item)
@@ -212,7 +232,7 @@ class Recommender:
         """Returns the latest items of a history with their contributions to the score of a recommended item.
 
         Args:
-            history: See `recommend`. The ten latest known items among the last N are left out in turn.
+            history: See `recommend`. The ten latest known items among the last N are removed one by one.
             item: Id or item whose score is explained.
             activity: See `recommend`.
 
@@ -221,6 +241,11 @@ class Recommender:
 
         Raises:
             ArtifactError: The catalogue lacks the item, the file was pushed without `explain`, or see `recommend`.
+
+        Example:
+            >>> recommender = Recommender.load("serving_models/films")
+            >>> [reason.item.title for reason in recommender.because(["1002", "1005"], "1006")]
+            ['Heat (1995)']
         """
         index = self._known_index(item)
         indices = self.catalogue.indices(history)
@@ -241,6 +266,12 @@ class Recommender:
 
         Raises:
             ArtifactError: An entry is neither an id nor an item, or a boost is not a number or is over 1000.
+
+        Example:
+            >>> recommender = Recommender.load("serving_models/films")
+            >>> in_stock = recommender.make_bias(allow=["1003", "1004", "1012"])
+            >>> [item.id for item in recommender.recommend(["1010"], bias=in_stock)]
+            ['1012', '1003', '1004']
         """
         bias = np.zeros(self._model.size, np.float32)
         for entry, value in (boost or {}).items():
