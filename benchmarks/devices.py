@@ -110,11 +110,12 @@ def train(
     strategy = make_strategy()
 
     from benchmarks.prepared import training_data
+    from components.trainer.decisions import decide_size
     from components.trainer.fit import fit
     from components.trainer.input_pipeline import Timelines
     from components.trainer.model import Recommender
     from components.trainer.ranking import RankingMetrics, evaluate
-    from components.trainer.run import build_model, decide_size
+    from components.trainer.run import build_model
 
     data = training_data(transform_graph, transformed)
     settings = decide_size(settings, data)

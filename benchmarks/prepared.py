@@ -14,8 +14,9 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import features
+from components.trainer.decisions import decide_repeats
 from components.trainer.input_pipeline import Timelines, read_timelines, without_unknown
-from components.trainer.run import TrainingData, decide_repeats, read_training_data
+from components.trainer.training_data import TrainingData, read_training_data
 from data.dataset import fingerprint
 from data.files import is_uri
 from data.formats import open_dataset

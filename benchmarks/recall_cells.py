@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.ranking import rank_targets, recall
+from components.trainer.decisions import check
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Timelines
 from components.trainer.model import Recommender
-from components.trainer.run import TrainingData, build_model, check
+from components.trainer.run import build_model
+from components.trainer.training_data import TrainingData
 from pipeline.config import PipelineConfig
 
 

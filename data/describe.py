@@ -15,8 +15,9 @@ import yaml
 from data.clock import SECOND, UNITS
 from data.dataset import ACTIVITY, WORDS, Dataset
 from data.formats import HEADLESS
+from data.interactions import Interactions
 from data.items import read_items
-from data.readers import Interactions, raw_head, read_unit, units_of
+from data.readers import raw_head, read_unit, units_of
 
 WITHIN = 10.0  # seconds
 FIRST_ROWS = 3

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from ml_metadata.proto import metadata_store_pb2 as pb
+
 from lineage import facts
 from lineage.errors import UnknownError
 from lineage.graph import Execution, Graph, of_executions, read_execution
-from lineage.store import Store, pb
+from lineage.store import Store
 
 # Types of contexts, as TFX and as Kubeflow Pipelines name them.
 RUN_TYPES = ("pipeline_run", "system.PipelineRun")

@@ -126,7 +126,7 @@ def _is_local(beam_arguments: list[str]) -> bool:
     return not runners or runners[-1] in ("FnApiRunner", "DirectRunner")
 
 
-class BuildTimelines(beam.PTransform):
+class BuildTimelines(beam.PTransform[Any, Any]):
     """Reads interactions and returns serialized examples by split, counts by item, words of activities, and facts.
 
     Args:
@@ -155,7 +155,11 @@ class BuildTimelines(beam.PTransform):
     def expand(
         self, pipeline: beam.Pipeline
     ) -> tuple[
-        dict[str, beam.PCollection], beam.PCollection, beam.PCollection, beam.PCollection | None, beam.PCollection
+        dict[str, beam.PCollection[Any]],
+        beam.PCollection[Any],
+        beam.PCollection[Any],
+        beam.PCollection[Any] | None,
+        beam.PCollection[Any],
     ]:
         """Applies the transform.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -31,7 +32,7 @@ class _Sink(filebasedsink.FileBasedSink):
             file_handle.close()
 
 
-class WriteExamples(beam.PTransform):
+class WriteExamples(beam.PTransform[Any, Any]):
     """Writes lists of serialized examples to the folder of a split, with the file names of TFX's own ExampleGens.
 
     Args:
@@ -42,6 +43,6 @@ class WriteExamples(beam.PTransform):
         super().__init__()
         self._folder = folder
 
-    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
+    def expand(self, blocks: beam.PCollection[Any]) -> beam.PCollection[Any]:
         """Each worker writes its own files."""
         return blocks | iobase.Write(_Sink(os.path.join(self._folder, "data_tfrecord")))

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from components.example_gen.settings import ExampleGenSettings
 from components.features import ALL, EVAL, TEST, TRAIN
 from data.dataset import ACTIVITY
-from data.readers import Interactions
+from data.interactions import Interactions
 
 TARGETS_SEED = 1
 

@@ -14,10 +14,12 @@ from tfx.utils import path_utils
 from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components import features
+from components.trainer.decisions import check
 from components.trainer.devices import make_strategy
 from components.trainer.fit import Plan
-from components.trainer.run import WARM_START, check, fit_and_save, read_facts, read_training_data
+from components.trainer.run import WARM_START, fit_and_save, read_facts
 from components.trainer.settings import TrainerSettings
+from components.trainer.training_data import read_training_data
 
 progress = logging.getLogger("recommender.progress")
 

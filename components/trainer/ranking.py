@@ -158,7 +158,9 @@ class ItemScores:
             Scores, float32 [B, length], FORBIDDEN where fewer items remain; and item indices, int32 [B, length].
         """
 
-        def merge(first: tf.Tensor, scores: tf.Tensor, best: tuple[tf.Tensor, tf.Tensor]) -> tuple:
+        def merge(
+            first: tf.Tensor, scores: tf.Tensor, best: tuple[tf.Tensor, tf.Tensor]
+        ) -> tuple[tf.Tensor, tf.Tensor]:
             block_scores, places = tf.math.top_k(scores, tf.minimum(length, tf.shape(scores)[1]))
             # Earlier blocks come first, so that items with equal scores keep their order.
             all_scores = tf.concat([best[0], block_scores], axis=1)

@@ -77,7 +77,7 @@ class TunerSettings(Settings):
             try:
                 checked[str(name)] = _checked(str(name), values)
             except ValueError as error:
-                problem = PydanticCustomError("search_space", str(error))  # type: ignore[arg-type]
+                problem = PydanticCustomError("search_space", str(error))
                 problems.append(InitErrorDetails(type=problem, loc=(str(name),), input=values))
         if problems:
             raise ValidationError.from_exception_data("search_space", problems)

@@ -14,10 +14,12 @@ import pytest
 
 from components.errors import StepError
 from components.trainer import ranking, run
+from components.trainer.decisions import check, repeat_share
 from components.trainer.fit import Fit, Plan
 from components.trainer.ranking import RankingMetrics
-from components.trainer.run import TrainingData, build_model, check, repeat_share
+from components.trainer.run import build_model
 from components.trainer.settings import DENSE, SPARSE, TrainerSettings
+from components.trainer.training_data import TrainingData
 
 TOKENS = ["genres=Drama", "genres=War", "year=1994"]  # tokens 2, 3 and 4
 SETTINGS = TrainerSettings(

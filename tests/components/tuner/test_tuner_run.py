@@ -10,8 +10,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.hyperparameters import best_values
 from components.trainer.input_pipeline import Activities, Timelines
-from components.trainer.run import TrainingData
 from components.trainer.settings import TrainerSettings
+from components.trainer.training_data import TrainingData
 from components.tuner import run
 from components.tuner.settings import TunerSettings
 
