@@ -29,7 +29,7 @@ HEAD = """# Results
 - Peers are RecTools' SASRec and gSASRec, trained on the same data on the same processor for as many minutes as our
   default took. Their settings are those that github.com/blondered/transformer_benchmark publishes for MovieLens 1M and
   Amazon Beauty. Peers list 100 items, and a target below counts as a miss. The number of their epochs stands beside the
-  name: where it is small, the row says what they reach in that time, and not what they can reach.
+  name: where it is small, the row gives their recall after that time, and not their best.
 - `coverage` is the share of the items that are among the best 10 for at least one test target.
 - Two tables with the same fingerprint of their targets answer the same questions.
 """

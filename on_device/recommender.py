@@ -212,7 +212,7 @@ class Recommender:
         """Returns the latest items of a history with their contributions to the score of a recommended item.
 
         Args:
-            history: See `recommend`. The ten latest known items among the last N are left out in turn.
+            history: See `recommend`. The ten latest known items among the last N are left out, one at a time.
             item: Id or item whose score is explained.
             activity: See `recommend`.
 
