@@ -34,7 +34,7 @@ COPY pipeline pipeline
 COPY cluster cluster
 COPY lineage lineage
 COPY report report
-# A checkout may be readable by its owner alone; runs write into these folders. The modules that every step imports are
+# A checkout may be readable by its owner only; runs write into these folders. The modules that every step imports are
 # compiled now: the steps' user cannot write beside them, and would compile them anew in every container.
 RUN chmod -R a+rX local_runner.py kubeflow_runner.py on_device data configs components pipeline cluster lineage report \
     && install -d -o recommender output serving_models \

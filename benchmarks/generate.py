@@ -167,7 +167,7 @@ def _write_lines(block: Block, layout: Format, stream: BinaryIO) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write what is asked for; a mistake ends with exit code 2."""
+    """Write the requested data; a mistake ends with exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("ratings", "users", "items"):
         parser.add_argument(f"--{name}", type=int, required=True, metavar="N", help=f"number of {name}")

@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.large_catalogue --items 100000 --evaluate 100000
 
 Models have random weights, users have random histories, and the popularity of items follows Zipf's law: costs do not
-depend on what is learnt. For each size it prints
+depend on the learned weights. For each size it prints
 
 - the file in each precision: its size, the time of an answer to a full history on one thread, compared with the 16 ms
   of a frame, and the share of the float32 file's best ten that it also has;

@@ -68,7 +68,7 @@ def measure(train: Timelines, test: Timelines, item_ids: list[str]) -> list[List
         following = np.full(size, features.PADDING)
         following[order[:-1]] = order[1:]
         listings.append(_listing(name, forward, following, NextInList(place), test))
-    # A pseudo-count that only tells apart what was never seen to follow.
+    # A pseudo-count that only breaks ties between pairs that were never observed.
     successor = Markov(1e-3).fit(train, size)
     following = successor.most_common()
     listings.append(_listing("most common successor", None, following, successor, test))
@@ -111,7 +111,7 @@ def by_ties(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
         size: number of item indices V.
 
     Returns:
-        int64 [V]; items without a tied neighbour, and what is no item, come first.
+        int64 [V]; indices that are no items, and items without a tied neighbour, come first.
     """
     pairs = sp.csr_matrix((np.ones(len(before)), (before, after)), shape=(size, size))
     both = pairs + pairs.T

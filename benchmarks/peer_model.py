@@ -1,4 +1,4 @@
-"""Trains a peer, RecTools' SASRec or gSASRec, and writes what it recommends. It runs in an environment of its own.
+"""Trains a peer, RecTools' SASRec or gSASRec, and writes its recommendations. It runs in an environment of its own.
 
     PYTHON benchmarks/peer_model.py REQUEST.json
 
@@ -59,7 +59,7 @@ def main(request: dict[str, Any]) -> None:
 
     Args:
         request: `data`, an .npz file with `train_items`, `train_starts`, `test_items` and `test_starts`; `folder` for
-            what is written; `minutes` of training; `seed`; `threads`; `k`, how many items; `filter_seen`; `model`, the
+            the results; `minutes` of training; `seed`; `threads`; `k`, how many items; `filter_seen`; `model`, the
             arguments of `SASRecModel`.
     """
     warnings.filterwarnings("ignore")

@@ -69,7 +69,7 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
         minutes: most time of training; it stops earlier where its loss on the last interactions of a tenth of the train
             users falls no more.
         seed: of its weights and batches.
-        folder: for what it leaves.
+        folder: for the results.
         cache_dir: folder of the environment.
 
     Raises:

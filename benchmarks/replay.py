@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.replay --data ml-100k --periods 6 --plot docs/replay.svg
 
-The log is cut into growing prefixes. The whole pipeline runs on each, one after another in one place, as a schedule
+The log is cut into growing prefixes. The pipeline runs on each, one after another in one place, as a schedule
 would run it. Its model and the very first one, which is never trained again, are asked what came in the next period.
 `--data` needs real times.
 """

@@ -119,7 +119,7 @@ def report(
 
 
 def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: Path, console: Console) -> Model:
-    """Run the whole pipeline on what came before a moment, as `local_runner.py` does, in one place for all moments."""
+    """Run the pipeline on the interactions before a moment, as `local_runner.py` does, in one place for all moments."""
     data = write_prefix(log, before, output / "prefixes" / str(before))
     pipeline = create_local_pipeline(
         config,
@@ -210,7 +210,7 @@ def _recalls(found: list[dict[str, Any]], first_alone: bool) -> Table:
         "first",
         "retrained",
         "difference",
-        "known alone",
+        "known only",
         *(("refitted", "refit") if any("refit" in row for row in found) else ()),
     )
     for title in titles:

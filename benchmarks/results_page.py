@@ -16,12 +16,12 @@ HEAD = """# Results
 
 `python -m benchmarks.results` wrote this page; [`benchmarks/README.md`](../benchmarks/README.md) has the commands.
 
-- Every target is ranked among all items that training saw. Items that the user had are left out, unless the log has
-  many repeats. A target that training did not see is a miss for everyone.
+- Every target is ranked among all items that training saw. Items of the user's history are left out, unless the
+  log has many repeats. A target that training did not see is a miss for every model.
 - Settings and epochs are chosen on the eval split. The test split is only reported. `trials` counts the settings that
   were tried on the eval split in the run that made this page. The settings of our models are those of the
-  configuration. The rule by which the data decides the default's settings was found with some 25 fits on the eval
-  splits of these logs, so that their eval figures flatter the default.
+  configuration. The rule that derives the default's settings from the data was chosen with about 25 fits on the eval
+  splits of these logs: the default's eval figures are therefore optimistic.
 - ± is one standard error, over users. Where there are several seeds, a figure is the mean over seeds, and `seeds` gives
   the range of Recall@10.
 - `over` is the difference of Recall@10 to the best baseline on the test split, with the standard error of the paired
@@ -29,9 +29,14 @@ HEAD = """# Results
 - Peers are RecTools' SASRec and gSASRec, trained on the same data on the same processor for as many minutes as our
   default took. Their settings are those that github.com/blondered/transformer_benchmark publishes for MovieLens 1M and
   Amazon Beauty. Peers list 100 items, and a target below counts as a miss. The number of their epochs stands beside the
-  name: where it is small, the row says what they reach in that time, and not what they can reach.
+  name: where it is small, the row gives their recall after that time, and not their best.
 - `coverage` is the share of the items that are among the best 10 for at least one test target.
-- Two tables with the same fingerprint of their targets answer the same questions.
+- Tables with the same fingerprint of targets have the same targets.
+- MovieLens showed its users pages of films, and users rated the films of a page in its order. The tables "the site's
+  order" therefore measure a rule without a model: recommend the items that follow the user's last item in an assumed
+  order of the site. "Ties in its order" is the share of consecutive interactions with the same time that are in this
+  order; "targets next in it" is the share of targets that directly follow the user's last item in it.
+- The columns "seed" repeat the study after shuffling the interactions of a user with the same time (ties).
 """
 
 COLUMNS = (

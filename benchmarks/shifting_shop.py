@@ -6,7 +6,7 @@
 
 Every item belongs to a kind and comes into the shop in some week; it sells best then, and half as well with each week
 that passes. Customers have two kinds that they like. `items.csv` lists all items, those of the last week too, as a shop
-knows what it will sell. The same arguments give the same bytes.
+knows its future stock. The same arguments give the same bytes.
 """
 
 from __future__ import annotations

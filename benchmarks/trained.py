@@ -36,7 +36,7 @@ class Trained:
 def train(
     data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, raw_test: list[bytes]
 ) -> Trained:
-    """Run the steps up to the Trainer, as `local_runner.py` does, and rank raw test examples with what it saved.
+    """Run the steps up to the Trainer, as `local_runner.py` does, and rank raw test examples with its model.
 
     Args:
         data: ratings, a folder, zip or CSV file.

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.trainer_memory --users 10000000 --length 4
 
 The transformed examples are generated, and the popularity of items follows Zipf's law: memory and time do not depend on
-what is learnt. A new process reads all examples, cuts an epoch into batches and trains for some steps.
+the learned weights. A new process reads all examples, cuts an epoch into batches and trains for some steps.
 """
 
 from __future__ import annotations

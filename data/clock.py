@@ -1,6 +1,6 @@
 """Converts timestamps in any usual notation to nanoseconds since 1970-01-01 UTC.
 
-A log has one notation for its whole column, which is declared or recognised from the first rows.
+A log has one notation for the entire column, which is declared or recognised from the first rows.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def open_file(path: str) -> pa.NativeFile:
 
 
 def fingerprint_of(files: list[DataFile]) -> tuple[str, str]:
-    """Returns a hexadecimal SHA-256 that identifies the content of files, and a phrase that names what it covers.
+    """Returns a hexadecimal SHA-256 that identifies the content of files, and a phrase for the covered properties.
 
     It covers the content of local files up to 8 GiB in total, so that a zip and its folder are the same data. For more
     local data it covers names, sizes and times of the last change; for an object store names, sizes and ETags.

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     diff = commands.add_parser("diff", parents=[common], help="show the differences of two runs")
     diff.add_argument("left", metavar="RUN", help="id or name, as `runs` lists them")
     diff.add_argument("right", metavar="RUN")
-    diff.add_argument("--all", action="store_true", help="also show what is the same")
+    diff.add_argument("--all", action="store_true", help="also show equal values")
     diff.set_defaults(run=_diff)
 
     proof = commands.add_parser("prove", parents=[common], help="show by its content where a file comes from")

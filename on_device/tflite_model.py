@@ -126,7 +126,7 @@ class TFLiteModel:
             activity: See `rank`.
 
         Returns:
-            float32 [min(H, N)], contributions of the last N items; 0 for items that were not left out in turn.
+            float32 [min(H, N)], contributions of the last N items; 0 for items that were never left out.
 
         Raises:
             ArtifactError: The file was pushed without this signature, or see `rank`.

@@ -178,7 +178,7 @@ def notebook() -> str:
     cells = [_cell("code", START)]
     for part in re.split(r"(```sh\n.*?```)", TUTORIAL.read_text(encoding="utf-8"), flags=re.DOTALL):
         if part.startswith("```sh"):
-            cells.append(_cell("code", "%%bash\n" + part.removeprefix("```sh\n").removesuffix("```").rstrip()))
+            cells.append(_cell("code", "%%bash -e\n" + part.removeprefix("```sh\n").removesuffix("```").rstrip()))
         elif part.strip():
             cells.append(_cell("markdown", part.strip()))
     for number, cell in enumerate(cells):

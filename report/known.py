@@ -20,7 +20,7 @@ from report.examples import Example, read_users, recommend_for
 
 @dataclass(frozen=True)
 class Known:
-    """What a page tells.
+    """The facts that a page shows.
 
     Attributes:
         summary: of the run, as `pipeline.summary.summarise` gives it.
@@ -42,7 +42,7 @@ class Known:
 
 
 def find_out(summary: dict[str, Any], config: dict[str, Any], metadata: Path) -> Known:
-    """Collect what is known of the newest run of a store."""
+    """Collect the facts of the newest run of a store."""
     run, proof, told = None, None, {}
     missing: list[str] = []
     pushed = summary.get("artifact")

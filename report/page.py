@@ -1,4 +1,4 @@
-"""Renders the report: one self-contained page that loads nothing and leaves out what is unknown."""
+"""Renders the report: one self-contained page that loads nothing and leaves out unknown facts."""
 
 from __future__ import annotations
 

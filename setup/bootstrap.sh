@@ -24,7 +24,7 @@ may_patch() {
     [ "${SETUP_PATCH:-yes}" != no ]
 }
 
-# Prints the version of a Python, such as "3.11", and what it lacks; nothing if it does not run.
+# Prints the version of a Python, such as "3.11", and the modules it lacks; nothing if it does not run.
 probe() {
     "$1" -c '
 import sys

@@ -1,9 +1,11 @@
-"""Links in the documents lead somewhere, and the README stays short."""
+"""Links in the documents lead somewhere, the README stays short, and the linter finds bad prose."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,25 @@ def test_every_document_is_linked() -> None:
     }
     tracked = subprocess.run(["git", "ls-files", "docs"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     assert [name for name in tracked if (ROOT / name).resolve() not in linked] == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "name", "wrong", "right"),
+    [
+        ("spelling", "guide.md", "Recom|endations.\n", "Recommendations.\n"),
+        ("wording", "guide.md", "The report t|ells the recall.\n", "The report shows the recall.\n"),
+        ("wording", "steps.py", '"""Shows wh|at\n# is new."""\n', '"""What is new?"""\n'),
+        ("wording", "Dockerfile", "# Copies the wh|ole folder.\n", "# Rounds to whole numbers.\n"),
+    ],
+)
+def test_lint_rejects_prose(tmp_path: Path, hook: str, name: str, wrong: str, right: str) -> None:
+    for file in (".pre-commit-config.yaml", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    # `|` keeps the linter from rejecting this file.
+    for text, code in ((wrong.replace("|", ""), 1), (right, 0)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "pre_commit", "run", hook, "--files", name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code and (code == 0) != (name in done.stdout), done.stdout + done.stderr

@@ -31,7 +31,7 @@ def make_files(artifact: Artifact, runtime: Path, offline: bool = False) -> File
         artifact: The pushed model.
         runtime: Folder of LiteRT.js (see `on_device.demo.runtime`).
         offline: Whether a service worker saves the page for offline use. `demo` serves the page without one, because
-            all models that are served in turn on the same port share an address.
+            all models that are served on the same port, one after another, share an address.
     """
     files: Files = {path.name: path for path in sorted(PAGE.iterdir())}
     files |= {f"client/{path.name}": path for path in sorted(CLIENT.glob("*.js"))}

@@ -1,4 +1,4 @@
-"""Generated data: the same each time, read back whole from every format, and with what a sequence model can learn."""
+"""Generated data: the same each time, read back whole from every format, and with sequences that a model can learn."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def test_paired_difference_knows_that_users_are_the_same():
 
 def test_standard_errors_are_of_whole_users():
     ranks = np.array([0, 0, 20, 20])
-    alone = recall(ranks, 10, np.array([b"a", b"b", b"c", b"d"]))
-    assert alone.standard_error == pytest.approx(recall(ranks, 10).standard_error)
+    separate = recall(ranks, 10, np.array([b"a", b"b", b"c", b"d"]))
+    assert separate.standard_error == pytest.approx(recall(ranks, 10).standard_error)
     # Two users whose targets all go the same way tell half as much as four.
     together = recall(ranks, 10, np.array([b"a", b"a", b"b", b"b"]))
-    assert together.mean == alone.mean
-    assert together.standard_error == pytest.approx(math.sqrt(2) * alone.standard_error)
+    assert together.mean == separate.mean
+    assert together.standard_error == pytest.approx(math.sqrt(2) * separate.standard_error)

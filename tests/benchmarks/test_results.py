@@ -113,7 +113,7 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
     result = run(tmp_path, [1], peers=True)
     assert [request["minutes"] for request in requests] == [2, 2]  # 61 seconds
     assert all(request["filter_seen"] for request in requests)
-    assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.LOSSES.keys(), "what is finished is shown"
+    assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.LOSSES.keys(), "finished runs are shown"
     (sasrec,) = result.of_kind(study_runs.PEER)["SASRec (RecTools)"]
     assert sasrec.ranks.tolist() == [prepared.size, *[3] * (USERS - 1)]
     assert cells(page([result]), "gSASRec (RecTools) (7 epochs)")[2].startswith(f"{(USERS - 1) / USERS:.4f}")

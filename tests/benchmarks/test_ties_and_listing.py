@@ -80,7 +80,7 @@ def test_a_list_is_learnt_from_ties():
 
 def test_next_in_list_goes_round(make_timelines):
     rule = NextInList(np.arange(6))
-    # After 4 comes 5; after 5, past what is no item, 2; after 3 comes 4, which was seen, then 5.
+    # After 4 comes 5; after 5, past the index that is no item, 2; after 3 comes 4, which was seen, then 5.
     timelines = make_timelines([[4], [5], [4, 3]], [5, 2, 5])
     assert rank_targets(rule, timelines).ranks.tolist() == [0, 0, 0]
 

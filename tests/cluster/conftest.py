@@ -1,4 +1,4 @@
-"""A compiled pipeline, and a console that keeps what is printed."""
+"""A compiled pipeline, and a console that keeps its output."""
 
 from __future__ import annotations
 

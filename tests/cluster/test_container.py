@@ -1,4 +1,4 @@
-"""What Kubeflow's launcher and TFX's entry point are told of where artifacts are."""
+"""The addresses of artifacts that Kubeflow's launcher and TFX's entry point get."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_every_shape_gives_the_same_ratings_and_items(shape, shapes, write, tmp_
     dataset = open_dataset(write(shapes[shape]), tmp_path)
     assert rows(dataset) == EXPECTED
     toy_story, les_miserables = read_items(dataset)
-    with_year = " ({})" if dataset.movielens else ""  # Titles of one's own stay as they are.
+    with_year = " ({})" if dataset.movielens else ""  # Other titles stay as they are.
     assert (toy_story.id, toy_story.title, toy_story.year) == ("10", "Toy Story" + with_year.format(1995), 1995)
     assert toy_story.genres == ("Animation", "Comedy")
     assert (les_miserables.title, les_miserables.genres) == ("Misérables, Les" + with_year.format(1935), ("Drama",))

@@ -105,7 +105,7 @@ def test_own_ids_are_any_text(own) -> None:
 def test_both_ways_of_reading_agree_on_an_id(other: str, own) -> None:
     chunk = read(own((OWN_HEADER + other).encode() + b' anna ,"x, ""y""",1,1\ncaf\xe9,\xc2\xa0z,1,1\n'))
     assert chunk.user.to_pylist() == ["anna", "café"]
-    # A line that is no UTF-8 is Windows-1252 as a whole.
+    # A line that is not UTF-8 is read entirely as Windows-1252.
     assert chunk.item.to_pylist() == ['x, "y"', "Â\u00a0z".strip()]
 
 

@@ -44,7 +44,7 @@ def test_killed_in_every_step_and_started_again(tmp_path):
 def test_interrupted_by_a_person(tmp_path):
     places = ["--output", str(tmp_path / "output"), "--serving-dir", str(tmp_path / "serving")]
     command = [sys.executable, "local_runner.py", "--data", "data/sample", "--config", "configs/sample.yaml", *places]
-    # A shell's background jobs ignore Ctrl-C, and so would what they start.
+    # A shell's background jobs ignore Ctrl-C, and so would their children.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heed) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The whole pipeline on a log of one's own: features of items and activities, kinds of interactions, and a refit.
+"""The entire pipeline on a user's log: features of items and activities, kinds of interactions, and a refit.
 
 The refit gets to know the items that nobody chose yet.
 """

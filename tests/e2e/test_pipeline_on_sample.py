@@ -1,4 +1,4 @@
-"""The whole pipeline on the synthetic sample, as a person runs it: exit codes, and the pushed file's answers."""
+"""The entire pipeline on the synthetic sample, as a person runs it: exit codes, and the pushed file's answers."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_data_is_counted(summary):
 
 
 def test_pushed_file_has_the_recall_that_it_says(folder, summary):
-    """Ranks every user's last film with the client alone, from the raw ratings."""
+    """Ranks every user's last film with only the client, from the raw ratings."""
     recommender = Recommender.load(folder / "serving" / "sample")
     hits = [last in {found.id for found in recommender.recommend(history)} for *history, last in timelines().values()]
     metrics = summary["artifact"]["metrics"]
@@ -196,7 +196,7 @@ def test_second_run_takes_all_from_the_cache(folder, summary):
 
 
 def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
-    """From the store alone: the data, the settings and the metrics that the run had."""
+    """Only from the store: the data, the settings and the metrics that the run had."""
     model = Path(summary["artifact"]["path"]) / "model.tflite"
     command = [sys.executable, "-m", "lineage", "prove", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""The pipeline with the Tuner: what it chooses is what the Trainer takes, and ML Metadata knows it."""
+"""The pipeline with the Tuner: the Trainer takes its choice, and ML Metadata has it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_trainer_takes_what_the_tuner_chose(told):
     assert set(chosen) == {"dropout", "item_features"} and chosen["dropout"] in (0.15, 0.25)
     settings = told["artifact"]["settings"]
     assert {name: settings[name] for name in chosen} == chosen
-    assert (settings["max_epochs"], settings["dimension"]) == (1, 32), "what is not searched stays as it is"
+    assert (settings["max_epochs"], settings["dimension"]) == (1, 32), "other settings stay as they are"
     best = max(told["tuner"]["trials"], key=lambda trial: trial["recall_at_10"])
     assert best == {"settings": chosen, "recall_at_10": told["tuner"]["recall_at_10"]}
 
@@ -75,7 +75,7 @@ def test_says_what_it_tries_and_nothing_else(folder, first):
     assert first.stderr == ""
     for line in ("✓ Tuner", "trial 1/2  ", "trial 2/2  ", "Tuned     dropout 0."):
         assert line in first.stdout
-    assert first.stdout.count("epoch 1/1") == 1, "the Trainer's alone"
+    assert first.stdout.count("epoch 1/1") == 1, "only the Trainer's"
     for noise in ("Search", "Hyperparameter", "WARNING", "Traceback"):
         assert noise not in first.stdout
     assert {path.name for path in folder.iterdir()} == {"output", "serving_models", "summary.json"}

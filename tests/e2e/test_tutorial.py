@@ -1,10 +1,12 @@
-"""Every command of the tutorial runs, in its order."""
+"""The notebook of the tutorial runs, cell by cell, with the commands of the tutorial."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -22,33 +24,41 @@ LINKED = (
 )
 FILES = ("local_runner.py", "pyproject.toml")
 LIMIT = 500  # seconds
+RUN_CELLS = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell()
+for cell in json.load(sys.stdin):
+    shell.run_cell(cell).raise_error()
+"""
 
 
-def commands() -> list[str]:
-    """The shell commands of the tutorial; set-up is that of the tests."""
-    text = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
-    found = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return [command for command in found if command.strip() != "make setup"]
+def code_cells() -> list[str]:
+    """The code cells of the notebook."""
+    cells = json.loads((ROOT / "docs/tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_every_command(tmp_path: Path) -> None:
+def test_every_cell(tmp_path: Path) -> None:
+    commands = re.findall(r"```sh\n(.*?)\n```", (ROOT / "docs/tutorial.md").read_text(encoding="utf-8"), re.DOTALL)
+    _, *cells = code_cells()  # The first cell changes to the folder of the checkout.
+    assert cells == [f"%%bash -e\n{command}" for command in commands] and len(cells) >= 9
     # A checkout without what runs have left in this one.
     for name in (*LINKED, *FILES):
         (tmp_path / name).symlink_to(ROOT / name)
-    assert len(commands()) >= 8
-    printed = ""
-    for command in commands():
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
-        assert done.returncode == 0, command + done.stdout[-2000:] + done.stderr[-2000:]
-        printed += done.stdout
+    (tmp_path / "docs").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_CELLS],
+        input=json.dumps([cell for cell in code_cells() if not cell.endswith("\nmake setup")]),  # The tests are set up.
+        cwd=tmp_path / "docs",
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for promise in ("data:\n  columns:", "blessed: Recall@10", "because of", "Refit     after the gate"):
-        assert promise in printed, promise
+        assert promise in done.stdout, promise
     assert (tmp_path / "serving_models/shop/1/model.tflite").is_file()
     assert (tmp_path / "output/shop/report.html").is_file() and (tmp_path / "site/sw.js").is_file()

@@ -2,13 +2,13 @@
 
     .venv/bin/python -m tests.kills --kills 100
 
-Runs of the synthetic sample get SIGKILL at moments that are uniform over the time of a whole run. A chain of runs lives
+Runs of the synthetic sample get SIGKILL at moments that are uniform over the time of a run. A chain of runs lives
 in one folder and pushes two models. The first one's runs are killed at three fifths of the chain's moments
 (`--per-chain`) and then a run is left alone; so are the second one's, which differ in the seed of the fit, at moments
 after the data steps. After every kill:
 
 - `latest` names a version that is whole and has its checksums, or there is none yet;
-- every version that can be seen is whole, and is what it was before;
+- every version that can be seen is complete and unchanged;
 - a copy of the ML Metadata store opens, and SQLite finds it whole.
 
 And when a run was left alone: there are exactly the versions that there should be, each model once; the store knows the
@@ -78,7 +78,7 @@ def _kill(options: argparse.Namespace, folder: Path, console: Console) -> dict[s
     moments = random.Random(options.seed)
     data = options.data.resolve()
     told: dict[str, Any] = {"seed": options.seed, "chains": 0, "kills": [], "ended_before": 0, "broken": []}
-    seconds = {} if options.every_step else killed_chains.measure(folder / "alone", data)
+    seconds = {} if options.every_step else killed_chains.measure(folder / "measured", data)
     if seconds:
         console.print(f"a run that is left alone: {duration(sum(seconds.values()))}")
     wanted = len(killed_chains.in_every_step(moments)) if options.every_step else options.kills

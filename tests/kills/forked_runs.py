@@ -63,7 +63,7 @@ class ForkedRun:
 
 
 def in_child(work: Callable[[], str]) -> str:
-    """The text that some work gives, done in a child: what it starts and imports is gone afterwards.
+    """The text that some work gives, done in a child: its processes and imports are gone afterwards.
 
     Raises:
         RuntimeError: it failed; the text says how.

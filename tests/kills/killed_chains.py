@@ -26,7 +26,7 @@ PUSHED_MODEL = "PushedModel"
 START, REPORT = "start", "report"
 # One encoder compiles faster, and one file of four is tried faster.
 FIT = ("--max-epochs", "6", "--set", "trainer.members=[]", "--set", "pusher.precision=dynamic_int8")
-# Whatever the few epochs give is pushed: here it counts that a push is not lost, not what it is worth.
+# Whatever the few epochs give is pushed: here it counts that a push is not lost, not its quality.
 for name in ("min_targets", "min_recall_at_10", "min_lift_over_popularity", "min_lift_over_markov", "baseline_runs"):
     FIT += ("--set", f"gate.{name}=0")
 
@@ -126,7 +126,7 @@ class Chain:
         return kill
 
     def finish(self, seed: int) -> str:
-        """Run to the end; returns what it printed."""
+        """Run to the end; returns its output."""
         run = self.start(seed)
         text = "\n".join(run.lines())
         if code := run.wait():
@@ -137,7 +137,7 @@ class Chain:
         """What must hold whenever a run was killed.
 
         Raises:
-            Broken: `latest` names no whole version, one is visible that is not whole or not what it was, or the
+            Broken: `latest` names no complete version, a visible one is incomplete or has changed, or the
                 store does not open.
         """
         versions = {}
@@ -163,7 +163,7 @@ class Chain:
             pushed: how many models.
 
         Raises:
-            Broken: a version is missing, there is one too many, one is there twice, or the store tells another story.
+            Broken: a version is missing, there is one too many, one is there twice, or the store contradicts them.
         """
         self.check()
         expected = [str(number) for number in range(1, pushed + 1)]

@@ -2,7 +2,7 @@
 
 It does what the backend's driver and launcher do (`backend/src/v2/driver` and `component/launcher_v2.go` of
 kubeflow/pipelines): resolves a task's inputs, provisions its outputs, replaces `{{$}}` with the executor input, runs
-the container's command in a process of its own, and records what it says of its outputs. The image is this checkout and
+the container's command in a process of its own, and records its outputs. The image is this checkout and
 the Python that runs the test. Buckets of `gs://` are folders, which steps read and write themselves; for those of
 `s3://` the launcher's part is played, too: inputs are downloaded to the step's own disk, outputs uploaded from it, and
 the disk is wiped. What the backend does not implement is refused here too.
@@ -200,7 +200,7 @@ class Engine:
                 target.write_bytes(store.open_input_stream(found.path).read())
 
     def _upload(self, uri: str, disk: Path) -> None:
-        """Copy files alone: an object store has no empty folders."""
+        """Copy only files: an object store has no empty folders."""
         if not uri.startswith(S3):
             return
         store, source = self._store(), _local(uri, disk)
@@ -276,7 +276,7 @@ def _property(value: Any, of: str) -> Any:
 
 
 def _on(disk: Path, artifact: dict[str, Any]) -> dict[str, Any]:
-    """An artifact as a step is told of it. A test may not write to `/s3`, so that the path is given."""
+    """An artifact as a step gets it. A test may not write to `/s3`, so that the path is given."""
     return {
         **artifact,
         **({"customPath": str(_local(artifact["uri"], disk))} if artifact["uri"].startswith(S3) else {}),

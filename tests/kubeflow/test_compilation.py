@@ -56,7 +56,7 @@ STEPS = {
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "LatestBlessedModel"),
     *("Evaluator", "Pusher"),
 }
-# Compiles, and tells which of the slow modules that it must not need were imported.
+# Compiles, and prints which of the slow modules that it must not need were imported.
 PROGRAM = """
 import sys
 import kubeflow_runner

@@ -130,7 +130,7 @@ def test_the_next_run_finds_what_it_compares_its_data_with(ran, pushed):
 def test_parameters_of_the_submission_were_honoured(pushed):
     assert pushed["settings"]["max_epochs"] == EPOCHS
     assert pushed["settings"]["max_minutes"] == 30.0
-    assert pushed["data"]["name"] == "sample"  # not what was compiled
+    assert pushed["data"]["name"] == "sample"  # not the compiled value
 
 
 def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, tmp_path):

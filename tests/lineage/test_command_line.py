@@ -11,7 +11,7 @@ from lineage.__main__ import main
 
 @pytest.fixture
 def ask(recorder, capsys):
-    """Runs a command; gives its exit code and what it printed."""
+    """Runs a command; returns its exit code and its output."""
 
     def run(*arguments: str) -> tuple[int, str]:
         code = main([*arguments, "--metadata", str(recorder.path)])

@@ -225,7 +225,7 @@ def server(recorder):
 
 @pytest.fixture
 def secure_server(recorder, tmp_path, monkeypatch):
-    """The same with TLS, for clients with a certificate of the same authority, which clients are told of."""
+    """The same with TLS, for clients with a certificate of the same authority, which clients get."""
     keys = tmp_path / "keys"
     make_certificates(keys)
     certificate, key, authority = (keys.joinpath(f"{name}.pem").read_bytes() for name in ("server", "key", "authority"))

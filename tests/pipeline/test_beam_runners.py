@@ -139,7 +139,7 @@ def test_beams_own_check_takes_the_arguments_for_dataflow():
 
 
 def test_dataflow_takes_a_step_without_an_account(tmp_path, monkeypatch):
-    """Beam makes the whole job of StatisticsGen, and with `--dry_run` stops before it sends it."""
+    """Beam makes the entire job of StatisticsGen, and with `--dry_run` stops before it sends it."""
     import tensorflow as tf
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
     from tfx.components.statistics_gen.executor import Executor

@@ -28,7 +28,7 @@ def test_the_notebook_is_the_tutorial() -> None:
     cells = json.loads(current)["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     compile(code[0], "notebook", "exec")
-    assert len(code) > 8 and all(cell.startswith("%%bash\n") for cell in code[1:])
+    assert len(code) > 8 and all(cell.startswith("%%bash -e\n") for cell in code[1:])
 
 
 def test_every_setting_has_a_meaning() -> None:

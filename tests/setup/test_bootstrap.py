@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "dirname", "cat", "cksum", "rm", "cp", "uname", "head", "tail", "grep", "sed")
 
-# A Python by name only: it answers what the set-up asks, notes what it is asked, and makes an environment that holds
+# A Python by name only: it answers the set-up's questions, logs them, and makes an environment that holds
 # itself as `python` and a `uv` that notes its call.
 FAKE = """#!/bin/sh
 case "$*" in

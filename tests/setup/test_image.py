@@ -116,7 +116,7 @@ def test_steps_do_not_run_as_root_and_find_their_python_first():
     assert environment("project")["PATH"].split(":")[0] == "/app/.venv/bin"
     assert environment("project")["PYTHONPATH"] == "/app"
     *_, (last, _, _) = instructions()
-    assert last == "recommender", "what is built where no target is named"
+    assert last == "recommender", "the default target"
 
 
 def test_pythons_are_one_and_fit():

@@ -1,4 +1,4 @@
-"""The whole of ExampleGen on a few lines of data: the catalog split, timelines and words."""
+"""The entire ExampleGen on a few lines of data: the catalog split, timelines and words."""
 
 from __future__ import annotations
 

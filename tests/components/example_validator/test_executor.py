@@ -1,4 +1,4 @@
-"""The step over several runs: what it compares with, when it warns or stops, and what it records."""
+"""The step over several runs: the statistics it compares with, when it warns or stops, and its records."""
 
 from __future__ import annotations
 

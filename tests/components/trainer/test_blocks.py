@@ -23,7 +23,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class World:
-    """Users with scores, many of them equal, with what they have seen, and targets of every kind."""
+    """Users with scores, many of them equal, with the items they have seen, and targets of every kind."""
 
     def __init__(self, size: int):
         random = np.random.default_rng(size)

@@ -185,7 +185,7 @@ def test_diverged_training_says_so(data):
 
 
 def test_ratings_and_times_are_learnt(timelines_of):
-    """What follows an item is told by its rating alone, or by the time before it alone."""
+    """The next item depends only on an item's rating, or only on the time before the item."""
     users = 60
     rows = [[2, 3, 4 + user % 2] for user in range(users)]
     ratings = [[3.0, 1.0 + 4 * (user % 2), 3.0] for user in range(users)]
@@ -201,7 +201,7 @@ def test_ratings_and_times_are_learnt(timelines_of):
         model = Recommender(settings.model_copy(update={"patience": 40}), 4, counts, activity_features=features)
         return fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history[-1].loss
 
-    # The same in a column of words: what was done with the second item.
+    # The same in a column of words: the kind of the second interaction.
     kinds = np.array([[0, 2 + user % 2, 1] for user in range(users)], np.int32)
     data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns={"kind": kinds.ravel()}))
     blind = last_loss()

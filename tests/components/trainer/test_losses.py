@@ -125,8 +125,8 @@ def test_in_batch_softmax_by_hand():
 def test_padding_changes_nothing_in_an_in_batch_softmax():
     log_share = np.log(np.full(7, 0.2, np.float32))
     padded = losses.in_batch_softmax(CONTEXTS, TABLE, TARGETS, WEIGHTS, log_share)
-    alone = losses.in_batch_softmax(CONTEXTS[:3], TABLE, TARGETS[:3], WEIGHTS[:3], log_share)
-    np.testing.assert_allclose(padded, alone, rtol=1e-6)
+    unpadded = losses.in_batch_softmax(CONTEXTS[:3], TABLE, TARGETS[:3], WEIGHTS[:3], log_share)
+    np.testing.assert_allclose(padded, unpadded, rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["in_batch_softmax", "sampled_softmax", "gbce", "full_softmax"])
@@ -182,7 +182,7 @@ def test_negatives_are_drawn_as_the_correction_says(power, shares):
 
 
 def make(loss: str, counts: np.ndarray, **settings: object) -> Recommender:
-    """A model whose last two items alone have the second genre, and nobody the third."""
+    """A model of which only the last two items have the second genre, and nobody the third."""
     genres = np.zeros((len(counts), 3), np.float32)
     genres[2:, 0] = 1
     genres[-2:] = [0, 1, 0]

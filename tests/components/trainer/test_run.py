@@ -1,4 +1,4 @@
-"""What TFX's Trainer calls: data that does not fit the settings ends in one line; what is left behind, and what not."""
+"""What TFX's Trainer calls: data that does not fit the settings ends in one line; which files are left behind."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def arguments(
 
 @pytest.fixture
 def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_shape: None) -> Callable[..., dict]:
-    """Runs the Trainer on `data`, without its SavedModel; returns what it says of the model."""
+    """Runs the Trainer on `data`, without its SavedModel; returns its facts about the model."""
 
     class FakeServingModel:
         def __init__(self, *_: object):

@@ -70,8 +70,8 @@ def test_two_workers_leave_the_model_that_one_would(tmp_path):
         for process in processes:
             process.kill()
     models = (tmp_path / "output" / "sample" / "artifacts" / "Trainer" / "model").iterdir()
-    (alone,) = (path for path in models if path.is_dir())
-    expected, facts = facts_of(alone)["history"], facts_of(tmp_path / "workers" / "model")["history"]
+    (single,) = (path for path in models if path.is_dir())
+    expected, facts = facts_of(single)["history"], facts_of(tmp_path / "workers" / "model")["history"]
     # Workers drop out other activations than one process would.
     for name, tolerance in (("loss", 5e-3), ("recall_at_10", 0.02)):
         values, others = ([epoch[name] for epoch in epochs] for epochs in (facts, expected))

@@ -65,9 +65,9 @@ def curve(content: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, float]]:
+def single(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, float]]:
     """The curve of one process."""
-    folder = tmp_path_factory.mktemp("alone")
+    folder = tmp_path_factory.mktemp("single")
     assert run(folder, "sampled_softmax", "0", "-", "0", str(folder / "one")) == [0]
     losses = [loss for loss, _ in curve(read(folder / "one"))]
     assert losses[-1] < 0.1 * losses[0]
@@ -80,7 +80,7 @@ def is_like(found: list[tuple[float, float]], expected: list[tuple[float, float]
     ] == pytest.approx([loss for loss, _ in expected], rel=1e-3, abs=1e-4)
 
 
-def test_two_workers_have_the_curve_of_one_with_the_same_global_batch_also_after_a_death(tmp_path, alone):
+def test_two_workers_have_the_curve_of_one_with_the_same_global_batch_also_after_a_death(tmp_path, single):
     arguments = ("sampled_softmax", "0", str(tmp_path / "backup"))
     assert run(tmp_path, *arguments, "2", str(tmp_path / "killed"), workers=2) == [9, 9]
     assert not (tmp_path / "killed-worker-0").exists()
@@ -88,12 +88,12 @@ def test_two_workers_have_the_curve_of_one_with_the_same_global_batch_also_after
     for number in range(2):
         content = read(tmp_path / f"again-worker-{number}")
         assert (content["replicas"], content["measured"]) == (2, 3), "two of the five epochs were done"
-        assert is_like(curve(content), alone)
+        assert is_like(curve(content), single)
 
 
-def test_two_devices_of_one_machine_have_the_curve_of_one_and_draw_numbers(tmp_path, alone):
+def test_two_devices_of_one_machine_have_the_curve_of_one_and_draw_numbers(tmp_path, single):
     assert run(tmp_path, "sampled_softmax", "0", "-", "0", str(tmp_path / "two"), "mirrored") == [0]
-    assert read(tmp_path / "two")["replicas"] == 2 and is_like(curve(read(tmp_path / "two")), alone)
+    assert read(tmp_path / "two")["replicas"] == 2 and is_like(curve(read(tmp_path / "two")), single)
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(monkeypatch):

@@ -1,4 +1,4 @@
-"""Searches over made-up fits: what wins, and what is survived."""
+"""Searches over made-up fits: which trial wins, and which failures a search survives."""
 
 from __future__ import annotations
 
