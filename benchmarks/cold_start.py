@@ -107,14 +107,14 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="Recall@10 by length of history", title_justify="left")
-    for title in ("items in the history", "targets", "file", "popularity list", "difference"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        recalls = [f"{row[name]['mean']:.4f} ±{row[name]['standard_error']:.4f}" for name in ("file", "popularity")]
-        difference = f"{row['difference']['mean']:+.4f} ±{row['difference']['standard_error']:.4f}"
-        table.add_row(row["length"], f"{row['targets']:,}", *recalls, difference)
-    return table
+    from benchmarks.ranking import Estimate
+
+    def cells(row: dict[str, Any]) -> list[str]:
+        file, popularity, difference = (Estimate(**row[name]) for name in ("file", "popularity", "difference"))
+        return [row["length"], f"{row['targets']:,}", str(file), str(popularity), difference.signed]
+
+    columns = ("items in the history", "targets", "file", "popularity list", "difference")
+    return program.table("Recall@10 by length of history", columns, map(cells, rows))
 
 
 if __name__ == "__main__":

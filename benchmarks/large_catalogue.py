@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import inputs, program
 from components.pusher.settings import Precision
@@ -93,20 +92,19 @@ def _device(
     title = (
         f"{items:,} items, {settings.table_dimension} dimensions stored, N = {history_length}, best {settings.top_k}"
     )
-    table = Table("", title=title, title_justify="left")
-    for name in ("size", "an answer", "90%", f"frame of {FRAME_MS} ms", "agreement with float32"):
-        table.add_column(name, justify="right")
-    for file in files:
-        agreement = "" if file["agreement_at_10"] is None else f"{file['agreement_at_10']:.2%}"
-        table.add_row(
+    rows = [
+        (
             file["precision"],
             f"{file['size_bytes'] / 1e6:.1f} MB",
             f"{file['median_ms']:.2f} ms",
             f"{file['p90_ms']:.2f} ms",
             "within" if file["median_ms"] <= FRAME_MS else "over",
-            agreement,
+            "" if file["agreement_at_10"] is None else f"{file['agreement_at_10']:.2%}",
         )
-    console.print(table)
+        for file in files
+    ]
+    columns = ("", "size", "an answer", "90%", f"frame of {FRAME_MS} ms", "agreement with float32")
+    console.print(program.table(title, columns, rows))
     client = client_costs(folder / "client", smallest, items, settings, history_length)
     console.print(
         f"client: items.json {client['items_bytes'] / 1e6:.1f} MB, first answer after {client['start_seconds']:.2f} s, "

@@ -226,12 +226,8 @@ def _browser_milliseconds(page: Any, artifact: Artifact) -> float:
 
 
 def _table(times: dict[str, dict[str, float]]) -> Table:
-    table = Table(title="Latency of an answer", title_justify="left")
-    table.add_column("")
-    for title in ("size", "median", "90%", "without XNNPACK", "over the reference", "Python start", "Chromium"):
-        table.add_column(title, justify="right")
-    for name, row in times.items():
-        table.add_row(
+    rows = [
+        (
             name,
             f"{row['size_bytes'] / 1e6:.2f} MB",
             f"{row['median_us']:,.0f} µs",
@@ -241,7 +237,10 @@ def _table(times: dict[str, dict[str, float]]) -> Table:
             f"{row['start_seconds']:.2f} s" if "start_seconds" in row else "",
             f"{row['browser_ms']:.2f} ms" if "browser_ms" in row else "",
         )
-    return table
+        for name, row in times.items()
+    ]
+    columns = ("", "size", "median", "90%", "without XNNPACK", "over the reference", "Python start", "Chromium")
+    return program.table("Latency of an answer", columns, rows)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.prepared import Prepared
 from benchmarks.ranking import LIST_LENGTH, Ranking
 from components import features
 from components.errors import StepError
-from components.trainer.input_pipeline import Timelines
+from components.trainer.input_pipeline import without_unknown
 
 LIBRARY = "rectools[torch]==0.19.0"
 LISTED = 100  # items that a peer recommends; a target that is not among them counts as a miss
@@ -78,9 +78,9 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
     python = environment(cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
-        f"{split}_{key}": values
+        f"{split}_{key}": getattr(without_unknown(timelines), key)
         for split, timelines in (("train", prepared.train), ("test", prepared.test))
-        for key, values in zip(("items", "starts"), _known(timelines), strict=True)
+        for key in ("items", "starts")
     }
     np.savez(folder / "timelines.npz", **arrays)
     dense = len(arrays["train_items"]) / max(len(arrays["train_starts"]) - 1, 1) >= LONG_HISTORY
@@ -101,13 +101,6 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
     is_target &= recommended >= features.FIRST_INDEX
     ranks = np.where(is_target.any(axis=1), is_target.argmax(axis=1), prepared.size).astype(np.int64)
     return PeerResult(Ranking(ranks, recommended[:, :LIST_LENGTH]), json.loads((folder / "epochs.json").read_text()))
-
-
-def _known(timelines: Timelines) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the known items, int [E], and the bounds of the timelines, int64 [U + 1]; none of these is left out."""
-    known = timelines.items >= features.FIRST_INDEX
-    before = np.concatenate([[0], np.cumsum(known)])
-    return timelines.items[known], before[timelines.starts]
 
 
 def _run(command: list[str], purpose: str) -> None:

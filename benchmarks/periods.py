@@ -101,16 +101,20 @@ def cuts(times: np.ndarray, first: float, periods: int | None, weeks: int | None
     return [*(int(ordered[int(share * len(ordered))]) for share in shares), stop]
 
 
-def write_prefix(log: Log, before: int, target: Path) -> Path:
-    """Write what came before a moment, in the original format and order; returns the folder, named like the dataset."""
+def write_copy(log: Log, lines: np.ndarray, target: Path) -> Path:
+    """Writes a copy with other lines in the original format; returns its folder, which has the dataset's name."""
     dataset = log.dataset
     folder = target / dataset.name
     folder.mkdir(parents=True, exist_ok=True)
     if dataset.items is not None:
         shutil.copy(dataset.items.file.path, folder / dataset.items.file.name)
-    kept = log.lines[log.seconds < before]
-    (folder / dataset.log.files[0].name).write_bytes(log.head + b"\n".join(kept.tolist()) + b"\n")
+    (folder / dataset.log.files[0].name).write_bytes(log.head + b"\n".join(lines.tolist()) + b"\n")
     return folder
+
+
+def write_prefix(log: Log, before: int, target: Path) -> Path:
+    """Writes the interactions before a moment, see `write_copy`."""
+    return write_copy(log, log.lines[log.seconds < before], target)
 
 
 def targets_of(log: Log, start: int, stop: int, first_alone: bool) -> Targets:

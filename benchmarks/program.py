@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.table import Table
 
 from components.errors import StepError
 from data.errors import DataError
@@ -19,7 +20,7 @@ from pipeline.config import ConfigError
 from pipeline.console import quiet
 
 EXIT_FAILED = 1
-TABLE_WIDTH = 160  # where the output is a file or a pipe
+TABLE_WIDTH = 200  # where the output is a file or a pipe
 
 Task = TypeVar("Task")
 
@@ -60,3 +61,13 @@ def run(
     if options.json and result is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Returns a table with the first column on the left and numbers in the others."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -7,7 +7,6 @@ is unknown or left out is a miss. Items of equal score stand in the order of the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +36,11 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.mean:.4f} ±{self.standard_error:.4f}"
+
+    @property
+    def signed(self) -> str:
+        """A difference as text, with its sign."""
+        return f"{self.mean:+.4f} ±{self.standard_error:.4f}"
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,6 @@ def hits(ranks: np.ndarray, k: int) -> np.ndarray:
     return (ranks < k).astype(np.float64)
 
 
-def gains(ranks: np.ndarray, k: int) -> np.ndarray:
-    """1 / log2(rank + 2) among the best k, else 0 (Jarvelin and Kekalainen, TOIS 2002); float64 [U]."""
-    return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
-
-
-def reciprocals(ranks: np.ndarray, k: int) -> np.ndarray:
-    """1 / (rank + 1) among the best k, else 0; float64 [U]."""
-    return np.where(ranks < k, 1 / (ranks + 1.0), 0.0)
-
-
 def recall(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
     """Recall@k, which is the hit rate with one target each.
 
@@ -122,13 +116,13 @@ def recall(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estima
 
 
 def ndcg(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
-    """NDCG@k; arguments and standard error are those of `recall`."""
-    return _mean(gains(ranks, k), users)
+    """NDCG@k (Jarvelin and Kekalainen, TOIS 2002); arguments and standard error are those of `recall`."""
+    return _mean(hits(ranks, k) / np.log2(ranks + 2.0), users)
 
 
 def mrr(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
     """MRR@k, the mean of 1 / (rank + 1) among the best k; arguments and standard error are those of `recall`."""
-    return _mean(reciprocals(ranks, k), users)
+    return _mean(hits(ranks, k) / (ranks + 1.0), users)
 
 
 def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Estimate]:
@@ -141,18 +135,9 @@ def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Est
     }
 
 
-def paired_difference(
-    ranks: np.ndarray,
-    others: np.ndarray,
-    users: np.ndarray | None = None,
-    k: int = 10,
-    worth: Callable[[np.ndarray, int], np.ndarray] = hits,
-) -> Estimate:
-    """How far one's Recall@k (or NDCG@k, where `worth` is `gains`) is above another's on the same targets.
-
-    The standard error is that of the differences.
-    """
-    return _mean(worth(ranks, k) - worth(others, k), users)
+def paired_difference(ranks: np.ndarray, others: np.ndarray, users: np.ndarray | None = None, k: int = 10) -> Estimate:
+    """Returns the difference of Recall@k on the same targets; the standard error is that of the differences."""
+    return _mean(hits(ranks, k) - hits(others, k), users)
 
 
 def _mean(values: np.ndarray, users: np.ndarray | None) -> Estimate:

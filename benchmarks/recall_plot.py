@@ -53,15 +53,25 @@ def plot(lines: dict[str, dict[int, Estimate]], references: dict[str, float], pa
         axes.xaxis.set_major_locator(FixedLocator(lengths))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(bottom=0)
         axes.set_xlabel("items of the history that the device sends")
         axes.set_ylabel("Recall@10, test split")
-        axes.grid(axis="y", color=GREY, alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        start_at_zero(axes)
         _label(axes, ends)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
-        plt.close(figure)
+        save(figure, path)
+
+
+def start_at_zero(axes: plt.Axes) -> None:
+    """Draws an axis of values from 0, with a grid and without a frame."""
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color=GREY, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: plt.Figure, path: Path) -> None:
+    """Writes a figure as SVG, and closes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
 
 
 def _label(axes: plt.Axes, ends: dict[str, tuple[float, str]]) -> None:

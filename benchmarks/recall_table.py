@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import inputs, program
 from components.code_version import step_version
@@ -155,15 +154,12 @@ def make_table(data: Path, configs: Configs, output: Path, options: argparse.Nam
             f"eval {cell['eval_recall_at_10']:.4f}  ({origin})",
             soft_wrap=True,
         )
-    table = Table(title=f"Recall@10 on the {options.split} test split by history length", title_justify="left")
-    table.add_column("")
-    for length in sorted(options.lengths):
-        table.add_column(str(length), justify="right")
+    rows = []
     for encoder, line in estimates.items():
-        table.add_row(encoder, *(str(estimate) for estimate in line.values()))
-        eval_recalls = [f"{cells[encoder, length]['eval_recall_at_10']:.4f}" for length in line]
-        table.add_row("  eval", *eval_recalls, style="dim")
-    console.print(table)
+        rows.append([encoder, *map(str, line.values())])
+        rows.append(["  eval", *(f"{cells[encoder, length]['eval_recall_at_10']:.4f}" for length in line)])
+    title = f"Recall@10 on the {options.split} test split by history length"
+    console.print(program.table(title, ["", *map(str, sorted(options.lengths))], rows))
     baselines = ", ".join(f"{name} {Estimate(**estimate)}" for name, estimate in references.items())
     console.print(f"with any history length: {baselines}; ± is one standard error of {len(prepared.test):,} users")
     if len({cell["code"] for cell in cells.values()}) > 1:

@@ -8,8 +8,6 @@ where scores are random than where popular items, which have low indices, tend t
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -77,8 +75,5 @@ def reference_file() -> bytes:
     model = ReferenceModel()
     model.train()
     history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
-    return _converted(tf.function(model.recommend).get_concrete_function(history), model)
-
-
-def _converted(function: Any, owner: tf.Module) -> bytes:
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], owner).convert())
+    function = tf.function(model.recommend).get_concrete_function(history)
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())

@@ -42,14 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(options.config, {**SETTINGS, **read_assignments(options.set)})
         return inputs.find_data(options.data, options.cache_dir), config
 
-    def work(asked: tuple[Path, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:
+    def work(task: tuple[Path, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:
         from benchmarks.replayed import report
 
-        data, config = asked
-        periods = None if options.weeks else options.periods
-        first_alone = options.targets == "first"
-        places = (options.plot, output, options.cache_dir, console)
-        return report(data, config, options.first, periods, options.weeks, first_alone, *places)
+        return report(*task, options, output, console)
 
     return program.run(options, "replay", read, work)
 

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from benchmarks.recall_plot import COLOURS, GREY, STYLE
+from benchmarks.recall_plot import COLOURS, STYLE, save, start_at_zero
 
 RECALLS = {"retrained": COLOURS[1], "first": COLOURS[0]}
 LABELS = {"retrained": "trained anew each period", "first": "the first model, never retrained"}
@@ -39,10 +39,6 @@ def plot(found: list[dict[str, Any]], path: Path) -> None:
         below.xaxis.set_major_locator(locator := AutoDateLocator())
         below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         for axes in (above, below):
-            axes.set_ylim(bottom=0)
-            axes.grid(axis="y", color=GREY, alpha=0.25)
-            axes.spines[["top", "right"]].set_visible(False)
+            start_at_zero(axes)
         above.legend(frameon=False, fontsize=9, loc="lower left")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
-        plt.close(figure)
+        save(figure, path)

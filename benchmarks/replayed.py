@@ -1,7 +1,8 @@
-"""Runs the pipeline at the end of each period, and asks the new and the first model what came in the next."""
+"""Runs the pipeline at the end of each period, and tests the new and the first model on the next period."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import itertools
 import json
@@ -13,12 +14,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import program
 from benchmarks.periods import Log, Targets, cuts, read_log, targets_of, write_prefix
 from benchmarks.ranking import Estimate, paired_difference, recall
 from benchmarks.replay_plot import plot
 from benchmarks.trained import saved_model_ranking
 from components.errors import StepError
-from components.evaluator.gate import read_verdict
+from components.evaluator.gate import Verdict, read_verdict
 from components.example_validator.results import read_drift
 from data.dataset import fingerprint
 from data.formats import open_dataset
@@ -28,59 +30,48 @@ from pipeline.console import ConsoleObserver
 from pipeline.local_pipeline import create_local_pipeline, is_stale
 
 CUT = 10
+MODEL_STEPS = (steps.TRAINER, steps.REFIT)
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What a run of the pipeline left.
-
-    Attributes:
-        folder: of the SavedModel that was evaluated.
-        items: ids that it can recommend, bytes [V].
-        refitted: folder of the SavedModel that was fitted anew after the gate; None where there is none.
-        refitted_items: ids that this one can recommend, bytes [W].
-        drift: of its data, as `read_drift` gives it.
-        blessed: whether the gate let it pass.
-        why: the gate's reasons.
-    """
+    """A SavedModel, and the ids that it can recommend, bytes [V]."""
 
     folder: Path
     items: np.ndarray
-    refitted: Path | None
-    refitted_items: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The results of a run of the pipeline.
+
+    Attributes:
+        evaluated: the model that the gate tested.
+        refitted: the model that was fitted again after the gate; None without one.
+        drift: of the data, see `read_drift`.
+        verdict: of the gate.
+    """
+
+    evaluated: Model
+    refitted: Model | None
     drift: dict[str, Any]
-    blessed: bool
-    why: str
+    verdict: Verdict
 
 
 def report(
-    data: Path,
-    config: PipelineConfig,
-    first: float,
-    periods: int | None,
-    weeks: int | None,
-    first_alone: bool,
-    picture: Path | None,
-    output: Path,
-    cache_dir: Path,
-    console: Console,
+    data: Path, config: PipelineConfig, options: argparse.Namespace, output: Path, console: Console
 ) -> list[dict[str, Any]]:
-    """Replay, print and plot.
+    """Replays, prints and plots.
 
     Args:
-        data: ratings, a folder, zip or CSV file.
-        config: what to compute.
-        first: share of the ratings that the first model knows.
-        periods: see `cuts`.
-        weeks: see `cuts`.
-        first_alone: see `targets_of`.
-        picture: SVG file; None draws none.
+        data: path of the log.
+        config: of the pipeline.
+        options: parsed command line of `replay`.
         output: folder of artifacts and metadata.
-        cache_dir: folder for unpacked archives.
-        console: that people read.
+        console: for the tables.
 
     Returns:
-        What `compare` does, with `drift` and the gate's verdict, for each period.
+        For each period the result of `compare`, with `drift` and the gate's verdict.
 
     Raises:
         DataError: the data cannot be read.
@@ -89,37 +80,36 @@ def report(
     """
     if (output / config.name).exists():
         raise StepError(f"{output}: holds runs that were later than the first of this replay; give another --output")
-    log = read_log(open_dataset(data, cache_dir))
-    moments = cuts(log.seconds, first, periods, weeks)
+    log = read_log(open_dataset(data, options.cache_dir))
+    moments = cuts(log.seconds, options.first, options.periods, options.weeks)
     if len(moments) < 2 or len(set(moments)) < len(moments):
         raise StepError(f"{data}: the log is too short for these periods; take fewer, or a smaller --first")
     found, oldest = [], None
     for number, (start, stop) in enumerate(itertools.pairwise(moments), start=1):
         console.print(f"period {number} of {len(moments) - 1}: trained before {_day(start)}", soft_wrap=True)
-        model = run(log, start, config, output, cache_dir, console)
-        oldest = oldest or model
-        targets = targets_of(log, start, stop, first_alone)
+        newest = run(log, start, config, output, options.cache_dir, console)
+        oldest = oldest or newest.evaluated
         found.append(
             {
                 "start": start,
                 "stop": stop,
                 "ratings": int((log.seconds < start).sum()),
-                **compare(oldest, model, targets),
-                "drift": model.drift,
-                "blessed": model.blessed,
-                "gate": model.why,
+                **compare(oldest, newest, targets_of(log, start, stop, options.targets == "first")),
+                "drift": newest.drift,
+                "blessed": newest.verdict.blessed,
+                "gate": "; ".join(newest.verdict.reasons),
             }
         )
-    console.print(_recalls(found, first_alone))
+    console.print(_recalls(found, options.targets))
     console.print(_drifts(found))
-    if picture:
-        plot(found, picture)
-        console.print(f"plotted to {picture}", soft_wrap=True)
+    if options.plot:
+        plot(found, options.plot)
+        console.print(f"plotted to {options.plot}", soft_wrap=True)
     return found
 
 
-def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: Path, console: Console) -> Model:
-    """Run the pipeline on the interactions before a moment, as `local_runner.py` does, in one place for all moments."""
+def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: Path, console: Console) -> Run:
+    """Runs the pipeline on the interactions before a moment, in one folder for all moments."""
     data = write_prefix(log, before, output / "prefixes" / str(before))
     pipeline = create_local_pipeline(
         config,
@@ -130,48 +120,36 @@ def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: 
         cache_dir,
         enable_cache=True,
     )
-    done = local_execution.run(pipeline, ConsoleObserver(console), is_stale=is_stale)
-    made = {result.name: result.outputs for result in done}
-    folder = Path(made[steps.TRAINER]["model"][0].uri) / "Format-Serving"
-    verdict = read_verdict(made[steps.EVALUATOR]["evaluation"][0].uri)
-    refitted = Path(made[steps.REFIT]["model"][0].uri) / "Format-Serving" if steps.REFIT in made else None
-    refitted = refitted if refitted and refitted.exists() else None
-    return Model(
-        folder,
-        _items_of(folder),
-        refitted,
-        _items_of(refitted or folder),
-        read_drift(made[steps.EXAMPLE_VALIDATOR]["anomalies"][0].uri),
-        verdict.blessed,
-        "; ".join(verdict.reasons),
+    results = local_execution.run(pipeline, ConsoleObserver(console), is_stale=is_stale)
+    outputs = {result.name: result.outputs for result in results}
+    folders = {s: Path(outputs[s]["model"][0].uri) / "Format-Serving" for s in MODEL_STEPS if s in outputs}
+    models = {step: _model(folder) for step, folder in folders.items() if folder.exists()}
+    return Run(
+        models[steps.TRAINER],
+        models.get(steps.REFIT),
+        read_drift(outputs[steps.EXAMPLE_VALIDATOR]["anomalies"][0].uri),
+        read_verdict(outputs[steps.EVALUATOR]["evaluation"][0].uri),
     )
 
 
-def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
-    """Compares models on the same targets, each ranking all items that it may recommend.
+def compare(oldest: Model, newest: Run, targets: Targets) -> dict[str, Any]:
+    """Compares models on the same targets; each ranks all items that it can recommend.
 
     Returns:
-        `targets`, `users`, the share `of_new_users`, by model (`first`, `retrained`) `recall_at_10` and the share of
-        targets that it does not know, `unknown`; the `difference`, retrained less first, and `difference_known` of the
-        targets that the first model knows; where the newest was refitted, the same of it by `refitted`, and `refit`,
-        the difference to the retrained one; standard errors are over whole users.
+        `targets`, `users`, and the share `of_new_users`; for each model (`first`, `retrained` and, if there is one,
+        `refitted`) `recall_at_10`, and the share of targets that are `unknown` to it; and differences of Recall@10:
+        `difference` of the retrained to the first model, `difference_known` on the targets that the first model knows,
+        `refit` of the refitted to the retrained model. Standard errors are over users.
     """
-    ranks = {
-        name: saved_model_ranking(model.folder, targets.examples).ranks
-        for name, model in (("first", oldest), ("retrained", newest))
-    }
-    after_refit: dict[str, Any] = {}
+    models = {"first": oldest, "retrained": newest.evaluated}
     if newest.refitted:
-        refitted = saved_model_ranking(newest.refitted, targets.examples).ranks
-        after_refit = {
-            "refitted": {
-                "recall_at_10": dataclasses.asdict(recall(refitted, CUT, targets.users)),
-                "unknown": float(1 - np.isin(targets.items, newest.refitted_items).mean()),
-            },
-            "refit": dataclasses.asdict(paired_difference(refitted, ranks["retrained"], targets.users)),
-        }
-    known = np.isin(targets.items, oldest.items)
-    both = (ranks["retrained"], ranks["first"], targets.users)
+        models["refitted"] = newest.refitted
+    ranks = {name: saved_model_ranking(model.folder, targets.examples).ranks for name, model in models.items()}
+
+    def difference(name: str, other: str, chosen: np.ndarray | slice = slice(None)) -> dict[str, float]:
+        users = targets.users[chosen]
+        return dataclasses.asdict(paired_difference(ranks[name][chosen], ranks[other][chosen], users))
+
     return {
         "targets": len(targets.items),
         "users": len(np.unique(targets.users)),
@@ -181,65 +159,57 @@ def compare(oldest: Model, newest: Model, targets: Targets) -> dict[str, Any]:
                 "recall_at_10": dataclasses.asdict(recall(ranks[name], CUT, targets.users)),
                 "unknown": float(1 - np.isin(targets.items, model.items).mean()),
             }
-            for name, model in (("first", oldest), ("retrained", newest))
+            for name, model in models.items()
         },
-        **after_refit,
-        "difference": dataclasses.asdict(paired_difference(*both)),
-        "difference_known": dataclasses.asdict(paired_difference(*(one[known] for one in both))),
+        "difference": difference("retrained", "first"),
+        "difference_known": difference("retrained", "first", np.isin(targets.items, oldest.items)),
+        **({"refit": difference("refitted", "retrained")} if newest.refitted else {}),
     }
 
 
-def _items_of(folder: Path) -> np.ndarray:
-    """Returns the ids that a model can recommend, bytes [V]."""
+def _model(folder: Path) -> Model:
     facts = json.loads((folder / "model_facts.json").read_text(encoding="utf-8"))
-    return np.array([item.encode() for item in facts["item_ids"]])
+    return Model(folder, np.array([item.encode() for item in facts["item_ids"]]))
 
 
 def _day(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d}"
 
 
-def _recalls(found: list[dict[str, Any]], first_alone: bool) -> Table:
-    what = "the first of each user" if first_alone else "all of the period"
-    table = Table(title=f"Recall@10 on what came next ({what}), ± one standard error over users", title_justify="left")
-    titles = (
-        "trained before",
-        "targets",
-        "of new users",
-        "unknown to",
-        "first",
-        "retrained",
-        "difference",
-        "known only",
-        *(("refitted", "refit") if any("refit" in row for row in found) else ()),
-    )
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=title not in titles[:4])
-    for row in found:
-        recalls = [str(Estimate(**row[name]["recall_at_10"])) for name in ("first", "retrained")]
-        differences = [row["difference"], row["difference_known"]]
-        table.add_row(
+def _recalls(found: list[dict[str, Any]], targets: str) -> Table:
+    def cells(row: dict[str, Any]) -> list[str]:
+        models = [row[name] for name in ("first", "retrained", "refitted") if name in row]
+        recalls = [str(Estimate(**model["recall_at_10"])) for model in models]
+        differences = [Estimate(**row[n]).signed for n in ("difference", "difference_known", "refit") if n in row]
+        return [
             _day(row["start"]),
             f"{row['targets']:,}",
             f"{row['of_new_users']:.1%}",
-            ", ".join(f"{row[name]['unknown']:.1%}" for name in ("first", "retrained", "refitted") if name in row),
-            *recalls,
-            *(f"{one['mean']:+.4f} ±{one['standard_error']:.4f}" for one in differences),
-            *([str(Estimate(**row["refitted"]["recall_at_10"]))] if "refit" in row else []),
-            *([f"{row['refit']['mean']:+.4f} ±{row['refit']['standard_error']:.4f}"] if "refit" in row else []),
-        )
-    return table
+            ", ".join(f"{model['unknown']:.1%}" for model in models),
+            *recalls[:2],
+            *differences[:2],
+            *recalls[2:],
+            *differences[2:],
+        ]
+
+    period = "the first of each user" if targets == "first" else "all of the period"
+    title = f"Recall@10 on the next period ({period}), ± one standard error over users"
+    columns = ["trained before", "targets", "of new users", "unknown to", "first", "retrained", "difference"]
+    columns += ["of known targets", *(("refitted", "refit") if any("refit" in row for row in found) else ())]
+    return program.table(title, columns, map(cells, found))
 
 
 def _drifts(found: list[dict[str, Any]]) -> Table:
-    table = Table(title="Drift of each run's data against the last run's (! warns), and the gate", title_justify="left")
     measured = next((row["drift"]["measures"] for row in found if row["drift"]["measures"]), [])
-    names = [one["name"] for one in measured]
-    for title in ("trained before", *(name.replace("_", " ") for name in names), "gate"):
-        table.add_column(title, justify="right")
-    for row in found:
+    names = [measure["name"] for measure in measured]
+
+    def cells(row: dict[str, Any]) -> list[str]:
         measures = row["drift"]["measures"]
-        values = {one["name"]: f"{one['value']:.3f}{'' if one['level'] == 'ok' else ' !'}" for one in measures}
+        values = {m["name"]: f"{m['value']:.3f}{'' if m['level'] == 'ok' else ' !'}" for m in measures}
         verdict = "pushed" if row["blessed"] else "not blessed"
-        table.add_row(_day(row["start"]), *(values.get(name, "-") for name in names), verdict)
-    return table
+        return [_day(row["start"]), *(values.get(name, "-") for name in names), verdict]
+
+    title = "Drift of each run's data against the last run's (! warns), and the gate"
+    return program.table(
+        title, ["trained before", *(name.replace("_", " ") for name in names), "gate"], map(cells, found)
+    )

@@ -110,7 +110,7 @@ def _row(entries: list[Row], best: Row, prepared: Prepared) -> list[str]:
         *(str(_mean([metric[key] for metric in metrics])) for key in ("recall_at_10", "recall_at_20", "ndcg_at_10")),
         str(_mean(mrrs)),
         f"{np.mean([entry.ranking.coverage(len(prepared.item_ids)) for entry in entries]):.1%}",
-        "" if first is best else f"{over.mean:+.4f} ±{over.standard_error:.4f}",
+        "" if first is best else over.signed,
         f"{len(entries)}: {min(recalls):.4f} to {max(recalls):.4f}" if len(entries) > 1 else "1",
         str(first.trials),
         _duration(float(np.median([entry.seconds for entry in entries]))),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.periods import read_log
+from benchmarks.periods import read_log, write_copy
 from components.trainer.input_pipeline import Timelines
 from data.dataset import Dataset
 
@@ -23,10 +22,6 @@ def shuffled_copy(dataset: Dataset, target: Path, seed: int) -> Path:
     Returns:
         The folder of the copy, named like the dataset.
     """
-    folder = target / dataset.name
-    folder.mkdir(parents=True, exist_ok=True)
-    if dataset.items is not None:
-        shutil.copy(dataset.items.file.path, folder / dataset.items.file.name)
     log = read_log(dataset)
     lines = log.lines
     _, moment = np.unique(np.stack([log.ratings.user, log.ratings.timestamp]), axis=1, return_inverse=True)
@@ -35,8 +30,7 @@ def shuffled_copy(dataset: Dataset, target: Path, seed: int) -> Path:
     shuffled = np.empty_like(lines)
     # The n-th place of a moment gets the line that chance made its n-th.
     shuffled[np.lexsort((np.arange(len(lines)), moment))] = lines[np.lexsort((chance, moment))]
-    (folder / dataset.log.files[0].name).write_bytes(log.head + b"\n".join(shuffled.tolist()) + b"\n")
-    return folder
+    return write_copy(log, shuffled, target)
 
 
 def tied(timelines: Timelines) -> np.ndarray:

@@ -23,31 +23,20 @@ class Trained:
     Attributes:
         ranking: of the test targets.
         holdout_recall_at_10: on the eval split, of the model that was saved.
-        epochs: how many there were.
-        seconds: that fitting took.
+        seconds: of fitting.
     """
 
     ranking: Ranking
     holdout_recall_at_10: float
-    epochs: int
     seconds: float
 
 
 def train(
     data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, raw_test: list[bytes]
 ) -> Trained:
-    """Run the steps up to the Trainer, as `local_runner.py` does, and rank raw test examples with its model.
+    """Runs the steps up to the Trainer, and ranks `raw_test`, raw test examples, with the SavedModel.
 
-    Args:
-        data: ratings, a folder, zip or CSV file.
-        config: what to compute.
-        output: folder of artifacts and metadata.
-        cache_dir: folder for unpacked archives.
-        observer: told of every step.
-        raw_test: serialized raw examples.
-
-    Raises:
-        StepFailed: a step raised an error.
+    The other arguments, and the errors, are those of `run_steps`.
     """
     results = run_steps(data, config, output, cache_dir, observer, steps.TRAINER)
     folder = Path(results[steps.TRAINER].outputs["model"][0].uri) / "Format-Serving"
@@ -56,7 +45,6 @@ def train(
     return Trained(
         saved_model_ranking(folder, raw_test),
         facts.get("recall_with_gain", kept["recall_at_10"]),
-        len(facts["history"]),
         facts["history"][-1]["seconds"],
     )
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from tfx.dsl.components.base import base_component
-from tfx.types import channel_utils
+from tfx.types import Artifact, channel_utils
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.code_version import step_version
 
 
 class StepComponent(base_component.BaseComponent):
-    """A component that builds its specification from keyword arguments.
+    """A component that declares its parameters, inputs and outputs by type.
 
-    It adds the channels of all outputs and, where `SPEC_CLASS` has a parameter `code`, the version of the step's code.
+    It has one more parameter, `code`: the version of the step's code.
 
     Args:
-        arguments: every input and every other parameter of `SPEC_CLASS`, by name. Settings are stored as JSON, booleans
-            as 0 or 1.
+        arguments: every input and every parameter, by name. Settings are stored as JSON, booleans as 0 or 1.
 
     Raises:
         ValueError: an argument is missing.
@@ -26,14 +27,26 @@ class StepComponent(base_component.BaseComponent):
     """
 
     STEP = ""  # name of the step's folder in `components/`
+    PARAMETERS: ClassVar[Mapping[str, type]] = {}
+    INPUTS: ClassVar[Mapping[str, type[Artifact]]] = {}
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()  # names of optional inputs
+    OUTPUTS: ClassVar[Mapping[str, type[Artifact]]] = {}
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        parameters = {**cls.PARAMETERS, "code": str}
+        inputs = {name: ChannelParameter(type=kind, optional=name in cls.OPTIONAL) for name, kind in cls.INPUTS.items()}
+        declared = {
+            "PARAMETERS": {name: ExecutionParameter(type=kind) for name, kind in parameters.items()},
+            "INPUTS": inputs,
+            "OUTPUTS": {name: ChannelParameter(type=kind) for name, kind in cls.OUTPUTS.items()},
+        }
+        cls.SPEC_CLASS = type(f"{cls.__name__}Spec", (ComponentSpec,), declared)
 
     def __init__(self, **arguments: Any):
         arguments = {name: _parameter(value) for name, value in arguments.items()}
-        if "code" in self.SPEC_CLASS.PARAMETERS:
-            arguments["code"] = step_version(self.STEP)
-        for name, output in self.SPEC_CLASS.OUTPUTS.items():
-            arguments[name] = channel_utils.as_channel([output.type()])
-        super().__init__(spec=self.SPEC_CLASS(**arguments))
+        outputs = {name: channel_utils.as_channel([kind()]) for name, kind in self.OUTPUTS.items()}
+        super().__init__(spec=self.SPEC_CLASS(**arguments, **outputs, code=step_version(self.STEP)))
 
 
 def _parameter(value: Any) -> Any:

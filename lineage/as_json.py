@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from lineage import facts
 from lineage.compare import Difference
 from lineage.find import Found
-from lineage.graph import Graph
+from lineage.graph import NO_GRAPH, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
 
 
 def run(run: Run) -> dict[str, Any]:
     """Converts a run without its graph; times are in milliseconds since the epoch."""
-    return {
-        "id": run.id,
-        "name": run.name,
-        "pipeline": run.pipeline,
-        "started": run.started,
-        "seconds": run.seconds,
-        "state": run.state,
-        "outcome": run.outcome,
-        "recall_at_10": run.recall,
-        "cached": run.cached,
-        "steps": [asdict(step) for step in run.steps],
-        "data": run.data,
-        "code_version": run.code_version,
-        "code": run.code,
-        "settings": run.settings,
-        "evaluation": asdict(run.evaluation) if run.evaluation else None,
-        "push": asdict(run.push) if run.push else None,
-    }
+    values = asdict(replace(run, graph=NO_GRAPH))
+    del values["graph"]
+    return {**values, "recall_at_10": run.recall, "cached": run.cached}
 
 
 def found(found: Found) -> dict[str, Any]:

@@ -139,6 +139,9 @@ class Graph:
         return _group(self.links, lambda link: link.artifact)
 
 
+NO_GRAPH = Graph({}, {}, frozenset())
+
+
 def ancestors(store: Store, artifacts: Iterable[int] = (), executions: Iterable[int] = ()) -> Graph:
     """Returns everything that went into artifacts or executions, and these themselves.
 

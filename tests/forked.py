@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,33 +63,37 @@ def _serve() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
-            _be(*json.loads(line))
+            end_with(functools.partial(_be, *json.loads(line)))
         answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
         answers.flush()
 
 
 def _be(module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
-    """Becomes a program; never returns."""
-    code = 1
+    """Becomes a program."""
+    for path, stream in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [module, *arguments]
+    sys.path[0] = str(ROOT)
+    runpy.run_module(module, run_name="__main__")
+
+
+def end_with(work: Callable[[], int | None]) -> NoReturn:
+    """Does the work of a child process, and ends the process with the exit code of the work; None is 0."""
+    code: object = 1
     try:
-        for path, stream in ((out, 1), (err, 2)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.argv = [module, *arguments]
-        sys.path[0] = str(ROOT)
-        runpy.run_module(module, run_name="__main__")
-        code = 0
+        code = work()
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        code = end.code
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code if isinstance(code, int) else int(bool(code)))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import json
 from typing import Any
 
 from tfx.dsl.components.base import base_executor, executor_spec
-from tfx.types import artifact_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Model
 from tfx.utils.typing_utils import ArtifactMultiDict
 
 from components.component import StepComponent
@@ -88,14 +88,6 @@ class Executor(base_executor.BaseExecutor):
             model.set_string_custom_property(SOURCE, uri)
 
 
-class LastBlessedModelSpec(ComponentSpec):
-    """Parameters and outputs of `LastBlessedModel`."""
-
-    PARAMETERS = {"record": ExecutionParameter(type=str), "settings": ExecutionParameter(type=str)}
-    INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
-
-
 class LastBlessedModel(StepComponent):
     """Finds the baseline in the record of blessed models. Its result must never come from the cache.
 
@@ -107,8 +99,10 @@ class LastBlessedModel(StepComponent):
         model: a copy of the baseline; contains no SavedModel if no model was blessed yet.
     """
 
-    SPEC_CLASS = LastBlessedModelSpec
+    PARAMETERS = {"record": str, "settings": str}
+    OUTPUTS = {"model": Model}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    STEP = "evaluator"
 
     def __init__(self, record: str, settings: GateSettings):
         super().__init__(record=record, settings=settings.model_dump_json(include=BASELINE_SETTINGS))

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import ItemCatalog
 from components.component import StepComponent
 from components.example_gen.executor import Executor
-
-
-class RatingsExampleGenSpec(ComponentSpec):
-    """Parameters and outputs of `RatingsExampleGen`."""
-
-    PARAMETERS = {
-        "data": ExecutionParameter(type=str),
-        "data_fingerprint": ExecutionParameter(type=str),
-        "cache_dir": ExecutionParameter(type=str),
-        "reading": ExecutionParameter(type=str),
-        "settings": ExecutionParameter(type=str),
-        "with_all": ExecutionParameter(type=int),
-        "drop_repeats": ExecutionParameter(type=int),
-        "code": ExecutionParameter(type=str),
-    }
-    INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "catalog": ChannelParameter(type=ItemCatalog),
-    }
 
 
 class RatingsExampleGen(StepComponent, base_beam_component.BaseBeamComponent):
@@ -50,6 +29,15 @@ class RatingsExampleGen(StepComponent, base_beam_component.BaseBeamComponent):
         catalog: the items.
     """
 
-    SPEC_CLASS = RatingsExampleGenSpec
+    PARAMETERS = {
+        "data": str,
+        "data_fingerprint": str,
+        "cache_dir": str,
+        "reading": str,
+        "settings": str,
+        "with_all": int,
+        "drop_repeats": int,
+    }
+    OUTPUTS = {"examples": Examples, "catalog": ItemCatalog}
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     STEP = "example_gen"

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from tfx.dsl.components.base import executor_spec
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
-from tfx.types.standard_component_specs import ExampleValidatorSpec
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import ItemCatalog
 from components.component import StepComponent
 from components.example_validator.executor import Executor
-
-
-class StrictExampleValidatorSpec(ComponentSpec):
-    """Parameters, inputs and outputs of `StrictExampleValidator`."""
-
-    PARAMETERS = {
-        **ExampleValidatorSpec.PARAMETERS,
-        "record": ExecutionParameter(type=str),
-        "made_by": ExecutionParameter(type=str),
-        "settings": ExecutionParameter(type=str),
-        "code": ExecutionParameter(type=str),
-    }
-    INPUTS = {**ExampleValidatorSpec.INPUTS, "catalog": ChannelParameter(type=ItemCatalog)}
-    OUTPUTS = ExampleValidatorSpec.OUTPUTS
 
 
 class StrictExampleValidator(StepComponent):
@@ -41,6 +26,8 @@ class StrictExampleValidator(StepComponent):
             `results.py`.
     """
 
-    SPEC_CLASS = StrictExampleValidatorSpec
+    PARAMETERS = {"record": str, "made_by": str, "settings": str}
+    INPUTS = {"statistics": ExampleStatistics, "schema": Schema, "catalog": ItemCatalog}
+    OUTPUTS = {"anomalies": ExampleAnomalies}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     STEP = "example_validator"

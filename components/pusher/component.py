@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from tfx.dsl.components.base import executor_spec
-from tfx.types import standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
 
 from components.artifacts import ItemCatalog
 from components.component import StepComponent
 from components.pusher.executor import Executor
-
-
-class TFLitePusherSpec(ComponentSpec):
-    """Parameters, inputs and outputs of `TFLitePusher`."""
-
-    PARAMETERS = {
-        "pipeline_name": ExecutionParameter(type=str),
-        "push_root": ExecutionParameter(type=str),
-        "settings": ExecutionParameter(type=str),
-        "code_version": ExecutionParameter(type=str),
-        "fail_unblessed": ExecutionParameter(type=int),
-        "code": ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        "model": ChannelParameter(type=standard_artifacts.Model),
-        "refitted_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
-        "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "catalog": ChannelParameter(type=ItemCatalog),
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-    }
-    OUTPUTS = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
 
 
 class TFLitePusher(StepComponent):
@@ -53,6 +30,16 @@ class TFLitePusher(StepComponent):
         pushed_model: custom properties `pushed` (0 or 1), `pushed_destination`, `pushed_version` and `sha256`.
     """
 
-    SPEC_CLASS = TFLitePusherSpec
+    PARAMETERS = {"pipeline_name": str, "push_root": str, "settings": str, "code_version": str, "fail_unblessed": int}
+    INPUTS = {
+        "model": Model,
+        "refitted_model": Model,
+        "model_blessing": ModelBlessing,
+        "evaluation": ModelEvaluation,
+        "catalog": ItemCatalog,
+        "examples": Examples,
+    }
+    OPTIONAL = ("refitted_model",)
+    OUTPUTS = {"pushed_model": PushedModel}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     STEP = "pusher"

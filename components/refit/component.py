@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 from tfx.dsl.components.base import executor_spec
-from tfx.types import standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, TransformGraph
 
 from components.component import StepComponent
 from components.refit.executor import Executor
-
-
-class RefitSpec(ComponentSpec):
-    """Parameters, inputs and outputs of `Refit`."""
-
-    PARAMETERS = {
-        "checkpoints": ExecutionParameter(type=str),
-        "code": ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        "candidate": ChannelParameter(type=standard_artifacts.Model),
-        "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
-        "teacher": ChannelParameter(type=standard_artifacts.Model, optional=True),
-    }
-    OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
 
 
 class Refit(StepComponent):
@@ -42,6 +24,15 @@ class Refit(StepComponent):
         model: the refitted model; contains no SavedModel if the candidate is not blessed.
     """
 
-    SPEC_CLASS = RefitSpec
+    PARAMETERS = {"checkpoints": str}
+    INPUTS = {
+        "candidate": Model,
+        "model_blessing": ModelBlessing,
+        "examples": Examples,
+        "transform_graph": TransformGraph,
+        "teacher": Model,
+    }
+    OPTIONAL = ("teacher",)
+    OUTPUTS = {"model": Model}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     STEP = "refit"

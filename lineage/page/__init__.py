@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from lineage import as_json, facts, statistics
 from lineage.errors import StoreError
 from lineage.facts import Story
 from lineage.find import Found
-from lineage.graph import Artifact, Graph
+from lineage.graph import NO_GRAPH, Artifact, Graph
 from lineage.runs import Run
 from lineage.text import counts_in_words, duration, lists_in_words, moment
 
@@ -49,9 +50,7 @@ def write_runs(path: Path, store: str, runs: list[Run]) -> None:
     Raises:
         StoreError: the page cannot be written.
     """
-    graph = Graph({}, {}, frozenset())
-    for run in runs:
-        graph = graph.merge(run.graph)
+    graph = functools.reduce(Graph.merge, (run.graph for run in runs), NO_GRAPH)
     pipelines = sorted({run.pipeline for run in runs if run.pipeline})
     _write(
         path,

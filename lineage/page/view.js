@@ -1,44 +1,40 @@
-// A drawn graph that can be moved and zoomed, and whose nodes can be chosen.
+// A drawn graph that scrolls and zooms, and whose nodes can be chosen.
 
 const ZOOM = { least: 0.1, readable: 0.6, most: 3, step: 1.25 };
-const MOVE = 60; // pixels of an arrow key
-const MARGIN = 24;
+const MARGIN = 24; // the padding of the frame
+const CLICK = 4; // pixels that the pointer may move during a click
 
 class GraphView {
-  // svg: the element; choose: called with the key of a node that was clicked.
-  constructor(svg, choose) {
-    this.svg = svg;
+  // frame: a scrolling element with an <svg> that has a <g>; choose: called with the key of a node that was clicked.
+  constructor(frame, choose) {
+    this.frame = frame;
+    this.svg = frame.querySelector("svg");
+    this.layer = frame.querySelector("g");
     this.choose = choose;
-    this.x = this.y = 0;
-    this.k = 1;
-    this.pointers = new Map();
-    svg.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    svg.addEventListener("pointerdown", (event) => this.#down(event));
-    svg.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel", "pointerleave"]) {
-      svg.addEventListener(end, (event) => this.#up(event));
-    }
-    svg.addEventListener("keydown", (event) => this.#key(event));
-    new ResizeObserver(() => this.touched || !this.placed || this.start()).observe(svg);
+    this.dragged = 0;
+    frame.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    frame.addEventListener("pointerdown", () => (this.dragged = 0));
+    frame.addEventListener("pointermove", (event) => this.#drag(event));
+    frame.addEventListener("pointerup", () => frame.classList.remove("dragged"));
+    frame.addEventListener("click", ({ target }) => {
+      if (this.dragged <= CLICK) this.choose(target.closest(".node")?.dataset.key);
+    });
+    frame.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.zoomed || !this.placed || this.start()).observe(frame);
   }
 
   // nodes: [{key, title, about, classes}], edges: [{from, to, isCompared}]; focus: the key to begin at, if any.
   draw(nodes, edges, focus) {
     this.placed = place(nodes, edges);
     this.focus = focus;
-    const arrow = (id) =>
-      drawing("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, [
-        drawing("path", { d: "M0 0L8 4L0 8z" }),
-      ]);
     this.edges = this.placed.edges.map(({ edge, points }) => {
-      const classes = edge.isCompared ? "edge compared" : "edge";
-      const line = drawing("path", { class: classes, d: curve(points), "marker-end": "url(#arrow)" });
+      const line = drawing("path", { class: edge.isCompared ? "edge compared" : "edge", d: curve(points) });
       return { ...edge, element: line };
     });
     this.nodes = new Map(nodes.map((node) => [node.key, this.#node(node)]));
-    this.layer = drawing("g", {}, [...this.edges.map(({ element }) => element), ...this.nodes.values()]);
-    this.svg.replaceChildren(drawing("defs", {}, [arrow("arrow"), arrow("arrow-lit")]), this.layer);
-    this.touched = false;
+    this.layer.replaceChildren(...this.edges.map(({ element }) => element), ...this.nodes.values());
+    this.svg.setAttribute("viewBox", `0 0 ${this.placed.width} ${this.placed.height}`);
+    this.zoomed = false;
     this.start();
   }
 
@@ -46,15 +42,13 @@ class GraphView {
   mark(key) {
     const before = this.#reach(key, "to", "from");
     const after = this.#reach(key, "from", "to");
-    const near = new Set([...before, ...after]);
     for (const { from, to, element } of this.edges) {
-      const lit = (before.has(from) && before.has(to)) || (after.has(from) && after.has(to));
-      element.classList.toggle("lit", lit);
-      element.setAttribute("marker-end", `url(#arrow${lit ? "-lit" : ""})`);
+      const isLit = (before.has(from) && before.has(to)) || (after.has(from) && after.has(to));
+      element.classList.toggle("lit", isLit);
     }
     for (const [other, element] of this.nodes) {
       element.classList.toggle("chosen", other === key);
-      element.classList.toggle("lit", near.has(other));
+      element.classList.toggle("lit", before.has(other) || after.has(other));
     }
     this.layer.classList.toggle("chosen-one", this.nodes.has(key));
   }
@@ -63,41 +57,34 @@ class GraphView {
   start() {
     this.fit();
     if (this.k >= ZOOM.readable) return;
-    const { width, height } = this.svg.getBoundingClientRect();
-    const focus = this.placed.nodes.get(this.focus);
-    const { x, y } = focus ?? { x: this.placed.width / 2, y: height / 2 / ZOOM.readable - MARGIN };
-    const lowest = height - MARGIN - this.placed.height * ZOOM.readable;
-    this.k = ZOOM.readable;
-    this.x = width / 2 - x * this.k;
-    this.y = Math.min(MARGIN, Math.max(height / 2 - y * this.k, lowest));
-    this.#apply();
+    this.#scale(ZOOM.readable);
+    const { width, height } = this.frame.getBoundingClientRect();
+    const { x, y } = this.placed.nodes.get(this.focus) ?? { x: this.placed.width / 2, y: 0 };
+    this.frame.scrollTo(MARGIN + x * this.k - width / 2, MARGIN + y * this.k - height / 2);
   }
 
   fit() {
-    const { width, height } = this.svg.getBoundingClientRect();
-    if (!this.placed || !width) return;
+    const { width, height } = this.frame.getBoundingClientRect();
     const across = (width - 2 * MARGIN) / this.placed.width;
     const down = (height - 2 * MARGIN) / this.placed.height;
-    this.k = Math.min(1.1, Math.max(ZOOM.least, Math.min(across, down)));
-    this.x = (width - this.placed.width * this.k) / 2;
-    this.y = (height - this.placed.height * this.k) / 2;
-    this.#apply();
+    this.#scale(Math.min(1.1, across, down));
   }
 
+  // at: the position in the window that stays where it is; the middle by default.
   zoom(factor, at) {
-    const box = this.svg.getBoundingClientRect();
-    const { x, y } = at ?? { x: box.width / 2, y: box.height / 2 };
-    const k = Math.min(ZOOM.most, Math.max(ZOOM.least, this.k * factor));
-    this.x = x - ((x - this.x) * k) / this.k;
-    this.y = y - ((y - this.y) * k) / this.k;
-    this.k = k;
-    this.#touch();
+    const box = this.frame.getBoundingClientRect();
+    const { clientX, clientY } = at ?? { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
+    const [before, k] = [this.svg.getBoundingClientRect(), this.k];
+    this.#scale(k * factor);
+    const after = this.svg.getBoundingClientRect();
+    const moved = (old, now, fixed) => now + ((fixed - old) * this.k) / k - fixed;
+    this.frame.scrollBy(moved(before.x, after.x, clientX), moved(before.y, after.y, clientY));
+    this.zoomed = true;
   }
 
-  pan(x, y) {
-    this.x += x;
-    this.y += y;
-    this.#touch();
+  #scale(k) {
+    this.k = Math.min(ZOOM.most, Math.max(ZOOM.least, k));
+    this.svg.style.width = `${this.placed.width * this.k}px`;
   }
 
   // The keys that can be reached from a key along edges, itself included. A model is not made from its baseline.
@@ -107,15 +94,6 @@ class GraphView {
       for (const edge of this.edges) if (edge[near] === key && !edge.isCompared) reached.add(edge[far]);
     }
     return reached;
-  }
-
-  #touch() {
-    this.touched = true;
-    this.#apply();
-  }
-
-  #apply() {
-    this.layer.setAttribute("transform", `translate(${this.x} ${this.y}) scale(${this.k})`);
   }
 
   #node({ key, title, about, classes }) {
@@ -138,54 +116,25 @@ class GraphView {
     return group;
   }
 
-  #point(event) {
-    const box = this.svg.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  }
-
   #wheel(event) {
     event.preventDefault();
-    const lines = event.deltaMode === 1 ? 16 : 1;
-    this.zoom(Math.exp(-event.deltaY * lines * 0.0015), this.#point(event));
+    const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    this.zoom(Math.exp(-event.deltaY * pixels * 0.0015), event);
   }
 
-  #down(event) {
-    this.pointers.set(event.pointerId, this.#point(event));
-    this.moved = 0;
-    this.pressed = event.target.closest(".node")?.dataset.key;
-  }
-
-  #move(event) {
-    const before = this.pointers.get(event.pointerId);
-    if (!before) return;
-    const now = this.#point(event);
-    this.moved += Math.hypot(now.x - before.x, now.y - before.y);
-    if (this.moved > 4) {
-      this.svg.classList.add("dragged");
-      if (!this.svg.hasPointerCapture(event.pointerId)) this.svg.setPointerCapture(event.pointerId);
+  // A touch screen scrolls by itself.
+  #drag(event) {
+    if (event.pointerType !== "mouse" || !(event.buttons & 1)) return;
+    this.dragged += Math.hypot(event.movementX, event.movementY);
+    if (this.dragged > CLICK) {
+      this.frame.classList.add("dragged");
+      this.frame.setPointerCapture(event.pointerId);
     }
-    const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
-    if (other) {
-      const span = (point) => Math.max(1, Math.hypot(point.x - other.x, point.y - other.y));
-      this.zoom(span(now) / span(before), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
-    } else if (this.moved > 4) {
-      this.pan(now.x - before.x, now.y - before.y);
-    }
-    this.pointers.set(event.pointerId, now);
-  }
-
-  #up(event) {
-    if (!this.pointers.delete(event.pointerId)) return;
-    this.svg.classList.remove("dragged");
-    if (event.type === "pointerup" && this.moved <= 4) this.choose(this.pressed);
+    this.frame.scrollBy(-event.movementX, -event.movementY);
   }
 
   #key(event) {
     const act = {
-      ArrowLeft: () => this.pan(MOVE, 0),
-      ArrowRight: () => this.pan(-MOVE, 0),
-      ArrowUp: () => this.pan(0, MOVE),
-      ArrowDown: () => this.pan(0, -MOVE),
       "+": () => this.zoom(ZOOM.step),
       "=": () => this.zoom(ZOOM.step),
       "-": () => this.zoom(1 / ZOOM.step),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def fits(monkeypatch, prepared) -> list[int]:
     def train(data, config, output, cache_dir, observer, raw_test):
         seeds.append(config.trainer.seed)
         ranks = np.where((np.arange(USERS) % 2 == 0) | (config.trainer.seed == 1), 0, 15)
-        return Trained(Ranking(ranks, np.tile([2, 3, 4, 0], (USERS, 1))), 0.75, 3, 61.0)
+        return Trained(Ranking(ranks, np.tile([2, 3, 4, 0], (USERS, 1))), 0.75, 61.0)
 
     monkeypatch.setattr(study_runs, "train", train)
     monkeypatch.setattr(study_runs, "prepare", lambda *_: prepared)
@@ -119,9 +120,17 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
     assert cells(page([result]), "gSASRec (RecTools) (7 epochs)")[2].startswith(f"{(USERS - 1) / USERS:.4f}")
 
 
-def test_unknown_items_never_reach_a_peer(make_timelines):
-    items, starts = peers._known(make_timelines([[1, 5, 1], [1], [6, 7]]))
-    assert (items.tolist(), starts.tolist()) == ([5, 6, 7], [0, 1, 1, 3])
+def test_unknown_items_never_reach_a_peer(make_timelines, monkeypatch, tmp_path):
+    timelines = make_timelines([[1, 5, 1], [1], [6, 7]])
+    prepared = SimpleNamespace(train=timelines, test=timelines, item_ids=["a", "b", "c"], recommends_seen=False)
+    monkeypatch.setattr(peers, "environment", lambda cache_dir: cache_dir)
+    monkeypatch.setattr(peers, "_run", lambda command, purpose: None)
+    with pytest.raises(FileNotFoundError, match="recommended"):
+        peers.run_peer(next(iter(peers.LOSSES)), prepared, 1, 1, tmp_path, tmp_path)
+    with np.load(tmp_path / "timelines.npz") as arrays:
+        for split in ("train", "test"):
+            assert arrays[f"{split}_items"].tolist() == [5, 6, 7]
+            assert arrays[f"{split}_starts"].tolist() == [0, 1, 1, 3]
 
 
 def test_a_peer_that_fails_says_why():

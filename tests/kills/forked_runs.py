@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests.forked import end_with
 
 # What a run imports: the runner's own late imports, and what the executors name by path.
 IMPORTED = (
@@ -68,7 +69,7 @@ def in_child(work: Callable[[], str]) -> str:
     Raises:
         RuntimeError: it failed; the text says how.
     """
-    pid, output = _fork(lambda: print(work()) or 0)  # type: ignore[func-returns-value]
+    pid, output = _fork(lambda: print(work()))
     text = output.read()
     output.close()
     if os.waitpid(pid, 0)[1]:
@@ -76,7 +77,7 @@ def in_child(work: Callable[[], str]) -> str:
     return text
 
 
-def _fork(work: Callable[[], int]) -> tuple[int, object]:
+def _fork(work: Callable[[], int | None]) -> tuple[int, object]:
     """A child that does some work and ends with its exit code; its pid, and all that it prints."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -85,15 +86,11 @@ def _fork(work: Callable[[], int]) -> tuple[int, object]:
     if pid:
         os.close(write_end)
         return pid, os.fdopen(read_end, encoding="utf-8", errors="replace")
-    code = 1
-    try:
+
+    def print_and_work() -> int | None:
         for stream in (1, 2):
             os.dup2(write_end, stream)
         os.close(read_end)
-        code = work()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        return work()
+
+    end_with(print_and_work)

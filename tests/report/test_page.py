@@ -263,7 +263,7 @@ def test_the_graph_of_the_run_is_drawn_and_can_be_asked(visit, tmp_path):
     opened.focus(f'[data-key="e{made.executions["Trainer"]}"]')
     opened.keyboard.press("Enter")
     assert opened.inner_text("#details h2") == "Trainer"
-    before = opened.get_attribute("#graph > g", "transform")
+    before = opened.locator("#graph > svg").bounding_box()
     opened.focus("#graph")
     opened.keyboard.press("+")
-    assert opened.get_attribute("#graph > g", "transform") != before
+    assert opened.locator("#graph > svg").bounding_box()["width"] == pytest.approx(1.25 * before["width"], abs=1)
