@@ -108,6 +108,7 @@ def train(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         `step_ms`, the median of a step.
     """
     settings = TrainerSettings(**request["settings"]).decided()
+    assert settings.batch_positions is not None  # `decided` sets it
     model = Recommender(settings, request["history_length"], item_counts(request["items"]))
     model.compile(LazyAdam())
     model.optimizer.build(model.trainable_variables)

@@ -103,7 +103,7 @@ def report(
     times = inference_times(
         {
             REFERENCE: (reference_model.reference_file(), reference_model.ITEMS),
-            **{name: (artifact.model, artifact.info["num_items"]) for name, artifact in pushed.items()},
+            **{name: (_content(artifact), artifact.info["num_items"]) for name, artifact in pushed.items()},
             **files,
         },
         runs,
@@ -120,6 +120,10 @@ def report(
         "load and the first answer"
     )
     return times
+
+
+def _content(artifact: Artifact) -> bytes:
+    return artifact.model.read_bytes() if isinstance(artifact.model, Path) else artifact.model
 
 
 def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str, dict[str, float]]:

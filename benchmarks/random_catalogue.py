@@ -63,7 +63,7 @@ def popular_items(random: np.random.Generator, items: int, shape: tuple[int, ...
 def save_model(folder: Path, items: int, settings: TrainerSettings, history_length: int) -> None:
     """Writes a SavedModel with random weights."""
     model = Recommender(settings, history_length, item_counts(items))
-    ServingModel(model, IndicesAsIds(history_length)).save(str(folder))
+    ServingModel(model, IndicesAsIds(history_length)).save(str(folder))  # type: ignore[arg-type]
 
 
 def write_examples(file: Path, users: int, items: int, length: int) -> None:

@@ -142,7 +142,7 @@ def paired_difference(ranks: np.ndarray, others: np.ndarray, users: np.ndarray |
 
 def _mean(values: np.ndarray, users: np.ndarray | None) -> Estimate:
     mean = float(values.mean())
-    residuals = values - mean
+    residuals: np.ndarray = values - mean
     if users is not None:
         _, user = np.unique(users, return_inverse=True)
         residuals = np.bincount(user, residuals)

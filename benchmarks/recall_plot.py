@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -15,7 +16,7 @@ from benchmarks.ranking import Estimate
 # Readable on white and on black: Okabe and Ito's colours for all eyes, in middle tones; grey for everything else.
 COLOURS = ("#d55e00", "#009e73", "#4a90d9", "#cc79a7", "#b8860b")
 GREY = "#808080"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "recall",  # the same picture, the same file
     "font.family": "sans-serif",

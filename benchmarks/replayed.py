@@ -200,7 +200,7 @@ def _recalls(found: list[dict[str, Any]], targets: str) -> Table:
 
 
 def _drifts(found: list[dict[str, Any]]) -> Table:
-    measured = next((row["drift"]["measures"] for row in found if row["drift"]["measures"]), [])
+    measured: list[dict[str, Any]] = next((row["drift"]["measures"] for row in found if row["drift"]["measures"]), [])
     names = [measure["name"] for measure in measured]
 
     def cells(row: dict[str, Any]) -> list[str]:

@@ -7,6 +7,8 @@ where the model takes them. OUTPUT gets ids int32 [H, K] by `file|kernels`, and 
 runtime refuses a file.
 """
 
+from __future__ import annotations
+
 import pathlib
 import sys
 
@@ -20,7 +22,7 @@ except ImportError:
 KERNELS = {"xnnpack": OpResolverType.AUTO, "plain": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
-def answer(path, kernels, columns):
+def answer(path: pathlib.Path, kernels: str, columns: dict[str, np.ndarray]) -> np.ndarray:
     """Returns the ids, int32 [H, K], of all histories."""
     interpreter = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=KERNELS[kernels])
     runner = interpreter.get_signature_runner("recommend")
@@ -29,7 +31,7 @@ def answer(path, kernels, columns):
     return np.stack([runner(**{name: columns[name][row][None] for name in names})["ids"][0] for row in range(rows)])
 
 
-def main(folder, output):
+def main(folder: pathlib.Path, output: pathlib.Path) -> None:
     """Answers with every file and set of kernels."""
     columns = dict(np.load(folder / "inputs.npz"))
     answers = {}
@@ -40,7 +42,7 @@ def main(folder, output):
             except (RuntimeError, ValueError) as error:
                 ids = np.array(str(error))
             answers[f"{path.stem}|{kernels}"] = ids
-    np.savez(output, **answers)
+    np.savez(output, **answers)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import copy
 import functools
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -198,18 +199,18 @@ class Runs:
     def _shuffled(self, before: Prepared, rows: list[Row], seed: int) -> ShuffledTies:
         """Fits the chosen baselines and the default, with the same settings, on a copy with shuffled ties."""
         folder = self._folder / f"ties-{seed}"
-        copy = shuffled_copy(open_dataset(self._data, self._cache_dir), folder / "data", seed)
+        shuffled = shuffled_copy(open_dataset(self._data, self._cache_dir), folder / "data", seed)
         values = self._study.overrides
         config = load_config(None, values)
-        prepared = prepare(copy, config, folder, self._cache_dir, self._observer)
+        prepared = prepare(shuffled, config, folder, self._cache_dir, self._observer)
         recalls = {}
         for row in rows:
             if row.kind == BASELINE:
-                baseline = replace(_candidate(row)).fit(prepared.train, prepared.size)
+                baseline = copy.copy(_candidate(row)).fit(prepared.train, prepared.size)
                 ranks = rank_targets(baseline, prepared.test, prepared.recommends_seen).ranks
                 recalls[row.name] = recall(ranks, 10).mean
         self._console.print(f"default, ties in the order of seed {seed}")
-        trained = train(copy, config, folder, self._cache_dir, self._observer, prepared.raw_test)
+        trained = train(shuffled, config, folder, self._cache_dir, self._observer, prepared.raw_test)
         recalls["default"] = recall(trained.ranking.ranks, 10).mean
         unchanged = (_pairs(prepared) & _pairs(before)).total()
         return ShuffledTies(seed, 1 - unchanged / len(prepared.users), recalls)

@@ -133,8 +133,9 @@ def measure(folder: Path, settings: TrainerSettings, items: int, steps: int) -> 
                 self.model.stop_training = True
 
     started = time.monotonic()
-    train = read_timelines([str(folder / "*.gz")], TransformOutput())
+    train = read_timelines([str(folder / "*.gz")], TransformOutput())  # type: ignore[arg-type]
     read = time.monotonic()
+    assert settings.batch_positions is not None  # decided above
     batches = Batches(train, settings.window, settings.batch_positions, target_weights(train, settings), settings.seed)
     positions_per_step = (len(train.items) - len(train)) / batches.steps
     cut = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity
 from benchmarks.ranking import Estimate, quality, rank_targets
@@ -74,7 +75,7 @@ def choose(
     return best
 
 
-def describe(baseline: Baseline) -> str:
+def describe(baseline: Any) -> str:
     """Returns hyperparameters as text, such as `weighting=tfidf neighbours=100`; empty if there are none."""
     values = {field.name: getattr(baseline, field.name) for field in fields(baseline) if field.init}
     return " ".join(

@@ -16,6 +16,7 @@ import shutil
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -50,14 +51,14 @@ def find_patches(path: Path) -> dict[int, bytes]:
         New bytes by file offset; empty if the module is already patched.
 
     Raises:
-        ValueError: the older name of a symbol is not in the module's string table.
+        ValueError: a section is missing, or the older name of a symbol is not in the module's string table.
     """
     patches: dict[int, bytes] = {}
     with path.open("rb") as stream:
         elf = ELFFile(stream)
-        symbols = elf.get_section_by_name(".dynsym")
-        strings = elf.get_section_by_name(".dynstr").data()
-        versions = elf.get_section_by_name(".gnu.version")
+        symbols = _section(elf, ".dynsym")
+        strings = _section(elf, ".dynstr").data()
+        versions = _section(elf, ".gnu.version")
         for index, symbol in enumerate(symbols.iter_symbols()):
             entry = symbols["sh_offset"] + index * symbols["sh_entsize"]
             if symbol.name in OLD_NAMES:
@@ -75,9 +76,16 @@ def find_patches(path: Path) -> dict[int, bytes]:
     return patches
 
 
+def _section(elf: ELFFile, name: str) -> Any:
+    section = elf.get_section_by_name(name)
+    if section is None:
+        raise ValueError(f"no section {name}")
+    return section
+
+
 def _weaken_needs(elf: ELFFile, strings: bytes) -> dict[int, bytes]:
     """Marks requirements of too new versions as weak, so that the loader accepts the module."""
-    section = elf.get_section_by_name(".gnu.version_r")
+    section = _section(elf, ".gnu.version_r")
     data, patches = section.data(), {}
     need_offset = 0
     for _ in range(section["sh_info"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 from benchmarks import reference_model
 from benchmarks.latency import REFERENCE, inference_times, report
 from components.errors import StepError
+from on_device.artifact import Artifact
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +51,15 @@ def test_a_file_is_timed_and_an_invalid_one_is_an_error(reference: bytes) -> Non
     assert set(times) == {REFERENCE, "own.tflite"} and times["own.tflite"]["median_us"] > 0
     with pytest.raises(StepError, match=r"own\.tflite: LiteRT cannot run this file"):
         report([], {"own.tflite": (b"no model", 100)}, 20, False, Console(file=io.StringIO()))
+
+
+def test_a_pushed_version_is_timed(reference: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.latency.start_seconds", lambda folder, runs: 0.5)
+    folder = tmp_path / "films" / "3"
+    folder.mkdir(parents=True)
+    (folder / "model.tflite").write_bytes(reference)
+    info = {"pipeline": "films", "version": "3", "encoder": "bow", "precision": "float32", "history_length": 10}
+    artifact = Artifact(folder, {**info, "num_items": 3952}, folder / "model.tflite", ())
+    times = report([artifact], {}, 20, False, Console(file=io.StringIO()))
+    pushed = times["films/3, bow, N = 10, float32"]
+    assert pushed["ratio"] > 0 and pushed["start_seconds"] == 0.5
