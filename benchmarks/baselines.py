@@ -53,7 +53,7 @@ class Popularity:
 
 
 @dataclass
-class RecentPopularity:
+class RecentPopularity(Popularity):
     """The same list for all users: items by number of recent interactions in the train split.
 
     Attributes:
@@ -61,7 +61,6 @@ class RecentPopularity:
     """
 
     share: float
-    _scores: np.ndarray = field(init=False, repr=False)
 
     def fit(self, train: Timelines, size: int) -> RecentPopularity:
         """See `Baseline`; all train interactions decide between items of equal recent popularity."""
@@ -70,10 +69,6 @@ class RecentPopularity:
         recent = known.items[times >= np.quantile(times, 1 - self.share)]
         self._scores = (np.bincount(recent, minlength=size) - np.arange(size) / size).astype(np.float32)
         return self
-
-    def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
-        """See `Baseline`."""
-        return np.tile(self._scores, (len(rows), 1))
 
 
 @dataclass

@@ -21,13 +21,7 @@ AnyStore: TypeAlias = "VersionStore | ObjectVersionStore"
 def open_store(root: str, pipeline: str, *, create: bool = True) -> AnyStore:
     """Returns the versions of a pipeline in a local folder or, if the root is a URI, in an object store.
 
-    Args:
-        root: the serving folder.
-        pipeline: name of the pipeline.
-        create: whether to create the folder and check that it is writable.
-
-    Raises:
-        StoreError: the folder cannot be written to.
+    Arguments and errors are those of `VersionStore`.
     """
     if "://" not in root:
         return VersionStore(root, pipeline, create=create)

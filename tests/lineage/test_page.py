@@ -1,12 +1,8 @@
-"""The page: whole in one file, and alive in a real Chromium.
-
-Screenshots go to the folder that TEST_ARTIFACTS names, else to output/test-artifacts.
-"""
+"""The lineage page in Chromium: one file without requests to the network."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +15,7 @@ from components.trees import copy_tree
 from lineage import page as page_module
 from lineage import statistics
 from lineage.__main__ import main
-
-DESKTOP = {"viewport": {"width": 1280, "height": 860}}
-PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+from tests.pages import DESKTOP, PHONE, collect_errors, save_screenshot
 
 
 @pytest.fixture
@@ -122,17 +116,15 @@ def test_statistics_are_summarised_without_tfdv(tmp_path):
 
 @pytest.fixture
 def visit(browser) -> Iterator[Callable[..., Any]]:
-    """Opens a page; at the end there may be no complaints, nor anything asked of the network."""
-    complaints: list[str] = []
+    """Opens a page, and checks at the end that there were no errors and no requests to the network."""
+    errors: list[str] = []
     contexts = []
 
     def open_page(path: Path, **options: object) -> Any:
         context = browser.new_context(**{**DESKTOP, **options})
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
+        collect_errors(page, path.as_uri(), errors)
         page.goto(path.as_uri())
         page.wait_for_selector("#graph .node")
         return page
@@ -140,14 +132,7 @@ def visit(browser) -> Iterator[Callable[..., Any]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
-
-
-def keep(page: Any, name: str) -> None:
-    """A screenshot for whoever looks at a run."""
-    folder = Path(__file__).parents[2] / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"lineage-{name}.png")
+    assert errors == []
 
 
 def place(page: Any) -> list[float]:
@@ -169,7 +154,7 @@ def test_nodes_tell_of_themselves(recorder, write, visit):
     assert f"e{run.executions['ExampleGen']}" in lit and f"e{run.executions['Pusher']}" in lit
     page.click("#details .links button >> text=Model ")
     assert page.inner_text("#details h2") == "Model"
-    keep(page, "show")
+    save_screenshot(page, "lineage-show")
 
 
 def test_rows_follow_the_data_and_nodes_do_not_overlap(recorder, write, visit):
@@ -233,4 +218,4 @@ def test_runs_are_chosen_and_nothing_is_wider_than_the_screen(recorder, write, v
     assert f"Run {first.context}" in page.inner_text("#graph-title") and page.locator(".node.failed").count() == 0
     assert "0.3100" in page.inner_text("#details")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    keep(page, f"runs-{request.node.callspec.id}")
+    save_screenshot(page, f"lineage-runs-{request.node.callspec.id}")

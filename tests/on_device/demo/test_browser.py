@@ -5,7 +5,6 @@ Screenshots are saved in the folder TEST_ARTIFACTS, by default output/test-artif
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,12 +16,11 @@ import pytest
 
 from on_device.demo.server import DemoServer
 from on_device.recommender import Recommender
+from tests.pages import DESKTOP, PHONE, collect_errors, save_screenshot
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
 
-DESKTOP = {"viewport": {"width": 1280, "height": 860}}
-PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PICKS, ANSWERS, OPTIONS = "#picks .chip", "#answers .answer", "#found [role=option]"
 
 
@@ -47,9 +45,7 @@ def visit(
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: None if request.url.startswith(server.url) else errors.append(request.url))
+        collect_errors(page, server.url, errors)
         page.add_init_script(prepare)
         page.goto(server.url)
         if ready:
@@ -60,13 +56,6 @@ def visit(
     for context in contexts:
         context.close()
     assert errors == []
-
-
-def _save_screenshot(page: Page, name: str) -> None:
-    root = Path(__file__).parents[3]
-    folder = root / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"demo-{name}.png")
 
 
 def _titles(page: Page, entries: str) -> list[str]:
@@ -112,7 +101,7 @@ def test_recommends_as_the_python_client_does(
         _expect_recommendations(page, client, picks)
     expect(page.locator("#answers-heading")).to_have_text("Recommended for you")
     _expect_picks(page, "Amélie", "The Matrix", "Toy Story 2")
-    _save_screenshot(page, f"desktop-{model}")
+    save_screenshot(page, f"demo-desktop-{model}")
     # Until the history has four items more than the model uses.
     for picks in range(4, client.history_length + 5):
         page.locator(ANSWERS).nth(picks % 10).click()
@@ -354,7 +343,7 @@ def test_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
         page.locator(OPTIONS).nth(place).tap()
     page.locator(ANSWERS).nth(1).tap()
     _expect_recommendations(page, client, 3)
-    _save_screenshot(page, f"phone-{scheme}")
+    save_screenshot(page, f"demo-phone-{scheme}")
     page.fill("#search", "toy")
     page.locator(OPTIONS).nth(1).tap()
     _expect_recommendations(page, client, 4)
@@ -367,7 +356,7 @@ def test_dark_desktop(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, color_scheme="dark")
     _pick(page, "heat")
     expect(page.locator(PICKS)).to_have_count(1)
-    _save_screenshot(page, "desktop-dark")
+    save_screenshot(page, "demo-desktop-dark")
 
 
 @pytest.mark.parametrize(
@@ -385,7 +374,7 @@ def test_damaged_file(name: str, message: str, films: Path, tmp_path: Path, visi
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text(message)
     expect(page.locator("#demo")).to_be_hidden()
-    _save_screenshot(page, f"damaged-{name}")
+    save_screenshot(page, f"demo-damaged-{name}")
 
 
 def test_missing_file(films: Path, tmp_path: Path, visit: Callable[..., Page], errors: list[str]) -> None:
