@@ -192,7 +192,7 @@ def test_diverged_training_says_so(data):
 
 def test_ratings_and_times_are_learnt(timelines_of):
     """What follows an item is told by its rating alone, or by the time before it alone."""
-    users = 60
+    users = 240
     rows = [[2, 3, 4 + user % 2] for user in range(users)]
     ratings = [[3.0, 1.0 + 4 * (user % 2), 3.0] for user in range(users)]
     times = [[1_000, 1_000 + 60 ** (1 + user % 2), 90_000] for user in range(users)]
@@ -200,11 +200,11 @@ def test_ratings_and_times_are_learnt(timelines_of):
     counts = np.bincount(data.items, minlength=6)
 
     def last_loss(*names: str) -> float:
-        settings = LEARNING.model_copy(update={"activity_features": names, "max_epochs": 40, "activity_dropout": 0.0})
+        settings = LEARNING.model_copy(update={"activity_features": names, "max_epochs": 10, "activity_dropout": 0.0})
         known = {"rating": ActivityFeature("rating", (2.0, 4.0)), "time_gap": TIME_GAP}
         known["kind"] = ActivityFeature("kind", words=("look", "buy"))
         features = [known[name] for name in names]
-        model = Recommender(settings.model_copy(update={"patience": 40}), 4, counts, activity_features=features)
+        model = Recommender(settings.model_copy(update={"patience": 10}), 4, counts, activity_features=features)
         return fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history[-1].loss
 
     # The same in a column of words: what was done with the second item.
@@ -219,8 +219,8 @@ def test_ratings_and_times_are_learnt(timelines_of):
 
 @pytest.mark.parametrize("encoder", ["lstm", "transformer"])
 def test_mixed_precision_learns_and_leaves_a_model_in_float32(circle, encoder):
-    data = circle()
-    settings = LEARNING.model_copy(update={"encoder": encoder, "max_epochs": 30, "patience": 30})
+    data = circle(users=120)
+    settings = LEARNING.model_copy(update={"encoder": encoder, "max_epochs": 10, "patience": 10})
 
     def fitted(mixed: bool) -> tuple[Recommender, list[float]]:
         chosen = settings.model_copy(update={"mixed_precision": mixed})
