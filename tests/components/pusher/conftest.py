@@ -6,6 +6,7 @@ item of the history in the ring; for an empty history, it starts at the first it
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from collections.abc import Callable
@@ -227,9 +228,8 @@ def _example(columns: dict[str, list[str]]) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-@pytest.fixture
-def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The simulated metrics of the Evaluator; tests may change them."""
+def simulate_evaluator(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Lets the Pusher read metrics that no Evaluator computed, and returns them."""
     metrics = {
         "unreachable": 1 / 6,
         "example_count": 6.0,
@@ -241,24 +241,34 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 
 @pytest.fixture
-def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Artifact]:
-    """Returns a function that runs the Pusher and returns its output. Models go to `serving/rings` in `tmp_path`."""
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The simulated metrics of the Evaluator; tests may change them."""
+    return simulate_evaluator(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def push_from(inputs: dict[str, list[Artifact]]) -> Callable[..., Artifact]:
+    """Returns a function that runs the Pusher in a folder and returns its output.
+
+    Models go to `serving/rings` in the folder, in one precision unless the settings name another or `auto`.
+    """
 
     def run(
+        folder: Path,
         settings: dict[str, Any] | None = None,
-        push_root: Path = tmp_path / "serving",
+        push_root: Path | None = None,
         fail_unblessed: bool = False,
         **changed: Artifact,
     ) -> Artifact:
         pushed = standard_artifacts.PushedModel()
-        pushed.uri = str(tmp_path / "pushed_model")
+        pushed.uri = str(folder / "pushed_model")
         Executor().Do(
             {**inputs, **{name: [artifact] for name, artifact in changed.items()}},
             {"pushed_model": [pushed]},
             {
                 "pipeline_name": "rings",
-                "push_root": str(push_root),
-                "settings": PusherSettings(**(settings or {})).model_dump_json(),
+                "push_root": str(push_root or folder / "serving"),
+                "settings": PusherSettings(**{"precision": "float32", **(settings or {})}).model_dump_json(),
                 "code_version": "c0de",
                 "fail_unblessed": int(fail_unblessed),
             },
@@ -266,6 +276,22 @@ def push(inputs: dict[str, list[Artifact]], tmp_path: Path) -> Callable[..., Art
         return pushed
 
     return run
+
+
+@pytest.fixture
+def push(push_from: Callable[..., Artifact], tmp_path: Path) -> Callable[..., Artifact]:
+    """Returns a function that runs the Pusher in the folder of the test."""
+    return functools.partial(push_from, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def pushed_once(push_from: Callable[..., Artifact], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a version that was pushed with the default settings; tests only read it."""
+    folder = tmp_path_factory.mktemp("pushed")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        simulate_evaluator(monkeypatch)
+        push_from(folder, {"precision": "auto"})
+    return folder / "serving" / "rings" / "1"
 
 
 class Memory(TensorflowFilesystem):

@@ -13,35 +13,31 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import recipe
 from ai_edge_quantizer.quantizer import Quantizer
-from tfx.types import Artifact
 
 from components.pusher.convert import convert
 from components.pusher.errors import PushError
 from components.pusher.operator_versions import RUNTIMES, check_operators, declare_versions
 from components.pusher.settings import Precision
 from components.trainer import ranking
-from tests.components.trainer.test_serving import MODELS, build
+from tests.components.trainer.test_serving import COUNTS, MODELS, build
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_in_every_precision_runs_on_2_5(name: str, tmp_path: Path) -> None:
-    loaded = build(tmp_path, **MODELS[name]).loaded
-    assert {check_operators(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a model. The tests of all models are in `tests/components/trainer/test_serving.py`."""
+    return convert(build(tmp_path_factory.mktemp("cnn"), **MODELS["cnn"]).loaded, "float32")
 
 
-@pytest.mark.parametrize("precision", get_args(Precision))
-def test_a_large_catalogue_needs_no_newer_runtime(precision: Precision, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_large_catalogue_needs_no_newer_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "MANY", 1)
     monkeypatch.setattr(ranking, "WIDTH", 1)
     monkeypatch.setattr(ranking.tf, "pad", stages := Mock(wraps=tf.pad))
-    loaded = build(tmp_path, encoder="bow", top_k=1).loaded
+    loaded = build(tmp_path, **{**MODELS["bow"], "top_k": 1}).loaded
     assert any(call.kwargs.get("constant_values") == 2 * ranking.FORBIDDEN for call in stages.call_args_list)
-    assert check_operators(convert(loaded, precision)) == "2.5.0"
+    assert {check_operators(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
 
 
-def test_versions_are_raised_to_those_that_the_operators_need(tmp_path: Path) -> None:
-    content = convert(build(tmp_path, encoder="cnn").loaded, "float32")
-
+def test_versions_are_raised_to_those_that_the_operators_need(content: bytes) -> None:
     def understate(model: Any) -> None:
         for code in model.operatorCodes:
             code.version = 1
@@ -52,24 +48,19 @@ def test_versions_are_raised_to_those_that_the_operators_need(tmp_path: Path) ->
     assert check_operators(declare_versions(understated)) == "2.5.0"
 
 
-def test_kernels_with_one_scale_per_channel_are_an_error(tmp_path: Path) -> None:
-    quantizer = Quantizer(bytearray(convert(build(tmp_path, encoder="cnn").loaded, "float32")))
+def test_kernels_with_one_scale_per_channel_are_an_error(content: bytes) -> None:
+    quantizer = Quantizer(bytearray(content))
     quantizer.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-    content = bytes(quantizer.quantize(enable_progress_report=False).quantized_model)
+    quantized = bytes(quantizer.quantize(enable_progress_report=False).quantized_model)
     with pytest.raises(PushError, match=r"declares version 5 of FULLY_CONNECTED.*need version 12.* 2\.17\.0"):
-        check_operators(content)
+        check_operators(quantized)
 
     def declare(model: Any) -> None:
         for code in model.operatorCodes:
             if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
                 code.version = 12
 
-    assert check_operators(changed(content, declare)) == "2.17.0"
-
-
-@pytest.fixture(scope="module")
-def content(inputs: dict[str, list[Artifact]]) -> bytes:
-    return convert(tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving"), "float32")
+    assert check_operators(changed(quantized, declare)) == "2.17.0"
 
 
 def changed(content: bytes, change: Any) -> bytes:
@@ -116,12 +107,8 @@ def test_runtimes_are_in_ascending_order() -> None:
         assert numbers == sorted(numbers)
 
 
-def test_empty_history_is_scored_by_rank_and_no_tensor_holds_counts(tmp_path: Path) -> None:
-    from tests.components.trainer.test_serving import COUNTS
-
-    model = flatbuffer_utils.read_model_from_bytearray(
-        bytearray(convert(build(tmp_path, encoder="bow").loaded, "float32"))
-    )
+def test_empty_history_is_scored_by_rank_and_no_tensor_holds_counts(content: bytes) -> None:
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     shares = np.log1p(COUNTS[2:])
     for graph in model.subgraphs:
         for tensor in graph.tensors:

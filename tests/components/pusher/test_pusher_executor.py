@@ -46,7 +46,7 @@ def _property(artifact: Artifact, name: str) -> Any:
 def test_pushed_files_match_their_description(
     push: Push, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace
 ) -> None:
-    pushed = push()
+    pushed = push({"precision": "auto"})
 
     assert _names(folder) == {"1", "latest"}
     assert _names(folder / "1") == {"model.tflite", "items.json", "model_info.json"}
@@ -89,9 +89,8 @@ def test_on_a_cluster_uris_identify_the_inputs(
     assert ids["execution_id"] == str(tmp_path)
 
 
-def test_pushed_folder_recommends(push: Push, evaluated: dict[str, float], folder: Path) -> None:
-    push()
-    recommender = Recommender.load(folder)
+def test_pushed_folder_recommends(pushed_once: Path) -> None:
+    recommender = Recommender.load(pushed_once.parent)
     recommended = recommender.recommend(["103", "110"], k=3, deny=[112])
     assert [(item.id, item.title) for item in recommended] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
     assert recommender.items[0].count == 1000
@@ -164,7 +163,7 @@ def test_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], fold
     again = push()
     assert (_property(again, "pushed"), _property(again, "pushed_version")) == (1, "1")
     assert _names(folder) == {"1", "latest"}
-    push({"precision": "float32"})
+    push({"precision": "float16"})
     assert _names(folder) == {"1", "2", "latest"}
     assert (folder / "latest").read_text(encoding="utf-8") == "2\n"
 
@@ -302,7 +301,7 @@ def test_the_refitted_model_is_pushed_with_the_metrics_of_the_evaluated_one(
 ) -> None:
     refitted = _other_model(inputs, tmp_path, ring.Model(2))
     evaluated["recall_at_10"] = ring.metrics["recall_at_10"]
-    push({"precision": "float32"}, refitted_model=refitted)
+    push(refitted_model=refitted)
     info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
     assert info["refit"] == {
         **{"trained_on": 99, "evaluated_trained_on": 80, "evaluated_num_items": 28, "epochs": 2, "seconds": 9.5}
@@ -321,5 +320,5 @@ def test_a_failed_refit_is_not_pushed(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(executor, "SURE", 0)  # Six timelines are too few to be sure of anything.
     with pytest.raises(PushError, match=r"the refitted model has recall_at_10 0\.\d+ on the test split.*refit=false"):
-        push({"precision": "float32"}, refitted_model=_other_model(inputs, tmp_path, ring.Model(-1)))
+        push(refitted_model=_other_model(inputs, tmp_path, ring.Model(-1)))
     assert not folder.exists() or _names(folder) <= {"latest"}

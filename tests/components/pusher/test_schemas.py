@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tfx.types import Artifact
 
 from on_device import artifact
 
 jsonschema = pytest.importorskip("jsonschema")
 
 SCHEMAS = Path(artifact.__file__).parent / "schemas"
-
-
-@pytest.fixture
-def pushed(push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path) -> Path:
-    """Pushes a version and returns its folder."""
-    push()
-    return tmp_path / "serving" / "rings" / "1"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -34,19 +25,19 @@ def validator(name: str) -> Any:
     return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
 
 
-def test_pushed_files_match_the_schemas(pushed: Path) -> None:
+def test_pushed_files_match_the_schemas(pushed_once: Path) -> None:
     for name in ("items", "model_info"):
-        validator(name).validate(read(pushed / f"{name}.json"))
+        validator(name).validate(read(pushed_once / f"{name}.json"))
 
 
-def test_the_schemas_require_exactly_the_written_keys(pushed: Path) -> None:
-    info, schema = read(pushed / artifact.INFO), read(SCHEMAS / "model_info.schema.json")
+def test_the_schemas_require_exactly_the_written_keys(pushed_once: Path) -> None:
+    info, schema = read(pushed_once / artifact.INFO), read(SCHEMAS / "model_info.schema.json")
     assert set(schema["required"]) == set(schema["properties"]) == set(info)
     for name in ("mlmd", "data", "sha256", "metrics"):
         assert set(schema["properties"][name]["required"]) == set(info[name])
     for scores in info["metrics"].values():
         assert set(schema["$defs"]["scores"]["required"]) == set(scores)
-    (item, *_) = read(pushed / artifact.ITEMS)["items"]
+    (item, *_) = read(pushed_once / artifact.ITEMS)["items"]
     assert set(read(SCHEMAS / "items.schema.json")["$defs"]["item"]["required"]) == set(item) - {"count"}
 
 
@@ -61,8 +52,8 @@ PRECISION = {
 }
 
 
-def test_newer_pushers_may_add_keys(pushed: Path) -> None:
-    info = read(pushed / artifact.INFO)
+def test_newer_pushers_may_add_keys(pushed_once: Path) -> None:
+    info = read(pushed_once / artifact.INFO)
     info["data"]["licence"] = "unknown"
     validator("model_info").validate({**info, "precision": "int8_tables", "precisions": [PRECISION], "colour": "blue"})
 
@@ -87,13 +78,13 @@ def test_newer_pushers_may_add_keys(pushed: Path) -> None:
         ({"precisions": [{"precision": "float16"}]}, "precisions/0"),
     ],
 )
-def test_invalid_model_info(pushed: Path, changed: dict[str, Any], where: str) -> None:
-    errors = list(validator("model_info").iter_errors({**read(pushed / artifact.INFO), **changed}))
+def test_invalid_model_info(pushed_once: Path, changed: dict[str, Any], where: str) -> None:
+    errors = list(validator("model_info").iter_errors({**read(pushed_once / artifact.INFO), **changed}))
     assert {"/".join(map(str, error.absolute_path)) for error in errors} == {where}
 
 
-def test_every_key_of_model_info_is_required(pushed: Path) -> None:
-    info = read(pushed / artifact.INFO)
+def test_every_key_of_model_info_is_required(pushed_once: Path) -> None:
+    info = read(pushed_once / artifact.INFO)
     for name in info:
         assert not validator("model_info").is_valid({key: value for key, value in info.items() if key != name})
 
@@ -101,8 +92,8 @@ def test_every_key_of_model_info_is_required(pushed: Path) -> None:
 @pytest.mark.parametrize(
     "changed", [{"index": 1}, {"id": 7}, {"title": None}, {"genres": "Drama"}, {"year": "1990"}, {"count": -1}]
 )
-def test_invalid_item(pushed: Path, changed: dict[str, Any]) -> None:
-    items = read(pushed / artifact.ITEMS)
+def test_invalid_item(pushed_once: Path, changed: dict[str, Any]) -> None:
+    items = read(pushed_once / artifact.ITEMS)
     items["items"][3].update(changed)
     (error,) = validator("items").iter_errors(items)
     assert list(error.absolute_path) == ["items", 3, *changed]

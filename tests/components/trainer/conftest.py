@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -64,7 +64,9 @@ def circle(timelines_of: Callable[..., Timelines]) -> Callable[..., Timelines]:
     return make
 
 
-@pytest.fixture
-def one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def one_shape() -> Iterator[None]:
     """All batches have one shape: tracing is most of the work of fits as small as those of tests."""
-    monkeypatch.setattr(input_pipeline, "BUCKETS", (1.0,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(input_pipeline, "BUCKETS", (1.0,))
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from components.trainer.activity import ActivityFeature
-from components.trainer.backup import identity_of
+from components.trainer.backup import Backup, identity_of
 from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines
+from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics
 from components.trainer.settings import TrainerSettings
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_shape")
 
 # Everything that has a state: dropout of both kinds, drawn negatives, moving averages.
 RANDOM = TrainerSettings(
-    **{"encoder": "bow", "dimension": 8, "blocks": 1, "dropout": 0.3, "item_dropout": 0.2, "negatives": 4},
+    **{"encoder": "bow", "members": (), "dimension": 8, "dropout": 0.3, "item_dropout": 0.2, "negatives": 4},
     **{"loss": "sampled_softmax", "negative_power": 0.5, "activity_features": ["rating"]},
     **{"batch_positions": 32, "window": 4, "max_epochs": 5, "max_minutes": 1e6, "patience": 3, "learning_rate": 0.02},
 )
@@ -42,6 +44,10 @@ def messages(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
 RATING = ActivityFeature("rating", (2.5,))
 
 
+def fresh_model(data: Timelines, settings: TrainerSettings = RANDOM) -> Recommender:
+    return Recommender(settings, 4, np.bincount(data.items), activity_features=[RATING])
+
+
 def run(
     data: Timelines,
     backup: str,
@@ -50,7 +56,7 @@ def run(
     already: int | None = None,
 ) -> tuple[Recommender, Fit, list[list[np.ndarray]]]:
     """Fit with known recalls, interrupted while an epoch is measured; also the weights that were measured."""
-    model = Recommender(settings, 4, np.bincount(data.items), activity_features=[RATING])
+    model = fresh_model(data, settings)
     seen: list[list[np.ndarray]] = []
     history = Path(backup) / "history.csv"
     if already is None:
@@ -70,47 +76,66 @@ def without_seconds(fitted: Fit) -> list[dict[str, float]]:
     return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in fitted.as_dicts()]
 
 
+def assert_equal(values: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for one, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.fixture(scope="module")
 def data(circle: Callable[..., Timelines]) -> Timelines:
     return circle(users=12, films=6, length=6)
 
 
-def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(tmp_path, data, messages):
-    expected_model, expected, expected_seen = run(data, "")
-    checkpoint = str(tmp_path / "checkpoints" / "a")
-    for epoch in (2, 5):
-        with pytest.raises(Interrupted):
-            run(data, checkpoint, stop_in=epoch)
-    model, fitted, seen = run(data, checkpoint)
+@pytest.fixture(scope="module")
+def complete(one_shape: None, data: Timelines) -> tuple[Recommender, Fit, list[list[np.ndarray]]]:
+    """The result of a fit without interruptions."""
+    return run(data, "")
+
+
+@pytest.fixture(scope="module")
+def after_one_epoch(one_shape: None, data: Timelines, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The backup of a fit that was interrupted in its second epoch."""
+    folder = tmp_path_factory.mktemp("backup")
+    with pytest.raises(Interrupted):
+        run(data, str(folder), stop_in=2)
+    return folder
+
+
+@pytest.fixture
+def folder(after_one_epoch: Path, tmp_path: Path) -> Path:
+    """A copy of that backup."""
+    return Path(shutil.copytree(after_one_epoch, tmp_path / "checkpoints" / "a"))
+
+
+def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(folder, data, complete, messages):
+    expected_model, expected, expected_seen = complete
+    with pytest.raises(Interrupted):
+        run(data, str(folder), stop_in=5)
+    model, fitted, seen = run(data, str(folder))
     assert "going on after epoch 1 of" in messages() and "going on after epoch 4 of" in messages()
     assert without_seconds(fitted) == without_seconds(expected)
     assert fitted.best_epoch == expected.best_epoch == 2
     assert (len(seen), len(expected_seen)) == (1, 5)
-    for weights, wanted in ((model.get_weights(), expected_model.get_weights()), (seen[0], expected_seen[-1])):
-        for one, other in zip(weights, wanted, strict=True):
-            np.testing.assert_array_equal(one, other)
+    assert_equal(model.get_weights(), expected_model.get_weights())
+    assert_equal(seen[0], expected_seen[-1])
 
     # Killed after the last epoch, before the model was saved: nothing is fitted again.
-    model, fitted, seen = run(data, checkpoint)
+    model, fitted, seen = run(data, str(folder))
     assert not seen and without_seconds(fitted) == without_seconds(expected)
-    for one, other in zip(model.get_weights(), expected_model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_equal(model.get_weights(), expected_model.get_weights())
 
 
-def test_time_that_passed_before_the_interruption_counts(tmp_path, data):
-    folder = str(tmp_path / "a")
-    with pytest.raises(Interrupted):
-        run(data, folder, stop_in=2)
-    history = tmp_path / "a" / "history.csv"
+def test_time_that_passed_before_the_interruption_counts(folder, data):
+    history = folder / "history.csv"
     lines = history.read_text(encoding="utf-8").splitlines()
     row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True)) | {"seconds": "120.0"}
     history.write_text(f"{lines[0]}\n{','.join(row.values())}\n", encoding="utf-8")
-    _, fitted, seen = run(data, folder, RANDOM.model_copy(update={"max_epochs": 2, "max_minutes": 2.1}))
+    _, fitted, seen = run(data, str(folder), RANDOM.model_copy(update={"max_epochs": 2, "max_minutes": 2.1}))
     assert len(seen) == 1
     assert fitted.history[1].seconds >= 120
 
 
-def test_what_is_in_an_object_store_is_gone_on_with(tmp_path, data, messages, monkeypatch):
+def test_what_is_in_an_object_store_is_gone_on_with(data, messages):
     with played_s3():
         folder = f"s3://{BUCKET}/checkpoints/a"
         with pytest.raises(Interrupted):
@@ -119,17 +144,14 @@ def test_what_is_in_an_object_store_is_gone_on_with(tmp_path, data, messages, mo
     assert len(seen) == 3 and "going on after epoch 2 of" in messages()
 
 
-def test_weights_that_were_being_written_are_not_missed(tmp_path, data, messages):
+def test_weights_that_were_being_written_are_not_missed(folder, data, complete, messages):
     """Killed as the best weights of the second epoch were written: those of the first are there."""
-    folder = tmp_path / "a"
-    with pytest.raises(Interrupted):
-        run(data, str(folder), stop_in=2)
     (folder / "best-002.weights.h5").write_bytes(b"half of a fi")
     with (folder / "history.csv").open("a", encoding="utf-8") as stream:
         stream.write("1,0.5,9.0,0.4,0.2\n")
     _, fitted, seen = run(data, str(folder), already=1)
     assert "going on after epoch 1 of" in messages() and len(seen) == 4
-    assert without_seconds(fitted) == without_seconds(run(data, "")[1])
+    assert without_seconds(fitted) == without_seconds(complete[1])
 
 
 DAMAGES = {
@@ -139,20 +161,41 @@ DAMAGES = {
 }
 
 
+def damage(folder: Path, name: str, kind: str) -> None:
+    """Damages a file of a backup, and the one before it."""
+    for path in folder.glob(f"{name}*"):
+        path.write_bytes(DAMAGES[kind](path.read_bytes()))
+
+
+@pytest.fixture(scope="module")
+def fresh(data: Timelines) -> Recommender:
+    """A model with initial weights, which has an optimizer."""
+    model = fresh_model(data)
+    model.compile(LazyAdam())
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def values_of(model: Recommender) -> list[np.ndarray]:
+    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
 @pytest.mark.parametrize("name", ["latest.weights.h5", "best-", "history.csv", "training_metadata.json"])
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_what_cannot_be_read_starts_anew(tmp_path, data, messages, damage, name):
-    folder = tmp_path / "a"
-    with pytest.raises(Interrupted):
-        run(data, str(folder), stop_in=2)
-    for path in folder.glob(f"{name}*"):  # With the one before.
-        path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    model, fitted, _ = run(data, str(folder), already=0)
-    expected_model, expected, _ = run(data, "")
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_what_cannot_be_read_leaves_the_model_as_it_is(folder, fresh, messages, kind, name):
+    before = values_of(fresh)
+    damage(folder, name, kind)
+    assert Backup(str(folder)).restore(fresh) == []
     assert f"{folder} cannot be read (" in messages() and "training starts from the beginning" in messages()
-    assert without_seconds(fitted) == without_seconds(expected)
-    for one, other in zip(model.get_weights(), expected_model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_equal(values_of(fresh), before)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_read_starts_anew(folder, data, complete):
+    damage(folder, "history.csv", "cut off")
+    model, fitted, _ = run(data, str(folder), already=0)
+    assert without_seconds(fitted) == without_seconds(complete[1])
+    assert_equal(model.get_weights(), complete[0].get_weights())
 
 
 def test_a_name_is_of_the_whole_content():

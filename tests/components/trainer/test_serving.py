@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,9 +35,10 @@ KNOWN = {
     "device": ActivityFeature("device", words=("phone", "tablet")),
     "k": ActivityFeature("k", (10.0, 20.0, 100_000.0)),
 }
-# Every encoder as it comes, and a model with all that there is to know of activities, of two members.
+# Every encoder, the default one with its default member, and models with several members and activity features.
 MODELS = {
-    **{name: {"encoder": name} for name in ENCODERS},
+    **{name: {"encoder": name, "members": []} for name in ENCODERS},
+    "transformer": {},
     "activities": {"activity_features": ["rating", "time_gap", "device", "k"], "members": [{"encoder": "cnn"}]},
     "ratings": {"encoder": "cnn", "activity_features": ["rating"], "transition": False},
     "narrow": {"encoder": "cnn", "item_dimension": 4, "members": [{"encoder": "bow", "joint": True}]},
@@ -115,7 +117,7 @@ def serialize(timeline: list[int], target: int) -> bytes:
 
 
 def build(folder: Path, **settings: object) -> SimpleNamespace:
-    """A model with random weights, as it is, and as a SavedModel that was loaded again."""
+    """A model with random weights, as it is, as a SavedModel that was loaded again, and its files by precision."""
     settings = TrainerSettings(**{"dimension": 8, "blocks": 1, "top_k": TOP_K, "seed": 3, **settings})
     known = [KNOWN[name] for name in settings.activity_features]
     model = Recommender(settings, HISTORY, COUNTS, activity_features=known)
@@ -124,13 +126,22 @@ def build(folder: Path, **settings: object) -> SimpleNamespace:
     ServingModel(model, FakeTransformOutput(), TRANSITIONS).save(str(folder))
     loaded = tf.saved_model.load(str(folder))
     return SimpleNamespace(
-        model=model, loaded=loaded, inputs=set(loaded.signatures["recommend"].structured_input_signature[1])
+        model=model,
+        loaded=loaded,
+        inputs=set(loaded.signatures["recommend"].structured_input_signature[1]),
+        convert=functools.cache(functools.partial(convert, loaded)),
     )
 
 
+@pytest.fixture(scope="module")
+def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SimpleNamespace]:
+    """Returns a function that builds a model of `MODELS` once."""
+    return functools.cache(lambda name: build(tmp_path_factory.mktemp("saved"), **MODELS[name]))
+
+
 @pytest.fixture(scope="module", params=MODELS)
-def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return build(tmp_path_factory.mktemp("saved"), **MODELS[request.param])
+def saved(request: pytest.FixtureRequest, model_of: Callable[[str], SimpleNamespace]) -> SimpleNamespace:
+    return model_of(request.param)
 
 
 def histories(count: int) -> list[dict[str, np.ndarray]]:
@@ -283,10 +294,9 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     assert {int(item) for item in best} == set(range(SIZE - 4, SIZE))
 
 
-def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(tmp_path):
-    found = build(tmp_path, encoder="transformer", members=[{"encoder": "cnn", "transition": False}])
+def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(model_of):
     for precision, width in (("float32", 4), ("int8_tables", 1), ("dynamic_int8", 1)):
-        content = convert(found.loaded, precision, ("recommend", "similar"))
+        content = model_of("short").convert(precision)
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
         inputs, labels = SIZE * 8 * width, SIZE * 16 * width
@@ -295,7 +305,7 @@ def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(t
 
 def test_items_are_stored_in_their_own_dimension(tmp_path):
     found = build(tmp_path, encoder="cnn", item_dimension=4, members=[], transition=False)
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, "int8_tables")))
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, "int8_tables", ("recommend",))))
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors if tensor.shape is not None]
     shapes = [list(tensor.shape) for tensor in tensors if model.buffers[tensor.buffer].data is not None]
     assert [SIZE, 4] in shapes and [SIZE, 8] not in shapes
@@ -303,13 +313,15 @@ def test_items_are_stored_in_their_own_dimension(tmp_path):
 
 @pytest.fixture(scope="module")
 def answered(saved) -> list[tuple]:
-    """Two thousand histories with what the SavedModel answers."""
-    return [(history, *recommend(saved, history)) for history in histories(2000)]
+    """Histories with the answers of the SavedModel."""
+    return [(history, *recommend(saved, history)) for history in histories(500)]
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8_tables", "dynamic_int8"])
 def test_file_answers_as_the_saved_model(saved, answered, precision):
-    file = TFLiteModel(convert(saved.loaded, precision, ("recommend",)))
+    content = saved.convert(precision)
+    assert check_operators(content) == "2.5.0"
+    file = TFLiteModel(content)
     assert (file.history_length, file.top_k) == (HISTORY, TOP_K)
     assert {"history", "bias", *file.activity_inputs} == saved.inputs
     agreement = []
@@ -326,11 +338,10 @@ def test_file_answers_as_the_saved_model(saved, answered, precision):
 
 
 @pytest.fixture(scope="module")
-def heeding(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def heeding(model_of: Callable[[str], SimpleNamespace]) -> SimpleNamespace:
     """A model that heeds ratings and times, and its file."""
-    saved = build(tmp_path_factory.mktemp("heeding"), encoder="transformer", activity_features=["rating", "time_gap"])
-    saved.file = TFLiteModel(convert(saved.loaded, "float32"))
-    return saved
+    saved = model_of("activities")
+    return SimpleNamespace(**vars(saved), file=TFLiteModel(saved.convert("float32")))
 
 
 def test_file_heeds_ratings_and_times(heeding):
@@ -357,7 +368,8 @@ def test_file_takes_what_is_missing_for_unknown(heeding):
         assert ids.tolist() == unknown[0].tolist()
         np.testing.assert_array_equal(scores, unknown[1])
     padded = np.array([5, 9, 13, 0, 0, 0], np.int32)
-    sent = {"history": padded, "ratings": np.full(HISTORY, np.nan, np.float32), "times": np.zeros(HISTORY, np.int32)}
+    nothing, no_number = np.zeros(HISTORY, np.int32), np.full(HISTORY, np.nan, np.float32)
+    sent = {"history": padded, "times": nothing, "device": nothing, "ratings": no_number, "column_k": no_number}
     np.testing.assert_allclose(unknown[1], recommend(heeding, sent)[1][: len(unknown[1])], atol=1e-4)
 
 
@@ -379,14 +391,19 @@ def test_file_takes_the_last_ratings_and_times_of_a_long_history(heeding):
     np.testing.assert_array_equal(whole[1], last[1])
 
 
-def test_repeats_are_recommended_where_the_settings_say_so(tmp_path):
-    kept, again = (build(tmp_path / repeats, encoder="bow", repeats=repeats) for repeats in ("keep", "recommend"))
+@pytest.fixture(scope="module")
+def repeating(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A model that recommends repeats."""
+    return build(tmp_path_factory.mktemp("repeating"), **MODELS["bow"], repeats="recommend")
+
+
+def test_repeats_are_recommended_where_the_settings_say_so(model_of, repeating):
     timeline = [4, 5, 6, 5]
-    for saved, expected in ((kept, set()), (again, set(timeline))):
+    for saved, expected in ((model_of("bow"), set()), (repeating, set(timeline))):
         answers = saved.loaded.signatures["rank"](
             examples=tf.constant([serialize(timeline, item) for item in range(2, SIZE)])
         )
-        listed = set(range(2, SIZE)) if saved is again else set(range(2, SIZE)) - set(timeline)
+        listed = set(range(2, SIZE)) if saved is repeating else set(range(2, SIZE)) - set(timeline)
         for name in ("target_rank", "popularity_rank", "markov_rank"):
             ranks = answers[name].numpy().astype(int).tolist()
             assert sorted(rank for rank in ranks if rank < SIZE) == list(range(len(listed)))
@@ -397,11 +414,9 @@ def test_repeats_are_recommended_where_the_settings_say_so(tmp_path):
         assert {item for item in timeline if data_ranks[item] < SIZE} == expected
 
 
-def test_each_item_of_the_history_gains_once(tmp_path):
+def test_each_item_of_the_history_gains_once(repeating, tmp_path):
     """In training, in both signatures of the SavedModel, and in the file."""
-    plain, gaining = (
-        build(tmp_path / str(gain), encoder="bow", repeats="recommend", repeat_gain=gain) for gain in (0.0, 1.5)
-    )
+    plain, gaining = repeating, build(tmp_path, **MODELS["bow"], repeats="recommend", repeat_gain=1.5)
     timeline = [4, 5, 6, 5]
     history = history_of(timeline)
     expected = scores_by_hand(plain.model, history)
@@ -443,7 +458,7 @@ def plain_explanation(saved: SimpleNamespace, history: dict[str, np.ndarray], it
 @pytest.fixture(scope="module")
 def float32_file(saved) -> TFLiteModel:
     """The file with all signatures."""
-    return TFLiteModel(convert(saved.loaded, "float32"))
+    return TFLiteModel(saved.convert("float32"))
 
 
 def test_similar_items_are_those_with_the_nearest_label_embeddings(saved, float32_file):

@@ -200,29 +200,29 @@ def test_specification_of_the_transformed_features(rated):
     }
 
 
-def test_with_catalog_all_unrated_items_have_the_last_indices(tmp_path):
-    analysed = analyse(tmp_path, CATALOG, catalog="all")
+def test_with_catalog_all_unrated_items_with_an_item_feature_of_the_model_have_the_last_indices(tmp_path):
+    analysed = analyse(tmp_path, CATALOG, ("year", "brand"), catalog="all")
     assert analysed.items[0] == "a" and analysed.items[3] == "d"
-    assert set(analysed.items[:4]) == set("abcd") and set(analysed.items[4:]) == {"x", "y"}
+    assert set(analysed.items[:4]) == set("abcd") and analysed.items[4:] == ["x"], "y has only genres"
     transformed = analysed.transform(EVAL + CATALOG)
     assert transformed[features.TARGET].ravel().tolist()[:3] == [
         analysed.items.index("c") + features.FIRST_INDEX,
         features.UNKNOWN,
         analysed.items.index("x") + features.FIRST_INDEX,
     ]
-    assert sorted(transformed[features.ITEM].ravel().tolist()) == [0, 0, 0, 2, 3, 4, 5, 6, 7]
+    assert sorted(transformed[features.ITEM].ravel().tolist()) == [0, 0, 0, features.UNKNOWN, 2, 3, 4, 5, 6]
 
 
-def test_an_item_without_train_events_needs_an_item_feature_of_the_model(tmp_path):
-    assert set(analyse(tmp_path, CATALOG, ("brand",), catalog="all").items) == set("abcdx")
-
-
-def test_a_refit_counts_all_events_and_includes_every_item(tmp_path):
-    analysed = analyse(tmp_path, CATALOG, refit=True)
+def test_a_refit_counts_all_events_and_includes_every_item_and_the_most_frequent_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(preprocessing, "MAX_WORDS", 3)
+    analysed = analyse(tmp_path, CATALOG + WORDS, refit=True, columns=COLUMNS[:1])
     assert analysed.items[:2] == ["x", "a"] and set(analysed.items) == set("abcdxy")
     assert analysed.items[-1] == "y"
-    analysed = analyse(tmp_path / "no features", CATALOG, (), refit=True)
-    assert set(analysed.items) == set("abcdx")
+    assert analysed.words["event"] == ["buy", "view", "late"]
+
+
+def test_a_refit_without_item_features_includes_every_item_with_events(tmp_path):
+    assert set(analyse(tmp_path, CATALOG, (), refit=True).items) == set("abcdx")
 
 
 def test_weights_pass_through(rated):
@@ -230,14 +230,11 @@ def test_weights_pass_through(rated):
     assert rated.transform([weighted, TRAIN[1]])[features.TIMELINE_WEIGHT] == [[0.5, 0.25, 1.0], []]
 
 
-@pytest.mark.parametrize(("min_item_count", "items"), [(2, {"a", "b", "c"}), (3, {"a"})])
-def test_rare_items_share_the_unknown_index(tmp_path, min_item_count, items):
-    analysed = analyse(tmp_path, CATALOG, min_item_count=min_item_count)
-    assert set(analysed.items) == items
-    timelines = analysed.transform(TRAIN)[features.TIMELINE]
-    assert all(
-        (index == features.UNKNOWN) == (item not in items) for index, item in zip(timelines[0], "abc", strict=True)
-    )
+def test_rare_items_share_the_unknown_index(tmp_path):
+    analysed = analyse(tmp_path, CATALOG, min_item_count=2)
+    assert set(analysed.items) == {"a", "b", "c"}
+    timeline = analysed.transform(EVAL)[features.TIMELINE][0]
+    assert timeline == [features.UNKNOWN, analysed.items.index("b") + features.FIRST_INDEX]
 
 
 def test_items_without_features(tmp_path):
@@ -270,7 +267,10 @@ def word(column: int, text: str, train_events: int, events: int) -> dict[str, li
     return {features.WORD: [text], features.WORD_COLUMN: [column], **counts}
 
 
-WORDS = [word(0, "buy", 2, 9), word(0, "view", 5, 5), word(0, "late", 0, 1), word(2, "view", 1, 1)]
+WORDS = [
+    *(word(0, "buy", 2, 9), word(0, "view", 5, 5), word(0, "late", 0, 2), word(0, "rare", 0, 1)),
+    word(2, "view", 1, 1),
+]
 COLUMNS = ("event", "price", "device")
 NAN = float("nan")
 
@@ -294,9 +294,9 @@ def rows() -> list[dict[str, list]]:
     ]
 
 
-def test_columns_of_words_and_numbers(tmp_path, rows):
+def test_columns_of_words_and_numbers(tmp_path, rated, rows):
     analysed = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS)
-    assert analysed.items == analyse(tmp_path / "plain", CATALOG).items, "the words do not change the items"
+    assert analysed.items == rated.items, "the words do not change the items"
     assert analysed.words["event"] == ["view", "buy"] and analysed.words["device"] == ["view"]
     assert analysed.words["price"] == [NO_WORDS]
     out = analysed.transform(rows)
@@ -307,13 +307,3 @@ def test_columns_of_words_and_numbers(tmp_path, rows):
     np.testing.assert_array_equal(out["history_number_price"], [[1.5, NAN, -2], [3, 4, 5], [0] * 3])
     np.testing.assert_array_equal(out["history_number_event"], [[NAN] * 3, [NAN] * 3, [0] * 3])
     np.testing.assert_array_equal(np.concatenate(out["timeline_number_price"]), [1.5, NAN, -2, 1, 2, 3, 4, 5])
-
-
-def test_a_refit_includes_the_words_of_all_interactions(tmp_path):
-    analysed = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS, refit=True)
-    assert analysed.words["event"] == ["buy", "view", "late"]
-
-
-def test_only_the_most_frequent_words_have_an_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(preprocessing, "MAX_WORDS", 1)
-    assert analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS).words["event"] == ["view"]
