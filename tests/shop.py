@@ -36,7 +36,7 @@ RATINGS = sample_rows("ratings.dat")
 
 def write_log(folder: Path) -> None:
     """Writes the log and the items, with items that nobody chose yet, to a new folder."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     kinds = ["leave" if number % 10 == 9 else "buy" if number % 3 else "look" for number in range(len(RATINGS))]
     devices = ["", "phone", "tablet"]
     log = [
