@@ -1,13 +1,16 @@
-"""The order of the suite, and the browser of all its pages."""
+"""The order of the suite, its shared runs of the pipeline, and the browser of all its pages."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.shared_runs import SharedRun, run_on_sample, run_on_shop, run_once
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -30,14 +33,35 @@ SLOW = (
     *("conformance/test_broken_artifacts.py", "on_device/test_npm_package.py", "on_device/test_wheel.py"),
 )
 TESTS = Path(__file__).parent
+# Beam creates thousands of parsers. With this, argparse does not search the disk for translations, which takes a tenth
+# of the time of a step.
+os.environ.setdefault("LANGUAGE", "C")
+# The longest files first: at the end they would leave one worker idle. The first two files start at the same time, in
+# different workers; the Kubeflow tests need the shop's run late, when the other worker has finished it.
+FIRST = ("kubeflow/test_pipeline_on_kubeflow.py", "e2e/test_own_data.py", "e2e/test_pipeline_on_sample.py", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks slow tests, and puts runs of the pipeline first: at the end they would leave one worker idle."""
+    """Marks slow tests, and sorts the longest files to the start."""
+    places: dict[Path, int] = {}
     for item in items:
-        if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
+        name = item.path.relative_to(TESTS).as_posix()
+        if name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: not {"e2e", "kubeflow"} & set(item.path.parts))
+        places[item.path] = next((place for place, start in enumerate(FIRST) if name.startswith(start)), len(FIRST))
+    items.sort(key=lambda item: places[item.path])
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
+    """A run on the sample. Only `e2e/test_pipeline_on_sample.py` runs again in its folders."""
+    return run_once(tmp_path_factory, "sample_run", run_on_sample)
+
+
+@pytest.fixture(scope="session")
+def shop_run(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
+    """A run on the log of a shop."""
+    return run_once(tmp_path_factory, "shop_run", run_on_shop)
 
 
 @pytest.fixture(scope="session")

@@ -49,8 +49,13 @@ def run_forked(
 def _parent() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.forked"]
     parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(parent.kill)
+    atexit.register(_end, parent)
     return parent
+
+
+def _end(parent: subprocess.Popen[str]) -> None:
+    parent.kill()
+    parent.wait()
 
 
 def _serve() -> None:

@@ -11,14 +11,15 @@ import pytest
 from benchmarks.prepared import run_steps
 from components import features
 from components.trees import copy_tree
+from on_device.command_line import default_cache_dir
 from pipeline import steps
-from pipeline.config import PipelineConfig
+from pipeline.config import load_config
 from pipeline.flink_jar import JarError, make_jar
 from pipeline.local_execution import Observer
 from tests.object_store import BUCKET, played_s3
 from tests.same_records import digests
+from tests.shared_runs import SAMPLE, SAMPLE_CONFIG
 
-SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 JAR_WITHIN = 60.0  # seconds
 
 
@@ -39,19 +40,19 @@ def flink() -> Iterator[dict[str, object]]:
 
 def run(data: Path | str, folder: Path, beam: dict[str, object]) -> dict[str, dict[str, tuple[int, str]]]:
     """Runs the data steps; returns digests by split of the records of ExampleGen and Transform."""
-    config = PipelineConfig.model_validate({"beam": beam})
-    results = run_steps(data, config, folder, folder / "cache", Mock(spec=Observer), steps.TRANSFORM)
+    config = load_config(SAMPLE_CONFIG, {"beam": beam})
+    results = run_steps(data, config, folder, default_cache_dir(), Mock(spec=Observer), steps.TRANSFORM)
     outputs = {steps.EXAMPLE_GEN: "examples", steps.TRANSFORM: "transformed_examples"}
     return {step: digests(Path(results[step].outputs[name][0].uri)) for step, name in outputs.items()}
 
 
 # Beam's workers, threads of this process, complain of Flink closing their channels.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_flink_whose_workers_read_from_s3_makes_the_same_records(flink, tmp_path):
+def test_flink_whose_workers_read_from_s3_makes_the_same_records(flink, sample_run, tmp_path):
     with played_s3():
         copy_tree(str(SAMPLE), f"s3://{BUCKET}/flink/sample")
         there = run(f"s3://{BUCKET}/flink/sample", tmp_path / "flink", flink)
-    here = run(SAMPLE, tmp_path / "here", {"runner": "local"})
+    here = run(sample_run.data, sample_run.lend_results(tmp_path / "here"), {"runner": "local"})
     assert there == here
     assert {split: count for split, (count, _) in here[steps.EXAMPLE_GEN].items()} == {
         **dict.fromkeys(features.SPLITS, 300),

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from pipeline import steps
+from tests.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 KILLED_IN = [
@@ -25,9 +26,8 @@ KILLED_IN = [
 
 
 def test_killed_in_every_step_and_started_again(tmp_path):
-    command = [sys.executable, "-m", "tests.kills", "--every-step", "--seed", "5"]
-    command += ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "told.json")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    places = ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "told.json")]
+    done = run_forked("tests.kills", ["--every-step", "--seed", "5", *places], ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))
     assert told["broken"] == [] and told["chains"] == 1 and told["ended_before"] == 0

@@ -1,14 +1,13 @@
-"""The entire pipeline on the synthetic sample, as a person runs it: exit codes, and the pushed file's answers."""
+"""The pipeline on the synthetic sample, as a user runs it: exit codes, and the pushed file's answers."""
 
 from __future__ import annotations
 
 import html
 import itertools
 import json
-import os
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +19,26 @@ from components.trainer.settings import SPARSE
 from on_device.command_line import default_cache_dir
 from on_device.recommender import Recommender
 from tests.forked import run_forked
-
-ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "data" / "sample"
+from tests.shared_runs import SAMPLE, SAMPLE_CONFIG, SharedRun
 
 
-def arguments(folder: Path, *options: str) -> list[str]:
-    places = ["--output", str(folder / "output"), "--serving-dir", str(folder / "serving")]
-    config = ["--config", str(ROOT / "configs" / "sample.yaml"), "--json", str(folder / "summary.json")]
-    return ["--data", str(SAMPLE), *places, *config, *options]
+@pytest.fixture
+def run_again(sample_run: SharedRun, tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], dict]]:
+    """Runs again in the folders of the run, with more options; returns the output and the summary."""
+
+    def run_again(*options: str) -> tuple[subprocess.CompletedProcess[str], dict]:
+        summary = tmp_path / "summary.json"
+        arguments = ["--data", str(sample_run.data), "--output", str(sample_run.output), "--json", str(summary)]
+        arguments += ["--serving-dir", str(sample_run.serving), "--config", str(SAMPLE_CONFIG), *options]
+        done = run_forked("local_runner", arguments, tmp_path)
+        return done, json.loads(summary.read_text(encoding="utf-8"))
+
+    return run_again
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return run_forked("local_runner", arguments(folder, *options), folder)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("e2e")
-
-
-@pytest.fixture(scope="module")
-def first(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "local_runner.py"), *arguments(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-@pytest.fixture(scope="module")
-def summary(folder: Path, first: subprocess.CompletedProcess[str]) -> dict:
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+@pytest.fixture
+def summary(sample_run: SharedRun) -> dict:
+    return sample_run.summary
 
 
 def broken_copy(folder: Path, extra: str) -> Path:
@@ -71,12 +59,12 @@ def timelines() -> dict[str, list[str]]:
     return users
 
 
-def test_says_what_it_does_and_nothing_else(first):
+def test_says_what_it_does_and_nothing_else(sample_run):
     for step in ("ExampleGen", "StatisticsGen", "ExampleValidator", "Transform", "Trainer", "Evaluator", "Pusher"):
-        assert f"✓ {step}" in first.stdout
-    assert "Traceback" not in first.stdout + first.stderr
-    assert "WARNING" not in first.stdout + first.stderr
-    assert first.stderr == ""
+        assert f"+ {step}" in sample_run.stdout
+    assert "Traceback" not in sample_run.stdout + sample_run.stderr
+    assert "WARNING" not in sample_run.stdout + sample_run.stderr
+    assert sample_run.stderr == ""
 
 
 def test_model_beats_the_popularity_list(summary):
@@ -91,9 +79,9 @@ def test_data_is_counted(summary):
     assert summary["data"]["split"] == {"train": len(users), "eval": len(users), "test": len(users)}
 
 
-def test_pushed_file_has_the_recall_that_it_says(folder, summary):
+def test_pushed_file_has_the_recall_that_it_says(sample_run, summary):
     """Ranks every user's last film with only the client, from the raw ratings."""
-    recommender = Recommender.load(folder / "serving" / "sample")
+    recommender = Recommender.load(sample_run.serving / "sample")
     hits = [last in {found.id for found in recommender.recommend(history)} for *history, last in timelines().values()]
     metrics = summary["artifact"]["metrics"]
     assert np.mean(hits) == pytest.approx(metrics["tflite"]["recall_at_10"], abs=1e-9)
@@ -102,8 +90,8 @@ def test_pushed_file_has_the_recall_that_it_says(folder, summary):
 
 
 @pytest.fixture(scope="module")
-def overlaps(folder, first) -> dict[str, dict[str, float] | str]:
-    (saved_model,) = (folder / "output" / "sample" / "artifacts" / "Trainer" / "model").glob("*/Format-Serving")
+def overlaps(sample_run) -> dict[str, dict[str, float] | str]:
+    (saved_model,) = (sample_run.output / "sample" / "artifacts" / "Trainer" / "model").glob("*/Format-Serving")
     try:
         return runtime_matrix.matrix(saved_model, default_cache_dir())
     except runtime_matrix.RuntimeUnavailable as reason:
@@ -119,9 +107,9 @@ def test_every_precision_answers_alike_on_every_runtime(overlaps, runtime):
     assert {key: value for key, value in overlaps[runtime].items() if value < 0.97} == {}
 
 
-def test_report_is_whole_in_one_file_and_tells_the_same(folder, first, summary):
-    path = folder / "output" / "sample" / "report.html"
-    assert str(path) in first.stdout and "warning" not in first.stdout
+def test_report_is_whole_in_one_file_and_tells_the_same(sample_run, summary):
+    path = sample_run.output / "sample" / "report.html"
+    assert str(path) in sample_run.stdout and "warning" not in sample_run.stdout
     content = path.read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"'\s<)]+", content)) <= {"http://www.w3.org/2000/svg"}  # a name, not a place
     assert not re.search(r"<(link|img|iframe)\b|\bsrc=|@import|url\((?!#)", content)
@@ -175,8 +163,8 @@ def test_markov_metrics_agree_with_counting(summary):
     assert summary["metrics"]["markov"]["recall_at_10"] == pytest.approx(np.mean(hits))
 
 
-def test_never_returns_what_was_seen(folder, summary):
-    recommender = Recommender.load(folder / "serving" / "sample")
+def test_never_returns_what_was_seen(sample_run, summary):
+    recommender = Recommender.load(sample_run.serving / "sample")
     for history in list(timelines().values())[:50]:
         found = recommender.recommend(history, k=recommender.top_k)
         assert not {r.id for r in found} & set(history)
@@ -186,21 +174,19 @@ def test_never_returns_what_was_seen(folder, summary):
     assert counts == sorted(counts, reverse=True) and counts[0] == max(item.count for item in recommender.items)
 
 
-def test_second_run_takes_all_from_the_cache(folder, summary):
-    done = run(folder)
+def test_second_run_takes_all_from_the_cache(run_again, summary):
+    done, again = run_again()
     assert done.returncode == 0, done.stdout
-    again = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     ran = [name for name, step in again["steps"].items() if not step["cached"]]
     assert ran == ["LatestBlessedModel"]  # a resolver is a look-up, never cached
     assert again["artifact"]["version"] == summary["artifact"]["version"] == "1"
 
 
-def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
-    """Only from the store: the data, the settings and the metrics that the run had."""
+def test_lineage_proves_the_pushed_file_and_no_other(sample_run, summary, tmp_path):
+    """The store has the data, the settings and the metrics that the run had."""
     model = Path(summary["artifact"]["path"]) / "model.tflite"
-    command = [sys.executable, "-m", "lineage", "prove", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*command, str(model)], capture_output=True, text=True, cwd=folder, env=environment)
+    place = sample_run.output.parent  # The store of its `output` is the default.
+    done = run_forked("lineage", ["prove", "--json", str(model)], place)
     assert done.returncode == 0, done.stderr
     story = json.loads(done.stdout)["story"]
     assert {key: story["data"][key] for key in ("fingerprint", "ratings", "users", "items")} == {
@@ -221,36 +207,36 @@ def test_lineage_proves_the_pushed_file_and_no_other(folder, summary, tmp_path):
 
     tampered = tmp_path / "model.tflite"
     tampered.write_bytes(model.read_bytes()[:-1] + b"!")
-    done = subprocess.run([*command, str(tampered)], capture_output=True, text=True, cwd=folder, env=environment)
+    done = run_forked("lineage", ["prove", "--json", str(tampered)], place)
     assert done.returncode == 1 and "unknown file" in done.stderr and not json.loads(done.stdout)["known"]
 
 
-def test_weak_model_is_not_pushed(folder, summary):
-    done = run(folder, "--min-recall", "0.99")
+def test_weak_model_is_not_pushed(sample_run, run_again):
+    done, _ = run_again("--min-recall", "0.99")
     assert done.returncode == 3, done.stdout
     assert "below the floor of 0.9900" in done.stdout
-    content = (folder / "output" / "sample" / "report.html").read_text(encoding="utf-8")
+    content = (sample_run.output / "sample" / "report.html").read_text(encoding="utf-8")
     assert "not pushed" in content and "✗ fail" in content and "below the floor of 0.9900" in content
-    assert (folder / "serving" / "sample" / "latest").read_text(encoding="utf-8").strip() == "1"
+    assert (sample_run.serving / "sample" / "latest").read_text(encoding="utf-8").strip() == "1"
 
 
-def test_a_model_to_compare_with_that_cannot_be_found_stops_the_run_with_one_line(folder, summary):
+def test_a_model_to_compare_with_that_cannot_be_found_stops_the_run_with_one_line(run_again):
     """A resolver that fails leaves its reason only in the store."""
-    done = run(folder, "--set", "gate.baseline_model=777")
+    done, _ = run_again("--set", "gate.baseline_model=777")
     assert done.returncode == 1
     told = (done.stdout + done.stderr).splitlines()
     assert [line for line in told if "gate.baseline_model: there is no model '777' in ML Metadata" in line]
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_bad_rows_stop_the_run_with_one_line(folder, summary, tmp_path):
+def test_bad_rows_stop_the_run_with_one_line(sample_run, run_again, tmp_path):
     text = (SAMPLE / "ratings.dat").read_text(encoding="latin-1")
     broken = broken_copy(tmp_path / "broken", "1::2::9::978300000\n")
-    done = run(folder, "--data", str(broken))
+    done, _ = run_again("--data", str(broken))
     line = text.count("\n") + 1
     assert done.returncode == 1
     assert f"ratings.dat, line {line}: rating '9' is outside 0.5 to 5" in done.stdout
-    content = (folder / "output" / "sample" / "report.html").read_text(encoding="utf-8")
+    content = (sample_run.output / "sample" / "report.html").read_text(encoding="utf-8")
     assert "failed at ExampleGen" in content and f"ratings.dat, line {line}" in content
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -260,29 +246,33 @@ def test_history_buckets():
     assert {length: history_bucket(length) for length in wanted} == wanted
 
 
-def test_anomaly_stops_the_run_and_is_named(folder, summary, tmp_path):
+def test_anomaly_stops_the_run_and_is_named(run_again, tmp_path):
     year_2200 = 7_258_118_400
     data = broken_copy(tmp_path / "future", "".join(f"1::{film}::3::{year_2200}\n" for film in range(1, 151)))
-    done = run(folder, "--data", str(data))
+    done, _ = run_again("--data", str(data))
     assert done.returncode == 1
     assert "✗ ExampleValidator" in done.stdout and "Transform" not in done.stdout
     error = next(line for line in done.stdout.splitlines() if line.startswith("error:"))
     assert "data/schema.pbtxt" in error and "'timestamp'" in error and "test split" in error
 
 
-def test_partial_run_ends_where_it_is_told(folder, summary):
-    done = run(folder, "--to-node", "Transform", "--no-cache")
+def test_partial_run_ends_where_it_is_told(run_again):
+    done, told = run_again("--to-node", "StatisticsGen", "--no-cache")
     assert done.returncode == 4
-    assert "✓ Transform" in done.stdout and "Trainer" not in done.stdout
+    assert "✓ StatisticsGen" in done.stdout and "ExampleValidator" not in done.stdout
+    assert {name: step["cached"] for name, step in told["steps"].items()} == dict.fromkeys(
+        ("ExampleGen", "StatisticsGen"), False
+    )
 
 
-def test_temporal_split_and_unknown_films(folder, summary, tmp_path):
+def test_temporal_split_and_unknown_films(run_again, tmp_path):
     """Bad rows are skipped up to the limit, and films without a title are counted."""
     rows = [f"1::{film}::3::{979_000_000 + film}" for film in (900, 901)] + ["1::2::3"]
     data = broken_copy(tmp_path / "more", "\n".join(rows) + "\n")
-    done = run(folder, "--data", str(data), "--split", "temporal", "--max-bad-rows", "1", "--to-node", "Transform")
+    options = ("--split", "temporal", "--max-bad-rows", "1", "--to-node", "ExampleGen")
+    done, summary = run_again("--data", str(data), *options)
     assert done.returncode == 4, done.stdout
-    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["data"]
+    told = summary["data"]
     assert len(told["bad_rows"]) == 1 and told["bad_rows"][0].startswith("ratings.dat, line ")
     assert told["unknown_items"] == 2
     assert 0 < told["split"]["train"] <= 300 < told["split"]["test"], "several targets of a user"

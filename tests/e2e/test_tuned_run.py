@@ -11,8 +11,8 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from tests.forked import run_forked
+from tests.shared_runs import SAMPLE, SAMPLE_CONFIG, SharedRun
 
-ROOT = Path(__file__).parents[2]
 SPACE = "{dropout: [0.15, 0.25], item_features: [[genres], []]}"  # none of these is the configuration's own
 QUICK = {
     **{"tuner.enabled": "true", "tuner.trials": 2, "tuner.max_epochs": 1, "tuner.search_space": SPACE},
@@ -23,24 +23,27 @@ QUICK = {
         "gate.min_recall_at_10": 0,
         "gate.min_lift_over_popularity": 0,
         "gate.min_lift_over_markov": 0,
+        "gate.baseline_runs": 0,  # The shared run has a better model.
     },
 }
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["--data", str(ROOT / "data" / "sample"), "--config", str(ROOT / "configs" / "sample.yaml")]
+def run(data: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["--data", str(data), "--config", str(SAMPLE_CONFIG)]
     arguments += ["--json", "summary.json", *(f"--set={key}={value}" for key, value in QUICK.items())]
     return run_forked("local_runner", [*arguments, *options], folder)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tuned")
+def folder(sample_run: SharedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned")
+    sample_run.lend_results(folder / "output")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def first(folder: Path) -> subprocess.CompletedProcess[str]:
-    done = run(folder)
+def first(sample_run: SharedRun, folder: Path) -> subprocess.CompletedProcess[str]:
+    done = run(sample_run.data, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -88,9 +91,9 @@ def test_lineage_names_the_hyperparameters(folder, told):
     assert "/Tuner/best_hyperparameters/" in read.uri
 
 
-def test_starts_at_the_trainer_with_what_was_chosen(folder, told):
+def test_starts_at_the_trainer_with_what_was_chosen(sample_run, folder, told):
     before = inputs_of_trainer(folder)["hyperparameters"]
-    done = run(folder, "--from-node", "Trainer", "--to-node", "Trainer", "--no-cache")
+    done = run(sample_run.data, folder, "--from-node", "Trainer", "--to-node", "Trainer", "--no-cache")
     assert done.returncode == 4, done.stdout
     assert "Tuner" not in done.stdout
     assert "8,321 interactions" in done.stdout, "of ExampleGen, which ran before"
@@ -98,7 +101,7 @@ def test_starts_at_the_trainer_with_what_was_chosen(folder, told):
 
 
 def test_a_start_behind_steps_that_never_ran(tmp_path):
-    done = run(tmp_path, "--from-node", "Trainer")
+    done = run(SAMPLE, tmp_path, "--from-node", "Trainer")
     assert done.returncode == 1
     assert "error: the last run has no result of earlier steps; start at an earlier step" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

@@ -91,6 +91,8 @@ def _fork(work: Callable[[], int | None]) -> tuple[int, object]:
         for stream in (1, 2):
             os.dup2(write_end, stream)
         os.close(read_end)
+        # Python's own streams may have been files, in which it would seek.
+        sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
         return work()
 
     end_with(print_and_work)

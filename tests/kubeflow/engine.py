@@ -63,7 +63,8 @@ class Engine:
         folder: for buckets, working directories and logs.
         project: the checkout that the image holds.
         environment: of every container, besides what an image has.
-        forked: whether the containers' processes begin with the libraries imported, which saves some ten seconds each.
+        forked: whether the containers' processes start with the libraries imported, which saves some ten seconds each.
+            It can be changed between runs.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Engine:
         *,
         forked: bool = False,
     ):
-        self._forked = forked
+        self.forked = forked
         self.folder = folder
         self._project = project
         self._environment = dict(environment or {})
@@ -249,7 +250,7 @@ class Engine:
         environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder)}
         environment |= {**variables, **self._environment}
         log = self.folder / f"{name}.log"
-        if self._forked:
+        if self.forked:
             python, option, module, *arguments = command
             assert (python, option) == ("python", "-m")
             done = run_forked(module, arguments, self.folder, environment)

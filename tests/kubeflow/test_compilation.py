@@ -22,7 +22,6 @@ IMAGE = "registry.example/recommender:1"
 DEPLOYMENT = f"""
 name: shop
 gate: {{min_recall_at_10: 0.1}}
-tuner: {{enabled: TUNED}}
 deployment:
   image: {IMAGE}
   pipeline_root: gs://bucket/pipelines
@@ -56,41 +55,58 @@ STEPS = {
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "LatestBlessedModel"),
     *("Evaluator", "Pusher"),
 }
-# Compiles, and prints which of the slow modules that it must not need were imported.
+# Compiles pipelines, and reports slow modules that compilation must not import.
 PROGRAM = """
+import json
 import sys
 import kubeflow_runner
-code = kubeflow_runner.main(sys.argv[1:])
+code = any([kubeflow_runner.main(arguments) for arguments in json.loads(sys.argv[1])])
 slow = [name for name in ("tfx.v1", "google.cloud.aiplatform") if name in sys.modules]
 sys.exit(f"needs {slow}" if slow else code)
 """
+# Engine, file name extension, type of the GPU, and further settings.
+PIPELINES = {
+    "kubeflow": ("kubeflow", "yaml", "nvidia.com/gpu", "tuner: {enabled: false}\n"),
+    "vertex": ("vertex", "json", "NVIDIA_TESLA_T4", "tuner: {enabled: true}\n"),
+    "optional": ("kubeflow", "yaml", "nvidia.com/gpu", "refit: true\nteacher: {}\ntrainer: {warm_start: true}\n"),
+}
 
 
-def compiled(folder: Path, engine: str, ending: str, gpu: str, tuned: bool) -> str:
-    (folder / "c.yaml").write_text(DEPLOYMENT.replace("GPU", gpu).replace("TUNED", str(tuned).lower()))
-    output = folder / f"pipeline.{ending}"
-    options = ["--engine", engine, "--config", str(folder / "c.yaml"), "--output", str(output), "--max-bad-rows", "3"]
+def options(folder: Path, name: str) -> list[str]:
+    """Writes the configuration of a pipeline to a new folder; returns the arguments that compile it there."""
+    engine, extension, gpu, settings = PIPELINES[name]
+    folder.mkdir()
+    (folder / "c.yaml").write_text(DEPLOYMENT.replace("GPU", gpu) + settings)
+    output = str(folder / f"pipeline.{extension}")
+    options = ["--engine", engine, "--config", str(folder / "c.yaml"), "--output", output, "--max-bad-rows", "3"]
     if engine == "kubeflow":
         options += ["--set", f"deployment.secret_env={SECRETS}"]
         for step, pod in PODS.items():
             options += [
                 o for key, value in pod.items() for o in ("--set", f"deployment.resources.{step}.{key}={value}")
             ]
-    command = [sys.executable, "-c", PROGRAM, *options]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env={"PATH": "/bin", "HOME": str(folder.parent)}
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == f"compiled shop for {engine}: {output}\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["c.yaml", output.name]
-    return output.read_text(encoding="utf-8")
+    return options
 
 
 @pytest.fixture(scope="module")
-def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kubeflow")
-    compiled(folder, "kubeflow", "yaml", "nvidia.com/gpu", False)
-    return folder / "pipeline.yaml"
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The compiled files, all from one process, because its imports take seconds."""
+    folder = tmp_path_factory.mktemp("compiled")
+    arguments = json.dumps([options(folder / name, name) for name in PIPELINES])
+    environment = {"PATH": "/bin", "HOME": str(folder)}
+    command = [sys.executable, "-c", PROGRAM, arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = {name: folder / name / f"pipeline.{extension}" for name, (_, extension, _, _) in PIPELINES.items()}
+    assert done.stdout.splitlines() == [f"compiled shop for {PIPELINES[name][0]}: {files[name]}" for name in files]
+    for file in files.values():
+        assert sorted(path.name for path in file.parent.iterdir()) == ["c.yaml", file.name]
+    return files
+
+
+@pytest.fixture(scope="module")
+def kubeflow(files: dict[str, Path]) -> Path:
+    return files["kubeflow"]
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +116,8 @@ def spec(kubeflow: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return json.loads(compiled(tmp_path_factory.mktemp("vertex"), "vertex", "json", "NVIDIA_TESLA_T4", True))
+def job(files: dict[str, Path]) -> dict[str, Any]:
+    return json.loads(files["vertex"].read_text(encoding="utf-8"))
 
 
 def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -134,12 +150,8 @@ def test_every_step_is_a_container_with_the_image(spec, job):
             }
 
 
-def test_optional_steps_are_there_where_they_are_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        sys.modules[__name__], "DEPLOYMENT", DEPLOYMENT + "refit: true\nteacher: {}\ntrainer: {warm_start: true}\n"
-    )
-    text = compiled(tmp_path, "kubeflow", "yaml", "nvidia.com/gpu", False)
-    first, *_ = yaml.safe_load_all(text)
+def test_optional_steps_are_there_where_they_are_asked_for(files):
+    first, *_ = yaml.safe_load_all(files["optional"].read_text(encoding="utf-8"))
     tasks = first["root"]["dag"]["tasks"]
     assert set(tasks) == STEPS | {"WarmStart", "Teacher", "RefitTransform", "Refit"}
     assert tasks["WarmStart"]["cachingOptions"] == {}, "which model is the last one changes from run to run"
