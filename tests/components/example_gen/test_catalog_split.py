@@ -93,12 +93,6 @@ def test_pushed_catalogue_names_the_same_items(shop):
     assert sorted(path.name for path in folder.iterdir()) == ["dataset.json", "items.jsonl"]
 
 
-def test_without_an_items_file_the_rated_items_are_the_catalogue(generate):
-    splits, _ = generate({"log.csv": LOG})
-    tokens = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TOKENS] for row in splits[features.CATALOG]}
-    assert tokens == {b"tea": [], b"jam": [], b"oil": [], b"gum": []}
-
-
 def test_tokens_of_an_item_are_sorted_by_feature():
     known = {"year": ("1994",), "genres": ("War", "Drama"), "brand": ()}
     (record,) = item_records([("Ö 1", known, 7, 9)])
@@ -168,8 +162,10 @@ def test_words_are_only_of_the_kinds_that_are_used(generate):
     assert {row[features.WORD][0] for row in splits[features.WORDS]} == {b"view", b"buy"}
 
 
-def test_without_columns_there_are_no_features_of_activities(generate):
+def test_without_an_items_file_and_columns_there_are_only_the_rated_items(generate):
     splits, _ = generate({"log.csv": KINDS})
+    tokens = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TOKENS] for row in splits[features.CATALOG]}
+    assert tokens == {b"tea": [], b"jam": [], b"oil": [], b"gum": []}
     assert features.WORDS not in splits
     assert not {features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS} & set(splits[features.TRAIN][0])
 

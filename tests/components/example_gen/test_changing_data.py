@@ -19,9 +19,8 @@ LATER = "u9,i1,1\nu9,i2,2\nu9,i3,3\n"
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.csv"
-    path.write_text(LOG, encoding="utf-8")
-    return path
+    append(tmp_path / "log.csv", LOG)
+    return tmp_path / "log.csv"
 
 
 @pytest.fixture
@@ -30,9 +29,9 @@ def generate(run_example_gen: Callable, log: Path, tmp_path: Path) -> Callable[[
     return lambda data_fingerprint: run_example_gen(log, tmp_path, data_fingerprint=data_fingerprint)[1]
 
 
-def append(path: Path) -> None:
+def append(path: Path, lines: str = LATER) -> None:
     with path.open("a", encoding="utf-8") as stream:
-        stream.write(LATER)
+        stream.write(lines)
 
 
 def test_the_catalogue_has_the_fingerprint_of_the_data(generate, log):

@@ -10,7 +10,10 @@ import pytest
 from components import features
 from components.trainer import input_pipeline
 from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.settings import TrainerSettings
 
+# A model with one member and few weights, which fits in seconds; each test changes the settings that it is about.
+SMALL = TrainerSettings(encoder="bow", members=(), dimension=4, window=4, max_minutes=60, patience=2, top_k=3)
 Columns = Sequence[Sequence[float]]
 
 

@@ -18,22 +18,12 @@ from components.trainer.input_pipeline import Batches, Timelines
 from components.trainer.model import Recommender
 from components.trainer.ranking import RankingMetrics, target_ranks
 from components.trainer.settings import EncoderName, LossName, TrainerSettings
+from tests.components.trainer.conftest import SMALL
 
 pytestmark = pytest.mark.usefixtures("one_shape")
 
 ENCODERS, LOSSES = EncoderName.__args__, LossName.__args__
-SETTINGS = TrainerSettings(
-    encoder="bow",
-    members=(),
-    dimension=4,
-    blocks=1,
-    batch_positions=12,
-    window=4,
-    max_epochs=8,
-    max_minutes=60,
-    patience=2,
-    top_k=3,
-)
+SETTINGS = SMALL.model_copy(update={"blocks": 1, "batch_positions": 12, "max_epochs": 8})
 # So many updates that a learning rate of 0.05 shows, on a schedule that warms up over 100.
 LEARNING = SETTINGS.model_copy(
     update={"dimension": 16, "dropout": 0.0, "negatives": 6, "batch_positions": 64, "learning_rate": 0.05}

@@ -20,19 +20,10 @@ from components.trainer.ranking import RankingMetrics
 from components.trainer.run import build_model
 from components.trainer.settings import DENSE, SPARSE, TrainerSettings
 from components.trainer.training_data import TrainingData
+from tests.components.trainer.conftest import SMALL
 
 TOKENS = ["genres=Drama", "genres=War", "year=1994"]  # tokens 2, 3 and 4
-SETTINGS = TrainerSettings(
-    encoder="bow",
-    members=(),
-    dimension=4,
-    window=4,
-    batch_positions=64,
-    max_epochs=2,
-    patience=2,
-    top_k=3,
-    max_minutes=60,
-)
+SETTINGS = SMALL.model_copy(update={"batch_positions": 64, "max_epochs": 2})
 
 
 @pytest.fixture

@@ -59,12 +59,13 @@ def test_no_target_at_all_is_told_in_one_line(timelines_of, settings, ratings, t
 @pytest.mark.parametrize("settings", [{}, {"min_target_rating": 3.0}, {"target_weight": "rating"}])
 def test_what_is_rated_low_is_not_learnt(timelines_of, settings):
     """After 2 comes 3, rated 5, or twice as often 4, rated 1."""
-    data = timelines_of([[2, 3], [2, 4], [2, 4]] * 10, ratings=[[3, 5], [3, 1], [3, 1]] * 10)
+    data = timelines_of([[2, 3], [2, 4], [2, 4]] * 30, ratings=[[3, 5], [3, 1], [3, 1]] * 30)
     trainer = TrainerSettings(
-        encoder="bow", dimension=8, dropout=0.0, top_k=1, max_epochs=30, patience=30, learning_rate=0.05, **settings
+        **{"encoder": "bow", "members": (), "dimension": 8, "dropout": 0.0, "learning_rate": 0.05},
+        **{"top_k": 1, "max_epochs": 10, "patience": 10, **settings},
     )
     model = Recommender(trainer, 4, np.bincount(data.items, minlength=5))
-    rising = iter(range(30))
+    rising = iter(range(10))
     fit(model, data, data, lambda *_: RankingMetrics(float(next(rising)), 0.0))
     tables = model.tables()
     contexts, _ = model.read_out(timelines_of([[2]]).histories(slice(None), 4).tensors(), tables)

@@ -23,9 +23,9 @@ from components.trainer.settings import TrainerSettings
 USERS, FILMS, LENGTH = 60, 12, 9
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Fit, and write the history; die after an epoch where that is asked for."""
-    loss, dropout, backup, stop_after, result, *mirrored = sys.argv[1:]
+    loss, dropout, backup, stop_after, result, *mirrored = arguments
     if mirrored:
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
