@@ -23,7 +23,7 @@ EXIT_UNKNOWN, EXIT_STORE = 1, 2
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Answers a question; returns the exit code."""
+    """Runs a command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         options.run(open_store(options.metadata), options)
@@ -99,15 +99,15 @@ def _runs(store: Store, options: argparse.Namespace) -> None:
 
 
 def _show(store: Store, options: argparse.Namespace) -> None:
-    found = find(store, options.query)
+    match = find(store, options.query)
     if options.html:
-        from lineage.page import write_found
+        from lineage.page import write_match
 
-        write_found(options.html, store.where, options.query, found)
+        write_match(options.html, store.where, options.query, match)
     if options.json:
-        _print_json(as_json.found(found))
+        _print_json(as_json.match(match))
     else:
-        text.show_found(found, text.make_console())
+        text.show_match(match, text.make_console())
 
 
 def _diff(store: Store, options: argparse.Namespace) -> None:

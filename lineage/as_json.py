@@ -7,7 +7,7 @@ from typing import Any
 
 from lineage import facts
 from lineage.compare import Difference
-from lineage.find import Found
+from lineage.find import Match
 from lineage.graph import NO_GRAPH, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
@@ -20,13 +20,13 @@ def run(run: Run) -> dict[str, Any]:
     return {**values, "recall_at_10": run.recall, "cached": run.cached}
 
 
-def found(found: Found) -> dict[str, Any]:
+def match(match: Match) -> dict[str, Any]:
     """Converts an artifact or an execution with its graph; a model also has its story."""
     return {
-        "artifact": found.artifact.id if found.artifact else None,
-        "execution": found.execution.id if found.execution else None,
-        "story": asdict(found.story) if found.story else None,
-        "graph": graph(found.graph),
+        "artifact": match.artifact.id if match.artifact else None,
+        "execution": match.execution.id if match.execution else None,
+        "story": asdict(match.story) if match.story else None,
+        "graph": graph(match.graph),
     }
 
 

@@ -19,7 +19,7 @@ class Line:
 
     @property
     def differs(self) -> bool:
-        """Whether the runs differ in this fact."""
+        """Returns whether the runs differ in this fact."""
         return bool(self.left != self.right)
 
 
@@ -34,16 +34,17 @@ class Difference:
 
 def compare(left: Run, right: Run) -> Difference:
     """Compares two runs fact by fact."""
-    of_left, of_right = _sections(left), _sections(right)
+    left_sections, right_sections = _sections(left), _sections(right)
     sections = {}
-    for section, facts_of_left in of_left.items():
-        facts_of_right = of_right[section]
-        names = dict.fromkeys([*facts_of_left, *facts_of_right])
-        sections[section] = [Line(name, facts_of_left.get(name), facts_of_right.get(name)) for name in names]
+    for section, left_facts in left_sections.items():
+        right_facts = right_sections[section]
+        names = dict.fromkeys([*left_facts, *right_facts])
+        sections[section] = [Line(name, left_facts.get(name), right_facts.get(name)) for name in names]
     return Difference(left, right, sections)
 
 
 def _sections(run: Run) -> dict[str, dict[str, Any]]:
+    """Returns the facts of a run by section and name."""
     metrics: dict[str, Any] = {}
     if run.evaluation:
         metrics = {facts.METRICS.get(name, name): value for name, value in sorted(run.evaluation.metrics.items())}

@@ -187,7 +187,8 @@ def settings(execution: Execution) -> dict[str, Any]:
         return _gate(config)
     given = _custom(given) or given
     sections = {section: given.get("settings"), "tuner": given.get("tuner")}
-    return {k: v for name, held in sections.items() if isinstance(held, dict) for k, v in _flatten(held, name).items()}
+    flat = (_flatten(values, name) for name, values in sections.items() if isinstance(values, dict))
+    return {key: value for values in flat for key, value in values.items()}
 
 
 def code(execution: Execution) -> str:
@@ -249,7 +250,7 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
     """Returns the story of a model.
 
     Args:
-        graph: holds the model's ancestors, and those of its descendants that the story shall mention.
+        graph: has the model's ancestors, and the descendants that the story includes.
         model: id of the Model artifact.
         pushed: id of a PushedModel artifact. The story then has only this push, and the evaluation that it relied on.
     """
@@ -325,6 +326,7 @@ def _gate(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _custom(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the `custom_config` of a step's parameters; empty if there is none."""
     custom = given.get("custom_config")
     return custom if isinstance(custom, dict) else {}
 
@@ -341,4 +343,4 @@ def _flatten(value: Any, name: str) -> dict[str, Any]:
     """Returns nested settings by dotted key. Lists stay lists."""
     if not isinstance(value, dict):
         return {name: value}
-    return {k: v for key, held in value.items() for k, v in _flatten(held, f"{name}.{key}").items()}
+    return {k: v for key, nested in value.items() for k, v in _flatten(nested, f"{name}.{key}").items()}

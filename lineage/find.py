@@ -15,8 +15,8 @@ from lineage.graph import (
     Graph,
     ancestors,
     descendants,
+    graph_of_executions,
     makers,
-    of_executions,
     read_artifact,
     read_execution,
     takers_of,
@@ -28,14 +28,15 @@ LATEST = "latest"
 
 
 @dataclass(frozen=True)
-class Found:
-    """An artifact or an execution, with its lineage.
+class Match:
+    """An artifact or an execution that matches a query, with its lineage.
 
     Attributes:
         artifact: None for an execution.
         execution: None for an artifact.
         graph: its ancestors and descendants.
-        model: id of the Model artifact that it is, or was made from; None for anything else.
+        model: id of the artifact if it is a Model, of the pushed Model for a PushedModel, or of the Model that an
+            execution made; None for anything else.
     """
 
     artifact: Artifact | None
@@ -45,14 +46,14 @@ class Found:
 
     @functools.cached_property
     def story(self) -> facts.Story | None:
-        """The story of the model; for a pushed model, only of this push."""
+        """Returns the story of the model; for a pushed model, only of this push; None without a model."""
         if self.model is None:
             return None
         is_pushed = self.artifact is not None and self.artifact.type == facts.PUSHED_MODEL
         return facts.story(self.graph, self.model, self.artifact.id if self.artifact and is_pushed else None)
 
 
-def find(store: Store, query: str) -> Found:
+def find(store: Store, query: str) -> Match:
     """Finds an artifact or an execution with its lineage.
 
     Args:
@@ -67,20 +68,20 @@ def find(store: Store, query: str) -> Found:
     kind, _, number = query.rpartition(":")
     if kind in ("artifact", "execution", "") and number.isdecimal():
         if kind != "execution" and (artifacts := store.artifacts([int(number)])):
-            return _of_artifact(store, read_artifact(artifacts[0]))
+            return _match_artifact(store, read_artifact(artifacts[0]))
         if kind != "artifact" and (executions := store.executions([int(number)])):
-            return _of_execution(store, read_execution(executions[0]))
+            return _match_execution(store, read_execution(executions[0]))
         raise UnknownError(f"{store.where}: no {kind or 'artifact or execution'} has the id {number}")
     if file := model_file(query):
-        return _of_artifact(store, pushes_of(store, file)[-1])
-    matches = [read_artifact(record) for record in store.artifacts_at(query)] or _pushed_to(store, query)
-    if not matches:
+        return _match_artifact(store, pushes_of(store, file)[-1])
+    candidates = [read_artifact(record) for record in store.artifacts_at(query)] or _pushed_to(store, query)
+    if not candidates:
         raise UnknownError(f"{store.where}: does not have {query}; give an artifact's id or address, or a pushed file")
-    return _of_artifact(store, matches[-1])
+    return _match_artifact(store, candidates[-1])
 
 
 def is_address(text: str) -> bool:
-    """Returns whether a text is an address such as `gs://BUCKET/KEY`, and not a path of this machine."""
+    """Returns whether a text is an address, for example `gs://BUCKET/KEY`, and not a path of this machine."""
     return "://" in text
 
 
@@ -148,21 +149,21 @@ def _pushed_to(store: Store, place: str) -> list[Artifact]:
 
 
 def _with_statistics(store: Store, graph: Graph) -> Graph:
-    """Adds the statistics of the graph's examples, which no step of the graph took."""
+    """Returns a graph with the statistics of its examples, which no step of the graph took."""
     takers = takers_of(store, (artifact.id for artifact in graph.of_type(facts.EXAMPLES)))
-    return graph.merge(of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN)))
+    return graph.merge(graph_of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN)))
 
 
-def _of_artifact(store: Store, artifact: Artifact) -> Found:
+def _match_artifact(store: Store, artifact: Artifact) -> Match:
     graph = _with_statistics(store, ancestors(store, [artifact.id]))
     model = artifact.id if artifact.type == facts.MODEL else None
     if artifact.type == facts.PUSHED_MODEL:
         model = facts.pushed_model(graph, artifact.id)
     graph = graph.merge(descendants(store, [artifact.id if model is None else model]))
-    return Found(artifact, None, graph, model)
+    return Match(artifact, None, graph, model)
 
 
-def _of_execution(store: Store, execution: Execution) -> Found:
+def _match_execution(store: Store, execution: Execution) -> Match:
     graph = _with_statistics(store, ancestors(store, executions=[execution.id]))
     outputs = [link.artifact for link in graph.outputs(execution.id)]
     # Another execution made the outputs of a cached execution or of a resolver.
@@ -171,4 +172,4 @@ def _of_execution(store: Store, execution: Execution) -> Found:
         graph = graph.merge(ancestors(store, outputs))
     graph = graph.merge(descendants(store, outputs))
     models = [i for i in outputs if graph.artifacts[i].type == facts.MODEL and not others]
-    return Found(None, execution, graph, models[0] if models else None)
+    return Match(None, execution, graph, models[0] if models else None)

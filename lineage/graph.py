@@ -143,7 +143,7 @@ NO_GRAPH = Graph({}, {}, frozenset())
 
 
 def ancestors(store: Store, artifacts: Iterable[int] = (), executions: Iterable[int] = ()) -> Graph:
-    """Returns everything that went into artifacts or executions, and these themselves.
+    """Returns the ancestors of artifacts and executions, and these themselves.
 
     The first execution that has an artifact as an output made it: later ones took it from the cache or, as resolvers
     do, handed it on. The model that another was compared with is in the graph, but not its ancestors.
@@ -163,7 +163,7 @@ def ancestors(store: Store, artifacts: Iterable[int] = (), executions: Iterable[
 
 
 def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
-    """Returns everything that was made from artifacts, and these themselves.
+    """Returns the descendants of artifacts, and these themselves.
 
     Cached executions and resolvers are left out: they hand on the outputs of others.
     """
@@ -190,10 +190,10 @@ def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
     return [e for e in executions if e.state != "CACHED" and e.type != RESOLVER]
 
 
-def of_executions(store: Store, executions: Iterable[Execution]) -> Graph:
-    """Returns executions with all their inputs and outputs."""
-    known = list(executions)
-    return _graph(store, (), known, _links(store.events_of_executions(execution.id for execution in known)))
+def graph_of_executions(store: Store, executions: Iterable[Execution]) -> Graph:
+    """Returns the graph of executions and all their inputs and outputs."""
+    nodes = list(executions)
+    return _graph(store, (), nodes, _links(store.events_of_executions(execution.id for execution in nodes)))
 
 
 def makers(store: Store, artifacts: Iterable[int]) -> dict[int, int]:
@@ -262,8 +262,8 @@ def _name(event: pb.Event) -> str:
 def _properties(record: pb.Artifact | pb.Execution) -> dict[str, Any]:
     return {
         name: _value(value)
-        for held in (record.properties, record.custom_properties)
-        for name, value in sorted(held.items())
+        for properties in (record.properties, record.custom_properties)
+        for name, value in sorted(properties.items())
         if name != STORE_OF_ARTIFACT
     }
 

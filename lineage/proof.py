@@ -1,4 +1,4 @@
-"""Proves by its content where a file comes from."""
+"""Proves the origin of a file by its content."""
 
 from __future__ import annotations
 

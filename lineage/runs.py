@@ -12,7 +12,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from lineage import facts
 from lineage.errors import UnknownError
-from lineage.graph import Execution, Graph, of_executions, read_execution
+from lineage.graph import Execution, Graph, graph_of_executions, read_execution
 from lineage.store import Store
 
 # Types of contexts, as TFX and as Kubeflow Pipelines name them.
@@ -20,7 +20,7 @@ RUN_TYPES = ("pipeline_run", "system.PipelineRun")
 PIPELINE_TYPES = ("pipeline", "system.Pipeline")
 ON_KUBEFLOW = "system.PipelineRun"
 NOT_A_STEP = "DAGExecution"  # Kubeflow's record of an entire run, which stays RUNNING for ever
-DRIVER_MILLISECONDS = 10 * 60 * 1000  # that Kubeflow's driver may take until it records the first step
+DRIVER_MILLISECONDS = 10 * 60 * 1000  # limit for Kubeflow's driver to record the first step
 _BAD_STATES = {"FAILED": "failed", "CANCELED": "canceled"}
 _OPEN_STATES = {"RUNNING", "NEW"}
 RUNNING, COMPLETE = "running", "complete"
@@ -33,7 +33,7 @@ class Step:
     Attributes:
         name: of the step.
         execution: id of its execution.
-        state: in the store, such as `COMPLETE` or `CACHED`.
+        state: in the store, for example `COMPLETE` or `CACHED`.
         seconds: its duration; None if it has not ended.
     """
 
@@ -85,12 +85,12 @@ class Run:
 
     @property
     def recall(self) -> float | None:
-        """The headline metric, Recall@10 of the run's evaluation."""
+        """Returns the headline metric, Recall@10 of the run's evaluation; None without one."""
         return self.evaluation.metrics.get(facts.HEADLINE) if self.evaluation else None
 
     @property
     def cached(self) -> list[str]:
-        """The names of the cached steps."""
+        """Returns the names of the cached steps."""
         return [step.name for step in self.steps if step.state == "CACHED"]
 
 
@@ -123,7 +123,7 @@ def find_run(store: Store, query: str) -> Run:
     """Returns a run by its id or its name.
 
     Raises:
-        UnknownError: there is none.
+        UnknownError: there is no such run.
     """
     for context in _contexts(store):
         if query in (str(context.id), context.name):
@@ -161,7 +161,7 @@ def _record(store: Store, context: pb.Context) -> _Record:
 def _read(store: Store, records: list[_Record]) -> list[Run]:
     """Reads runs with few calls: the events and artifacts of all runs at once."""
     executions = {execution.id: execution for record in records for execution in record.executions}
-    graph = of_executions(store, executions.values())
+    graph = graph_of_executions(store, executions.values())
     return [_run(record, _part(graph, record.executions)) for record in records]
 
 

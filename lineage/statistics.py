@@ -1,4 +1,4 @@
-"""Summarises the statistics that StatisticsGen left, without TFDV."""
+"""Summarises the statistics of StatisticsGen, without TFDV."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ TOP_VALUES = 3
 
 
 def summarise(uri: str) -> dict[str, Any]:
-    """What an ExampleStatistics artifact says.
+    """Returns a summary of an ExampleStatistics artifact.
 
     Args:
         uri: its folder.
 
     Returns:
-        By split: `examples`, and `features` with `name`, `type`, `values` (how many there are), `missing` (examples
-        without any), `lengths` (least, median and most values of an example that has any), and for numbers `min`,
-        `mean`, `max`, `zeros` and `histogram` (`[low, high, count]` each), for text `unique` and `top`
-        (`[value, count]` each). Empty where the files cannot be read from this machine.
+        By split: `examples`, and `features` with `name`, `type`, `values` (their number), `missing` (examples without
+        a value), `lengths` (minimum, median and maximum number of values in an example that has any), and for numbers
+        `min`, `mean`, `max`, `zeros` and `histogram` (`[low, high, count]` each), for text `unique` and `top`
+        (`[value, count]` each). Empty if the files cannot be read from this machine.
     """
     summaries = {}
     for split, content in _contents(uri):
@@ -60,21 +60,21 @@ def _contents(uri: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _feature(feature: pb.FeatureNameStatistics) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "name": feature.name or ".".join(feature.path.step),
         "type": pb.FeatureNameStatistics.Type.Name(feature.type).lower(),
     }
     if feature.HasField("num_stats"):
         numbers = feature.num_stats
-        told |= _common(numbers.common_stats)
-        told |= {"min": numbers.min, "mean": numbers.mean, "max": numbers.max, "zeros": numbers.num_zeros}
+        summary |= _common(numbers.common_stats)
+        summary |= {"min": numbers.min, "mean": numbers.mean, "max": numbers.max, "zeros": numbers.num_zeros}
         standard = [h for h in numbers.histograms if h.type == pb.Histogram.STANDARD][:1]
-        told["histogram"] = [[b.low_value, b.high_value, b.sample_count] for h in standard for b in h.buckets]
+        summary["histogram"] = [[b.low_value, b.high_value, b.sample_count] for h in standard for b in h.buckets]
     elif feature.HasField("string_stats"):
         text = feature.string_stats
-        told |= _common(text.common_stats)
-        told |= {"unique": text.unique, "top": [[v.value, v.frequency] for v in text.top_values[:TOP_VALUES]]}
-    return told
+        summary |= _common(text.common_stats)
+        summary |= {"unique": text.unique, "top": [[v.value, v.frequency] for v in text.top_values[:TOP_VALUES]]}
+    return summary
 
 
 def _common(common: pb.CommonStatistics) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.tree import Tree
 from lineage import facts
 from lineage.compare import Difference
 from lineage.facts import Evaluation, Push, Story
-from lineage.find import Found
+from lineage.find import Match
 from lineage.graph import COMPARED, Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
@@ -58,9 +58,9 @@ def show_runs(runs: list[Run], has_more: bool, console: Console) -> None:
         console.print(f"[dim]the newest {len(runs)}; --limit N shows more, --limit 0 all[/dim]")
 
 
-def show_found(found: Found, console: Console) -> None:
+def show_match(match: Match, console: Console) -> None:
     """Prints the ancestors and the descendants of an artifact or an execution."""
-    graph, artifact, execution, title = found.graph, found.artifact, found.execution, ""
+    graph, artifact, execution, title = match.graph, match.artifact, match.execution, ""
     before, after = Tree("", hide_root=True), Tree("", hide_root=True)
     if execution:
         title = _execution(execution)
@@ -70,10 +70,10 @@ def show_found(found: Found, console: Console) -> None:
         title = _artifact(graph, artifact)
         _add_maker(before, graph, artifact.id, set())
         # The descendants of a pushed file are those of its model.
-        _add_takers(after, graph, artifact.id if found.model is None else found.model, set())
+        _add_takers(after, graph, artifact.id if match.model is None else match.model, set())
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
-    if found.story:
-        show_story(found.story, console)
+    if match.story:
+        show_story(match.story, console)
     wide = Console(file=console.file, highlight=False, width=TREE_WIDTH)
     console.print("\n[bold]Made from[/bold]")
     wide.print(before if before.children else "nothing: no step of the store made it")

@@ -1,7 +1,7 @@
 """Copies Vertex ML Metadata into a store of ML Metadata, which the rest of the lineage reads.
 
 Vertex's service has the same records under other names: it calls the type a schema, properties metadata, and records
-resource names instead of numbers. It is played by a fake in the tests; no real project was read.
+resource names instead of numbers. The tests use a fake of the service; it was not tested with a real project.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def copy_store(project: str, region: str, database: Path) -> None:
 
     Args:
         project: id of the project.
-        region: such as `europe-west4`.
-        database: that is made.
+        region: for example `europe-west4`.
+        database: path of the new file.
 
     Raises:
         StoreError: the service refuses, or there are no credentials.
@@ -69,7 +69,7 @@ class _Copy:
         self._numbers: dict[str, int] = {}
 
     def add(self, contexts: list[Any], subgraph: Any) -> None:
-        """Adds a run."""
+        """Adds a run: its contexts, and its subgraph of steps and artifacts."""
         artifacts = [self._artifact(record) for record in subgraph.artifacts]
         executions = [self._execution(record) for record in subgraph.executions]
         positions = {record.name: i for i, record in enumerate(subgraph.artifacts)}
@@ -85,13 +85,13 @@ class _Copy:
             executions, artifacts, owners, edges, reuse_context_if_already_exist=True
         )
         records = {"Execution": subgraph.executions, "Artifact": subgraph.artifacts, "Context": contexts}
-        for (table, known), numbers in zip(records.items(), put, strict=True):
-            for record, number in zip(known, numbers, strict=True):
+        for (table, added), numbers in zip(records.items(), put, strict=True):
+            for record, number in zip(added, numbers, strict=True):
                 self._numbers[record.name] = number
                 self._times[table][number] = _milliseconds(record.create_time), _milliseconds(record.update_time)
 
     def finish(self) -> None:
-        """Gives all records the times that they have in Vertex's store, in place of those of the copy."""
+        """Replaces the times of all records with those in Vertex's store."""
         del self._target
         with contextlib.closing(sqlite3.connect(self._database)) as connection, connection:
             for table, times in self._times.items():
@@ -103,7 +103,7 @@ class _Copy:
     def _artifact(self, record: Any) -> pb.Artifact:
         artifact = pb.Artifact(type_id=self._type("artifact", record.schema_title), uri=record.uri)
         artifact.state = pb.Artifact.LIVE
-        return self._known(artifact, record)
+        return self._add_common(artifact, record)
 
     def _execution(self, record: Any) -> pb.Execution:
         execution = pb.Execution(type_id=self._type("execution", record.schema_title))
@@ -114,14 +114,14 @@ class _Copy:
             name.removeprefix(PARAMETER): v for name, v in record.metadata.items() if name.startswith(PARAMETER)
         }
         execution.custom_properties["inputs"].struct_value.update(parameters)
-        return self._known(execution, record)
+        return self._add_common(execution, record)
 
     def _context(self, record: Any) -> pb.Context:
         name = record.name.rpartition("/")[2] if record.schema_title == RUN else record.display_name
         return pb.Context(type_id=self._type("context", record.schema_title), name=name)
 
-    def _known(self, copy: Any, record: Any) -> Any:
-        """Adds what artifacts and executions have in common."""
+    def _add_common(self, copy: Any, record: Any) -> Any:
+        """Adds the id and the properties of an artifact or an execution to its copy; returns the copy."""
         if record.name in self._numbers:
             copy.id = self._numbers[record.name]
         for name, value in record.metadata.items():

@@ -226,6 +226,6 @@ def _length(tensors: dict[str, Any], key: str, dtype: type, name: str) -> int:
         raise ArtifactError(f"{name}: has no tensor {key!r}, only {', '.join(tensors)}; not a model of this pipeline")
     shape = tensor["shape_signature"].tolist()
     if tensor["dtype"] is not dtype or len(shape) != 2 or shape[0] != 1:
-        found = f"{tensor['dtype'].__name__} {shape}"
-        raise ArtifactError(f"{name}: {key} is {found}, expected {dtype.__name__} [1, length]")
+        actual = f"{tensor['dtype'].__name__} {shape}"
+        raise ArtifactError(f"{name}: {key} is {actual}, expected {dtype.__name__} [1, length]")
     return int(shape[1])

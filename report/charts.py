@@ -40,7 +40,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The value minus and plus one standard error."""
+        """Returns the value minus and plus one standard error."""
         return self.value - (self.error or 0.0), self.value + (self.error or 0.0)
 
 
@@ -117,5 +117,6 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 
 
 def _draw(template: str, *, marks: list[float], **values: Any) -> Markup:
+    """Returns a template's SVG, with a label for each mark."""
     labels = [(mark, f"{mark:.{decimals(marks)}f}") for mark in marks]
     return Markup(_TEMPLATES.get_template(template).render(width=WIDTH, marks=labels, duration=duration, **values))

@@ -1,4 +1,4 @@
-"""What the pushed file recommends to some users of the test split."""
+"""Recommends with the pushed file to some users of the test split."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from components import features
 from on_device.recommender import Recommendation, Recommender
 
 READ = 500  # timelines, of which some are shown
-SHARES = (0.05, 0.5, 0.95)  # where those stand, in order of length
-SHOWN_HISTORY, SHOWN = 4, 5
-CUT = 10
+QUANTILES = (0.05, 0.5, 0.95)  # of the lengths of the timelines; those with these lengths are shown
+SHOWN_HISTORY, SHOWN = 4, 5  # items
+CUT = 10  # of the rank
 
 
 @dataclass(frozen=True)
 class User:
-    """A timeline of the test split: ids oldest first, ratings, seconds since 1970, and the id that came next."""
+    """A user of the test split.
+
+    Attributes:
+        items: ids of the history, oldest first.
+        ratings: of these items.
+        times: of these items, in seconds since 1970-01-01 UTC.
+        target: id of the next item.
+    """
 
     items: list[str]
     ratings: list[float]
@@ -27,56 +34,61 @@ class User:
 
 @dataclass(frozen=True)
 class Example:
-    """What is recommended to a user.
+    """The recommendations to a user.
 
     Attributes:
         length: of the history.
         history: titles of its last items, oldest first.
-        target: title of the item that came next; None where nobody knows.
-        rank: of that item among the best 10, from 1; None where it is not there.
-        found: the best items, best first.
+        target: title of the next item; None for a new user.
+        rank: of the target among the best 10, from 1; None if it is not among them.
+        recommendations: the best items, best first.
     """
 
     length: int
     history: list[str]
     target: str | None
     rank: int | None
-    found: list[Recommendation]
+    recommendations: list[Recommendation]
 
 
 def read_users(examples: Path) -> list[User]:
-    """Users with a short, a middling and a long history; `examples` is the folder of ExampleGen's Examples artifact."""
-    import tensorflow as tf  # Only now: the page itself does without.
+    """Returns users with a short, a median and a long history.
+
+    Args:
+        examples: folder of ExampleGen's Examples artifact.
+    """
+    import tensorflow as tf  # Here, because the rest of the page does not need it.
 
     files = sorted(map(str, examples.glob(f"Split-{features.TEST}/*")))
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(READ).as_numpy_iterator()
     users = sorted((_user(tf.train.Example.FromString(record)) for record in records), key=lambda user: len(user.items))
-    chosen = sorted({round(share * (len(users) - 1)) for share in SHARES}) if users else []
-    return [users[at] for at in chosen]
+    chosen = sorted({round(quantile * (len(users) - 1)) for quantile in QUANTILES}) if users else []
+    return [users[place] for place in chosen]
 
 
 def recommend_for(recommender: Recommender, users: list[User]) -> list[Example]:
-    """What each of the users, and one of whom nothing is known, is recommended."""
-    best = min(CUT, recommender.top_k)
+    """Returns the recommendations to each user, and to a new user."""
+    k = min(CUT, recommender.top_k)
 
-    def title(wanted: str) -> str:
-        item = recommender.catalogue.find(wanted)
-        return item.title if item else wanted
+    def title(item_id: str) -> str:
+        item = recommender.catalogue.find(item_id)
+        return item.title if item else item_id
 
-    shown = []
+    examples = []
     for user in users:
-        found = recommender.recommend(user.items, best, ratings=user.ratings, times=user.times)
-        rank = next((at for at, one in enumerate(found, start=1) if one.id == user.target), None)
-        history = [title(item) for item in user.items[-SHOWN_HISTORY:]]
-        shown.append(Example(len(user.items), history, title(user.target), rank, found[:SHOWN]))
-    return [*shown, Example(0, [], None, None, recommender.recommend([], best)[:SHOWN])]
+        recommendations = recommender.recommend(user.items, k, ratings=user.ratings, times=user.times)
+        ids = [recommendation.id for recommendation in recommendations]
+        rank = ids.index(user.target) + 1 if user.target in ids else None
+        history = [title(item_id) for item_id in user.items[-SHOWN_HISTORY:]]
+        examples.append(Example(len(user.items), history, title(user.target), rank, recommendations[:SHOWN]))
+    return [*examples, Example(0, [], None, None, recommender.recommend([], k)[:SHOWN])]
 
 
 def _user(example: Any) -> User:
-    held = example.features.feature
+    values = example.features.feature
     return User(
-        items=[item.decode() for item in held[features.ITEM_ID].bytes_list.value],
-        ratings=list(held[features.RATING].float_list.value),
-        times=list(held[features.TIMESTAMP].int64_list.value),
-        target=held[features.TARGET_ID].bytes_list.value[0].decode(),
+        items=[item.decode() for item in values[features.ITEM_ID].bytes_list.value],
+        ratings=list(values[features.RATING].float_list.value),
+        times=list(values[features.TIMESTAMP].int64_list.value),
+        target=values[features.TARGET_ID].bytes_list.value[0].decode(),
     )

@@ -1,4 +1,4 @@
-"""What a cluster's pages show of a run: its metrics, and the report that a local run has too."""
+"""Computes the metrics of a run that a cluster shows, and renders the report that a local run also writes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from components.evaluation import ERROR, read_metrics
 from pipeline import steps
 from pipeline.local_execution import StepResult
 from pipeline.summary import summarise
-from report.known import Known, recommendations
 from report.page import render
+from report.run_facts import RunFacts, recommendations
 
 QUALITY = ("recall_at_10", "ndcg_at_10", "mrr", "coverage_at_10", "recall_at_10_lift", "recall_at_10_lift_over_markov")
-OF_FILE = ("size_bytes", "latency_us", "agreement_at_10")
+FILE_METRICS = ("size_bytes", "latency_us", "agreement_at_10")
 
 
 def metrics_of_evaluation(evaluation: str, blessed: bool) -> dict[str, float]:
-    """Returns the metrics of an Evaluator by name, and `blessed`, 1 or 0."""
-    found = read_metrics(evaluation)["overall"]
+    """Returns the metrics of an evaluation by name, and `blessed`, 1 or 0; `evaluation` is its folder."""
+    metrics = read_metrics(evaluation)["overall"]
     names = (*QUALITY, f"{QUALITY[0]}{ERROR}")
-    return {**{name: found[name] for name in names if name in found}, "blessed": float(blessed)}
+    return {**{name: metrics[name] for name in names if name in metrics}, "blessed": float(blessed)}
 
 
 def report_of_push(name: str, inputs: Mapping[str, str], pushed: Mapping[str, Any]) -> tuple[dict[str, float], str]:
@@ -32,8 +32,8 @@ def report_of_push(name: str, inputs: Mapping[str, str], pushed: Mapping[str, An
 
     Args:
         name: of the pipeline.
-        inputs: where the Pusher's inputs are: `model`, `evaluation`, `catalog` and `examples`.
-        pushed: properties of the Pusher's output: `pushed`, `pushed_destination`.
+        inputs: folders of the Pusher's inputs `model`, `evaluation`, `catalog` and `examples`.
+        pushed: the properties `pushed` and `pushed_destination` of the Pusher's output.
     """
     outputs = {
         steps.EXAMPLE_GEN: {"catalog": Artifact(uri=inputs["catalog"])},
@@ -42,14 +42,14 @@ def report_of_push(name: str, inputs: Mapping[str, str], pushed: Mapping[str, An
         steps.PUSHER: {"pushed_model": _pushed_model(pushed)},
     }
     results = [
-        StepResult(step, False, 0.0, {name: [artifact] for name, artifact in made.items()})
-        for step, made in outputs.items()
+        StepResult(step, False, 0.0, {name: [artifact] for name, artifact in artifacts.items()})
+        for step, artifacts in outputs.items()
     ]
     summary = summarise(results, 0.0)
-    answers, missing = recommendations(summary, inputs["examples"])
+    examples, errors = recommendations(summary, inputs["examples"])
     artifact = summary.get("artifact", {})
-    metrics = {key: float(artifact[key]) for key in OF_FILE if key in artifact}
-    return metrics, render(Known(summary, {"name": name}, examples=answers, missing=missing), Path(os.curdir))
+    metrics = {key: float(artifact[key]) for key in FILE_METRICS if key in artifact}
+    return metrics, render(RunFacts(summary, {"name": name}, examples=examples, errors=errors), Path(os.curdir))
 
 
 def _pushed_model(properties: Mapping[str, Any]) -> Artifact:

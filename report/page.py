@@ -19,7 +19,7 @@ from lineage.runs import Step
 from lineage.text import counts_in_words, duration
 from pipeline.summary import refit_in_words, repeated, unreachable
 from report.charts import Bar, Point, curve, share, slices
-from report.known import Known
+from report.run_facts import RunFacts
 
 TEMPLATE = Path(__file__).with_name("report.html")
 CURVES = {"loss": "Training loss, nats", "recall_at_10": "Recall@10, eval split", "ndcg_at_10": "NDCG@10, eval split"}
@@ -45,9 +45,9 @@ OTHER_TOOLS = {
 STATES = {"CACHED": "from the cache", "FAILED": "failed", "RUNNING": "did not end"}
 
 
-def render(known: Known, folder: Path) -> str:
-    """Returns the page, for a file in `folder`: links to files in that folder are relative."""
-    summary, run, config = known.summary, known.run, known.config
+def render(run_facts: RunFacts, folder: Path) -> str:
+    """Returns the HTML of the page for a file in `folder`; links to files in that folder are relative."""
+    summary, run, config = run_facts.summary, run_facts.run, run_facts.config
     started = datetime.fromtimestamp(run.started / 1000) if run else datetime.now()
     about = [f"{started:%d %B %Y, %H:%M}"]
     about += [duration(summary["seconds"])] if summary["seconds"] else []
@@ -64,14 +64,14 @@ def render(known: Known, folder: Path) -> str:
         verdict=verdict,
         reason=reason,
         cards=_cards(summary),
-        known=known,
+        run_facts=run_facts,
         summary=summary,
         **{key: summary.get(key) for key in ("artifact", "metrics", "training", "tuner", "gate", "data", "drift")},
         slices=_slices(summary),
         curves=_curves(summary),
         dropped=_dropped(summary),
-        steps=_steps(known, folder),
-        files=_files(known, folder),
+        steps=_steps(run_facts, folder),
+        files=_files(run_facts, folder),
         # On a cluster only the name of the pipeline is known.
         settings="" if set(config) == {"name"} else yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         titles=facts.METRICS,
@@ -85,7 +85,7 @@ def render(known: Known, folder: Path) -> str:
 
 
 def _verdict(summary: dict[str, Any]) -> tuple[str, str, str]:
-    """Returns the outcome of the run: a tone, some words, and the reason."""
+    """Returns the outcome of the run: a tone, a verdict and the reason."""
     outcome = summary["outcome"]
     reasons = "; ".join(summary.get("gate", {}).get("reasons", []))
     if outcome == "pushed":
@@ -130,13 +130,13 @@ def _cards(summary: dict[str, Any]) -> list[Card]:
 
 
 def _slices(summary: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Returns the metrics of the slices by kind and label; kinds without any are left out."""
+    """Returns the metrics of the slices by kind and label; kinds without slices are left out."""
     metrics = (summary.get("metrics") or {}).get("slices") or {}
     kinds = {
         kind: {label: metrics[f"{feature}:{label}"] for label in labels if f"{feature}:{label}" in metrics}
         for kind, (feature, labels) in SLICES.items()
     }
-    return {kind: found for kind, found in kinds.items() if found}
+    return {kind: labels for kind, labels in kinds.items() if labels}
 
 
 def _slice_chart(kind: str, metrics: dict[str, dict[str, Any]]) -> Markup:
@@ -163,6 +163,7 @@ def _curves(summary: dict[str, Any]) -> dict[str, Markup]:
 
 
 def _dropped(summary: dict[str, Any]) -> str:
+    """Returns the counts of dropped data in words; empty if nothing was dropped."""
     counts = {}
     for key, words in DROPPED.items():
         value = summary.get("data", {}).get(key, 0)
@@ -170,9 +171,9 @@ def _dropped(summary: dict[str, Any]) -> str:
     return ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
 
 
-def _steps(known: Known, folder: Path) -> list[dict[str, Any]]:
-    """Returns the steps in order, with their inputs and outputs if the run is known."""
-    summary, run = known.summary, known.run
+def _steps(run_facts: RunFacts, folder: Path) -> list[dict[str, Any]]:
+    """Returns the steps in order, with their inputs and outputs if ML Metadata has the run."""
+    summary, run = run_facts.summary, run_facts.run
     steps = [
         Step(name, 0, "CACHED" if step["cached"] else "COMPLETE", step["seconds"])
         for name, step in summary["steps"].items()
@@ -197,11 +198,12 @@ def _steps(known: Known, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _files(known: Known, folder: Path) -> list[tuple[Markup, str, str]]:
+def _files(run_facts: RunFacts, folder: Path) -> list[tuple[Markup, str, str]]:
     """Returns the artifacts that other tools read: a link, the address, and the tool."""
-    if not known.run:
+    if not run_facts.run:
         return []
-    latest = [(artifact, tool) for kind, tool in OTHER_TOOLS.items() for artifact in known.run.graph.of_type(kind)[-1:]]
+    graph = run_facts.run.graph
+    latest = [(artifact, tool) for kind, tool in OTHER_TOOLS.items() for artifact in graph.of_type(kind)[-1:]]
     return [(_link(artifact, folder), artifact.uri, tool) for artifact, tool in latest]
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from lineage import as_json, facts, statistics
 from lineage.errors import StoreError
 from lineage.facts import Story
-from lineage.find import Found
+from lineage.find import Match
 from lineage.graph import NO_GRAPH, Artifact, Graph
 from lineage.runs import Run
 from lineage.text import counts_in_words, duration, lists_in_words, moment
@@ -65,33 +65,33 @@ def write_runs(path: Path, store: str, runs: list[Run]) -> None:
     )
 
 
-def write_found(path: Path, store: str, query: str, found: Found) -> None:
+def write_match(path: Path, store: str, query: str, match: Match) -> None:
     """Writes a page about an artifact or an execution.
 
     Args:
         path: of the page.
         store: the store's name.
-        query: the user's words for it.
-        found: the answer.
+        query: the argument of `show`.
+        match: the result of the query.
 
     Raises:
         StoreError: the page cannot be written.
     """
     focus, title = "", query
-    if found.artifact:
-        focus, title = f"a{found.artifact.id}", f"{found.artifact.type} {found.artifact.id}"
-    elif found.execution:
-        focus, title = f"e{found.execution.id}", f"{facts.step_name(found.execution)}, execution {found.execution.id}"
-    graph = _nearest(found.graph, focus)
-    story = found.story
+    if match.artifact:
+        focus, title = f"a{match.artifact.id}", f"{match.artifact.type} {match.artifact.id}"
+    elif match.execution:
+        focus, title = f"e{match.execution.id}", f"{facts.step_name(match.execution)}, execution {match.execution.id}"
+    graph = _nearest(match.graph, focus)
+    story = match.story
     _write(
         path,
         graph,
-        {"found": {**as_json.found(found), "graph": None}, "focus": focus},
-        title=query if "/" in query else title,  # A path says more than the store's name.
+        {"match": {**as_json.match(match), "graph": None}, "focus": focus},
+        title=query if "/" in query else title,  # A path is clearer than the type and the id.
         store=store,
         cards=_cards_of_story(story) if story else [],
-        left_out=_size(found.graph) - _size(graph),
+        left_out=_size(match.graph) - _size(graph),
     )
 
 

@@ -73,4 +73,4 @@ if (page.runs?.length) {
   };
   if (evaluated.length > 1) new ResizeObserver(redraw).observe(part("chart"));
 }
-if (page.found?.story) showSettings(page.found.story.settings);
+if (page.match?.story) showSettings(page.match.story.settings);

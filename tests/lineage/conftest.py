@@ -1,4 +1,4 @@
-"""Stores as TFX writes them, made with the API of ML Metadata: without running a pipeline."""
+"""Records stores as TFX writes them with the API of ML Metadata, without running a pipeline."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ STATES = {name: getattr(pb.Execution, name) for name in ("RUNNING", "COMPLETE", 
 
 
 @dataclass
-class MadeRun:
-    """What was recorded of a run: ids by step and by output."""
+class RecordedRun:
+    """The ids of a recorded run: of its executions by step, and of its artifacts by output."""
 
     context: int
     executions: dict[str, int] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Recorder:
         self,
         pipeline: str = "films",
         *,
-        cached: MadeRun | None = None,
+        cached: RecordedRun | None = None,
         cached_until: str = "Pusher",
         last: str = "Pusher",
         last_state: str = "COMPLETE",
@@ -93,19 +93,19 @@ class Recorder:
         blessed: bool = True,
         model: bytes = b"model",
         destination: str = "/serving/films/1",
-    ) -> MadeRun:
-        """Record a run.
+    ) -> RecordedRun:
+        """Records a run.
 
         Args:
             pipeline: its name.
-            cached: an earlier run, whose results are taken up to `cached_until`.
+            cached: an earlier run that provides the outputs of the steps up to `cached_until`.
             cached_until: name of a step.
-            last: the last step that was started.
-            last_state: how that stands.
+            last: name of the last step that started.
+            last_state: state of the last step.
             baseline: id of the model that the new one is compared with.
-            data: names the data; its fingerprint is that of this name.
+            data: name of the data; the fingerprint is the SHA-256 of the name.
             dropout: a setting of the Trainer.
-            recall: Recall@10; None for an Evaluator that records none.
+            recall: Recall@10; None for an Evaluator that records no metrics.
             blessed: the gate's verdict.
             model: content of the pushed file.
             destination: folder of the pushed version.
@@ -117,13 +117,13 @@ class Recorder:
         edges: list[tuple[int, int | None, pb.Event]] = []
         places: dict[str, tuple[int | None, int | None]] = {}  # By output: index among the new ones, or id.
         steps = list(STEPS)[: list(STEPS).index(last) + 1]
-        taken = list(STEPS)[: list(STEPS).index(cached_until) + 1] if cached else []
+        cached_steps = list(STEPS)[: list(STEPS).index(cached_until) + 1] if cached else []
         for at, step in enumerate(steps):
-            is_cached = step in taken and step != "LatestBlessedModel"
+            is_cached = step in cached_steps and step != "LatestBlessedModel"
             state = last_state if step == last and not is_cached else "CACHED" if is_cached else "COMPLETE"
             execution = pb.Execution(type_id=self.execution_types[step], last_known_state=STATES[state])
-            given = self._parameters(step, pipeline, data, dropout, destination)
-            for name, value in given.items():
+            parameters = self._parameters(step, pipeline, data, dropout, destination)
+            for name, value in parameters.items():
                 execution.custom_properties[name].CopyFrom(_value(value))
             executions.append(execution)
             for name in INPUTS.get(step, []):
@@ -145,8 +145,8 @@ class Recorder:
                         uri=f"/runs/{self.count}/{step}/{name}",
                         state=pb.Artifact.LIVE,
                     )
-                    told = self._told(name, data, recall, blessed, model, destination)
-                    for key, value in told.items():
+                    properties = self._artifact_properties(name, data, recall, blessed, model, destination)
+                    for key, value in properties.items():
                         artifact.custom_properties[key].CopyFrom(_value(value))
                     places[name] = (len(artifacts), None)
                     artifacts.append(artifact)
@@ -155,8 +155,8 @@ class Recorder:
             executions, artifacts, contexts, edges, reuse_context_if_already_exist=True
         )
         self.pipelines[pipeline].id = context_ids[0]
-        made = {name: given_id or artifact_ids[new or 0] for name, (new, given_id) in places.items()}
-        return MadeRun(context_ids[1], dict(zip(steps, execution_ids, strict=True)), made)
+        ids = {name: known_id or artifact_ids[new or 0] for name, (new, known_id) in places.items()}
+        return RecordedRun(context_ids[1], dict(zip(steps, execution_ids, strict=True)), ids)
 
     def _pipeline(self, name: str) -> pb.Context:
         return self.pipelines.setdefault(name, self._context("pipeline", name))
@@ -186,7 +186,7 @@ class Recorder:
             },
         }.get(step, {})
 
-    def _told(
+    def _artifact_properties(
         self, output: str, data: str, recall: float | None, blessed: bool, model: bytes, destination: str
     ) -> dict[str, Any]:
         lists = {"popularity_recall_at_10": 0.04, "markov_recall_at_10": 0.21}
@@ -237,7 +237,7 @@ EVAL_CONFIG = {
 
 
 def fingerprint(data: str) -> str:
-    """What stands for the SHA-256 of some data."""
+    """Returns the SHA-256 of the name of data, in place of that of its content."""
     return hashlib.sha256(data.encode()).hexdigest()
 
 
@@ -259,11 +259,11 @@ def _edge(
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
-    """An empty store of its own."""
+    """Returns a recorder of an empty store."""
     return Recorder(tmp_path / "metadata.db")
 
 
 @pytest.fixture
 def make_recorder() -> Callable[[Path], Recorder]:
-    """Makes empty stores."""
+    """Returns the constructor of a recorder, by the path of an empty store."""
     return Recorder

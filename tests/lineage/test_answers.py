@@ -1,4 +1,4 @@
-"""What is answered of runs, models and data."""
+"""Tests queries for runs, models and data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def steps_of(graph) -> list[str]:
     return [facts.step_name(graph.executions[i]) for i in sorted(graph.executions)]
 
 
-def test_runs_newest_first_with_states_outcomes_and_what_was_cached(recorder, opened):
+def test_runs_are_listed_newest_first_with_state_outcome_and_cached_steps(recorder, opened):
     first = recorder.run(recall=0.31)
     recorder.run(cached=first)
     recorder.run(cached=first, cached_until="Trainer", blessed=False, recall=0.31)
@@ -54,7 +54,7 @@ def test_runs_newest_first_with_states_outcomes_and_what_was_cached(recorder, op
     assert (trainer.name, trainer.seconds) == ("Trainer", None)
 
 
-def test_runs_of_one_pipeline_among_several(recorder, opened):
+def test_runs_are_filtered_by_pipeline(recorder, opened):
     for pipeline in ("films", "shop", "films"):
         recorder.run(pipeline)
     assert [run.pipeline for run in list_runs(opened())] == ["films", "shop", "films"]
@@ -63,20 +63,20 @@ def test_runs_of_one_pipeline_among_several(recorder, opened):
         list_runs(opened(), pipeline="books")
 
 
-def test_model_goes_back_to_its_data_and_not_through_what_it_was_compared_with(recorder, opened):
+def test_ancestors_of_a_model_exclude_those_of_its_baseline(recorder, opened):
     first = recorder.run(data="ratings-a")
     second = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
     graph = ancestors(opened(), [second.artifacts["pushed_model"]])
-    wanted = ["ExampleGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "Pusher"]
-    assert steps_of(graph) == wanted
-    assert set(graph.executions) == {second.executions[step] for step in wanted}
-    assert first.artifacts["model"] in graph.artifacts  # shown
+    steps = ["ExampleGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "Pusher"]
+    assert steps_of(graph) == steps
+    assert set(graph.executions) == {second.executions[step] for step in steps}
+    assert first.artifacts["model"] in graph.artifacts  # The page shows the baseline.
     story = facts.story(graph, second.artifacts["model"])
     assert story.data["name"] == "ratings-b"
     assert story.evaluations[0].baseline_id == first.artifacts["model"]
 
 
-def test_what_came_of_data_leaves_out_caches_resolvers_and_other_data(recorder, opened):
+def test_descendants_of_data_exclude_cached_executions_resolvers_and_other_data(recorder, opened):
     first = recorder.run(data="ratings-a")
     recorder.run(cached=first)
     other = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
@@ -89,7 +89,7 @@ def test_what_came_of_data_leaves_out_caches_resolvers_and_other_data(recorder, 
     assert not set(other.executions.values()) & set(graph.executions)
 
 
-def test_statistics_of_the_data_are_shown_beside(recorder, opened):
+def test_lineage_of_a_model_includes_the_statistics_of_its_data(recorder, opened):
     run = recorder.run()
     other = recorder.run(data="ratings-b")
     graph = find(opened(), str(run.artifacts["pushed_model"])).graph
@@ -100,15 +100,15 @@ def test_statistics_of_the_data_are_shown_beside(recorder, opened):
 def test_cached_model_was_made_by_the_run_that_trained_it(recorder, opened):
     first = recorder.run()
     second = recorder.run(cached=first)
-    found = find(opened(), f"execution:{second.executions['Trainer']}")
-    assert first.executions["Trainer"] in found.graph.executions
-    assert found.graph.maker(first.artifacts["model"]) == first.executions["Trainer"]
+    match = find(opened(), f"execution:{second.executions['Trainer']}")
+    assert first.executions["Trainer"] in match.graph.executions
+    assert match.graph.maker(first.artifacts["model"]) == first.executions["Trainer"]
 
 
-def test_story_has_data_code_settings_metrics_and_the_push(recorder, opened):
+def test_story_has_data_code_settings_metrics_and_push(recorder, opened):
     run = recorder.run(recall=0.31)
-    found = find(opened(), str(run.artifacts["model"]))
-    story = facts.story(found.graph, found.model)
+    match = find(opened(), str(run.artifacts["model"]))
+    story = facts.story(match.graph, match.model)
     assert story.data["name"] == "ratings-a" and story.data["path"] == "/data/ratings-a"
     assert (story.data["ratings"], story.data["users"], story.data["items"]) == (1000, 100, 50)
     assert story.code == {"ExampleGen": "e" * 16, "Trainer": "c" * 16, "Pusher": "b" * 16}
@@ -127,17 +127,17 @@ def test_story_has_data_code_settings_metrics_and_the_push(recorder, opened):
     assert [(push.version, push.code_version) for push in story.pushes] == [("1", "0123456789abcdef")]
 
 
-def test_pushed_places_are_found_wherever_the_files_are(recorder, opened, tmp_path):
+def test_pushed_models_are_found_by_address_and_by_content(recorder, opened, tmp_path):
     recorder.run(model=b"old", destination="/serving/films/1")
     last = recorder.run(model=b"new", destination="/serving/films/2")
-    for what in ("/serving/films", "/serving/films/2", "/serving/films/2/model.tflite", "/runs/2/Pusher/pushed_model"):
-        assert find(opened(), what).artifact.id == last.artifacts["pushed_model"], what
+    for query in ("/serving/films", "/serving/films/2", "/serving/films/2/model.tflite", "/runs/2/Pusher/pushed_model"):
+        assert find(opened(), query).artifact.id == last.artifacts["pushed_model"], query
     moved = tmp_path / "elsewhere.tflite"
     moved.write_bytes(b"old")
     assert find(opened(), str(moved)).artifact.properties["pushed_version"] == "1"
 
 
-def test_folder_of_versions_means_the_latest(recorder, opened, tmp_path):
+def test_folder_of_versions_stands_for_the_latest_version(recorder, opened, tmp_path):
     for version, content in (("1", b"old"), ("2", b"new")):
         (tmp_path / "films" / version).mkdir(parents=True)
         (tmp_path / "films" / version / "model.tflite").write_bytes(content)
@@ -147,20 +147,20 @@ def test_folder_of_versions_means_the_latest(recorder, opened, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "what", ["999", "artifact:999", "execution:999", "/serving/nothing", "nonsense", "x" * 300, ""]
+    "query", ["999", "artifact:999", "execution:999", "/serving/nothing", "nonsense", "x" * 300, ""]
 )
-def test_unknown_things_are_said_to_be_unknown(recorder, opened, what):
+def test_unknown_queries_raise_an_error(recorder, opened, query):
     recorder.run()
     with pytest.raises(UnknownError):
-        find(opened(), what)
+        find(opened(), query)
 
 
-def test_proof_tells_the_push_that_the_content_came_from(recorder, opened, tmp_path):
+def test_proof_has_the_push_of_the_content(recorder, opened, tmp_path):
     recorder.run(model=b"other")
     run = recorder.run(model=b"mine", destination="/serving/films/2", data="ratings-b", recall=0.33)
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
-    # What lies beside it says otherwise, and is not asked.
+    # A proof does not read the files beside it.
     (tmp_path / "model_info.json").write_text('{"data": {"name": "ratings-x"}}', encoding="utf-8")
     proof = prove(opened(), str(file))
     assert proof.push.id == run.artifacts["pushed_model"] and proof.push.version == "2"
@@ -171,7 +171,7 @@ def test_proof_tells_the_push_that_the_content_came_from(recorder, opened, tmp_p
     assert proof.others == []
 
 
-def test_proof_relies_on_the_evaluation_of_that_push_alone(recorder, opened, tmp_path):
+def test_proof_has_only_the_evaluation_of_its_push(recorder, opened, tmp_path):
     first = recorder.run(model=b"mine")
     recorder.run(cached=first, cached_until="Trainer", blessed=False)
     file = tmp_path / "model.tflite"
@@ -180,7 +180,7 @@ def test_proof_relies_on_the_evaluation_of_that_push_alone(recorder, opened, tmp
     assert (evaluation.id, evaluation.blessed) == (first.artifacts["evaluation"], True)
 
 
-def test_every_change_of_a_byte_makes_a_file_unknown(recorder, opened, tmp_path):
+def test_proof_fails_after_any_change_of_the_content(recorder, opened, tmp_path):
     recorder.run(model=b"mine")
     file = tmp_path / "model.tflite"
     for at in range(4):
@@ -195,7 +195,7 @@ def test_every_change_of_a_byte_makes_a_file_unknown(recorder, opened, tmp_path)
             prove(opened(), str(file))
 
 
-def test_model_that_was_not_blessed_proves_nothing(recorder, opened, tmp_path):
+def test_proof_fails_for_unpushed_and_unreadable_files(recorder, opened, tmp_path):
     recorder.run(model=b"mine", blessed=False)
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
@@ -210,7 +210,7 @@ def test_model_that_was_not_blessed_proves_nothing(recorder, opened, tmp_path):
         prove(opened(), str(tmp_path / "folder"))
 
 
-def test_same_content_pushed_twice_names_the_earlier_push(recorder, opened, tmp_path):
+def test_proof_lists_earlier_pushes_of_the_same_content(recorder, opened, tmp_path):
     first = recorder.run(model=b"mine")
     second = recorder.run(model=b"mine", destination="/serving/films/2")
     file = tmp_path / "model.tflite"
@@ -237,7 +237,7 @@ def test_difference_of_two_runs(recorder, opened):
         find_run(store, "77")
 
 
-def test_evaluation_without_metrics_is_told_as_such(recorder, opened):
+def test_evaluation_without_metrics_is_read(recorder, opened):
     recorder.run(recall=None)
     (run,) = list_runs(opened())
     assert run.recall is None and run.evaluation.blessed and run.evaluation.metrics == {}

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""Tests the output of the commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lineage.__main__ import main
 
 @pytest.fixture
 def ask(recorder, capsys):
-    """Runs a command; returns its exit code and its output."""
+    """Returns a function that runs a command and returns its exit code and its output."""
 
     def run(*arguments: str) -> tuple[int, str]:
         code = main([*arguments, "--metadata", str(recorder.path)])
@@ -20,7 +20,7 @@ def ask(recorder, capsys):
     return run
 
 
-def test_runs_table(recorder, ask):
+def test_runs_prints_a_table(recorder, ask):
     first = recorder.run(recall=0.3146)
     recorder.run(cached=first)
     recorder.run(last="Trainer", last_state="FAILED")
@@ -46,31 +46,32 @@ def test_runs_table(recorder, ask):
     assert [run["id"] for run in json.loads(ask("runs", "--json")[1])][-1] == first.context
 
 
-def test_show_prints_whole_lines(recorder, ask):
+def test_show_prints_lines_without_wrapping_them(recorder, ask):
     run = recorder.run(data="a-rather-long-name-for-some-data" * 4)
     code, out = ask("show", "/serving/films")
     assert code == 0
     assert f"PushedModel {run.artifacts['pushed_model']}" in out
-    made, came = out.split("Made from")[1].split("What came of it")
+    ancestors, descendants = out.split("Made from")[1].split("What came of it")
     for step in ("Pusher", "Evaluator", "Trainer", "Transform", "ExampleGen", "SchemaGen"):
-        assert f"{step} (execution {run.executions[step]}, complete" in made
-    assert f"/data/{'a-rather-long-name-for-some-data' * 4}, SHA-256 " in made
-    assert f"Pusher (execution {run.executions['Pusher']}" in came and "version 1, /serving/films/1" in came
+        assert f"{step} (execution {run.executions[step]}, complete" in ancestors
+    assert f"/data/{'a-rather-long-name-for-some-data' * 4}, SHA-256 " in ancestors
+    for words in (f"Pusher (execution {run.executions['Pusher']}", "version 1, /serving/films/1"):
+        assert words in descendants, words
 
 
-def test_what_came_of_data_is_told_under_its_own_model(recorder, ask):
-    """The second evaluation took the first model as well, to compare with; it is the second model's."""
+def test_show_lists_an_evaluation_under_the_evaluated_model(recorder, ask):
+    """The second evaluation also took the first model, as the baseline."""
     first = recorder.run()
     second = recorder.run(cached=first, cached_until="Transform", dropout=0.3, baseline=first.artifacts["model"])
-    came = ask("show", str(first.artifacts["examples"]))[1].split("What came of it")[1]
-    lines = came.splitlines()
+    descendants = ask("show", str(first.artifacts["examples"]))[1].split("What came of it")[1]
+    lines = descendants.splitlines()
     (model,) = [at for at, line in enumerate(lines) if f"Model {second.artifacts['model']} " in line]
     (evaluator,) = [at for at, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line]
     between = [line for line in lines[model + 1 : evaluator] if "Trainer" in line or " Model " in line]
     assert model < evaluator and between == []
 
 
-def test_show_names_what_is_in_brackets(recorder, ask):
+def test_show_prints_brackets_literally(recorder, ask):
     recorder.run(data="[red]x[/red]")
     assert "[red]x[/red], 1,000 interactions" in ask("show", "/serving/films")[1]
 
@@ -84,7 +85,7 @@ def test_show_as_json_has_graph_and_story(recorder, ask):
     assert (run.executions["Trainer"], run.artifacts["model"]) in made
 
 
-def test_diff_shows_what_differs_and_all_when_asked(recorder, ask):
+def test_diff_shows_differences_and_on_request_equal_values(recorder, ask):
     left, right = recorder.run(dropout=0.2), recorder.run(dropout=0.3)
     out = ask("diff", str(left.context), str(right.context))[1]
     assert "trainer.dropout" in out and "trainer.encoder" not in out
@@ -95,14 +96,14 @@ def test_diff_shows_what_differs_and_all_when_asked(recorder, ask):
     assert "The runs agree" in ask("diff", str(left.context), str(left.context))[1]
 
 
-def test_proof_of_a_file(recorder, ask, tmp_path):
+def test_prove_prints_the_origin_of_a_file(recorder, ask, tmp_path):
     run = recorder.run(model=b"mine")
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
     code, out = ask("prove", str(file))
     assert code == 0
-    for told in ("ratings-a, 1,000 interactions", "commit 0123456789abcdef", "Recall@10 0.3000", "blessed (evaluation"):
-        assert told in out
+    for fact in ("ratings-a, 1,000 interactions", "commit 0123456789abcdef", "Recall@10 0.3000", "blessed (evaluation"):
+        assert fact in out
     answer = json.loads(ask("prove", str(file), "--json")[1])
     assert answer["known"] and answer["run"] == run.context
     file.write_bytes(b"mine!")
@@ -110,5 +111,5 @@ def test_proof_of_a_file(recorder, ask, tmp_path):
     assert code == 1 and json.loads(out) == {"file": str(file), "known": False}
 
 
-def test_store_without_runs(recorder, ask):
+def test_runs_of_an_empty_store(recorder, ask):
     assert ask("runs") == (0, "no runs yet\n") and ask("runs", "--json") == (0, "[]\n")

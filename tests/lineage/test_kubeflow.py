@@ -1,7 +1,7 @@
-"""A store as Kubeflow Pipelines writes it.
+"""Tests reading a store as Kubeflow Pipelines writes it.
 
-Other types of executions and contexts, parameters in one property, numbers as floats, and ids within properties that
-are not the store's.
+It has other types of executions and contexts, parameters in one property, numbers as floats, and properties with ids
+that are not the store's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TASKS: dict[str, tuple[list[str], dict[str, str], dict[str, Any]]] = {
         {"pipeline_name": "films", "code_version": "0123", "settings": json.dumps({"precision": "float16"})},
     ),
 }
-TOLD: dict[str, dict[str, Any]] = {
+PROPERTIES: dict[str, dict[str, Any]] = {
     "catalog": {
         "data_name": "ml-1m",
         "data_fingerprint": "f00d",
@@ -57,6 +57,7 @@ TOLD: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def where(tmp_path) -> str:
+    """Returns the path of a store with one run."""
     config = pb.ConnectionConfig()
     config.sqlite.filename_uri = str(tmp_path / "metadata.db")
     config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
@@ -66,11 +67,11 @@ def where(tmp_path) -> str:
         for kind, name in (("system.Pipeline", "films"), ("system.PipelineRun", "5b1d-run"))
     ]
     container = store.put_execution_type(pb.ExecutionType(name="system.ContainerExecution"))
-    whole = store.put_execution_type(pb.ExecutionType(name="system.DAGExecution"))
-    executions = [pb.Execution(type_id=whole, last_known_state=pb.Execution.RUNNING)]
+    entire_run = store.put_execution_type(pb.ExecutionType(name="system.DAGExecution"))
+    executions = [pb.Execution(type_id=entire_run, last_known_state=pb.Execution.RUNNING)]
     artifacts: list[pb.Artifact] = []
     edges = []
-    made: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for at, (task, (inputs, outputs, parameters)) in enumerate(TASKS.items(), start=1):
         execution = pb.Execution(type_id=container, last_known_state=pb.Execution.COMPLETE)
         execution.custom_properties["task_name"].string_value = task
@@ -78,16 +79,16 @@ def where(tmp_path) -> str:
         execution.custom_properties["inputs"].struct_value.update(parameters)
         executions.append(execution)
         for name in inputs:
-            edges.append((at, made[name], pb.Event(type=pb.Event.INPUT, path=path_of(name))))
+            edges.append((at, positions[name], pb.Event(type=pb.Event.INPUT, path=path_of(name))))
         for name, kind in outputs.items():
             kind_id = store.put_artifact_type(pb.ArtifactType(name=kind))
             artifact = pb.Artifact(type_id=kind_id, uri=f"gs://bucket/{task}/{name}", state=pb.Artifact.LIVE)
-            for key, value in TOLD.get(name, {}).items():
+            for key, value in PROPERTIES.get(name, {}).items():
                 field = "string_value" if isinstance(value, str) else "double_value"
                 setattr(artifact.custom_properties[key], field, value)
-            made[name] = len(artifacts)
+            positions[name] = len(artifacts)
             artifacts.append(artifact)
-            edges.append((at, made[name], pb.Event(type=pb.Event.OUTPUT, path=path_of(name))))
+            edges.append((at, positions[name], pb.Event(type=pb.Event.OUTPUT, path=path_of(name))))
     store.put_lineage_subgraph(executions, artifacts, contexts, edges)
     return str(tmp_path / "metadata.db")
 
@@ -96,18 +97,18 @@ def path_of(name: str) -> pb.Event.Path:
     return pb.Event.Path(steps=[pb.Event.Path.Step(key=name)])
 
 
-def test_runs(where):
+def test_runs_are_read(where):
     (run,) = list_runs(open_store(where))
     assert (run.pipeline, run.name, run.state, run.outcome) == ("films", "5b1d-run", "complete", "pushed version 1")
     assert [step.name for step in run.steps] == list(TASKS)
     assert run.recall == 0.31
 
 
-def test_proof(where, tmp_path):
+def test_proof_has_data_settings_evaluation_and_commit(where, tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"mine")
     proof = prove(open_store(where), str(tmp_path / "model.tflite"))
-    told = {"name": "ml-1m", "fingerprint": "f00d", "fingerprint_of": "names, sizes and ETags", "ratings": 5}
-    assert proof.story.data == {**told, "path": "gs://bucket/ml-1m.zip"}
+    data = {"name": "ml-1m", "fingerprint": "f00d", "fingerprint_of": "names, sizes and ETags", "ratings": 5}
+    assert proof.story.data == {**data, "path": "gs://bucket/ml-1m.zip"}
     assert "SHA-256 f00d of names, sizes and ETags, read from" in data_in_words(proof.story.data)
     assert proof.story.settings == {"trainer.dropout": 0.2, "pusher.precision": "float16"}
     assert proof.story.evaluations[0].blessed and proof.story.evaluations[0].metrics == {"recall_at_10": 0.31}

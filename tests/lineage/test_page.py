@@ -1,4 +1,4 @@
-"""The lineage page in Chromium: one file without requests to the network."""
+"""Tests the lineage page in Chromium: one file without requests to the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.pages import DESKTOP, PHONE, collect_errors, save_screenshot
 
 @pytest.fixture
 def write(recorder, capsys) -> Callable[..., Path]:
-    """Writes a page."""
+    """Returns a function that runs a command with `--html` and returns the path of the page."""
 
     def run(*arguments: str) -> Path:
         path = recorder.path.with_name("page.html")
@@ -32,49 +32,50 @@ def write(recorder, capsys) -> Callable[..., Path]:
 
 
 def data_of(path: Path) -> dict[str, Any]:
-    found = re.search(
+    """Returns the data for the script of a page."""
+    element = re.search(
         r'<script type="application/json" id="data">(.*?)</script>', path.read_text(encoding="utf-8"), re.S
     )
-    assert found
-    return json.loads(found[1])
+    assert element
+    return json.loads(element[1])
 
 
-def test_page_is_whole_in_one_file(recorder, write):
+def test_page_loads_no_other_files(recorder, write):
     recorder.run()
     for arguments in (["runs"], ["show", "/serving/films"]):
         text = write(*arguments).read_text(encoding="utf-8")
         addresses = set(re.findall(r"https?://[^\"'\s<)]+", text))
-        assert addresses == {"http://www.w3.org/2000/svg"}  # a name, not a place
+        assert addresses == {"http://www.w3.org/2000/svg"}  # a namespace, not a location
         assert not re.search(r"<(link|script|img)[^>]+(src|href)=|@import|url\((?!#)", text)
         assert "/*" + "DATA*/" not in text and "/*" + "STYLE*/" not in text
 
 
-def test_nothing_in_the_store_can_leave_its_place(recorder, write):
+def test_text_from_the_store_is_escaped(recorder, write):
     evil = "</script><script>alert(1)</script><!--"
     recorder.run(data=evil)
     path = write("show", "/serving/films")
     assert evil not in path.read_text(encoding="utf-8")
-    assert data_of(path)["found"]["story"]["data"]["name"] == evil
+    assert data_of(path)["match"]["story"]["data"]["name"] == evil
 
 
-def test_large_graphs_are_cut_to_what_is_near(recorder, write, monkeypatch):
+def test_large_graphs_are_cut_to_the_nearest_nodes(recorder, write, monkeypatch):
     monkeypatch.setattr(page_module, "MAX_NODES", 12)
     first = recorder.run()
     for _ in range(5):
         recorder.run(cached=first, cached_until="Transform")
     path = write("show", str(first.artifacts["examples"]))
-    told = data_of(path)
+    data = data_of(path)
     left_out = re.search(r"(\d+) more are in the answer of --json", path.read_text(encoding="utf-8"))
-    ids = {f"a{one['id']}" for one in told["graph"]["artifacts"]} | {
-        f"e{one['id']}" for one in told["graph"]["executions"]
-    }
-    assert len(ids) == 12 and left_out and int(left_out[1]) > 20 and told["focus"] in ids
-    assert {f"e{one['execution']}" for one in told["graph"]["links"]} <= ids
+    graph = data["graph"]
+    ids = {f"a{artifact['id']}" for artifact in graph["artifacts"]}
+    ids |= {f"e{execution['id']}" for execution in graph["executions"]}
+    assert len(ids) == 12 and left_out and int(left_out[1]) > 20 and data["focus"] in ids
+    assert {f"e{link['execution']}" for link in graph["links"]} <= ids
 
 
 def test_statistics_are_summarised_without_tfdv(tmp_path):
-    written = statistics_pb2.DatasetFeatureStatisticsList()
-    dataset = written.datasets.add(num_examples=300)
+    lists = statistics_pb2.DatasetFeatureStatisticsList()
+    dataset = lists.datasets.add(num_examples=300)
     rating = dataset.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
     rating.path.step.append("rating")
     counts = rating.num_stats.common_stats
@@ -90,14 +91,14 @@ def test_statistics_are_summarised_without_tfdv(tmp_path):
     item.string_stats.unique = 150
     item.string_stats.top_values.add(value="7", frequency=90)
     (tmp_path / "Split-train").mkdir()
-    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(written.SerializeToString())
+    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(lists.SerializeToString())
     (tmp_path / "Split-eval").mkdir()
     (tmp_path / "Split-eval" / "FeatureStats.pb").write_bytes(b"\xff no message")
-    told = statistics.summarise(str(tmp_path))
-    assert list(told) == ["train"] and told["train"]["examples"] == 300
+    summary = statistics.summarise(str(tmp_path))
+    assert list(summary) == ["train"] and summary["train"]["examples"] == 300
     copy_tree(str(tmp_path), "ram://statistics/7")
-    assert statistics.summarise("ram://statistics/7") == told, "of an object store"
-    first, second = told["train"]["features"]
+    assert statistics.summarise("ram://statistics/7") == summary, "of an object store"
+    first, second = summary["train"]["features"]
     assert first == {
         "name": "rating",
         "type": "float",
@@ -116,7 +117,7 @@ def test_statistics_are_summarised_without_tfdv(tmp_path):
 
 @pytest.fixture
 def visit(browser) -> Iterator[Callable[..., Any]]:
-    """Opens a page, and checks at the end that there were no errors and no requests to the network."""
+    """Returns a function that opens a page; then checks that there were no errors and no requests to the network."""
     errors: list[str] = []
     contexts = []
 
@@ -136,12 +137,12 @@ def visit(browser) -> Iterator[Callable[..., Any]]:
 
 
 def place(page: Any) -> list[float]:
-    """x, y and width of the graph in the window."""
+    """Returns x, y and width of the graph in the window."""
     box = page.locator("#graph > svg").bounding_box()
     return [box[side] for side in ("x", "y", "width")]
 
 
-def test_nodes_tell_of_themselves(recorder, write, visit):
+def test_details_of_a_selected_node_are_shown(recorder, write, visit):
     run = recorder.run(recall=0.3146)
     page = visit(write("show", "/serving/films"))
     assert page.inner_text("#details h2") == "PushedModel"
@@ -180,8 +181,8 @@ def test_graph_moves_and_zooms(recorder, write, visit):
     frame = page.locator("#graph").bounding_box()
     assert fitted[0] > frame["x"] and fitted[0] + fitted[2] < frame["x"] + frame["width"]
     # The point under the pointer stays there.
-    held = page.locator(".node.focus rect").bounding_box()
-    middle = held["x"] + held["width"] / 2, held["y"] + held["height"] / 2
+    node = page.locator(".node.focus rect").bounding_box()
+    middle = node["x"] + node["width"] / 2, node["y"] + node["height"] / 2
     page.mouse.move(*middle)
     for _ in range(3):
         page.mouse.wheel(0, -200)
@@ -202,12 +203,12 @@ def test_graph_moves_and_zooms(recorder, write, visit):
     assert place(page)[2] == pytest.approx(fitted[2] * 1.25, abs=1)
     page.keyboard.press("-")
     assert place(page)[2] == pytest.approx(fitted[2], abs=1)
-    assert page.inner_text("#details h2") == "PushedModel", "a drag chooses nothing"
+    assert page.inner_text("#details h2") == "PushedModel", "a drag selects no node"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_runs_are_chosen_and_nothing_is_wider_than_the_screen(recorder, write, visit, scheme, device, request):
+def test_runs_can_be_selected_and_the_page_fits_the_window(recorder, write, visit, scheme, device, request):
     first = recorder.run(recall=0.31)
     recorder.run(recall=0.33, model=b"new", destination="/serving/films/2")
     recorder.run(cached=first, cached_until="Transform", last="Trainer", last_state="FAILED")

@@ -1,6 +1,6 @@
-"""The store of a real Kubeflow Pipelines 2.17.0, after thirteen runs.
+"""Tests reading the store of a real Kubeflow Pipelines 2.17.0, after thirteen runs.
 
-`kubeflow_2.17.sql.gz` holds the rows of its MariaDB, as a SQLite script.
+`kubeflow_2.17.sql.gz` has the rows of its MariaDB, as a SQLite script.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def store(database) -> Store:
     return open_store(str(database))
 
 
-def test_every_run_has_its_true_state(store):
+def test_every_run_has_its_state_and_outcome(store):
     assert {run.id: (run.state, run.outcome) for run in list_runs(store)} == RUNS
 
 
@@ -66,7 +66,7 @@ def test_a_run_is_running_between_two_steps(database):
 
 
 @pytest.mark.parametrize(("minutes", "state"), [(9, RUNNING), (11, FAILED)])
-def test_a_driver_gets_ten_minutes_for_the_first_step(store, monkeypatch, minutes, state):
+def test_a_run_without_steps_fails_after_ten_minutes(store, monkeypatch, minutes, state):
     started = next(run.started for run in list_runs(store) if run.id == 2)
     monkeypatch.setattr("time.time", lambda: (started + minutes * MINUTE) / 1000)
     run = next(run for run in list_runs(store) if run.id == 2)
@@ -83,17 +83,17 @@ def test_a_driver_gets_ten_minutes_for_the_first_step(store, monkeypatch, minute
         ("s3://mlpipeline/models/s3shop/1", "1"),
     ],
 )
-def test_an_address_that_was_pushed_to_is_known(store, address, version):
+def test_pushed_models_are_found_by_address(store, address, version):
     artifact = find(store, address).artifact
     assert artifact is not None and artifact.properties["pushed_version"] == version
 
 
-def test_logs_and_places_of_the_store_are_no_results(store):
-    answer = as_json.found(find(store, "minio://mlpipeline/models/sample/2"))
+def test_answer_excludes_logs_and_the_session_of_the_store(store):
+    answer = as_json.match(find(store, "minio://mlpipeline/models/sample/2"))
     assert not [artifact for artifact in answer["graph"]["artifacts"] if LOG in artifact["uri"]]
     assert "accesskey" not in json.dumps(answer)
 
 
-def test_a_proof_of_a_file_elsewhere_says_what_to_do(database, capsys):
+def test_error_for_a_remote_file_says_how_to_prove_it(database, capsys):
     assert main(["prove", "minio://mlpipeline/models/sample/2", "--metadata", str(database)]) == 1
     assert "only a file on this machine can be proved; copy it here" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Stores of every kind, good and bad: nothing is written, and what is wrong is said in one line."""
+"""Tests opening stores of every kind: nothing is written, and an error is one line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ spec.loader.exec_module(module)
 recorder = module.Recorder(pathlib.Path(sys.argv[2]))
 recorder.count = 1000
 print("writing", flush=True)
-# With pauses: a reader takes the longer the more there is, so that a busy writer would get away from a slow one.
+# With pauses: each read takes longer than the one before, so that a reader could fall behind a busy writer.
 while not select.select([sys.stdin], [], [], 0.1)[0]:
     recorder.run()
 print(recorder.count - 1000, flush=True)
@@ -63,7 +63,7 @@ def lineage(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[st
     )
 
 
-def test_reading_leaves_file_and_folder_as_they_were(recorder):
+def test_reading_changes_neither_file_nor_folder(recorder):
     recorder.run()
     recorder.store = None  # Closes it.
     before = (digest(recorder.path), recorder.path.stat().st_mtime_ns, sorted(os.listdir(recorder.path.parent)))
@@ -76,26 +76,26 @@ def test_reading_leaves_file_and_folder_as_they_were(recorder):
     )
 
 
-def test_library_reads_the_schema_version_that_is_expected(recorder):
+def test_library_has_the_supported_schema_version(recorder):
     with sqlite3.connect(recorder.path) as database:
         assert database.execute("SELECT schema_version FROM MLMDEnv").fetchall() == [(store_module.SCHEMA_VERSION,)]
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
+    ("version", "message"),
     [
         (6, "is older than the supported 10"),
         (9, "is older than the supported 10"),
         (11, "is newer than the supported 10"),
     ],
 )
-def test_other_schemas_are_named_and_never_migrated(recorder, version, told):
+def test_other_schema_versions_are_errors_and_never_migrated(recorder, version, message):
     recorder.store = None
     with sqlite3.connect(recorder.path) as database:
         database.execute("UPDATE MLMDEnv SET schema_version = ?", [version])
     database.close()
     before = digest(recorder.path)
-    with pytest.raises(StoreError, match=f"version {version}, {told}"):
+    with pytest.raises(StoreError, match=f"version {version}, {message}"):
         open_store(str(recorder.path))
     assert digest(recorder.path) == before
 
@@ -107,21 +107,21 @@ def test_missing_store_is_not_created(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_are_no_stores(tmp_path):
+def test_errors_for_files_that_are_not_stores(tmp_path):
     (tmp_path / "text.db").write_text("this is no database\n" * 100, encoding="utf-8")
     (tmp_path / "empty.db").write_bytes(b"")
     sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE T (a)").connection.close()
-    for name, told in (
+    for name, message in (
         ("text.db", "not a SQLite file"),
         ("empty.db", "a SQLite file, but not a store of ML Metadata"),
         ("other.db", "a SQLite file, but not a store of ML Metadata"),
     ):
-        with pytest.raises(StoreError, match=told):
+        with pytest.raises(StoreError, match=message):
             open_store(str(tmp_path / name))
     assert (tmp_path / "empty.db").stat().st_size == 0
 
 
-def test_damaged_store(recorder):
+def test_error_for_a_damaged_store(recorder):
     recorder.run()
     recorder.store = None
     content = bytearray(recorder.path.read_bytes())
@@ -131,7 +131,7 @@ def test_damaged_store(recorder):
         list_runs(open_store(str(recorder.path)))
 
 
-def test_locked_store_is_waited_for_and_then_named(recorder, monkeypatch):
+def test_error_for_a_store_that_stays_locked(recorder, monkeypatch):
     recorder.run()
     monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.2)
     command = [sys.executable, "-c", HOLD_LOCK, str(recorder.path)]
@@ -143,7 +143,7 @@ def test_locked_store_is_waited_for_and_then_named(recorder, monkeypatch):
     assert len(list_runs(open_store(str(recorder.path)))) == 1
 
 
-def test_reads_while_a_run_writes(recorder):
+def test_reads_are_consistent_while_a_run_writes(recorder):
     recorder.run()
     command = [sys.executable, "-c", KEEP_WRITING, str(Path(__file__).with_name("conftest.py")), str(recorder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
@@ -151,14 +151,14 @@ def test_reads_while_a_run_writes(recorder):
         counts = []
         while len(counts) < 10 or (counts[-1] == counts[0] and len(counts) < 1000):
             runs = list_runs(open_store(str(recorder.path)))
-            assert all(run.state == "complete" and run.push for run in runs)  # Every answer is whole.
+            assert all(run.state == "complete" and run.push for run in runs)  # No run is half written.
             counts.append(len(runs))
         written = int(writer.communicate("\n")[0])
     assert counts == sorted(counts) and counts[-1] > counts[0]
     assert len(list_runs(open_store(str(recorder.path)))) == written + 1
 
 
-def test_folders_are_searched(tmp_path, make_recorder):
+def test_store_is_found_in_a_folder(tmp_path, make_recorder):
     with pytest.raises(StoreError, match=r"no metadata\.db here"):
         open_store(str(tmp_path))
     (tmp_path / "films").mkdir()
@@ -174,22 +174,22 @@ def test_folders_are_searched(tmp_path, make_recorder):
 @pytest.mark.parametrize(
     "where", ["mysql://host/db", "mysql://user@host", "grpc://host", "grpc://host:x", "http://host:1", "grpc://h:1/x"]
 )
-def test_addresses_that_are_none(where):
+def test_errors_for_invalid_addresses(where):
     with pytest.raises(StoreError, match="grpc://host:port"):
         open_store(where)
 
 
-def test_servers_that_are_not_there(capfd):
+def test_errors_for_unreachable_servers(capfd):
     with pytest.raises(StoreError, match="no MySQL server answers"):
         open_store("mysql://user:secret@127.0.0.1:1/db")
     with pytest.raises(StoreError, match="no metadata server answers there"):
         list_runs(open_store("grpc://127.0.0.1:1"))
-    told = capfd.readouterr()
-    assert told.out + told.err == ""
+    output = capfd.readouterr()
+    assert output.out + output.err == ""
 
 
 @pytest.mark.parametrize(
-    ("said", "meaning"),
+    ("error", "meaning"),
     [
         (
             "Changing to database nodb in ConnectImplmysql_query failed: errno: Access denied for user 'reader'@'%' to "
@@ -206,12 +206,12 @@ def test_servers_that_are_not_there(capfd):
         ),
     ],
 )
-def test_what_mysql_says_in_plain_words(said, meaning):
-    """As MariaDB 10.11 put it."""
-    assert store_module._explain(RuntimeError(said)) == meaning
+def test_errors_of_mysql_are_explained(error, meaning):
+    """The errors are those of MariaDB 10.11."""
+    assert store_module._explain(RuntimeError(error)) == meaning
 
 
-def test_password_is_never_told():
+def test_errors_do_not_contain_the_password():
     with pytest.raises(StoreError) as raised:
         open_store("mysql://user:secret@127.0.0.1:1/db")
     assert "secret" not in str(raised.value)
@@ -219,13 +219,13 @@ def test_password_is_never_told():
 
 @pytest.fixture
 def server(recorder):
-    """A metadata server over the recorder's store."""
+    """Starts a metadata server with the recorder's store; returns its address."""
     yield from serve(recorder)
 
 
 @pytest.fixture
 def secure_server(recorder, tmp_path, monkeypatch):
-    """The same with TLS, for clients with a certificate of the same authority, which clients get."""
+    """Starts a metadata server with TLS that requires a client certificate, and sets the variables of the client."""
     keys = tmp_path / "keys"
     make_certificates(keys)
     certificate, key, authority = (keys.joinpath(f"{name}.pem").read_bytes() for name in ("server", "key", "authority"))
@@ -236,12 +236,12 @@ def secure_server(recorder, tmp_path, monkeypatch):
 
 
 def make_certificates(folder: Path) -> None:
-    """An authority, and a certificate of it for 127.0.0.1 with its key."""
+    """Writes an authority, and a certificate by it for 127.0.0.1 with its key."""
     folder.mkdir()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.timezone.utc)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    made = {}
+    certificates = {}
     for file, owner, is_authority in (("authority", authority_key, True), ("server", key, False)):
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
         builder = x509.CertificateBuilder().issuer_name(issuer).public_key(owner.public_key())
@@ -250,13 +250,14 @@ def make_certificates(folder: Path) -> None:
         builder = builder.add_extension(x509.BasicConstraints(is_authority, None), critical=True)
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        made[file] = builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        certificates[file] = builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for file, content in {**made, "key": key.private_bytes(*pem)}.items():
+    for file, content in {**certificates, "key": key.private_bytes(*pem)}.items():
         (folder / f"{file}.pem").write_bytes(content)
 
 
 def serve(recorder, credentials=None):
+    """Serves the recorder's store until the generator is closed; yields the address."""
 
     class Servicer(service_grpc.MetadataStoreServiceServicer):
         pass
@@ -280,17 +281,17 @@ def serve(recorder, credentials=None):
     running.stop(None)
 
 
-def test_metadata_server_answers_the_same(recorder, server, tmp_path):
+def test_metadata_server_gives_the_same_answers(recorder, server, tmp_path):
     run = recorder.run(model=b"mine")
     file = tmp_path / "model.tflite"
     file.write_bytes(b"mine")
-    assert [found.id for found in list_runs(open_store(server))] == [run.context]
+    assert [listed.id for listed in list_runs(open_store(server))] == [run.context]
     assert prove(open_store(server), str(file)).story == prove(open_store(str(recorder.path)), str(file)).story
 
 
 def test_metadata_server_with_tls(recorder, secure_server, monkeypatch, tmp_path):
     run = recorder.run()
-    assert [found.id for found in list_runs(open_store(secure_server))] == [run.context]
+    assert [listed.id for listed in list_runs(open_store(secure_server))] == [run.context]
     monkeypatch.delenv("MLMD_CA_FILE")
     with pytest.raises(StoreError, match="no metadata server answers there"):
         list_runs(open_store(secure_server))
@@ -313,12 +314,12 @@ def test_no_tensorflow_is_imported(recorder):
     assert (done.returncode, done.stderr) == (0, "heavy: set()\n")
 
 
-def test_exit_codes_and_one_line(recorder, tmp_path):
+def test_exit_codes_and_one_line_errors(recorder, tmp_path):
     run = recorder.run(model=b"mine")
     (tmp_path / "good.tflite").write_bytes(b"mine")
     (tmp_path / "bad.tflite").write_bytes(b"tampered")
     here = ["--metadata", str(recorder.path)]
-    for arguments, code, told in (
+    for arguments, code, message in (
         (["prove", str(tmp_path / "good.tflite"), *here], 0, ""),
         (["prove", str(tmp_path / "bad.tflite"), *here], 1, "unknown file: "),
         (["diff", str(run.context), "77", *here], 1, "no run '77'"),
@@ -328,4 +329,4 @@ def test_exit_codes_and_one_line(recorder, tmp_path):
     ):
         done = lineage(*arguments)
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        assert told in done.stderr and done.stderr.count("\n") == (1 if code else 0)
+        assert message in done.stderr and done.stderr.count("\n") == (1 if code else 0)

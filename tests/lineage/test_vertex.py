@@ -1,4 +1,4 @@
-"""Vertex ML Metadata, played by a fake that holds the recorded store of a real Kubeflow: the answers are the same."""
+"""Tests reading Vertex ML Metadata from a fake that has the recorded store of a real Kubeflow Pipelines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def time(milliseconds: int) -> datetime.datetime:
 
 
 def common(record: Any, kind: str, name: str) -> dict[str, Any]:
-    """Fields that artifacts, executions and contexts have."""
+    """Returns the fields that artifacts, executions and contexts have."""
     return {
         "name": f"{STORE}/{kind}/{name}",
         "schema_title": record.type,
@@ -38,18 +38,18 @@ def common(record: Any, kind: str, name: str) -> dict[str, Any]:
 
 
 class Service:
-    """Answers as the metadata service does, from the recorded store."""
+    """A fake of the metadata service with the recorded store."""
 
     def __init__(self, recorded: Store):
         self._recorded = recorded
 
     def list_contexts(self, request: dict[str, str]) -> list[types.Context]:
         assert request["parent"] == STORE
-        found = []
+        contexts = []
         for kind in (RUN_TYPES[1], PIPELINE_TYPES[1]):
             if request["filter"] == f'schema_title="{kind}"':
-                found = self._recorded.contexts_of_type(kind)
-        return [self._context(context) for context in found]
+                contexts = self._recorded.contexts_of_type(kind)
+        return [self._context(context) for context in contexts]
 
     def query_context_lineage_subgraph(self, context: str) -> types.LineageSubgraph:
         run = next(c for c in self._recorded.contexts_of_type(RUN_TYPES[1]) if c.name == context.rpartition("/")[2])
@@ -88,10 +88,10 @@ class Service:
         return types.Artifact(display_name=name, uri=artifact.uri, metadata=metadata, **fields)
 
     def _execution(self, execution: pb.Execution) -> types.Execution:
-        held = execution.custom_properties
-        inputs = json_format.MessageToDict(held["inputs"].struct_value)
+        properties = execution.custom_properties
+        inputs = json_format.MessageToDict(properties["inputs"].struct_value)
         return types.Execution(
-            display_name=held["task_name"].string_value or "dag",
+            display_name=properties["task_name"].string_value or "dag",
             state=pb.Execution.State.Name(execution.last_known_state),
             metadata={f"input:{name}": value for name, value in inputs.items()},
             **common(execution, "executions", str(execution.id)),
@@ -107,24 +107,24 @@ def vertex(store, monkeypatch) -> None:  # noqa: F811
     monkeypatch.setattr(aiplatform_v1, "MetadataServiceClient", client)
 
 
-def test_runs_are_those_of_the_service(store, vertex):  # noqa: F811
+def test_runs_are_the_same_as_in_the_recorded_store(store, vertex):  # noqa: F811
     expected = {run.name: run for run in list_runs(store)}
-    found = {run.name: run for run in list_runs(open_store(WHERE))}
-    assert set(found) == set(expected)
+    runs = {run.name: run for run in list_runs(open_store(WHERE))}
+    assert set(runs) == set(expected)
     for name, run in expected.items():
-        copy = found[name]
+        copy = runs[name]
         assert (copy.state, copy.outcome, copy.recall) == (run.state, run.outcome, run.recall)
         assert (copy.pipeline, copy.started, copy.settings) == (run.pipeline, run.started, run.settings)
         assert [(step.name, step.state) for step in copy.steps] == [(step.name, step.state) for step in run.steps]
 
 
-def test_a_pushed_model_leads_back_to_its_data(vertex):
-    found = find(open_store(WHERE), "minio://mlpipeline/models/sample/2")
-    assert found.model is not None
-    assert {"ItemCatalog", "Examples", "TransformGraph", "Model"} <= {a.type for a in found.graph.artifacts.values()}
+def test_graph_of_a_pushed_model_includes_its_data(vertex):
+    match = find(open_store(WHERE), "minio://mlpipeline/models/sample/2")
+    assert match.model is not None
+    assert {"ItemCatalog", "Examples", "TransformGraph", "Model"} <= {a.type for a in match.graph.artifacts.values()}
 
 
-def test_a_refusal_is_one_line(monkeypatch):
+def test_error_of_the_service_is_one_line(monkeypatch):
     def refuse(**unused: Any) -> Any:
         raise PermissionDenied("Permission 'aiplatform.contexts.list' denied\nmore")
 

@@ -1,4 +1,4 @@
-"""The page about a run, on made-up facts; and alive in a real Chromium, light and dark."""
+"""Tests the report of a run on invented facts, also in Chromium with a light and a dark color scheme."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from on_device.recommender import Recommendation
 from report import write_report
 from report.charts import Bar, Point, Share, curve, decimals, slices, ticks
 from report.examples import Example
-from report.known import Known
 from report.page import render
+from report.run_facts import RunFacts
 from tests.lineage.conftest import Recorder
 
 EVIL = """<script>alert("1")</script> & 'Tom' </title>"""
@@ -25,14 +25,14 @@ METRICS = {"recall_at_10": 0.25, "ndcg_at_10": 0.125}
 
 
 def summary(**changes: Any) -> dict[str, Any]:
-    of_slice = {"example_count": 100.0, **METRICS, "popularity_recall_at_10": 0.1, "markov_recall_at_10": 0.2}
-    of_slice["recall_at_10_standard_error"] = 0.0433
+    slice_metrics = {"example_count": 100.0, **METRICS, "popularity_recall_at_10": 0.1, "markov_recall_at_10": 0.2}
+    slice_metrics["recall_at_10_standard_error"] = 0.0433
     epochs = [
         {"epoch": n, "loss": 7.0 - n, "recall_at_10": 0.1 * n, "ndcg_at_10": 0.05 * n, "seconds": 9.0 * n}
         for n in (1, 2)
     ]
     files = [("float32", 2_000_000, False), ("float16", 1_000_000, True)]
-    told = {
+    values = {
         "outcome": "pushed",
         "seconds": 75.0,
         "steps": {"Trainer": {"cached": False, "seconds": 60.0}, "Pusher": {"cached": False, "seconds": 5.0}},
@@ -55,7 +55,7 @@ def summary(**changes: Any) -> dict[str, Any]:
             "examples": 99,
             "markov": {"recall_at_10": 0.2, "ndcg_at_10": 0.1},
             "standard_errors": {"model": {"recall_at_10": 0.0435}, "popularity": {}, "markov": {"recall_at_10": 0.04}},
-            "slices": {"history_bucket:2-4": of_slice, "popularity_bucket:tail": of_slice},
+            "slices": {"history_bucket:2-4": slice_metrics, "popularity_bucket:tail": slice_metrics},
         },
         "gate": {
             "blessed": True,
@@ -85,67 +85,68 @@ def summary(**changes: Any) -> dict[str, Any]:
             ],
         },
     }
-    told |= changes
-    return {key: value for key, value in told.items() if value is not None}
+    values |= changes
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def without(*keys: str, **changes: Any) -> dict[str, Any]:
     return summary(**dict.fromkeys(keys), **changes)
 
 
-def page(told: dict[str, Any], **parts: Any) -> str:
-    return render(Known(told, {"name": "films", "trainer": {"dropout": 0.2}}, **parts), Path("/output/films"))
+def page(summary: dict[str, Any], **facts: Any) -> str:
+    return render(RunFacts(summary, {"name": "films", "trainer": {"dropout": 0.2}}, **facts), Path("/output/films"))
 
 
 def text_of(content: str) -> str:
-    """What a person reads of a page, but for the texts of drawings."""
+    """Returns the visible text of a page, without the titles of charts."""
     return re.sub(r"\s+", " ", re.sub(r"<(style|title)>.*?</\1>|<[^>]+>", " ", content, flags=re.S))
 
 
 def example(title: str) -> Example:
-    found = [Recommendation(2, "1", title, 1999, ("Drama", "R&B"), 1.5)]
-    return Example(9, ["Heat (1995)", title], "Heat (1995)", 3, found)
+    recommendations = [Recommendation(2, "1", title, 1999, ("Drama", "R&B"), 1.5)]
+    return Example(9, ["Heat (1995)", title], "Heat (1995)", 3, recommendations)
 
 
-def test_tells_what_the_summary_says():
-    told = text_of(page(summary()))
+def test_page_shows_the_values_of_the_summary():
+    text = text_of(page(summary()))
     for words in ("pushed as version 7", "0.2500 ± 0.0435", "targets 1001 100", "2.5 times", "0.2000 ± 0.0400",
                   "1,234 interactions", "3 duplicates dropped",
                   "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
                   "not checked: there was none to compare with"):  # fmt: skip
-        assert words in told, words
-    assert re.search(r"float16 chosen", told) and not re.search(r"float32 chosen", told)
+        assert words in text, words
+    assert re.search(r"float16 chosen", text) and not re.search(r"float32 chosen", text)
 
 
-def test_text_of_others_stays_text():
+def test_text_from_users_is_escaped():
     data = {**summary()["data"], "name": EVIL}
-    content = page(without(data=data), examples=[example(EVIL)], missing=[EVIL])
+    content = page(without(data=data), examples=[example(EVIL)], errors=[EVIL])
     assert "<script>alert" not in content and content.count("</title>") == page(summary()).count("</title>")
     assert content.count("&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; &amp; &#39;Tom&#39;") >= 4
     assert "R&amp;B" in content
     assert "&lt;i&gt;" in curve("<i>", [Point(1, 1.0, 7.0)], 1) and "<i>" not in slices("<i>", [])
 
 
-def test_drift_is_told_with_its_limits_or_why_it_was_not_looked_for():
-    one = {"name": "new_items", "value": 0.08, "warn": 0.05, "stop": None, "level": "warn", "words": "8.0% <new>"}
-    compared = {"compared_with": {"fingerprint": "ab" * 32, "statistics": "/s"}, "why_not": "", "measures": [one]}
-    told = text_of(page(summary(drift=compared)))
-    assert "Since the last run, whose data was abababababab" in told
-    assert "new_items 8.0% &lt;new&gt; 0.0800 0.05 - ! warning" in told
+def test_page_shows_drift_with_its_limits_or_the_reason_for_no_comparison():
+    measure = {"name": "new_items", "value": 0.08, "warn": 0.05, "stop": None, "level": "warn", "words": "8.0% <new>"}
+    drift = {"compared_with": {"fingerprint": "ab" * 32, "statistics": "/s"}, "why_not": "", "measures": [measure]}
+    text = text_of(page(summary(drift=drift)))
+    assert "Since the last run, whose data was abababababab" in text
+    assert "new_items 8.0% &lt;new&gt; 0.0800 0.05 - ! warning" in text
     first = {"compared_with": None, "why_not": "these are the first data of this pipeline", "measures": []}
     assert "Not compared: these are the first data of this pipeline." in text_of(page(summary(drift=first)))
 
 
-def test_a_failed_step_is_told_with_what_is_known():
-    parts = ("training", "metrics", "gate", "artifact")
-    content = page(without(*parts, outcome="failed", step="Transform", error="no <items> left"))
+def test_page_of_a_failed_run_shows_the_error_and_the_known_facts():
+    content = page(
+        without("training", "metrics", "gate", "artifact", outcome="failed", step="Transform", error="no <items> left")
+    )
     assert "failed at Transform" in content and "no &lt;items&gt; left" in content and "1,234 interactions" in content
     assert "Recall@10" not in text_of(content) and '<svg class="chart' not in content
     bare = page({"outcome": "failed", "seconds": 1.0, "steps": {}, "step": "ExampleGen", "error": "gone"})
     assert "failed at ExampleGen" in bare and "All settings" in bare
 
 
-def test_a_model_that_is_not_blessed_is_told_with_every_condition():
+def test_page_of_a_model_that_is_not_blessed_shows_every_condition():
     gate = {
         "blessed": False,
         "reasons": ["Recall@10 0.2500 is below the floor of 0.9900"],
@@ -154,28 +155,16 @@ def test_a_model_that_is_not_blessed_is_told_with_every_condition():
             {"metric": "recall_at_10", "value": -0.01, "bound": -0.02, "is_change": True, "passed": True},
         ],
     }
-    told = text_of(page(without("artifact", outcome="not blessed", gate=gate)))
-    assert "not pushed" in told and "did not bless the model: Recall@10 0.2500 is below the floor" in told
-    assert (
-        "✗ fail" in told
-        and "-0.0100" in told
-        and "-0.0200" in told
-        and "✓ pass" in told
-        and "none to compare" not in told
-    )
-    assert "Precision of the file" not in told
+    text = text_of(page(without("artifact", outcome="not blessed", gate=gate)))
+    assert "not pushed" in text and "did not bless the model: Recall@10 0.2500 is below the floor" in text
+    for words in ("✗ fail", "-0.0100", "-0.0200", "✓ pass"):
+        assert words in text, words
+    assert "none to compare" not in text and "Precision of the file" not in text
 
 
-def test_stopped_and_unchanged_runs_say_so():
-    stopped = page(
-        without(
-            "artifact",
-            "gate",
-            "metrics",
-            outcome="stopped before the push",
-            steps={"Trainer": {"cached": False, "seconds": 1.0}},
-        )
-    )
+def test_verdict_of_stopped_interrupted_and_unchanged_runs():
+    steps = {"Trainer": {"cached": False, "seconds": 1.0}}
+    stopped = page(without("artifact", "gate", "metrics", outcome="stopped before the push", steps=steps))
     assert "stopped before the push" in stopped and "to end with Trainer; later steps did not run" in stopped
     interrupted = page(without("artifact", "gate", "metrics", outcome="interrupted", step="Trainer"))
     assert "interrupted in Trainer" in interrupted and "next run goes on" in interrupted
@@ -183,19 +172,19 @@ def test_stopped_and_unchanged_runs_say_so():
     assert "unchanged, version 7" in page(summary(steps=cached))
 
 
-def test_without_slices_and_with_one_epoch():
-    told = summary()
-    told["metrics"]["slices"] = {}
-    told["training"] = {**told["training"], "history": told["training"]["history"][:1], "best_epoch": 1}
-    content = page(told)
+def test_page_without_slices_and_with_one_epoch():
+    changed = summary()
+    changed["metrics"]["slices"] = {}
+    changed["training"] = {**changed["training"], "history": changed["training"]["history"][:1], "best_epoch": 1}
+    content = page(changed)
     assert "by slice" not in content and "1 epoch in" in content and content.count('class="chart curve"') == 3
 
 
-def test_drawings_stay_within_their_frame():
-    drawn = slices("Recall", [Bar("a", 4, Share(1.0), Share(0.0)), Bar("c", 3, Share(0.5, 0.29), Share(0.25, 0.25))])
-    drawn += curve("Loss", [Point(1, 1, 7.0), Point(2, 2, float("nan")), Point(3, 300, 6.9999)], 3)
-    assert "nan" not in drawn.lower() and "5 min 00 s" in drawn
-    for x in re.findall(r'\b(?:x|cx|x1|x2)="([-\d.]+)"', drawn):
+def test_charts_stay_within_their_frame():
+    charts = slices("Recall", [Bar("a", 4, Share(1.0), Share(0.0)), Bar("c", 3, Share(0.5, 0.29), Share(0.25, 0.25))])
+    charts += curve("Loss", [Point(1, 1, 7.0), Point(2, 2, float("nan")), Point(3, 300, 6.9999)], 3)
+    assert "nan" not in charts.lower() and "5 min 00 s" in charts
+    for x in re.findall(r'\b(?:x|cx|x1|x2)="([-\d.]+)"', charts):
         assert 0 <= float(x) <= 346
     assert "no finite value" in curve("Loss", [Point(1, 1, float("inf"))], 1)
     assert ticks(0.0, 0.31) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4]) and len(ticks(5.0, 5.0)) >= 2
@@ -203,46 +192,43 @@ def test_drawings_stay_within_their_frame():
     assert str(Share(0.5, 0.05)) == "0.5000 ± 0.0500" and str(Share(0.5)) == "0.5000"
 
 
-def test_a_store_that_is_gone_is_told_and_the_rest_is_there(tmp_path):
+def test_page_without_a_store_shows_the_error_and_the_summary(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old", encoding="utf-8")
     write_report(path, without("artifact", outcome="not blessed"), {"name": "films"}, tmp_path / "metadata.db")
     content = path.read_text(encoding="utf-8")
-    assert (
-        "Not known: " in content
-        and "1,234 interactions" in content
-        and [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    )
+    assert "Not known: " in content and "1,234 interactions" in content
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
 @pytest.fixture
 def visit(browser, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Opens a report; nothing may be complained of, and nothing fetched."""
+    """Opens reports in the browser; then checks that they logged no errors and requested no other files."""
     path = tmp_path / "report.html"
-    complaints: list[str] = []
-    opened: list[Any] = []
+    problems: list[str] = []
+    pages: list[Any] = []
 
     def open_page(content: str, width: int, scheme: str) -> Any:
         path.write_text(content, encoding="utf-8")
-        opened.append(browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme))
-        opened[-1].on("pageerror", lambda error: complaints.append(str(error)))
-        opened[-1].on("console", lambda said: complaints.append(said.text))
-        opened[-1].on("request", lambda sent: None if sent.url == path.as_uri() else complaints.append(sent.url))
-        opened[-1].goto(path.as_uri())
-        return opened[-1]
+        pages.append(browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        pages[-1].on("pageerror", lambda error: problems.append(str(error)))
+        pages[-1].on("console", lambda message: problems.append(message.text))
+        pages[-1].on("request", lambda request: None if request.url == path.as_uri() else problems.append(request.url))
+        pages[-1].goto(path.as_uri())
+        return pages[-1]
 
     yield open_page
-    for one in opened:
-        one.close()
-    assert complaints == []
+    for opened in pages:
+        opened.close()
+    assert problems == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
-def test_in_a_browser(visit, scheme, width):
+def test_page_fits_the_window_and_follows_the_color_scheme(visit, scheme, width):
     opened = visit(page(summary(), examples=[example(EVIL)] * 3), width, scheme)
-    ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 300) == (scheme == "dark")
+    background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 300) == (scheme == "dark")
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert "pushed as version 7" in opened.inner_text("header")
     folder = Path(__file__).parents[2] / os.environ.get("TEST_ARTIFACTS", "output/test-artifacts")
@@ -250,17 +236,17 @@ def test_in_a_browser(visit, scheme, width):
     opened.screenshot(path=folder / f"report-{scheme}-{width}.png", full_page=True)
 
 
-def test_the_graph_of_the_run_is_drawn_and_can_be_asked(visit, tmp_path):
-    made = Recorder(tmp_path / "metadata.db").run()
+def test_graph_of_the_run_has_all_nodes_and_shows_their_details(visit, tmp_path):
+    recorded = Recorder(tmp_path / "metadata.db").run()
     (run,) = list_runs(open_store(str(tmp_path / "metadata.db")))
     opened = visit(page(summary(), run=run), 1280, "light")
     opened.click("text=The graph")
     nodes = opened.eval_on_selector_all("#graph .node", "nodes => nodes.map(node => node.dataset.key)")
     assert sorted(nodes) == sorted(
-        [f"e{execution}" for execution in made.executions.values()] + [f"a{made}" for made in made.artifacts.values()]
+        [f"e{id_}" for id_ in recorded.executions.values()] + [f"a{id_}" for id_ in recorded.artifacts.values()]
     )
     assert opened.inner_text("#details h2") == "PushedModel"
-    opened.focus(f'[data-key="e{made.executions["Trainer"]}"]')
+    opened.focus(f'[data-key="e{recorded.executions["Trainer"]}"]')
     opened.keyboard.press("Enter")
     assert opened.inner_text("#details h2") == "Trainer"
     before = opened.locator("#graph > svg").bounding_box()
