@@ -145,8 +145,6 @@ def _rows(timelines: Timelines, start: int, stop: int, first_only: bool) -> Rows
         for target in range(begin, min(begin + 1, end) if first_only else end):
             yield Row(features.TEST, first, target, target)
 
-    rows_by_split = by_split(
-        itertools.chain.from_iterable(rows_of_user(first, last) for first, last in timelines.users())
-    )
+    rows = itertools.chain.from_iterable(rows_of_user(first, last) for first, last in timelines.users())
     empty = np.empty(0, np.int64)
     return by_split(rows).get(features.TEST, Rows(empty, empty, empty))
