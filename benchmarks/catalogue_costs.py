@@ -28,7 +28,7 @@ from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
 from components.trainer.lazy_adam import LazyAdam
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import TrainerSettings
 from pipeline.beam_runners import LOCAL_ARGUMENTS
 from pipeline.console import quiet
@@ -109,7 +109,7 @@ def train(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """
     settings = TrainerSettings(**request["settings"]).decided()
     assert settings.batch_positions is not None  # `decided` sets it
-    model = Recommender(settings, request["history_length"], item_counts(request["items"]))
+    model = RecommenderModel(settings, request["history_length"], item_counts(request["items"]))
     model.compile(LazyAdam())
     model.optimizer.build(model.trainable_variables)
     train_step = tf.function(model.train_step)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from components import features
 from components.example_gen.records import ExampleWriter, ItemLookup
 from components.example_gen.settings import ExampleGenSettings
-from components.example_gen.timelines import Ratings, Row, Rows, Timelines, as_table, by_split, group
+from components.example_gen.timelines import Ratings, Row, Rows, UserTimelines, as_table, by_split, group
 from data.clock import SECOND
 from data.dataset import Dataset
 from data.errors import DataError
@@ -138,7 +138,7 @@ def targets_of(log: Log, start: int, stop: int, first_only: bool) -> Targets:
     )
 
 
-def _rows(timelines: Timelines, start: int, stop: int, first_only: bool) -> Rows:
+def _rows(timelines: UserTimelines, start: int, stop: int, first_only: bool) -> Rows:
     def rows_of_user(first: int, last: int) -> Iterator[Row]:
         times = timelines.ratings.timestamp[first:last]
         begin, end = (first + int(np.searchsorted(times, moment)) for moment in (start, stop))

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components import features
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
 
@@ -62,7 +62,7 @@ def popular_items(random: np.random.Generator, items: int, shape: tuple[int, ...
 
 def save_model(folder: Path, items: int, settings: TrainerSettings, history_length: int) -> None:
     """Writes a SavedModel with random weights."""
-    model = Recommender(settings, history_length, item_counts(items))
+    model = RecommenderModel(settings, history_length, item_counts(items))
     ServingModel(model, IndicesAsIds(history_length)).save(str(folder))  # type: ignore[arg-type]
 
 

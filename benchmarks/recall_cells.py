@@ -12,7 +12,7 @@ from benchmarks.ranking import rank_targets, recall
 from components.trainer.decisions import check
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Timelines
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.run import build_model
 from components.trainer.training_data import TrainingData
 from pipeline.config import PipelineConfig
@@ -21,7 +21,7 @@ from pipeline.config import PipelineConfig
 class ModelScorer:
     """Scores of a model that has not been saved; see `ranking.Scorer`."""
 
-    def __init__(self, model: Recommender):
+    def __init__(self, model: RecommenderModel):
         @tf.function(reduce_retracing=True)
         def score(histories: dict[str, tf.Tensor]) -> tf.Tensor:
             tables = model.tables()

@@ -107,7 +107,7 @@ def measure(folder: Path, settings: TrainerSettings, items: int, steps: int) -> 
     from components.trainer.fit import ADAM_BETA_2, MAX_GRADIENT_NORM
     from components.trainer.input_pipeline import Batches, read_timelines, target_weights
     from components.trainer.lazy_adam import LazyAdam
-    from components.trainer.model import Recommender
+    from components.trainer.model import RecommenderModel
 
     class TransformOutput:
         """The features of transformed examples."""
@@ -140,7 +140,7 @@ def measure(folder: Path, settings: TrainerSettings, items: int, steps: int) -> 
     positions_per_step = (len(train.items) - len(train)) / batches.steps
     cut = time.monotonic()
     counts = np.maximum(np.bincount(train.items, minlength=items + features.FIRST_INDEX), 1)
-    model = Recommender(settings, settings.window, counts)
+    model = RecommenderModel(settings, settings.window, counts)
     model.compile(LazyAdam(settings.learning_rate, beta_2=ADAM_BETA_2, max_norm=MAX_GRADIENT_NORM))
     model.optimizer.build(model.trainable_variables)
     timer = Timer()

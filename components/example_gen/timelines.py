@@ -123,7 +123,7 @@ def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
 
 
 @dataclass(frozen=True)
-class Timelines:
+class UserTimelines:
     """Timelines of users: their ratings, oldest first, ties in the order of the log.
 
     Attributes:
@@ -194,7 +194,7 @@ def by_split(rows: Iterable[Row]) -> dict[str, Rows]:
     return {split: Rows(*np.array(split_tuples, np.int64).T) for split, split_tuples in tuples.items()}
 
 
-def group(ratings: Ratings) -> Timelines:
+def group(ratings: Ratings) -> UserTimelines:
     """Groups ratings by user, in order of (timestamp, position in the log).
 
     Of exact duplicates (same user, item, rating and timestamp), only the first is kept.
@@ -208,11 +208,11 @@ def group(ratings: Ratings) -> Timelines:
     kept = order[~is_duplicate]
     kept = kept[np.lexsort((ratings.position[kept], ratings.timestamp[kept], user[kept]))]
     starts = np.flatnonzero(np.diff(user[kept], prepend=-1))
-    return Timelines(ratings.take(kept), np.append(starts, len(kept)).astype(np.int64), int(is_duplicate.sum()))
+    return UserTimelines(ratings.take(kept), np.append(starts, len(kept)).astype(np.int64), int(is_duplicate.sum()))
 
 
 def split_rows(
-    timelines: Timelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None, with_all: bool = False
+    timelines: UserTimelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None, with_all: bool = False
 ) -> Iterator[Row]:
     """Splits timelines by time.
 
@@ -267,17 +267,17 @@ def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[R
     yield Row(TEST, start, last, last)
 
 
-def repeats(timelines: Timelines) -> np.ndarray:
+def repeats(timelines: UserTimelines) -> np.ndarray:
     """Returns which interactions repeat an earlier item of their user: bool [R]."""
     return _after_the_first(timelines.ratings, np.zeros(len(timelines.ratings), bool))
 
 
-def without_repeats(timelines: Timelines) -> Timelines:
+def without_repeats(timelines: UserTimelines) -> UserTimelines:
     """Returns timelines with each item once: its first occurrence as a target, or else its first occurrence."""
     ratings = timelines.ratings
     kept = ~_after_the_first(ratings, ratings.weight == 0)
     starts = np.concatenate([[0], np.cumsum(kept)])[timelines.starts]
-    return Timelines(ratings.take(np.flatnonzero(kept)), starts, timelines.duplicates)
+    return UserTimelines(ratings.take(np.flatnonzero(kept)), starts, timelines.duplicates)
 
 
 def _after_the_first(ratings: Ratings, later: np.ndarray) -> np.ndarray:

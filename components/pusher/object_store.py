@@ -23,7 +23,7 @@ from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
 from components.conditional import MAX_TRIES, ConflictError, shared_object
-from components.pusher.store import COMPLETE, HISTORY, LATEST, StoreError
+from components.pusher.store import COMPLETE, LATEST, ROLLBACKS, StoreError
 
 CLAIMS = ".claims"
 
@@ -129,15 +129,15 @@ class ObjectVersionStore:
 
     def history(self) -> list[dict[str, Any]]:
         """See `VersionStore.history`."""
-        names = sorted(self._names(HISTORY)) if fileio.exists(f"{self.folder}/{HISTORY}") else []
-        return [json.loads(_read(f"{self.folder}/{HISTORY}/{name}")) for name in names]
+        names = sorted(self._names(ROLLBACKS)) if fileio.exists(f"{self.folder}/{ROLLBACKS}") else []
+        return [json.loads(_read(f"{self.folder}/{ROLLBACKS}/{name}")) for name in names]
 
     def record(self, entry: dict[str, Any]) -> None:
         """Adds an entry to the history."""
-        fileio.makedirs(f"{self.folder}/{HISTORY}")
-        number = 1 + len(self._names(HISTORY))
+        fileio.makedirs(f"{self.folder}/{ROLLBACKS}")
+        number = 1 + len(self._names(ROLLBACKS))
         name = f"{number:06}-{uuid.uuid4().hex}.json"  # Unique: simultaneous writers overwrite nothing.
-        _write(f"{self.folder}/{HISTORY}/{name}", json.dumps(entry, ensure_ascii=False) + "\n")
+        _write(f"{self.folder}/{ROLLBACKS}/{name}", json.dumps(entry, ensure_ascii=False) + "\n")
 
     def _claim(self) -> int:
         """Claims a number for this push and returns it.

@@ -28,7 +28,7 @@ STAGING = ".staging-"
 # The next `latest`, written before the version is renamed, so that the next push can finish a push killed in between.
 NEXT_LATEST = f"{STAGING}{LATEST}"
 LOCK = ".lock"
-HISTORY = ".history"
+ROLLBACKS = ".history"
 # Errors of a full disk, an exhausted quota and a file over the size limit.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -163,11 +163,13 @@ class VersionStore:
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the entries of all rollbacks, oldest first."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.folder / HISTORY).glob("*.json"))]
+        return [
+            json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.folder / ROLLBACKS).glob("*.json"))
+        ]
 
     def record(self, entry: dict[str, Any]) -> None:
         """Adds an entry to the history. The store must be locked."""
-        folder = self.folder / HISTORY
+        folder = self.folder / ROLLBACKS
         folder.mkdir(exist_ok=True)
         staged = self.folder / f"{STAGING}{uuid.uuid4().hex}"
         staged.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ import numpy as np
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3:// and minio://
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 
 RECALL, NDCG = "val_recall_at_10", "val_ndcg_at_10"
 
@@ -61,7 +61,7 @@ class Backup:
         """Returns the path of the weights of an epoch that was better than all epochs before it."""
         return os.path.join(self._scratch, f"best-{epoch:03}.weights.h5")
 
-    def restore(self, model: Recommender) -> list[Epoch]:
+    def restore(self, model: RecommenderModel) -> list[Epoch]:
         """Restores the state of an interrupted fit into a model and its optimizer.
 
         A backup that cannot be read is deleted, and the model keeps its fresh weights.

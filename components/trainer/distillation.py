@@ -21,7 +21,7 @@ from components import features
 from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import ITEMS, SoftTargets, Timelines
 from components.trainer.item_tower import Tables
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 
 POSITIONS = 2048  # in a batch
 PROGRESS_EVERY = 5.0  # seconds
@@ -29,7 +29,7 @@ PROGRESS_EVERY = 5.0  # seconds
 progress = logging.getLogger("recommender.progress")
 
 
-def soft_targets(teacher: Recommender, timelines: Timelines, count: int, temperature: float) -> SoftTargets:
+def soft_targets(teacher: RecommenderModel, timelines: Timelines, count: int, temperature: float) -> SoftTargets:
     """Returns the teacher's top items at every position of the timelines.
 
     Args:
@@ -100,7 +100,9 @@ def _pieces(timelines: Timelines, length: int) -> Iterator[tuple[np.ndarray, np.
         at += rows
 
 
-def _make_predictor(teacher: Recommender, count: int, temperature: float) -> tf.types.experimental.PolymorphicFunction:
+def _make_predictor(
+    teacher: RecommenderModel, count: int, temperature: float
+) -> tf.types.experimental.PolymorphicFunction:
     """Returns a compiled function: tables, activities [B, L], positions int32 [P, 2] -> items, probabilities [P, M]."""
     groups = len(teacher.settings.group_sizes())
 

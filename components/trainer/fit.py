@@ -16,7 +16,7 @@ from components.errors import StepError
 from components.trainer.backup import NDCG, RECALL, Backup, Epoch
 from components.trainer.input_pipeline import Batches, SoftTargets, Timelines, target_weights
 from components.trainer.lazy_adam import LazyAdam
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import RankingMetrics, evaluate
 from components.trainer.settings import DENSE_EPOCHS, TrainerSettings
 
@@ -76,10 +76,10 @@ class Fit:
 
 
 def fit(
-    model: Recommender,
+    model: RecommenderModel,
     train: Timelines,
     holdout: Timelines | None,
-    measure: Callable[[Recommender, Timelines], RankingMetrics] = evaluate,
+    measure: Callable[[RecommenderModel, Timelines], RankingMetrics] = evaluate,
     backup: str = "",
     plan: Plan | None = None,
     log_dir: str = "",
@@ -158,7 +158,7 @@ class _Validation(keras.callbacks.Callback):
         plan: Plan,
         batches: Batches,
         holdout: Timelines | None,
-        measure: Callable[[Recommender, Timelines], RankingMetrics],
+        measure: Callable[[RecommenderModel, Timelines], RankingMetrics],
         history: list[Epoch],
     ):
         super().__init__()

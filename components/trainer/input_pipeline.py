@@ -262,7 +262,7 @@ class SoftTargets:
     probabilities: np.ndarray
 
 
-Batch = tuple[Any, ...]  # the arguments of `Recommender.loss_of`
+Batch = tuple[Any, ...]  # the arguments of `RecommenderModel.loss_of`
 
 
 class Batches:

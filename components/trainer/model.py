@@ -96,7 +96,7 @@ class Member(keras.layers.Layer):
         return embedded + self.activity_tower(activities, training=training, latest_first=latest_first)
 
 
-class Recommender(keras.Model):
+class RecommenderModel(keras.Model):
     """A model that predicts the next item of a user.
 
     The context vectors and tables of several members lie side by side, so that their dot product is the sum of the

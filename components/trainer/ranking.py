@@ -16,7 +16,7 @@ from components.ranking_metrics import MISS, NAMES, values_of
 from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import ITEMS, Timelines
 from components.trainer.item_tower import Tables
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 
 State = TypeVar("State")
 
@@ -37,7 +37,7 @@ class RankingMetrics:
     ndcg_at_10: float
 
 
-def evaluate(model: Recommender, timelines: Timelines, repeat_gain: float | None = None) -> RankingMetrics:
+def evaluate(model: RecommenderModel, timelines: Timelines, repeat_gain: float | None = None) -> RankingMetrics:
     """Returns Recall@10 and NDCG@10 of a model; the arguments are those of `target_ranks`."""
     ranks = target_ranks(model, timelines, repeat_gain)
     means = values_of(np.where(ranks < model.size, ranks, MISS)).mean(axis=0)
@@ -45,7 +45,7 @@ def evaluate(model: Recommender, timelines: Timelines, repeat_gain: float | None
     return RankingMetrics(metrics["recall_at_10"], metrics["ndcg_at_10"])
 
 
-def best_gain(model: Recommender, holdout: Timelines) -> tuple[float, float]:
+def best_gain(model: RecommenderModel, holdout: Timelines) -> tuple[float, float]:
     """Returns the gain of items of the history with the best Recall@10 on the eval split, and that Recall@10.
 
     Of equal gains it is the smallest.
@@ -57,7 +57,7 @@ def best_gain(model: Recommender, holdout: Timelines) -> tuple[float, float]:
     return best, recalls[best]
 
 
-def target_ranks(model: Recommender, timelines: Timelines, repeat_gain: float | None = None) -> np.ndarray:
+def target_ranks(model: RecommenderModel, timelines: Timelines, repeat_gain: float | None = None) -> np.ndarray:
     """Returns the rank of each user's target, from 0; int64 [U].
 
     The items of the timeline are excluded unless the model recommends repeats. The rank is V where the target is
@@ -82,7 +82,7 @@ def target_ranks(model: Recommender, timelines: Timelines, repeat_gain: float | 
 
 
 @functools.lru_cache(maxsize=1)  # Trace once, not in every epoch.
-def _make_ranker(model: Recommender) -> tf.types.experimental.PolymorphicFunction:
+def _make_ranker(model: RecommenderModel) -> tf.types.experimental.PolymorphicFunction:
     """Returns a compiled function: tables, histories, seen items [B, T], targets [B], gain -> ranks, int32 [B]."""
 
     @tf.function(reduce_retracing=True)

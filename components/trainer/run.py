@@ -26,7 +26,7 @@ from components.trainer.distillation import soft_targets
 from components.trainer.fit import Fit, Plan, fit
 from components.trainer.input_pipeline import SoftTargets
 from components.trainer.item_tower import FeatureValues, feature_values
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import best_gain
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
@@ -199,7 +199,7 @@ def _extent(data: TrainingData) -> dict[str, int]:
     return {"trained_on": len(times), "trained_until": int(times.max(initial=0))}
 
 
-def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
+def build_model(settings: TrainerSettings, data: TrainingData) -> RecommenderModel:
     """Returns a model with fresh weights for the data, which decides `repeats: auto`."""
     settings = decide_repeats(settings, data.train)
     item_features: dict[str, FeatureValues | np.ndarray] = {}
@@ -214,7 +214,7 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> Recommender:
             tokens = np.array(numbers, np.int32) + features.FIRST_INDEX
             item_features[name] = feature_values(data.pairs, tokens, len(data.counts))
     activity_features = [activity_feature(name, data) for name in settings.activity_features]
-    return Recommender(settings, data.history_length, data.counts, item_features, activity_features)
+    return RecommenderModel(settings, data.history_length, data.counts, item_features, activity_features)
 
 
 def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
@@ -253,7 +253,7 @@ def _identity(settings: TrainerSettings, data: TrainingData, *others: str) -> st
 
 
 def _facts(
-    settings: TrainerSettings, model: Recommender, fitted: Fit, data: TrainingData, device: str
+    settings: TrainerSettings, model: RecommenderModel, fitted: Fit, data: TrainingData, device: str
 ) -> dict[str, Any]:
     """Returns the facts of a model, for JSON."""
     return {

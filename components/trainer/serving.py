@@ -11,15 +11,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
-from components.features import NO_ITEM
+from components.features import HISTORY, NO_ITEM
 from components.trainer.activity import ActivityFeature
 from components.trainer.baselines import MarkovList, PopularityList, Transitions, TransitionTable, no_transitions
 from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import ITEMS
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import ItemScores, two_stage_top_k
 
-HISTORY, BIAS, ITEM = "history", "bias", "item"
+BIAS, ITEM = "bias", "item"
 EXPLAINED = 10  # latest items of a history that `explain` removes one by one
 # Transformed features of the activity features that every log has.
 HISTORY_FEATURES = {features.RATING_FEATURE: features.HISTORY_RATING, features.TIME_GAP_FEATURE: features.HISTORY_TIME}
@@ -78,7 +78,7 @@ class StoredTables(tf.Module):
         model: fitted.
     """
 
-    def __init__(self, model: Recommender):
+    def __init__(self, model: RecommenderModel):
         super().__init__()
         self.labels = StoredTable(model.tables().labels)
         towers = [member.item_tower for member in model.members]
@@ -114,7 +114,7 @@ class ServingModel(tf.Module):
     """
 
     def __init__(
-        self, model: Recommender, transform_output: tft.TFTransformOutput, transitions: Transitions | None = None
+        self, model: RecommenderModel, transform_output: tft.TFTransformOutput, transitions: Transitions | None = None
     ):
         super().__init__()
         self.top_k = model.settings.top_k

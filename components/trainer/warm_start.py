@@ -12,7 +12,7 @@ import numpy as np
 from tfx.dsl.io import fileio
 
 from components import features
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 
 WEIGHTS_FILE = "weights.npz"
 
@@ -26,7 +26,7 @@ class _NamedWeight:
     keys: Sequence[str] | None = None
 
 
-def save_weights(folder: str, model: Recommender, ids: Sequence[str], tokens: Sequence[str]) -> None:
+def save_weights(folder: str, model: RecommenderModel, ids: Sequence[str], tokens: Sequence[str]) -> None:
     """Writes the weights of a model into the folder of its SavedModel.
 
     Args:
@@ -46,7 +46,7 @@ def save_weights(folder: str, model: Recommender, ids: Sequence[str], tokens: Se
         stream.write(content.getvalue())
 
 
-def take_over(folder: str, model: Recommender, ids: Sequence[str], tokens: Sequence[str]) -> float | None:
+def take_over(folder: str, model: RecommenderModel, ids: Sequence[str], tokens: Sequence[str]) -> float | None:
     """Copies the weights of an earlier model into a fresh one.
 
     Rows of tables are matched by item id, token or word, so that the vocabularies may differ. Rows that the earlier
@@ -97,7 +97,7 @@ def take_over(folder: str, model: Recommender, ids: Sequence[str], tokens: Seque
     return share
 
 
-def _named_weights(model: Recommender, ids: Sequence[str], tokens: Sequence[str]) -> Iterator[_NamedWeight]:
+def _named_weights(model: RecommenderModel, ids: Sequence[str], tokens: Sequence[str]) -> Iterator[_NamedWeight]:
     """Yields all weights with names that do not depend on Keras."""
     for number, member in enumerate(model.members):
         for name, variable in member.item_tower.item_tables.items():

@@ -26,7 +26,7 @@ import tensorflow as tf
 from components import features
 from components.pusher.convert import convert
 from components.trainer.activity import TIME_GAP, ActivityFeature
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
 from on_device.artifact import FIRST_INDEX, FORMAT, UNKNOWN
@@ -202,7 +202,7 @@ def make_items() -> list[dict[str, Any]]:
     ]
 
 
-def make_model() -> Recommender:
+def make_model() -> RecommenderModel:
     """Returns a model with random weights and inputs for ratings, times and the device."""
     settings = TrainerSettings(
         encoder="transformer",
@@ -215,7 +215,7 @@ def make_model() -> Recommender:
     )
     activity_features = [ActivityFeature("rating", (1.5, 3.5)), TIME_GAP, ActivityFeature("device", words=WORDS)]
     counts = np.concatenate([[0, 0], np.arange(ITEMS, 0, -1)])
-    model = Recommender(settings, HISTORY_LENGTH, counts, activity_features=activity_features)
+    model = RecommenderModel(settings, HISTORY_LENGTH, counts, activity_features=activity_features)
     generator = np.random.default_rng(SEED)
     model.set_weights([generator.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
     return model

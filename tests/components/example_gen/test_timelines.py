@@ -21,7 +21,7 @@ def make(rows: list[tuple[str, str, float, int]], weights: list[float] | None = 
     return Ratings.from_table(pa.table([users, items, ratings, timestamps, positions, weights], timelines.SCHEMA))
 
 
-def items(grouped: timelines.Timelines) -> list[list[str]]:
+def items(grouped: timelines.UserTimelines) -> list[list[str]]:
     ids = grouped.ratings.items.to_pylist()
     return [[ids[item] for item in grouped.ratings.item[start:stop]] for start, stop in grouped.users()]
 
@@ -120,7 +120,7 @@ def test_repeats():
     assert timelines.repeats(grouped).tolist() == [False, False, True, True, True, False]
 
 
-def shop(kinds: str) -> timelines.Timelines:
+def shop(kinds: str) -> timelines.UserTimelines:
     """Returns the timeline of a user who views (v) and purchases (p) an item at each time."""
     rows = [("u", item, 3, time) for time, item in enumerate("abcdefgh"[: len(kinds)])]
     return timelines.group(make(rows, [float(kind == "p") for kind in kinds]))

@@ -9,7 +9,7 @@ import pytest
 
 from components.trainer.activity import GAP_EDGES, TIME_GAP, ActivityFeature, ActivityTower, number_feature
 from components.trainer.input_pipeline import Activities
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import TrainerSettings
 
 RATING = ActivityFeature("rating", (1.5, 2.5, 4.5))
@@ -172,7 +172,7 @@ def test_a_model_heeds_what_its_settings_name_and_nothing_else(
 ):
     settings = TrainerSettings(dimension=4, blocks=1, activity_features=activity_features, seed=2)
     known = [FEATURES[name] for name in activity_features]
-    model = Recommender(settings, 3, np.array([0, 0, 3, 2, 1]), activity_features=known)
+    model = RecommenderModel(settings, 3, np.array([0, 0, 3, 2, 1]), activity_features=known)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     plain = activities_of([[2, 3, 4]], [[1, 2, 5]], [[10, 20, 9000]])
@@ -191,7 +191,7 @@ def test_a_model_heeds_what_its_settings_name_and_nothing_else(
 
 def test_skipped_items_take_their_ratings_and_times_with_them(activities_of):
     settings = TrainerSettings(dimension=4, blocks=1, activity_features=["rating", "time_gap"])
-    model = Recommender(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=[RATING, TIME_GAP])
+    model = RecommenderModel(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=[RATING, TIME_GAP])
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     tables = model.tables()

@@ -15,7 +15,7 @@ from components.trainer.backup import Backup, identity_of
 from components.trainer.fit import Fit, fit
 from components.trainer.input_pipeline import Timelines
 from components.trainer.lazy_adam import LazyAdam
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import RankingMetrics
 from components.trainer.settings import TrainerSettings
 from tests.object_store import BUCKET, played_s3
@@ -44,8 +44,8 @@ def messages(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
 RATING = ActivityFeature("rating", (2.5,))
 
 
-def fresh_model(data: Timelines, settings: TrainerSettings = RANDOM) -> Recommender:
-    return Recommender(settings, 4, np.bincount(data.items), activity_features=[RATING])
+def fresh_model(data: Timelines, settings: TrainerSettings = RANDOM) -> RecommenderModel:
+    return RecommenderModel(settings, 4, np.bincount(data.items), activity_features=[RATING])
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
     settings: TrainerSettings = RANDOM,
     stop_in: int | None = None,
     already: int | None = None,
-) -> tuple[Recommender, Fit, list[list[np.ndarray]]]:
+) -> tuple[RecommenderModel, Fit, list[list[np.ndarray]]]:
     """Fit with known recalls, interrupted while an epoch is measured; also the weights that were measured."""
     model = fresh_model(data, settings)
     seen: list[list[np.ndarray]] = []
@@ -62,7 +62,7 @@ def run(
     if already is None:
         already = len(history.read_text(encoding="utf-8").splitlines()) - 1 if backup and history.exists() else 0
 
-    def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:
+    def measure(model: RecommenderModel, holdout: Timelines) -> RankingMetrics:
         epoch = int(len(seen) + 1 + already)
         if epoch == stop_in:
             raise Interrupted
@@ -87,7 +87,7 @@ def data(circle: Callable[..., Timelines]) -> Timelines:
 
 
 @pytest.fixture(scope="module")
-def complete(one_shape: None, data: Timelines) -> tuple[Recommender, Fit, list[list[np.ndarray]]]:
+def complete(one_shape: None, data: Timelines) -> tuple[RecommenderModel, Fit, list[list[np.ndarray]]]:
     """The result of a fit without interruptions."""
     return run(data, "")
 
@@ -168,7 +168,7 @@ def damage(folder: Path, name: str, kind: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def fresh(data: Timelines) -> Recommender:
+def fresh(data: Timelines) -> RecommenderModel:
     """A model with initial weights, which has an optimizer."""
     model = fresh_model(data)
     model.compile(LazyAdam())
@@ -176,7 +176,7 @@ def fresh(data: Timelines) -> Recommender:
     return model
 
 
-def values_of(model: Recommender) -> list[np.ndarray]:
+def values_of(model: RecommenderModel) -> list[np.ndarray]:
     return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
 
 

@@ -14,7 +14,7 @@ from components.trainer import distillation, losses
 from components.trainer.distillation import soft_targets
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Batches, SoftTargets, Timelines
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import target_ranks
 from components.trainer.settings import TrainerSettings
 
@@ -27,9 +27,9 @@ SETTINGS = TrainerSettings(
 )
 
 
-def recommender(counts: np.ndarray, **changes: object) -> Recommender:
+def recommender(counts: np.ndarray, **changes: object) -> RecommenderModel:
     """A model with random weights."""
-    model = Recommender(SETTINGS.model_copy(update=changes), 4, counts)
+    model = RecommenderModel(SETTINGS.model_copy(update=changes), 4, counts)
     random = np.random.default_rng(3)
     model.set_weights([random.normal(scale=0.5, size=weight.shape) for weight in model.get_weights()])
     return model
@@ -127,7 +127,7 @@ def test_a_model_learns_what_its_teacher_expects(circle, weight, jit_compile):
 
     soft = SoftTargets(after(data.items)[:, None].astype(np.int32), np.ones((len(data.items), 1), np.float16))
     settings = SETTINGS.model_copy(update={"teacher_weight": weight, "jit_compile": jit_compile, "max_epochs": 10})
-    model = Recommender(settings, 4, np.bincount(data.items))
+    model = RecommenderModel(settings, 4, np.bincount(data.items))
     fit(model, data, None, soft=soft)
     expected = dataclasses.replace(data, targets=after(data.targets)) if weight else data
     assert (target_ranks(model, expected) == 0).mean() > 0.9

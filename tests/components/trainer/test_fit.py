@@ -15,7 +15,7 @@ from components.errors import StepError
 from components.trainer import fit as fitting
 from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.input_pipeline import Batches, Timelines
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import RankingMetrics, target_ranks
 from components.trainer.settings import EncoderName, LossName, TrainerSettings
 from tests.components.trainer.conftest import SMALL
@@ -30,8 +30,8 @@ LEARNING = SETTINGS.model_copy(
 )
 
 
-def tiny(settings: TrainerSettings = SETTINGS) -> Recommender:
-    return Recommender(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))
+def tiny(settings: TrainerSettings = SETTINGS) -> RecommenderModel:
+    return RecommenderModel(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -
     """Fit with these recalls: the model, what fitting left, and the weights that were measured in each epoch."""
     model, answers, seen = tiny(settings), iter(recalls), []
 
-    def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:
+    def measure(model: RecommenderModel, holdout: Timelines) -> RankingMetrics:
         seen.append([weight.copy() for weight in model.get_weights()])
         return RankingMetrics(next(answers), 0.0)
 
@@ -92,7 +92,7 @@ def test_histories_are_read_whatever_stands_between_their_items(activities_of):
 def test_every_encoder_and_loss_learns_a_circle(circle, encoder, loss):
     data = circle()
     settings = LEARNING.model_copy(update={"encoder": encoder, "loss": loss, "window": 2, "max_epochs": 12})
-    model = Recommender(settings.model_copy(update={"patience": 12}), 4, np.bincount(data.items, minlength=14))
+    model = RecommenderModel(settings.model_copy(update={"patience": 12}), 4, np.bincount(data.items, minlength=14))
     fitted = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.0, 0.0))
     assert fitted.history[-1].loss < 0.5 * fitted.history[0].loss
 
@@ -144,7 +144,7 @@ def test_the_schedule_goes_by_steps_and_not_by_the_clock(circle, monkeypatch):
         monkeypatch.setattr(fitting, "LazyAdam", Watch)
         data = circle()
         settings = LEARNING.model_copy(update={"max_epochs": 6, "patience": 6, "max_minutes": 0})
-        model = Recommender(settings, 4, np.bincount(data.items, minlength=14))
+        model = RecommenderModel(settings, 4, np.bincount(data.items, minlength=14))
         assert not fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).out_of_time
         steps = Batches(data, settings.window, settings.batch_positions).steps
         assert len(taken) == int(model.optimizer.iterations.numpy()) == 6 * steps
@@ -194,7 +194,7 @@ def test_ratings_and_times_are_learnt(timelines_of):
         known = {"rating": ActivityFeature("rating", (2.0, 4.0)), "time_gap": TIME_GAP}
         known["kind"] = ActivityFeature("kind", words=("look", "buy"))
         features = [known[name] for name in names]
-        model = Recommender(settings.model_copy(update={"patience": 10}), 4, counts, activity_features=features)
+        model = RecommenderModel(settings.model_copy(update={"patience": 10}), 4, counts, activity_features=features)
         return fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history[-1].loss
 
     # The same in a column of words: the kind of the second interaction.
@@ -212,9 +212,9 @@ def test_mixed_precision_learns_and_leaves_a_model_in_float32(circle, encoder):
     data = circle(users=120)
     settings = LEARNING.model_copy(update={"encoder": encoder, "max_epochs": 10, "patience": 10})
 
-    def fitted(mixed: bool) -> tuple[Recommender, list[float]]:
+    def fitted(mixed: bool) -> tuple[RecommenderModel, list[float]]:
         chosen = settings.model_copy(update={"mixed_precision": mixed})
-        model = Recommender(chosen, 4, np.bincount(data.items, minlength=14))
+        model = RecommenderModel(chosen, 4, np.bincount(data.items, minlength=14))
         history = fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).history
         return model, [epoch.loss for epoch in history]
 
@@ -230,12 +230,12 @@ def test_mixed_precision_learns_and_leaves_a_model_in_float32(circle, encoder):
 def test_epochs_are_measured_with_the_same_users_as_many_as_asked(circle):
     data, seen = circle(), []
 
-    def measure(model: Recommender, holdout: Timelines) -> RankingMetrics:
+    def measure(model: RecommenderModel, holdout: Timelines) -> RankingMetrics:
         seen.append(holdout)
         return RankingMetrics(0.0, 0.0)
 
     settings = {asked: SETTINGS.model_copy(update={"eval_users": asked}) for asked in (0, 7, 60)}
-    fitting.fit(Recommender(settings[7], 4, np.bincount(data.items, minlength=14)), data, data, measure)
+    fitting.fit(RecommenderModel(settings[7], 4, np.bincount(data.items, minlength=14)), data, data, measure)
     assert [len(holdout) for holdout in seen] == [7] * 3
     assert all((holdout.targets == seen[0].targets).all() for holdout in seen)
     assert [len(fitting._sample_users(data, settings[asked])) for asked in (0, 60)] == [40, 40]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.trainer.fit import fit
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import TrainerSettings
 
 
@@ -20,6 +20,6 @@ def settings() -> TrainerSettings:
 def test_fits(timelines_of, settings, one_shape):
     heavy = (np.arange(100_000) % 5 + 2).tolist()
     data = timelines_of([heavy, [2, 3, 4]], targets=[2, 5])
-    model = Recommender(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))
+    model = RecommenderModel(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))
     found = fit(model, data, data)
     assert len(found.history) == 1 and np.isfinite(found.history[0].loss)

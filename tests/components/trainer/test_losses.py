@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.trainer import losses
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import LossName, TrainerSettings
 
 RANDOM = np.random.default_rng(1)
@@ -174,20 +174,20 @@ def test_negatives_are_drawn_as_the_correction_says(power, shares):
     log_shares = losses.log_shares(tf.constant(counts), power)
     np.testing.assert_allclose(log_shares, [0, 0, *np.log(shares)], rtol=1e-5, atol=1e-6)
     settings = TrainerSettings(dimension=4, loss="sampled_softmax", negatives=50_000, negative_power=power)
-    model = Recommender(settings, 2, counts)
+    model = RecommenderModel(settings, 2, counts)
     first, second = (np.asarray(model._draw(log_shares)) for _ in range(2))
     assert (first != second).any(), "others in every step"
     for drawn in (first, second):
         np.testing.assert_allclose(np.bincount(drawn, minlength=5) / 50_000, [0, 0, *shares], atol=0.01)
 
 
-def make(loss: str, counts: np.ndarray, **settings: object) -> Recommender:
+def make(loss: str, counts: np.ndarray, **settings: object) -> RecommenderModel:
     """A model of which only the last two items have the second genre, and nobody the third."""
     genres = np.zeros((len(counts), 3), np.float32)
     genres[2:, 0] = 1
     genres[-2:] = [0, 1, 0]
     settings = TrainerSettings(encoder="bow", dimension=4, members=(), loss=loss, negatives=4, dropout=0.0, **settings)
-    return Recommender(settings, 3, counts, {"genres": genres})
+    return RecommenderModel(settings, 3, counts, {"genres": genres})
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -224,7 +224,7 @@ def test_a_step_with_some_rows_is_one_with_whole_tables(loss, activities_of):
             **{"encoder": "bow", "dimension": 6, "item_dimension": 4, "members": members, "loss": loss},
             **{"dropout": 0.0, "negatives": 4, "negative_power": 0.5, "jit_compile": whole},
         )
-        model = Recommender(settings, 3, counts, {"genres": np.eye(22, 5, dtype=np.float32)})
+        model = RecommenderModel(settings, 3, counts, {"genres": np.eye(22, 5, dtype=np.float32)})
         with tf.GradientTape() as tape:
             losses_.append(float(model.loss_of(inputs, targets, weights)))
             value = model.loss_of(inputs, targets, weights)

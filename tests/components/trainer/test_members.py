@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.trainer import losses
 from components.trainer.activity import ActivityFeature
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import TrainerSettings
 
 COUNTS = np.array([0, 0, 5, 4, 3, 2, 1])
@@ -16,7 +16,7 @@ GENRES = np.array([[0, 0], [0, 0], [1, 0], [0, 1], [1, 0], [0.5, 0.5], [0, 1]], 
 
 
 @pytest.fixture
-def model() -> Recommender:
+def model() -> RecommenderModel:
     """Two convolutions and a bag of words, with random weights."""
     settings = TrainerSettings(
         unseen_compete_alone=False,
@@ -24,7 +24,7 @@ def model() -> Recommender:
         **{"activity_features": ["rating"], "activity_dropout": 0.0},
         members=[{"encoder": "bow"}, {"encoder": "cnn"}],
     )
-    model = Recommender(settings, 3, COUNTS, {"genres": GENRES}, [ActivityFeature("rating", (2.5,))])
+    model = RecommenderModel(settings, 3, COUNTS, {"genres": GENRES}, [ActivityFeature("rating", (2.5,))])
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     return model
@@ -39,7 +39,7 @@ def test_members_are_as_their_settings_say():
 
 
 def test_members_begin_with_weights_of_their_own():
-    model = Recommender(TrainerSettings(encoder="bow", dimension=4, members=[{}]), 3, COUNTS)
+    model = RecommenderModel(TrainerSettings(encoder="bow", dimension=4, members=[{}]), 3, COUNTS)
     one, other = (np.asarray(member.item_tower.tables().labels) for member in model.members)
     assert (one[2:] != other[2:]).all()
 
@@ -79,7 +79,7 @@ def test_joint_members_have_one_loss_and_their_scores_add_up(activities_of):
         **{"encoder": "bow", "dimension": 4, "dropout": 0.0, "unseen_compete_alone": False}, members=members
     )
     assert settings.group_sizes() == [2, 1]
-    model = Recommender(settings, 3, COUNTS)
+    model = RecommenderModel(settings, 3, COUNTS)
     random = np.random.default_rng(2)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     activities = activities_of([[2, 3, 4], [3, 2, 6]])

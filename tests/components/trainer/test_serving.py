@@ -20,7 +20,7 @@ from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.baselines import Transitions
 from components.trainer.encoders import FORBIDDEN
 from components.trainer.input_pipeline import Activities, Timelines
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
 from components.trainer.settings import EncoderName, TrainerSettings
@@ -120,7 +120,7 @@ def build(folder: Path, **settings: object) -> SimpleNamespace:
     """A model with random weights, as it is, as a SavedModel that was loaded again, and its files by precision."""
     settings = TrainerSettings(**{"dimension": 8, "blocks": 1, "top_k": TOP_K, "seed": 3, **settings})
     known = [KNOWN[name] for name in settings.activity_features]
-    model = Recommender(settings, HISTORY, COUNTS, activity_features=known)
+    model = RecommenderModel(settings, HISTORY, COUNTS, activity_features=known)
     random = np.random.default_rng(8)
     model.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
     ServingModel(model, FakeTransformOutput(), TRANSITIONS).save(str(folder))
@@ -170,7 +170,7 @@ def recommend(saved: SimpleNamespace, history: dict[str, np.ndarray], **more: np
     return answer["ids"].numpy()[0], answer["scores"].numpy()[0]
 
 
-def scores_by_hand(model: Recommender, history: dict[str, np.ndarray]) -> np.ndarray:
+def scores_by_hand(model: RecommenderModel, history: dict[str, np.ndarray]) -> np.ndarray:
     items, ratings, times, device, number = (values[None, :] for values in history.values())
     activities = Activities(items, ratings, times, {"device": device, "column_k": number})
     tables = model.tables()
@@ -268,7 +268,7 @@ def test_early_stopping_ranks_as_the_saved_model_does(saved, timelines_of):
 def test_equally_popular_items_rank_in_the_order_in_which_they_are_listed():
     # Without a history the model is the popularity list, so that it must not rank better than that.
     counts = np.array([0, 0, *[3] * 5, *[1] * (SIZE - 7)])
-    model = Recommender(TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K), HISTORY, counts)
+    model = RecommenderModel(TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K), HISTORY, counts)
     serving = ServingModel(model, FakeTransformOutput())
     answer = serving.rank(tf.constant([serialize([], target) for target in range(2, SIZE)]))
     assert answer["target_rank"].numpy().tolist() == list(range(SIZE - 2))
@@ -280,7 +280,7 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     genres = np.zeros((SIZE, 2), np.float32)
     genres[2:, 0], genres[-4:] = 1, [0, 1]
     settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=TOP_K)
-    model = Recommender(settings, HISTORY, counts, {"genres": genres})
+    model = RecommenderModel(settings, HISTORY, counts, {"genres": genres})
     serving = ServingModel(model, FakeTransformOutput())
     popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32), bias=tf.zeros([1, SIZE]))["ids"].numpy()[0]
     assert popular.tolist() == list(range(2, 2 + TOP_K))
@@ -505,7 +505,7 @@ def test_contributions_are_what_the_score_loses_without_an_item(saved, float32_f
 
 def test_only_the_latest_ten_items_are_left_out(tmp_path):
     settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=5)
-    serving = ServingModel(Recommender(settings, 14, COUNTS), FakeTransformOutput())
+    serving = ServingModel(RecommenderModel(settings, 14, COUNTS), FakeTransformOutput())
     history = tf.constant([[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0]])
     found = serving.explain(item=tf.constant([[20]]), history=history)["contributions"].numpy()[0]
     assert (found != 0).tolist() == [False] * 3 + [True] * 10 + [False]

@@ -8,7 +8,7 @@ import pytest
 from components.errors import StepError
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import target_weights
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import RankingMetrics
 from components.trainer.settings import TrainerSettings
 
@@ -64,7 +64,7 @@ def test_what_is_rated_low_is_not_learnt(timelines_of, settings):
         **{"encoder": "bow", "members": (), "dimension": 8, "dropout": 0.0, "learning_rate": 0.05},
         **{"top_k": 1, "max_epochs": 10, "patience": 10, **settings},
     )
-    model = Recommender(trainer, 4, np.bincount(data.items, minlength=5))
+    model = RecommenderModel(trainer, 4, np.bincount(data.items, minlength=5))
     rising = iter(range(10))
     fit(model, data, data, lambda *_: RankingMetrics(float(next(rising)), 0.0))
     tables = model.tables()

@@ -11,7 +11,7 @@ import pytest
 from components import features
 from components.trainer.activity import ActivityFeature
 from components.trainer.item_tower import FeatureValues
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import MemberSettings, TrainerSettings
 from components.trainer.warm_start import save_weights, take_over
 
@@ -27,14 +27,14 @@ OLD_TOKENS, NEW_TOKENS = ["genres=Drama", "year=1994", "genres=War"], ["genres=W
 
 
 @pytest.fixture
-def make() -> Callable[..., Recommender]:
+def make() -> Callable[..., RecommenderModel]:
     """Makes a model of three items, whose weights are those of a seed."""
 
-    def made(seed: int, settings: TrainerSettings = SETTINGS, values: int = 2) -> Recommender:
+    def made(seed: int, settings: TrainerSettings = SETTINGS, values: int = 2) -> RecommenderModel:
         no_features = FeatureValues(np.zeros(0, np.int32), np.zeros(6, np.int64), values)
         counts = np.array([0, 0, 3, 2, 1])
         vectors = np.ones((5, 3), np.float32)
-        model = Recommender(settings, 4, counts, {"genres": no_features, "text": vectors})
+        model = RecommenderModel(settings, 4, counts, {"genres": no_features, "text": vectors})
         random = np.random.default_rng(seed)
         model.set_weights([random.random(weight.shape).astype(weight.dtype) for weight in model.get_weights()])
         return model
@@ -60,10 +60,10 @@ def test_rows_go_by_item_and_token(make, tmp_path: Path):
 
 
 def test_rows_of_a_feature_of_activities_go_by_word(tmp_path: Path):
-    def made(seed: int, *words: str) -> Recommender:
+    def made(seed: int, *words: str) -> RecommenderModel:
         settings = SETTINGS.model_copy(update={"activity_features": ("device",), "item_features": ()})
         known = [ActivityFeature("device", words=words)]
-        model = Recommender(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=known)
+        model = RecommenderModel(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=known)
         random = np.random.default_rng(seed)
         model.set_weights([random.random(weight.shape).astype(weight.dtype) for weight in model.get_weights()])
         return model

@@ -16,7 +16,7 @@ import tensorflow as tf
 from components.trainer.devices import make_strategy, worker_name
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Activities, Timelines
-from components.trainer.model import Recommender
+from components.trainer.model import RecommenderModel
 from components.trainer.ranking import evaluate
 from components.trainer.settings import TrainerSettings
 
@@ -41,10 +41,10 @@ def main(arguments: list[str]) -> None:
         **{"max_epochs": 5, "patience": 5, "dropout": float(dropout), "learning_rate": 0.05, "top_k": 3},
     )
     with strategy.scope():
-        model = Recommender(settings, 8, np.bincount(items, minlength=FILMS + 2))
+        model = RecommenderModel(settings, 8, np.bincount(items, minlength=FILMS + 2))
     measured = []
 
-    def measure(model: Recommender, holdout: Timelines) -> object:
+    def measure(model: RecommenderModel, holdout: Timelines) -> object:
         measured.append(evaluate(model, holdout))
         if len(measured) > int(stop_after) > 0:
             os._exit(9)  # As if the node were gone.
