@@ -44,7 +44,7 @@ class Run:
 
     @property
     def total(self) -> float:
-        """Seconds of all steps."""
+        """Returns the seconds of all steps together."""
         return sum(self.seconds.values())
 
 

@@ -42,7 +42,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Format:
-    """How ratings and items are laid out.
+    """The layout of ratings and items.
 
     Attributes:
         ratings: name of the ratings file.
@@ -66,7 +66,7 @@ class Format:
 
 
 class _Line:
-    """Where `csv.writer` leaves its last line."""
+    """A stream that keeps the last line of `csv.writer`."""
 
     text = ""
 
@@ -167,7 +167,7 @@ def _write_lines(block: Block, layout: Format, stream: BinaryIO) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the requested data; a mistake ends with exit code 2."""
+    """Writes the requested data; an invalid option ends with exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("ratings", "users", "items"):
         parser.add_argument(f"--{name}", type=int, required=True, metavar="N", help=f"number of {name}")

@@ -1,7 +1,7 @@
-"""How much of a test is the order in which the site listed its items.
+"""Measures how well the order in which a site lists its items predicts the test targets.
 
-MovieLens shows new users pages of films, and whoever works through a page rates its films in the order of the page: the
-next film is then the site's choice, not the user's. A rule that knows nothing but a list shows how far that carries.
+MovieLens shows new users pages of films, and a user who works through a page rates its films in the order of the page:
+the site then chooses the next film, not the user. A rule that has only a list shows the effect of this on Recall@k.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from components.trainer.input_pipeline import Timelines, without_unknown
 
 @dataclass(frozen=True)
 class NextInList:
-    """Recommends what comes next in a list after the last item of the history; round to the start after its end.
+    """Recommends the items after the last item of the history in a list; the list starts again after its end.
 
     Attributes:
-        place: int64 [V], of each item index in the list.
+        place: position of each item index in the list, int64 [V].
     """
 
     place: np.ndarray
 
     def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
-        """int64 [B] -> float32 [B, V], minus the number of steps from the last item."""
+        """Returns minus the number of steps from the last item to each item: int64 [B] -> float32 [B, V]."""
         last = last_items(timelines, rows)
         steps = (self.place[None, :] - self.place[last][:, None] - 1) % len(self.place)
         return -steps.astype(np.float32)
@@ -39,13 +39,13 @@ class NextInList:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a list explains.
+    """The accuracy of a list on the test split, and its agreement with the train split.
 
     Attributes:
         name: of the list.
-        forward: share of neighbours of equal time in the train split that stand in the order of the list.
-        next_share: share of test targets that come right after the last item in the list.
-        recall_at_1: on the test split, of the rule "what comes next in the list and is not seen yet".
+        forward: share of neighbours of equal time in the train split that are in the order of the list.
+        next_share: share of test targets that directly follow the last item in the list.
+        recall_at_1: of a rule that recommends the next items of the list that the user has not seen.
         recall_at_10: of the same rule.
     """
 
@@ -57,7 +57,7 @@ class Listing:
 
 
 def measure(train: Timelines, test: Timelines, item_ids: list[str]) -> list[Listing]:
-    """Three readings of "the order of the site": ids, a list learnt from ties, and what mostly came next."""
+    """Returns results of three lists: by id, learnt from ties, and the most common successor of each item."""
     size = len(item_ids) + features.FIRST_INDEX
     before, after = tied_neighbours(train)
     listings = []
@@ -85,7 +85,7 @@ def _listing(
 
 
 def tied_neighbours(train: Timelines) -> tuple[np.ndarray, np.ndarray]:
-    """Item indices of every two activities that follow one another at the same time, both int [P]."""
+    """Returns the item indices of all pairs of successive activities with equal times, both int [P]."""
     known = without_unknown(train)
     before, after = neighbours(known)
     same = tied(known)[after]
@@ -93,16 +93,19 @@ def tied_neighbours(train: Timelines) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_id(item_ids: list[str]) -> np.ndarray:
-    """Item indices in the order of their ids, of numbers where all are; int64 [V], first those that are no item."""
+    """Returns the item indices in the order of their ids, int64 [V], after the indices that are not items.
+
+    The order is numerical if all ids are numbers.
+    """
     numbers = all(id_.isdecimal() for id_ in item_ids)
-    order = sorted(range(len(item_ids)), key=lambda at: (int(item_ids[at]), "") if numbers else (0, item_ids[at]))
+    order = sorted(range(len(item_ids)), key=lambda item: (int(item_ids[item]), "") if numbers else (0, item_ids[item]))
     return np.concatenate([np.arange(features.FIRST_INDEX), np.array(order, np.int64) + features.FIRST_INDEX])
 
 
 def by_ties(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
-    """Item indices in the list that best explains which of two neighbours of equal time comes first.
+    """Returns the item indices in the order that best explains which of two neighbours of equal time comes first.
 
-    Each item gets a place on a line so that the later of two neighbours stands one further, by least squares (Jiang,
+    Each item gets a score so that the score of the later of two neighbours is higher by one, by least squares (Jiang,
     Lim, Yao and Ye, "Statistical ranking and combinatorial Hodge theory", Math. Program. 2011).
 
     Args:
@@ -111,12 +114,12 @@ def by_ties(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
         size: number of item indices V.
 
     Returns:
-        int64 [V]; indices that are no items, and items without a tied neighbour, come first.
+        int64 [V]; indices that are not items, and items without a tied neighbour, come first.
     """
     pairs = sp.csr_matrix((np.ones(len(before)), (before, after)), shape=(size, size))
     both = pairs + pairs.T
     degree = np.asarray(both.sum(axis=1)).ravel()
-    laplacian = sp.diags(degree + 1e-3) - both  # the little more makes it invertible
-    wanted = np.asarray(pairs.sum(axis=0)).ravel() - np.asarray(pairs.sum(axis=1)).ravel()
-    score, _ = scipy.sparse.linalg.cg(laplacian.tocsr(), wanted, rtol=1e-6)
+    laplacian = sp.diags(degree + 1e-3) - both  # The small term makes it invertible.
+    divergence = np.asarray(pairs.sum(axis=0)).ravel() - np.asarray(pairs.sum(axis=1)).ravel()
+    score, _ = scipy.sparse.linalg.cg(laplacian.tocsr(), divergence, rtol=1e-6)
     return np.lexsort((score, degree > 0))

@@ -1,4 +1,4 @@
-"""A log cut in time: growing prefixes to train on, and the targets of the period after each."""
+"""Cuts a log in time: growing prefixes to train on, and the targets of the period after each."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Log:
     """A dataset in memory.
 
     Attributes:
-        dataset: where it is.
-        head: the header line, where there is one.
-        lines: bytes objects [R], as they stand in the file.
+        dataset: its files.
+        head: the header line; empty without one.
+        lines: of the file, without the header; bytes objects [R].
         ratings: of the same lines.
     """
 
@@ -48,13 +48,13 @@ class Log:
 
 @dataclass(frozen=True)
 class Targets:
-    """What came in a period.
+    """The targets of a period.
 
     Attributes:
         examples: serialized raw examples, as ExampleGen writes them, each with one target.
-        users: bytes [T], whose each is.
-        items: bytes [T], what came next.
-        new_user: bool [T], whether the user had nothing before the period.
+        users: the user of each target, bytes [T].
+        items: the item of each target, bytes [T].
+        new_user: whether the user has no interactions before the period, bool [T].
     """
 
     examples: list[bytes]
@@ -82,16 +82,16 @@ def read_log(dataset: Dataset) -> Log:
 
 
 def cuts(times: np.ndarray, first: float, periods: int | None, weeks: int | None) -> list[int]:
-    """The moments that end prefixes; between two of them is a period.
+    """Returns the times that end prefixes; a period lies between two successive ones.
 
     Args:
         times: int64 [R], seconds.
         first: share of the ratings in the first prefix.
-        periods: into how many, with equally many ratings, the rest is cut; None where `weeks` says it.
-        weeks: how long each period is; a last one that would be shorter is left out.
+        periods: number of periods with equally many ratings; not used with `weeks`.
+        weeks: length of each period, without a last, shorter period; None for `periods`.
 
     Returns:
-        One more than there are periods, rising.
+        Seconds since 1970-01-01 UTC, ascending; one more than there are periods.
     """
     ordered = np.sort(times)
     start, stop = int(ordered[int(first * len(ordered))]), int(ordered[-1]) + 1
@@ -113,38 +113,38 @@ def write_copy(log: Log, lines: np.ndarray, target: Path) -> Path:
 
 
 def write_prefix(log: Log, before: int, target: Path) -> Path:
-    """Writes the interactions before a moment, see `write_copy`."""
+    """Writes the interactions before a time; see `write_copy`."""
     return write_copy(log, log.lines[log.seconds < before], target)
 
 
-def targets_of(log: Log, start: int, stop: int, first_alone: bool) -> Targets:
-    """What came from one moment until before another, each after all that its user had before.
+def targets_of(log: Log, start: int, stop: int, first_only: bool) -> Targets:
+    """Returns the interactions of a period as targets, each after all earlier interactions of its user.
 
     Args:
         log: all ratings.
-        start: of the period.
-        stop: its end.
-        first_alone: whether the first of each user is taken, or all.
+        start: of the period, in seconds since 1970-01-01 UTC.
+        stop: end of the period, exclusive.
+        first_only: whether only the first interaction of each user in the period is a target.
     """
     timelines = group(log.ratings)
-    rows = _rows(timelines, start * SECOND, stop * SECOND, first_alone)
+    rows = _rows(timelines, start * SECOND, stop * SECOND, first_only)
     write = ExampleWriter(ItemLookup(pa.array([], pa.string()), np.empty(0, np.int64), 0))
     ratings = timelines.ratings
     return Targets(
-        [example for some in write(ratings, rows) for example in some],
+        [example for batch in write(ratings, rows) for example in batch],
         np.array(ratings.users.cast(pa.binary()).to_pylist())[ratings.user[rows.target]],
         np.array(ratings.items.cast(pa.binary()).to_pylist())[ratings.item[rows.target]],
         ratings.timestamp[rows.start] >= start * SECOND,
     )
 
 
-def _rows(timelines: Timelines, start: int, stop: int, first_alone: bool) -> Rows:
-    def of_user(first: int, last: int) -> Iterator[Row]:
+def _rows(timelines: Timelines, start: int, stop: int, first_only: bool) -> Rows:
+    def rows_of_user(first: int, last: int) -> Iterator[Row]:
         times = timelines.ratings.timestamp[first:last]
         begin, end = (first + int(np.searchsorted(times, moment)) for moment in (start, stop))
-        for at in range(begin, min(begin + 1, end) if first_alone else end):
-            yield Row(features.TEST, first, at, at)
+        for target in range(begin, min(begin + 1, end) if first_only else end):
+            yield Row(features.TEST, first, target, target)
 
-    found = by_split(itertools.chain.from_iterable(of_user(first, last) for first, last in timelines.users()))
+    rows = itertools.chain.from_iterable(rows_of_user(first, last) for first, last in timelines.users())
     empty = np.empty(0, np.int64)
-    return found.get(features.TEST, Rows(empty, empty, empty))
+    return by_split(rows).get(features.TEST, Rows(empty, empty, empty))

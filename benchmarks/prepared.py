@@ -59,12 +59,12 @@ class Prepared:
 
     @property
     def size(self) -> int:
-        """Number of item indices V, with PADDING and UNKNOWN."""
+        """Returns the number of item indices V, with PADDING and UNKNOWN."""
         return len(self.item_ids) + features.FIRST_INDEX
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the sorted lines `user<TAB>target` of the test split."""
+        """Returns the hexadecimal SHA-256 of the sorted lines `user<TAB>target` of the test split."""
         return pairs_fingerprint(self.users, self.target_ids)
 
 

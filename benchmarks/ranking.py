@@ -1,7 +1,8 @@
 """Ranks targets among all items of the catalogue, and computes metrics with their standard errors.
 
-The rules are the Evaluator's. Where repeats are not recommended, the items of the timeline are left out. A target that
-is unknown or left out is a miss. Items of equal score stand in the order of the vocabulary, the more popular first.
+The rules are those of the Evaluator. If repeats are not recommended, the items of the timeline are excluded. A target
+that is unknown or excluded is a miss. Items with equal scores rank in the order of the vocabulary, the more popular
+first.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ LIST_LENGTH = 10  # items of a list, for coverage
 
 
 class Scorer(Protocol):
-    """Whatever scores items."""
+    """A recommender that scores all items."""
 
     def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
-        """Scores of all items for the users of some rows: int64 [B] -> float32 [B, V]."""
+        """Returns scores of all items for the users of some rows: int64 [B] -> float32 [B, V]."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,17 @@ class Estimate:
 
     @property
     def signed(self) -> str:
-        """A difference as text, with its sign."""
+        """Returns a difference as text, with its sign."""
         return f"{self.mean:+.4f} ±{self.standard_error:.4f}"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The answers to all examples of a split.
+    """The ranks and the best items of all examples of a split.
 
     Attributes:
-        ranks: of each target, from 0; int64 [U], V where it is a miss.
-        lists: indices of each example's best items, int [U, LIST_LENGTH]; below FIRST_INDEX where none remains.
+        ranks: of each target, from 0; int64 [U], V for a miss.
+        lists: indices of each example's best items, int [U, LIST_LENGTH]; below FIRST_INDEX if fewer items remain.
     """
 
     ranks: np.ndarray
@@ -89,7 +90,7 @@ def rank_targets(scorer: Scorer, timelines: Timelines, repeats: bool = False) ->
 
 
 def events(timelines: Timelines, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The timelines of some rows as pairs (position in `rows`, item index), both int [E], one row after another."""
+    """Returns the timelines of some rows as pairs (position in `rows`, item index), both int [E], row by row."""
     starts, stops = timelines.starts[rows], timelines.starts[rows + 1]
     lengths = stops - starts
     users = np.repeat(np.arange(len(rows)), lengths)
@@ -98,35 +99,35 @@ def events(timelines: Timelines, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def hits(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Whether each target is among the best k; float64 [U]."""
+    """Returns 1 for each target among the best k, 0 for others; float64 [U]."""
     return (ranks < k).astype(np.float64)
 
 
 def recall(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
-    """Recall@k, which is the hit rate with one target each.
+    """Returns Recall@k, which is the hit rate with one target each.
 
     Args:
         ranks: of the targets, int64 [U].
         k: length of the list.
-        users: whose each target is, [U]; None where each user has one. The standard error is that of a mean over whole
-            users, for one user's targets are not independent (Cameron and Miller, Journal of Human Resources 2015);
-            with one target each that is the binomial one.
+        users: the user of each target, [U]; None if each user has one target. The standard error is clustered by user,
+            because the targets of a user are not independent (Cameron and Miller, Journal of Human Resources 2015);
+            with one target for each user, it is the binomial standard error.
     """
     return _mean(hits(ranks, k), users)
 
 
 def ndcg(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
-    """NDCG@k (Jarvelin and Kekalainen, TOIS 2002); arguments and standard error are those of `recall`."""
+    """Returns NDCG@k (Jarvelin and Kekalainen, TOIS 2002); arguments and standard error are those of `recall`."""
     return _mean(hits(ranks, k) / np.log2(ranks + 2.0), users)
 
 
 def mrr(ranks: np.ndarray, k: int, users: np.ndarray | None = None) -> Estimate:
-    """MRR@k, the mean of 1 / (rank + 1) among the best k; arguments and standard error are those of `recall`."""
+    """Returns MRR@k, the mean of 1 / (rank + 1) of the best k; arguments and standard error are those of `recall`."""
     return _mean(hits(ranks, k) / (ranks + 1.0), users)
 
 
 def quality(ranks: np.ndarray, users: np.ndarray | None = None) -> dict[str, Estimate]:
-    """The metrics of the tables, by name."""
+    """Returns the metrics of the tables, by name."""
     return {
         "recall_at_10": recall(ranks, 10, users),
         "recall_at_20": recall(ranks, 20, users),

@@ -13,12 +13,12 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from benchmarks.ranking import Estimate
 
-# Readable on white and on black: Okabe and Ito's colours for all eyes, in middle tones; grey for everything else.
+# Readable on white and on black: colours of Okabe and Ito, which all readers can distinguish, in middle tones.
 COLOURS = ("#d55e00", "#009e73", "#4a90d9", "#cc79a7", "#b8860b")
 GREY = "#808080"
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "recall",  # the same picture, the same file
+    "svg.fonttype": "none",  # keeps text as text
+    "svg.hashsalt": "recall",  # makes the file reproducible
     "font.family": "sans-serif",
     "font.size": 11,
     "text.color": GREY,
@@ -27,15 +27,15 @@ STYLE: dict[Any, Any] = {
     "xtick.color": GREY,
     "ytick.color": GREY,
 }
-LEAST_GAP = 0.045  # between two labels, as a share of the height
+MIN_GAP = 0.045  # between two labels, as a share of the height
 
 
 def plot(lines: dict[str, dict[int, Estimate]], references: dict[str, float], path: Path) -> None:
-    """Write the picture as SVG.
+    """Writes the plot as SVG. Bars show one standard error.
 
     Args:
-        lines: by encoder and history length, Recall@10; bars show one standard error.
-        references: Recall@10 of what knows no history length, by name: dashed lines.
+        lines: Recall@10 by encoder and history length.
+        references: Recall@10 of the baselines, which do not depend on the history length, by name: dashed lines.
         path: of the file.
     """
     with plt.rc_context(STYLE):
@@ -43,9 +43,9 @@ def plot(lines: dict[str, dict[int, Estimate]], references: dict[str, float], pa
         lengths = sorted({length for line in lines.values() for length in line})
         ends: dict[str, tuple[float, str]] = {}
         for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
-            at = sorted(line)
-            means, errors = [line[n].mean for n in at], [line[n].standard_error for n in at]
-            axes.errorbar(at, means, errors, color=colour, marker="o", markersize=5, linewidth=2, capsize=2)
+            points = sorted(line)
+            means, errors = [line[n].mean for n in points], [line[n].standard_error for n in points]
+            axes.errorbar(points, means, errors, color=colour, marker="o", markersize=5, linewidth=2, capsize=2)
             ends[name] = (means[-1], colour)
         for name, value in references.items():
             axes.axhline(value, color=GREY, linewidth=1, linestyle="--")
@@ -76,10 +76,10 @@ def save(figure: plt.Figure, path: Path) -> None:
 
 
 def _label(axes: plt.Axes, ends: dict[str, tuple[float, str]]) -> None:
-    """Write each name to the right of its line's end, moved up where two would overlap."""
+    """Writes each name to the right of the end of its line, higher if it would overlap another name."""
     top = axes.get_ylim()[1]
     below = -1.0
     for name, (value, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
-        place = max(value / top, below + LEAST_GAP)
+        place = max(value / top, below + MIN_GAP)
         axes.text(1.02, place, name, color=colour, transform=axes.transAxes, va="center")
         below = place

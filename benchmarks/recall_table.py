@@ -36,7 +36,7 @@ Configs = dict[tuple[str, int], PipelineConfig]  # by encoder and history length
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Trains, prints and plots; returns the exit code."""
+    """Trains the cells, prints the table and plots it; returns the exit code."""
     options = _parser().parse_args(arguments)
 
     def read() -> tuple[Path, Configs]:
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         return inputs.find_data(options.data, options.cache_dir), configs
 
     def work(task: tuple[Path, Configs], output: Path, console: Console) -> None:
-        make_table(*task, output, options, console)  # It writes the JSON file after every cell.
+        make_table(*task, output, options, console)  # It writes the JSON file after each cell.
 
     return program.run(options, "recall_table", read, work)
 
@@ -83,10 +83,10 @@ def settings_key(test_fingerprint: str, config: PipelineConfig) -> str:
 
 
 class Results:
-    """Finished cells and references, kept in a JSON file if there is one.
+    """Finished cells and references, in a JSON file if a path is given.
 
     Args:
-        path: of the file; None keeps nothing.
+        path: of the file; None writes no file.
     """
 
     def __init__(self, path: Path | None):
@@ -96,7 +96,7 @@ class Results:
         self._cells: list[dict[str, Any]] = content.get("cells", [])
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """Returns the cell with a key, None if there is none."""
+        """Returns the cell with a key; None if there is none."""
         return next((cell for cell in self._cells if cell["key"] == key), None)
 
     def add(self, cell: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ class Results:
 
 
 def make_table(data: Path, configs: Configs, output: Path, options: argparse.Namespace, console: Console) -> None:
-    """Trains the cells that the JSON file lacks, prints and plots.
+    """Trains the cells that the JSON file lacks, prints the table and plots it.
 
     Args:
         data: path of the log.
@@ -190,10 +190,10 @@ def _references(prepared: Prepared, config: PipelineConfig, results: Results) ->
 
 
 def _check_same_data(configs: list[PipelineConfig]) -> None:
-    """Checks that the configurations differ in the data steps only by history length, as these run once.
+    """Checks that the configurations differ in the data steps only by history length, because these steps run once.
 
     Raises:
-        ConfigError: they differ in more.
+        ConfigError: they also differ in other settings.
     """
     sections = {
         config.model_dump_json(

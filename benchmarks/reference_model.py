@@ -18,7 +18,7 @@ STEPS, BATCH, LEARNING_RATE = 150, 256, 0.01
 
 
 class ReferenceModel(tf.Module):
-    """Made of TensorFlow's layers, without any thought of the device."""
+    """The reference, made of TensorFlow's layers without optimisation for the device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ReferenceModel(tf.Module):
 
 
 def reference_file() -> bytes:
-    """The trained model as a TFLite file in float32, converted plainly."""
+    """Returns the trained model as a TFLite file in float32, without optimisations of the converter."""
     model = ReferenceModel()
     model.train()
     history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")

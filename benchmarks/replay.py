@@ -1,10 +1,10 @@
-"""Replays a log in time: what retraining is worth, week after week, and how far the data drifts.
+"""Replays a log in time: measures the benefit of retraining, and the drift of the data.
 
     .venv/bin/python -m benchmarks.replay --data ml-100k --periods 6 --plot docs/replay.svg
 
-The log is cut into growing prefixes. The pipeline runs on each, one after another in one place, as a schedule
-would run it. Its model and the very first one, which is never trained again, are asked what came in the next period.
-`--data` needs real times.
+The log is cut into growing prefixes. The pipeline runs on each of them, in one folder, as on a schedule. The new model
+and the first one, which is never retrained, are tested on the interactions of the next period. `--data` needs real
+times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmarks import inputs, program
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 
-# Each model learns all but the newest tenth of its prefix, which it is chosen and tested on.
+# Each model is trained on its prefix without the newest tenth, which is the eval and the test split.
 SETTINGS: dict[str, Any] = {
     "name": "replay",
     "example_gen.split": "temporal",
@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Replay, measure and print; returns the exit code."""
+    """Replays the log, prints and plots the results; returns the exit code."""
     options = _parser().parse_args(arguments)
 
     def read() -> tuple[Path, PipelineConfig]:

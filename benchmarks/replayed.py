@@ -61,7 +61,7 @@ class Run:
 def report(
     data: Path, config: PipelineConfig, options: argparse.Namespace, output: Path, console: Console
 ) -> list[dict[str, Any]]:
-    """Replays, prints and plots.
+    """Replays the log, prints tables and plots.
 
     Args:
         data: path of the log.
@@ -79,17 +79,17 @@ def report(
         StepFailed: a step of the pipeline raised an error.
     """
     if (output / config.name).exists():
-        raise StepError(f"{output}: holds runs that were later than the first of this replay; give another --output")
+        raise StepError(f"{output}: has runs that are later than the first of this replay; give another --output")
     log = read_log(open_dataset(data, options.cache_dir))
     moments = cuts(log.seconds, options.first, options.periods, options.weeks)
     if len(moments) < 2 or len(set(moments)) < len(moments):
         raise StepError(f"{data}: the log is too short for these periods; take fewer, or a smaller --first")
-    found, oldest = [], None
+    rows, oldest = [], None
     for number, (start, stop) in enumerate(itertools.pairwise(moments), start=1):
         console.print(f"period {number} of {len(moments) - 1}: trained before {_day(start)}", soft_wrap=True)
         newest = run(log, start, config, output, options.cache_dir, console)
         oldest = oldest or newest.evaluated
-        found.append(
+        rows.append(
             {
                 "start": start,
                 "stop": stop,
@@ -100,16 +100,16 @@ def report(
                 "gate": "; ".join(newest.verdict.reasons),
             }
         )
-    console.print(_recalls(found, options.targets))
-    console.print(_drifts(found))
+    console.print(_recalls(rows, options.targets))
+    console.print(_drifts(rows))
     if options.plot:
-        plot(found, options.plot)
+        plot(rows, options.plot)
         console.print(f"plotted to {options.plot}", soft_wrap=True)
-    return found
+    return rows
 
 
 def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: Path, console: Console) -> Run:
-    """Runs the pipeline on the interactions before a moment, in one folder for all moments."""
+    """Runs the pipeline on the interactions before a time; the runs of all times share one folder."""
     data = write_prefix(log, before, output / "prefixes" / str(before))
     pipeline = create_local_pipeline(
         config,
@@ -133,13 +133,13 @@ def run(log: Log, before: int, config: PipelineConfig, output: Path, cache_dir: 
 
 
 def compare(oldest: Model, newest: Run, targets: Targets) -> dict[str, Any]:
-    """Compares models on the same targets; each ranks all items that it can recommend.
+    """Compares models on the same targets; each model ranks all items that it can recommend.
 
     Returns:
         `targets`, `users`, and the share `of_new_users`; for each model (`first`, `retrained` and, if there is one,
         `refitted`) `recall_at_10`, and the share of targets that are `unknown` to it; and differences of Recall@10:
-        `difference` of the retrained to the first model, `difference_known` on the targets that the first model knows,
-        `refit` of the refitted to the retrained model. Standard errors are over users.
+        `difference` between the retrained and the first model, `difference_known` on the targets that the first model
+        knows, `refit` between the refitted and the retrained model. Standard errors are over users.
     """
     models = {"first": oldest, "retrained": newest.evaluated}
     if newest.refitted:
@@ -176,7 +176,7 @@ def _day(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d}"
 
 
-def _recalls(found: list[dict[str, Any]], targets: str) -> Table:
+def _recalls(rows: list[dict[str, Any]], targets: str) -> Table:
     def cells(row: dict[str, Any]) -> list[str]:
         models = [row[name] for name in ("first", "retrained", "refitted") if name in row]
         recalls = [str(Estimate(**model["recall_at_10"])) for model in models]
@@ -195,12 +195,12 @@ def _recalls(found: list[dict[str, Any]], targets: str) -> Table:
     period = "the first of each user" if targets == "first" else "all of the period"
     title = f"Recall@10 on the next period ({period}), ± one standard error over users"
     columns = ["trained before", "targets", "of new users", "unknown to", "first", "retrained", "difference"]
-    columns += ["of known targets", *(("refitted", "refit") if any("refit" in row for row in found) else ())]
-    return program.table(title, columns, map(cells, found))
+    columns += ["of known targets", *(("refitted", "refit") if any("refit" in row for row in rows) else ())]
+    return program.table(title, columns, map(cells, rows))
 
 
-def _drifts(found: list[dict[str, Any]]) -> Table:
-    measured: list[dict[str, Any]] = next((row["drift"]["measures"] for row in found if row["drift"]["measures"]), [])
+def _drifts(rows: list[dict[str, Any]]) -> Table:
+    measured: list[dict[str, Any]] = next((row["drift"]["measures"] for row in rows if row["drift"]["measures"]), [])
     names = [measure["name"] for measure in measured]
 
     def cells(row: dict[str, Any]) -> list[str]:
@@ -211,5 +211,5 @@ def _drifts(found: list[dict[str, Any]]) -> Table:
 
     title = "Drift of each run's data against the last run's (! warns), and the gate"
     return program.table(
-        title, ["trained before", *(name.replace("_", " ") for name in names), "gate"], map(cells, found)
+        title, ["trained before", *(name.replace("_", " ") for name in names), "gate"], map(cells, rows)
     )

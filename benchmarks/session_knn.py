@@ -1,4 +1,4 @@
-"""V-SkNN: sessions like the present one, with a decay by position; the strongest simple baseline of click streams."""
+"""V-SkNN: recommends the items of similar sessions, with a decay by position; a strong baseline for click streams."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from benchmarks.ranking import events
 from components import features
 from components.trainer.input_pipeline import Timelines, without_unknown
 
-SAMPLE = 1000  # of the sessions that share an item, the most recent
-LINEAR_STEPS = 10  # after which the linear decay is 0
+SAMPLE = 1000  # most recent sessions that share an item
+LINEAR_STEPS = 10  # items after which the linear decay is 0
 
 
 @dataclass
 class SessionKNN:
-    """Items of the sessions that are nearest to the present one.
+    """Recommends the items of the sessions that are most similar to the current one.
 
     Ludewig and Jannach, "Evaluation of Session-based Recommendation Algorithms", User Modeling and User-Adapted
-    Interaction 2018. The similarity of a session is the sum of the weights of the items that both have; its items score
-    the similarity times the weight of the last of these.
+    Interaction 2018. The similarity of a session is the sum of the weights of the items that both have. Each of its
+    items scores the similarity times the weight of the last item that both have.
 
     Attributes:
         neighbours: number of nearest sessions.
-        decay: weight of the item at position p from the end of the present session, from 1: `div` is 1 / p, `linear`
+        decay: weight of the item at position p from the end of the current session, from 1: `div` is 1 / p, `linear`
             falls to 0 after ten items.
         idf: whether rare items score more, in proportion to log(sessions / sessions with the item).
     """
@@ -63,10 +63,11 @@ class SessionKNN:
         bounds = np.searchsorted(users, np.arange(len(rows) + 1))
         for row in range(len(rows)):
             history = items[bounds[row] : bounds[row + 1]]
-            scores[row] += self._of_session(history[history >= features.FIRST_INDEX])
+            scores[row] += self._session_scores(history[history >= features.FIRST_INDEX])
         return scores
 
-    def _of_session(self, history: np.ndarray) -> np.ndarray:
+    def _session_scores(self, history: np.ndarray) -> np.ndarray:
+        """Returns the scores of all items for one session, int [N] -> float64 [V]."""
         scores = np.zeros(self._sessions.shape[1])
         last_first = list(dict.fromkeys(history[::-1].tolist()))
         steps = np.arange(1, len(last_first) + 1)
@@ -77,10 +78,9 @@ class SessionKNN:
         ]
         if not columns:
             return scores
-        found = np.concatenate(columns)
-        sessions, place = np.unique(found, return_inverse=True)
+        sessions, place = np.unique(np.concatenate(columns), return_inverse=True)
         similarity = np.bincount(place, np.repeat(weights, [len(column) for column in columns]))
-        # Of each session the first column is that of the last common item.
+        # The first column of a session is that of the last common item.
         first = np.full(len(sessions), len(columns))
         np.minimum.at(first, place, np.repeat(np.arange(len(columns)), [len(column) for column in columns]))
         recent = np.arange(len(sessions))[-SAMPLE:]

@@ -4,9 +4,9 @@
     .venv/bin/python -m benchmarks.replay --data FOLDER --first 0.8 --weeks 1 --set example_gen.eval_fraction=0.1 \
         --set example_gen.test_fraction=0.1
 
-Every item belongs to a kind and comes into the shop in some week; it sells best then, and half as well with each week
-that passes. Customers have two kinds that they like. `items.csv` lists all items, those of the last week too, as a shop
-knows its future stock. The same arguments give the same bytes.
+Every item belongs to a kind and enters the shop in some week. Its demand is highest in that week, and halves with each
+later week. Each customer likes two kinds. `items.csv` lists the items of all weeks, because a shop knows its future
+stock. The same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from on_device.command_line import command_line
 
 START = 1_700_006_400  # 15 November 2023, in seconds since 1970
 WEEK = 7 * 24 * 3600  # seconds
-LIKED = 0.8  # share of the purchases that are of a kind that the customer likes
+LIKED = 0.8  # share of purchases of a kind that the customer likes
 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files; returns the exit code."""
+    """Writes the files; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for log.csv and items.csv")
     parser.add_argument("--weeks", type=int, default=12, help="default: 12")
@@ -48,7 +48,7 @@ def write(
     """Writes `log.csv` (user, item, timestamp) and `items.csv` (item, title, genres)."""
     random = np.random.default_rng(seed)
     items = weeks * items_a_week
-    came, kind = np.repeat(np.arange(weeks), items_a_week), random.integers(0, kinds, items)
+    first_week, kind = np.repeat(np.arange(weeks), items_a_week), random.integers(0, kinds, items)
     appeal = random.pareto(1.5, items) + 0.1
     likes = random.integers(0, kinds, (customers, 2))
     output.mkdir(parents=True, exist_ok=True)
@@ -60,20 +60,20 @@ def write(
         rows = csv.writer(stream)
         rows.writerow(["user", "item", "timestamp"])
         for week in range(weeks):
-            demand = np.where(came <= week, appeal * 0.5 ** (week - came.astype(float)), 0.0)
-            who = random.integers(0, customers, purchases_a_week)
-            when = np.sort(random.integers(0, WEEK, purchases_a_week)) + START + week * WEEK
+            demand = np.where(first_week <= week, appeal * 0.5 ** (week - first_week.astype(float)), 0.0)
+            users = random.integers(0, customers, purchases_a_week)
+            times = np.sort(random.integers(0, WEEK, purchases_a_week)) + START + week * WEEK
             liked = random.random(purchases_a_week) < LIKED
-            wanted = np.where(liked, likes[who, random.integers(0, 2, purchases_a_week)], -1)
+            wanted_kinds = np.where(liked, likes[users, random.integers(0, 2, purchases_a_week)], -1)
             bought = np.empty(purchases_a_week, np.int64)
-            for each in range(-1, kinds):
-                places = np.flatnonzero(wanted == each)
-                weights = demand if each < 0 else np.where(kind == each, demand, 0.0)
+            for wanted_kind in range(-1, kinds):  # -1: any kind
+                places = np.flatnonzero(wanted_kinds == wanted_kind)
+                weights = demand if wanted_kind < 0 else np.where(kind == wanted_kind, demand, 0.0)
                 weights = weights if weights.any() else demand
                 bought[places] = random.choice(items, len(places), p=weights / weights.sum())
             rows.writerows(
-                (f"u{user}", f"i{item}", moment)
-                for user, item, moment in zip(who.tolist(), bought.tolist(), when.tolist(), strict=True)
+                (f"u{user}", f"i{item}", time)
+                for user, item, time in zip(users.tolist(), bought.tolist(), times.tolist(), strict=True)
             )
 
 

@@ -37,12 +37,12 @@ class Study:
 
     @property
     def option(self) -> str:
-        """Name of the parsed option."""
+        """Returns the name of the parsed option."""
         return self.key.replace("-", "_")
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Values by dotted key, the split included."""
+        """Returns the settings by dotted key, including the split."""
         return {"example_gen.split": self.split, **self.settings}
 
     def __hash__(self) -> int:

@@ -58,7 +58,7 @@ class Row:
 
     @property
     def ranks(self) -> np.ndarray:
-        """Ranks of the test targets, int64 [U]."""
+        """Returns the ranks of the test targets, int64 [U]."""
         return self.ranking.ranks
 
 

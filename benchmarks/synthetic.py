@@ -25,7 +25,7 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class World:
-    """What there is to rate, and how much everybody rates.
+    """The items, and the number of ratings of each user.
 
     Attributes:
         seed: of everything that is drawn.
@@ -43,7 +43,7 @@ class World:
 
     @property
     def place(self) -> np.ndarray:
-        """int64 [I], place on the ring of each item."""
+        """Returns the place of each item on the ring, int64 [I]."""
         return np.argsort(self.item)
 
 
@@ -65,10 +65,10 @@ class Block:
 
 
 def make_world(ratings: int, users: int, items: int, seed: int) -> World:
-    """Draw items and users.
+    """Draws items and users.
 
     Raises:
-        ValueError: so many ratings cannot be had from so many users and items.
+        ValueError: the users and items cannot have this number of ratings.
     """
     if min(ratings, users, items) < 1 or not users <= ratings <= users * (items // 2):
         raise ValueError(
@@ -89,7 +89,7 @@ def make_world(ratings: int, users: int, items: int, seed: int) -> World:
 
 
 def share_out(total: int, weights: np.ndarray, most: int) -> np.ndarray:
-    """Whole numbers in proportion to weights, none over `most`, that add up to `total` (at most `most` each): int64."""
+    """Returns whole numbers in proportion to weights, int64, that are at most `most` and add up to `total`."""
     shares = np.zeros(len(weights), np.int64)
     while (left := total - int(shares.sum())) > 0:
         open_ = np.flatnonzero(shares < most)
@@ -101,7 +101,7 @@ def share_out(total: int, weights: np.ndarray, most: int) -> np.ndarray:
 
 
 def blocks(world: World) -> Iterator[Block]:
-    """All ratings, some users at a time."""
+    """Yields all ratings, some users at a time."""
     bounds = np.concatenate([[0], np.cumsum(world.lengths)])
     first = 0
     while first < len(world.lengths):
@@ -111,7 +111,7 @@ def blocks(world: World) -> Iterator[Block]:
 
 
 def _block(world: World, first: int, last: int) -> Block:
-    """The ratings of the users from `first` to before `last`."""
+    """Returns the ratings of the users from `first` to before `last`."""
     random = np.random.default_rng([world.seed, 1, first])
     lengths = world.lengths[first:last]
     user = np.repeat(np.arange(last - first), lengths)
@@ -123,7 +123,7 @@ def _block(world: World, first: int, last: int) -> Block:
 
 
 def _walk(random: np.random.Generator, chances: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
-    """Places on the ring, int64 [size]; each user's walk starts with a jump."""
+    """Returns places on the ring, int64 [size]; each user's walk starts with a jump."""
     jump = random.random(size) < JUMP
     jump[starts] = True
     went = np.cumsum(np.where(jump, 0, random.choice(STEPS, size, p=STEP_CHANCES)))
@@ -139,7 +139,7 @@ def _draw(random: np.random.Generator, chances: np.ndarray, size: int) -> np.nda
 def _without_repeats(
     random: np.random.Generator, user: np.ndarray, place: np.ndarray, chances: np.ndarray
 ) -> np.ndarray:
-    """Draw every place anew that its user was at before, until there is none; by popularity first, then evenly."""
+    """Redraws repeated places of each user until none remains: first by popularity, then uniformly."""
     items = len(chances)
     rows = np.arange(len(user))  # of users who may have repeats
     for attempt in range(1_000):
@@ -155,7 +155,7 @@ def _without_repeats(
 
 
 def _times(random: np.random.Generator, user: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Seconds since 1970-01-01 UTC, int64 [R]: many ties, sessions, and breaks that fit all in about two years."""
+    """Returns seconds since 1970-01-01 UTC, int64 [R]: many ties, sessions, and breaks; all within about two years."""
     size = len(user)
     kind = random.random(size)
     longest = np.clip(2 * 365 * DAY / (BREAK * lengths + 1), 3600, 30 * DAY)[user]

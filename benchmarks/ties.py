@@ -1,4 +1,4 @@
-"""Copies of a dataset in which ties in time are shuffled: what the order of the file decides is left to chance."""
+"""Copies a dataset with shuffled ties in time, which removes the influence of the order of the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data.dataset import Dataset
 
 
 def shuffled_copy(dataset: Dataset, target: Path, seed: int) -> Path:
-    """Write a copy in which the ratings of one user at one time stand in random order, in the original format.
+    """Writes a copy in the original format, with the interactions of one user at one time in random order.
 
     Args:
         dataset: the original.
@@ -28,13 +28,13 @@ def shuffled_copy(dataset: Dataset, target: Path, seed: int) -> Path:
     moment = moment.reshape(-1)
     chance = np.random.default_rng(seed).random(len(lines))
     shuffled = np.empty_like(lines)
-    # The n-th place of a moment gets the line that chance made its n-th.
+    # The n-th position of a moment gets the n-th line of the random order.
     shuffled[np.lexsort((np.arange(len(lines)), moment))] = lines[np.lexsort((chance, moment))]
     return write_copy(log, shuffled, target)
 
 
 def tied(timelines: Timelines) -> np.ndarray:
-    """Whether each activity has the time of the one before it in its timeline; bool [E]."""
+    """Returns whether each activity has the time of the previous one in its timeline; bool [E]."""
     times = timelines.activities.times
     same = np.zeros(len(times), bool)
     same[1:] = times[1:] == times[:-1]

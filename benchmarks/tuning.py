@@ -44,7 +44,7 @@ class Chosen:
 
     @property
     def hyperparameters(self) -> str:
-        """Hyperparameters as text, see `describe`."""
+        """Returns the hyperparameters as text; see `describe`."""
         return describe(self.baseline)
 
 

@@ -8,13 +8,16 @@ from components.trainer.input_pipeline import Activities, Timelines
 
 @pytest.fixture(scope="session")
 def make_timelines():
-    """Makes timelines from lists of item indices; all else as wanted."""
+    """Returns a function that makes timelines from lists of item indices.
+
+    Without other values, all targets are PADDING, all ratings 4.0, and the times 0, 1, 2 and so on.
+    """
 
     def make(histories: list[list[int]], targets: list[int] | None = None, times: list[int] | None = None) -> Timelines:
         items = np.array([item for history in histories for item in history], np.int32)
-        when = np.arange(len(items), dtype=np.int32) if times is None else np.array(times, np.int32)
+        seconds = np.arange(len(items), dtype=np.int32) if times is None else np.array(times, np.int32)
         return Timelines(
-            activities=Activities(items, np.full(len(items), 4.0, np.float32), when),
+            activities=Activities(items, np.full(len(items), 4.0, np.float32), seconds),
             starts=np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64),
             targets=np.array(targets or [0] * len(histories), np.int32),
         )

@@ -1,4 +1,4 @@
-"""Baselines against results by hand, their libraries and their definitions."""
+"""Compares baselines with results by hand, with their libraries and with their definitions."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_interactions_count_an_item_once_and_skip_unknown_ones(make_timelines):
     np.testing.assert_array_equal(matrix, [[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
 
 
-def test_last_items(make_timelines):
+def test_last_items_skip_unknown_ones(make_timelines):
     timelines = make_timelines([[3, 4, 1], [], [1], [5, 2]])
     assert last_items(timelines, np.arange(4)).tolist() == [4, 0, 0, 2]
 
 
-def test_markov_by_hand(make_timelines):
+def test_markov_has_the_scores_computed_by_hand(make_timelines):
     # 2 -> 3 twice, 2 -> 4 once (the unknown item between is skipped), 3 -> 2 once; 3 is in 3 of 8 events.
     model = Markov(2.0).fit(make_timelines([[2, 3], [2, 1, 4], [], [3, 2, 3, 5]]), 6)
     known = model.scores(make_timelines([[5, 2]]), np.array([0]))[0]
@@ -67,7 +67,7 @@ def test_recent_popularity_counts_the_newest_events(make_timelines):
     assert np.argsort(-scores)[:4].tolist() == [4, 5, 0, 1] and scores[2] > scores[3]
 
 
-def test_session_neighbours_by_hand(make_timelines):
+def test_session_neighbours_have_the_scores_computed_by_hand(make_timelines):
     # Neighbours of [2, 3]: the second session shares both (1/2 + 1), the first 3 (1), the third 2 (1/2).
     train = make_timelines([[3, 4], [2, 3, 5], [2, 6], [7, 7]])
     history = make_timelines([[2, 3], []])
@@ -80,13 +80,13 @@ def test_session_neighbours_by_hand(make_timelines):
     np.testing.assert_allclose(rare[[2, 5]], [1.9 * np.log(2), 1.9 * np.log(4)], atol=1e-5)
 
 
-def test_repeats_are_ranked_where_they_are_recommended(make_timelines, train):
+def test_repeats_are_ranked_if_they_are_recommended(make_timelines, train):
     repeat = make_timelines([[4, 2]], targets=[2])
     assert rank_targets(Popularity().fit(train, SIZE), repeat).ranks.tolist() == [SIZE]
     assert rank_targets(Popularity().fit(train, SIZE), repeat, repeats=True).ranks.tolist() == [0]
 
 
-def test_ease_solves_each_items_ridge_regression(train, make_timelines):
+def test_ease_solves_the_ridge_regression_of_each_item(train, make_timelines):
     """Each column of the weights is the ridge regression of an item on all other items."""
     seen = interactions(train, np.arange(len(train)), SIZE).toarray().astype(np.float64)
     weights = np.zeros((SIZE, SIZE))
@@ -104,7 +104,7 @@ def test_ease_refuses_a_catalogue_that_does_not_fit_in_memory(train):
         Ease(5.0).fit(train, 1_000_000)
 
 
-def test_item_knn_scores_as_its_library_does(train):
+def test_item_knn_has_the_scores_of_its_library(train):
     rows = np.arange(len(train))
     users = interactions(train, rows, SIZE).astype(np.float64)
     library = TFIDFRecommender(K=3, num_threads=1)

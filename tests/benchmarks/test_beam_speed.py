@@ -1,4 +1,4 @@
-"""The table of times and memory."""
+"""Tests the table of times and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated data: the same each time, read back whole from every format, and with sequences that a model can learn."""
+"""Tests generated data: reproducible, complete in every format, and with sequences that a model can learn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(folder: Path, layout: str, seed: int = 1) -> Path:
 
 
 @pytest.mark.parametrize("layout", FORMATS)
-def test_readers_find_every_format_whole(layout: str, tmp_path: Path) -> None:
+def test_every_format_is_read_completely(layout: str, tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, layout), "")
     assert dataset.movielens == (layout not in ("csv", "parquet"))
     (chunk,), items = read_all(dataset), read_items(dataset)
@@ -37,7 +37,7 @@ def test_readers_find_every_format_whole(layout: str, tmp_path: Path) -> None:
     assert set((chunk.rating * steps).tolist()) == set(range(1, 5 * steps + 1))
 
 
-def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
+def test_the_seed_determines_every_byte(tmp_path: Path) -> None:
     folders = [write(tmp_path / str(number), "ml-32m", seed) for number, seed in enumerate((1, 1, 2))]
     first, again, other = (
         [(folder / name).read_bytes() for name in ("ratings.csv", "movies.csv")] for folder in folders
@@ -55,7 +55,7 @@ def test_blocks_bound_the_memory_and_change_no_counts(monkeypatch: pytest.Monkey
     users = np.concatenate([part.user for part in parts])
     assert np.array_equal(np.bincount(users), world.lengths)
     pairs = users * ITEMS + np.concatenate([part.item for part in parts])
-    assert len(np.unique(pairs)) == RATINGS  # nobody rates an item twice
+    assert len(np.unique(pairs)) == RATINGS  # No user rates an item twice.
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def test_times_rise_with_many_ties(block: synthetic.Block) -> None:
     assert block.timestamp.min() > 946_000_000 and block.timestamp.max() < 4_102_444_800
 
 
-def test_what_comes_before_says_more_than_popularity(block: synthetic.Block) -> None:
-    """Recall@10 of the last rating of each user, by what followed the item before it and by popularity."""
+def test_previous_items_predict_better_than_popularity(block: synthetic.Block) -> None:
+    """Compares Recall@10 on the last rating of each user of two rules: most frequent successors, and popularity."""
     last = np.flatnonzero(np.append(np.diff(block.user), 1))
     learnt = np.ones(len(block.user), bool)
     learnt[last] = False
@@ -95,14 +95,14 @@ def test_what_comes_before_says_more_than_popularity(block: synthetic.Block) -> 
 
 
 @pytest.mark.parametrize("ratings", [5, 5_000])
-def test_numbers_that_cannot_be_are_refused(ratings: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_numbers_are_errors(ratings: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([f"--ratings={ratings}", "--users=10", "--items=20", f"--output={tmp_path}"])
     assert ended.value.code == 2
     assert f"{ratings:,} ratings of 10 users and 20 items" in capsys.readouterr().err
 
 
-def test_a_full_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_empty_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, "csv")
     with pytest.raises(SystemExit) as ended:
         write(tmp_path, "csv")
@@ -111,7 +111,7 @@ def test_a_full_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(("total", "most"), [(0, 5), (7, 5), (1_000, 40), (4_000, 40)])
-def test_shares_add_up_and_keep_their_limit(total: int, most: int) -> None:
+def test_shares_add_up_and_respect_their_limit(total: int, most: int) -> None:
     weights = np.random.default_rng(5).pareto(1, 100)
     shares = synthetic.share_out(total, weights, most)
     assert shares.sum() == total and shares.min() >= 0 and shares.max() <= most

@@ -1,4 +1,4 @@
-"""The cost of large catalogues, measured on a small one."""
+"""Tests the measurements of large catalogues on a small one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = large_catalogue._settings(
 )
 
 
-def test_files_and_client(tmp_path, monkeypatch):
+def test_files_and_client_are_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(random_files, "STARTS", 1)
     files, smallest = random_files.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, PRECISIONS, 5)
     tables, exact, small = files
@@ -37,7 +37,7 @@ def test_a_training_step_is_timed(tmp_path):
     assert train(tmp_path, request)["step_ms"] > 0
 
 
-def test_random_users_are_ranked_by_the_model_s_signature(tmp_path):
+def test_random_users_are_ranked_by_the_signature_of_the_model(tmp_path):
     prepare_evaluation(tmp_path, ITEMS, USERS, SETTINGS, HISTORY)
     (file,) = (tmp_path / EXAMPLES / f"Split-{features.TEST}").iterdir()
     examples = list(tf.data.TFRecordDataset(str(file), "GZIP").as_numpy_iterator())
@@ -48,6 +48,6 @@ def test_random_users_are_ranked_by_the_model_s_signature(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--set", "trainer.dimension"], ["--config", "nowhere.yaml"]])
-def test_a_mistake_ends_in_one_line(arguments, capsys):
+def test_errors_are_one_line(arguments, capsys):
     assert large_catalogue.main(arguments) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -1,4 +1,4 @@
-"""The reference of 2021, and the times of files beside it."""
+"""Tests the reference of 2021, and the times of files relative to it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_reference_is_trained(reference: bytes) -> None:
     assert np.median(answer["ids"]) < 300
 
 
-def test_times_are_stated_over_the_reference(reference: bytes) -> None:
+def test_times_have_ratios_to_the_reference(reference: bytes) -> None:
     files = {REFERENCE: (reference, 3953), "copy": (reference, 3953)}
     times = inference_times(files, runs=200)
     assert times[REFERENCE]["ratio"] == 1.0 and times[REFERENCE]["size_bytes"] == len(reference)

@@ -1,4 +1,4 @@
-"""The sample after the pipeline's steps; a saved and an unsaved model rank it in the same way."""
+"""Tests the sample after the pipeline's steps, and that a saved and an unsaved model rank it in the same way."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Silent:
     """An observer that prints nothing."""
 
     def started(self, step):
-        """Nothing."""
+        """Does nothing."""
 
     def finished(self, result):
-        """Nothing."""
+        """Does nothing."""
 
     def failed(self, step, seconds):
-        """Nothing."""
+        """Does nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 @pytest.fixture(scope="module")
 def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
-    """An untrained model, and the outputs of its `rank` signature for the raw test examples."""
+    """Returns an untrained model, and the outputs of its `rank` signature for the raw test examples."""
     data = training_data(prepared.transform_graph, prepared.transformed)
     model = build_model(CONFIG.trainer, data)
     transform_output = tft.TFTransformOutput(str(prepared.transform_graph))
@@ -57,7 +57,7 @@ def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
 def test_every_user_is_tested_on_the_last_film(prepared):
     rows = [line.split("::") for line in (SAMPLE / "ratings.dat").read_text(encoding="latin-1").splitlines()]
     users: dict[str, list[str]] = {}
-    for user, film, _, _ in sorted(rows, key=lambda row: int(row[3])):  # sorting keeps the order of the file
+    for user, film, _, _ in sorted(rows, key=lambda row: int(row[3])):  # Sorting keeps the order of the file.
         users.setdefault(user, []).append(film)
     index = {film: number for number, film in enumerate(prepared.item_ids, start=2)}
     starts = prepared.test.starts
@@ -70,7 +70,7 @@ def test_every_user_is_tested_on_the_last_film(prepared):
     assert len(prepared.train.items) == len(rows) - 2 * len(users)
 
 
-def test_the_fingerprint_is_of_pairs_in_any_order(prepared):
+def test_the_fingerprint_does_not_depend_on_the_order_of_the_pairs(prepared):
     backwards = pairs_fingerprint(prepared.users[::-1], prepared.target_ids[::-1])
     assert backwards == prepared.fingerprint and len(backwards) == 64
     assert pairs_fingerprint(prepared.users, prepared.target_ids[::-1]) != prepared.fingerprint
@@ -79,7 +79,7 @@ def test_the_fingerprint_is_of_pairs_in_any_order(prepared):
 @pytest.mark.parametrize(
     ("prefix", "baseline"), [("popularity_", Popularity()), ("markov_", Markov(pseudo_count=1e-6))]
 )
-def test_baselines_have_the_evaluators_metrics(prepared, ranked, prefix, baseline):
+def test_baselines_have_the_metrics_of_the_evaluator(prepared, ranked, prefix, baseline):
     sums = RankingSums()
     for row, user in enumerate(prepared.users.tolist()):
         sums.add(user, {name: values[row] for name, values in ranked[1].items()})
@@ -96,7 +96,7 @@ def test_baselines_have_the_evaluators_metrics(prepared, ranked, prefix, baselin
 def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, ranked):
     scorer, outputs = ranked
     ranks = rank_targets(scorer, prepared.test).ranks
-    np.testing.assert_allclose(ranks, outputs["target_rank"], atol=1)  # neighbours whose scores differ by rounding
+    np.testing.assert_allclose(ranks, outputs["target_rank"], atol=1)  # Scores of neighbours differ by rounding.
     assert (ranks == outputs["target_rank"]).mean() > 0.98
 
 

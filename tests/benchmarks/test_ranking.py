@@ -1,4 +1,4 @@
-"""Ranks and metrics, by hand and against the plainest way to compute them."""
+"""Compares ranks and metrics with results by hand and with simple computations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.ranking import events, ndcg, paired_difference, quality, rank_ta
 
 
 class Fixed:
-    """Scores that are given."""
+    """A scorer with the scores of a table."""
 
     def __init__(self, table: np.ndarray):
         self.table = table.astype(np.float32)
@@ -20,39 +20,39 @@ class Fixed:
         return self.table[rows]
 
 
-def test_ranks_by_hand(make_timelines):
-    # Indices 0 and 1 are no items and never rank, whatever their scores.
+def test_ranks_are_those_computed_by_hand(make_timelines):
+    # Indices 0 and 1 are not items and never rank, in spite of their high scores.
     scores = np.array([[9, 9, 5, 4, 3, 2]] * 5)
-    found = rank_targets(Fixed(scores), make_timelines([[2], [2, 3], [], [2], [3]], [3, 5, 5, 2, 1])).ranks
-    # Item 2 is filtered; 2 and 3 are; nothing is; the target was seen; the target is unknown.
-    assert found.tolist() == [0, 1, 3, 6, 6]
+    ranks = rank_targets(Fixed(scores), make_timelines([[2], [2, 3], [], [2], [3]], [3, 5, 5, 2, 1])).ranks
+    # Excluded are item 2; items 2 and 3; no item; the target. The last target is unknown.
+    assert ranks.tolist() == [0, 1, 3, 6, 6]
 
 
-def test_equal_scores_stand_in_the_order_of_the_vocabulary(make_timelines):
+def test_equal_scores_rank_in_the_order_of_the_vocabulary(make_timelines):
     scores = np.zeros((3, 6))
     assert rank_targets(Fixed(scores), make_timelines([[], [2], [4]], [2, 3, 5])).ranks.tolist() == [0, 0, 2]
 
 
-def test_ranks_against_sorting(make_timelines):
+def test_ranks_are_those_of_sorting(make_timelines):
     random = np.random.default_rng(5)
-    size, users = 30, 600  # more users than a batch
+    size, users = 30, 600  # More users than a batch has.
     histories = [random.integers(1, size, random.integers(0, 12)).tolist() for _ in range(users)]
     targets = random.integers(1, size, users).tolist()
-    scores = random.integers(0, 8, (users, size))  # many ties
-    wanted = []
+    scores = random.integers(0, 8, (users, size))  # Many ties.
+    expected = []
     for history, target, row in zip(histories, targets, scores.tolist(), strict=True):
         unseen = [item for item in range(2, size) if item not in history]
         order = sorted(unseen, key=lambda item: (-row[item], item))
-        wanted.append(order.index(target) if target in order else size)
-    assert rank_targets(Fixed(scores), make_timelines(histories, targets)).ranks.tolist() == wanted
+        expected.append(order.index(target) if target in order else size)
+    assert rank_targets(Fixed(scores), make_timelines(histories, targets)).ranks.tolist() == expected
 
 
-def test_events_of_some_rows(make_timelines):
+def test_events_have_the_items_of_the_requested_rows(make_timelines):
     users, items = events(make_timelines([[5, 6], [], [7, 8, 9]]), np.array([2, 1, 0]))
     assert users.tolist() == [0, 0, 0, 2, 2] and items.tolist() == [7, 8, 9, 5, 6]
 
 
-def test_metrics_by_hand():
+def test_metrics_are_those_computed_by_hand():
     ranks = np.array([0, 2, 9, 10])
     assert recall(ranks, 10).mean == 0.75
     assert recall(ranks, 10).standard_error == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
@@ -68,7 +68,7 @@ def test_metrics_by_hand():
     assert str(recall(ranks, 10)) == "0.7500 ±0.2165"
 
 
-def test_paired_difference_knows_that_users_are_the_same():
+def test_paired_difference_has_the_standard_error_of_the_differences():
     ranks, others = np.array([0, 0, 20, 20, 0]), np.array([0, 0, 20, 20, 20])
     difference = paired_difference(ranks, others)
     assert difference.mean == pytest.approx(0.2)
@@ -76,11 +76,11 @@ def test_paired_difference_knows_that_users_are_the_same():
     assert paired_difference(ranks, ranks).standard_error == 0
 
 
-def test_standard_errors_are_of_whole_users():
+def test_standard_errors_are_clustered_by_user():
     ranks = np.array([0, 0, 20, 20])
     separate = recall(ranks, 10, np.array([b"a", b"b", b"c", b"d"]))
     assert separate.standard_error == pytest.approx(recall(ranks, 10).standard_error)
-    # Two users whose targets all go the same way tell half as much as four.
+    # Targets with equal results for each user: two users give half the information of four.
     together = recall(ranks, 10, np.array([b"a", b"a", b"b", b"b"]))
     assert together.mean == separate.mean
     assert together.standard_error == pytest.approx(math.sqrt(2) * separate.standard_error)

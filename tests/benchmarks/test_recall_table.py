@@ -1,4 +1,4 @@
-"""The cells of the table of history lengths, and the plot."""
+"""Tests the cells of the table of history lengths, and the plot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from benchmarks.recall_plot import plot
 from benchmarks.recall_table import Results, cell_config, main, settings_key
 
 
-def test_a_cell_is_the_encoders_own_configuration_with_another_history(monkeypatch, tmp_path):
+def test_a_cell_has_the_configuration_of_its_encoder_with_another_history_length(monkeypatch, tmp_path):
     monkeypatch.setattr("benchmarks.recall_table.CONFIGS", tmp_path)
     (tmp_path / "lstm.yaml").write_text(
         "transform:\n  history_length: 10\ntrainer:\n  encoder: lstm\n  window: 20\n  dropout: 0.4\n", encoding="utf-8"
@@ -45,7 +45,7 @@ def test_the_plot_labels_every_line(tmp_path):
     assert "fill: #ffffff" not in text, "the background is transparent"
 
 
-def test_mistakes_are_one_line(capsys):
+def test_errors_are_one_line(capsys):
     assert main(["--data", "nowhere", "--encoders", "bow", "--lengths", "5"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere: no such file or folder")
     assert main(["--data", "nowhere", "--set", "trainer.droput=1"]) == 2

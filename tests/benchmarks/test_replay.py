@@ -1,4 +1,4 @@
-"""A log cut in time: prefixes hold what came before, targets what came next."""
+"""Tests cutting a log in time into prefixes and the targets of the next period."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ ROWS = [
 
 
 def log_of(folder: Path, extra: str = "") -> Log:
+    """Writes and reads ROWS as a CSV file, with `extra` at its end."""
     (folder / "shop").mkdir()
     text = "user,item,timestamp\n" + "".join(f"{user},{item},{time}\n" for user, item, time in ROWS)
     (folder / "shop" / "log.csv").write_text(text + extra, encoding="utf-8")
@@ -37,35 +38,35 @@ def test_periods_have_equally_many_ratings_or_weeks():
     assert weekly == [4 * WEEK, 6 * WEEK, 8 * WEEK]
 
 
-def test_a_prefix_is_what_came_before_in_the_same_format(tmp_path):
+def test_a_prefix_has_the_earlier_interactions_in_the_same_format(tmp_path):
     log = log_of(tmp_path)
     folder = write_prefix(log, 30, tmp_path / "prefix")
     assert folder.name == log.dataset.name
     assert (folder / "log.csv").read_text(encoding="utf-8") == "user,item,timestamp\nann,tea,10\nbob,jam,20\n"
 
 
-def test_targets_come_after_all_that_their_users_had(tmp_path):
-    found = targets_of(log_of(tmp_path), 30, 50, first_alone=False)
-    examples = [tf.train.Example.FromString(one).features.feature for one in found.examples]
-    told = [
+def test_the_history_of_a_target_has_all_earlier_interactions_of_its_user(tmp_path):
+    targets = targets_of(log_of(tmp_path), 30, 50, first_only=False)
+    examples = [tf.train.Example.FromString(example).features.feature for example in targets.examples]
+    rows = [
         (user, item, list(example[features.ITEM_ID].bytes_list.value), new)
         for user, item, example, new in zip(
-            found.users.tolist(), found.items.tolist(), examples, found.new_user.tolist(), strict=True
+            targets.users.tolist(), targets.items.tolist(), examples, targets.new_user.tolist(), strict=True
         )
     ]
-    assert told == [
+    assert rows == [
         (b"ann", b"oil", [b"tea"], False),
         (b"ann", b"jam", [b"tea", b"oil"], False),
         (b"cid", b"tea", [], True),
     ]
-    assert [example[features.TARGET_ID].bytes_list.value[0] for example in examples] == found.items.tolist()
+    assert [example[features.TARGET_ID].bytes_list.value[0] for example in examples] == targets.items.tolist()
 
 
-def test_the_first_of_each_user_alone(tmp_path):
-    found = targets_of(log_of(tmp_path), 30, 60, first_alone=True)
-    assert found.items.tolist() == [b"oil", b"tea"]
+def test_only_the_first_target_of_each_user(tmp_path):
+    targets = targets_of(log_of(tmp_path), 30, 60, first_only=True)
+    assert targets.items.tolist() == [b"oil", b"tea"]
 
 
-def test_a_row_that_cannot_be_read_is_named(tmp_path):
+def test_error_for_an_invalid_row_has_its_line(tmp_path):
     with pytest.raises(DataError, match=r"log\.csv, line 8"):
         log_of(tmp_path, "ann,tea,soon\n")

@@ -1,4 +1,4 @@
-"""The results page, on timelines that need no pipeline and a peer that needs no library."""
+"""Tests the results page on invented timelines, with fakes of the training and of the peers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STUDY = Study("A circle", "circle", "generated", "leave_one_out", ordered_by_sit
 
 @pytest.fixture
 def prepared(make_timelines) -> Prepared:
-    """Everybody goes up through the items; the last target of user 0 is an item that training did not see."""
+    """Returns data whose users take the items in order; the test target of user 0 is an unknown item."""
     rows = [[(user + step) % ITEMS + 2 for step in range(6)] for user in range(USERS)]
     targets = [row[-1] for row in rows]
     targets[0] = 1
@@ -47,7 +47,7 @@ def prepared(make_timelines) -> Prepared:
 
 @pytest.fixture
 def fits(monkeypatch, prepared) -> list[int]:
-    """Stands in for training; the seeds of the fits so far. Seed 1 is right about all users, others about half."""
+    """Replaces training; returns the seeds of the fits. The model of seed 1 is right for all users, others for half."""
     seeds: list[int] = []
 
     def train(data, config, output, cache_dir, observer, raw_test):
@@ -77,13 +77,13 @@ def test_the_page_has_means_over_seeds_and_paired_errors(tmp_path, fits):
     assert model[1] == "0.7500" and model[8] == "2: 0.5000 to 1.0000" and model[10] == "61 s"
     assert head[6] == "coverage" and model[6] == f"{3 / ITEMS:.1%}"
     markov = cells(text, "Markov")
-    # Whoever follows the circle is right about all but the unseen item.
+    # Markov is right for all targets except the unknown item.
     assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[9] == "7"
     assert f"{1 / USERS:.2%} of the targets are items that training did not see" in text
     assert "Left out: SASRec (RecTools): not asked for; gSASRec (RecTools): not asked for." in text
 
 
-def test_what_is_finished_is_not_computed_again(tmp_path, fits):
+def test_finished_fits_are_not_repeated(tmp_path, fits):
     first = page([run(tmp_path, [1])])
     assert fits == [1]
     assert page([run(tmp_path, [1])]) == first
@@ -91,7 +91,7 @@ def test_what_is_finished_is_not_computed_again(tmp_path, fits):
     assert fits == [1, 2]
 
 
-def test_other_code_of_the_trainer_is_trained_again(tmp_path, fits, monkeypatch):
+def test_a_change_of_the_trainer_repeats_the_fits(tmp_path, fits, monkeypatch):
     run(tmp_path, [1])
     monkeypatch.setattr(study_runs, "step_version", lambda step: "other")
     run(tmp_path, [1])
@@ -105,7 +105,7 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
         request = json.loads(Path(command[-1]).read_text())
         requests.append(request)
         lists = np.zeros((USERS, request["k"]), np.int64)
-        lists[:, 3] = prepared.test.targets  # User 0's is unknown: a miss, although it is listed.
+        lists[:, 3] = prepared.test.targets  # The target of user 0 is unknown: a miss, although it is listed.
         np.save(Path(request["folder"]) / "recommended.npy", lists)
         (Path(request["folder"]) / "epochs.json").write_text("7")
 
@@ -133,7 +133,7 @@ def test_unknown_items_never_reach_a_peer(make_timelines, monkeypatch, tmp_path)
             assert arrays[f"{split}_starts"].tolist() == [0, 1, 1, 3]
 
 
-def test_a_peer_that_fails_says_why():
+def test_error_of_a_peer_has_the_reason():
     with pytest.raises(StepError, match="gSASRec failed: no such model"):
         peers._run(["sh", "-c", "echo no such model >&2; exit 3"], "gSASRec")
 
@@ -145,18 +145,18 @@ def test_every_study_has_configurations_that_exist():
             assert load_config(path, study.overrides).example_gen.split == study.split
 
 
-def test_missing_data_is_answered_before_anything_is_trained(capsys):
+def test_missing_data_is_an_error_before_any_training(capsys):
     assert results.main(["--beauty", "no/such/file.zip"]) == 2
     assert "no/such/file.zip" in capsys.readouterr().err
 
 
-def test_another_log_needs_a_page_of_its_own(capsys):
+def test_another_log_needs_the_option_page(capsys):
     assert results.main(["--data", "log.csv"]) == 2
     assert "--data needs --page FILE" in capsys.readouterr().err
 
 
-def test_ties_are_shuffled_and_everything_is_fitted_again(tmp_path, fits, make_timelines, monkeypatch):
-    """Everybody goes up through the items, two items a moment."""
+def test_all_models_are_fitted_again_with_shuffled_ties(tmp_path, fits, make_timelines, monkeypatch):
+    """All users take the items in order, two items at a time."""
     log = "".join(f"{user},{(user + step) % ITEMS},{step // 2}\n" for user in range(USERS) for step in range(6))
     (tmp_path / "log.csv").write_text("user,item,timestamp\n" + log, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Shuffled ties keep everything but the order inside a tie; lists are found again."""
+"""Tests copies with shuffled ties, and the lists that explain the order of a log."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_copy_differs_in_the_order_inside_ties_alone(name, tmp_path):
+def test_a_copy_differs_only_in_the_order_within_ties(name, tmp_path):
     header, row, items_name, items = SHAPES[name]
     rows = [(user, item, 1000 + item // 10) for item in range(1, 41) for user in (1, 2)]
     lines = [row.format(user=user, item=item, time=time) for user, item, time in rows]
     original = tmp_path / "original"
     original.mkdir()
-    (original / name).write_text(header + "\n".join(lines), encoding="utf-8")  # no newline at the end
+    (original / name).write_text(header + "\n".join(lines), encoding="utf-8")  # No newline at the end.
     (original / items_name).write_text(items, encoding="utf-8")
     dataset = open_dataset(original, tmp_path)
 
@@ -39,14 +39,14 @@ def test_a_copy_differs_in_the_order_inside_ties_alone(name, tmp_path):
     texts = [(copy / name).read_text(encoding="utf-8") for copy in copies]
     assert texts[0] == texts[1] != texts[2]
     assert texts[0].startswith(header) and (copies[0] / items_name).read_text(encoding="utf-8") == items
-    found = texts[0].removeprefix(header).splitlines()
-    assert sorted(found) == sorted(lines) and found != lines
-    of = dict(zip(lines, rows, strict=True))
-    assert [of[line][::2] for line in found] == [row[::2] for row in rows], "user and time stay in their places"
+    shuffled = texts[0].removeprefix(header).splitlines()
+    assert sorted(shuffled) == sorted(lines) and shuffled != lines
+    row_of = dict(zip(lines, rows, strict=True))
+    assert [row_of[line][::2] for line in shuffled] == [row[::2] for row in rows], "user and time keep their positions"
     assert open_dataset(copies[0], tmp_path).log.columns == dataset.log.columns
 
 
-def test_an_order_without_ties_stays(tmp_path):
+def test_a_copy_of_a_log_without_ties_is_the_same(tmp_path):
     folder = tmp_path / "log"
     folder.mkdir()
     text = "user,item,timestamp\n" + "".join(f"a,{item},{item}\n" for item in range(20))
@@ -62,7 +62,7 @@ def test_ties_are_within_a_timeline(make_timelines):
     assert list(zip(before.tolist(), after.tolist(), strict=True)) == [(2, 3), (5, 6)]
 
 
-def test_ids_are_numbers_where_all_are():
+def test_ids_are_sorted_as_numbers_if_all_are_numbers():
     assert by_id(["10", "9", "100"]).tolist() == [0, 1, 3, 2, 4]
     assert by_id(["b10", "b9", "a"]).tolist() == [0, 1, 4, 2, 3]
 
@@ -70,22 +70,22 @@ def test_ids_are_numbers_where_all_are():
 def test_a_list_is_learnt_from_ties():
     random = np.random.default_rng(0)
     hidden = random.permutation(np.arange(2, 42))
-    at = random.integers(0, 37, 3000)
-    order = by_ties(hidden[at], hidden[at + random.integers(1, 4, 3000)], 42)
+    starts = random.integers(0, 37, 3000)
+    order = by_ties(hidden[starts], hidden[starts + random.integers(1, 4, 3000)], 42)
     assert order[:2].tolist() == [0, 1]
-    found, wanted = np.empty(42), np.empty(42)
-    found[order], wanted[np.concatenate([[0, 1], hidden])] = np.arange(42), np.arange(42)
-    assert np.abs(found - wanted).max() <= 2
+    places, expected = np.empty(42), np.empty(42)
+    places[order], expected[np.concatenate([[0, 1], hidden])] = np.arange(42), np.arange(42)
+    assert np.abs(places - expected).max() <= 2
 
 
-def test_next_in_list_goes_round(make_timelines):
+def test_next_in_list_continues_at_the_start(make_timelines):
     rule = NextInList(np.arange(6))
-    # After 4 comes 5; after 5, past the index that is no item, 2; after 3 comes 4, which was seen, then 5.
+    # 5 follows 4; 2 follows 5, after the indices that are not items; 4 follows 3, but was seen, so 5 is next.
     timelines = make_timelines([[4], [5], [4, 3]], [5, 2, 5])
     assert rank_targets(rule, timelines).ranks.tolist() == [0, 0, 0]
 
 
-def test_a_site_that_lists_by_id_is_seen_through(make_timelines):
+def test_order_by_id_is_detected(make_timelines):
     pages = [[first, first + 1, first + 2] for first in range(2, 40)]
     train = make_timelines(pages, times=[time for time in range(len(pages)) for _ in range(3)])
     test = make_timelines([[item] for item in range(2, 40)], list(range(3, 41)))
