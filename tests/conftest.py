@@ -33,8 +33,7 @@ SLOW = (
     *("conformance/test_broken_artifacts.py", "on_device/test_npm_package.py", "on_device/test_wheel.py"),
 )
 TESTS = Path(__file__).parent
-# Beam creates thousands of parsers. With this, argparse does not search the disk for translations, which takes a tenth
-# of the time of a step.
+# Beam creates thousands of parsers. With this, argparse does not search the disk for translations.
 os.environ.setdefault("LANGUAGE", "C")
 # The longest files first: at the end they would leave one worker idle. The first two files start at the same time, in
 # different workers; the Kubeflow tests need the shop's run late, when the other worker has finished it.

@@ -39,6 +39,12 @@ def test_similar_items(pushed_once: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [item["id"] for item in json.loads(capsys.readouterr().out)] == ["1004"]
 
 
+def test_the_default_number_of_items_is_at_most_that_of_the_model(pushed_once: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("on_device.__main__.DEFAULT_K", 50)
+    assert main(["recommend", "--model", str(pushed_once), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == Recommender.load(pushed_once).top_k == 10
+
+
 def test_a_text_that_is_an_id_and_a_title(pushed: Path, change_items: Callable[..., None], capsys) -> None:
     change_items(lambda items: items[7].update(title="1005"))
     assert main(["recommend", "--model", str(pushed), "1005"]) == 1

@@ -21,6 +21,7 @@ from components.evaluator.eval_config import make_eval_config
 from components.evaluator.gate import Condition, Verdict, read_conditions, read_verdict
 from components.evaluator.settings import GateSettings
 from components.evaluator.user_sample import sampled_users
+from pipeline.beam_runners import LOCAL_ARGUMENTS
 
 ITEMS = 60
 # A gate that only compares with the baseline.
@@ -143,7 +144,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
             MAX_USERS: int(gate.get(MAX_USERS, 0)),
         }
         # The direct runner would look for a binary to download.
-        context = Executor.Context(["--runner=FnApiRunner"], str(folder / "tmp"), unique_id="1")
+        context = Executor.Context(list(LOCAL_ARGUMENTS), str(folder / "tmp"), unique_id="1")
         outputs = {specs.EVALUATION_KEY: [evaluation], specs.BLESSING_KEY: [blessing]}
         Executor(context).Do(inputs, outputs, properties)
         verdict = read_verdict(evaluation.uri)

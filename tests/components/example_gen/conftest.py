@@ -15,6 +15,7 @@ from components.artifacts import ItemCatalog
 from components.example_gen.executor import Executor
 from components.example_gen.settings import ExampleGenSettings
 from data.settings import DataSettings
+from pipeline.beam_runners import LOCAL_ARGUMENTS
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ def run_example_gen() -> Callable[..., tuple[standard_artifacts.Examples, ItemCa
         examples, catalog = standard_artifacts.Examples(), ItemCatalog()
         examples.uri, catalog.uri = str(folder / "examples"), str(folder / "catalog")
         context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder / "temporary"), unique_id="1"
+            beam_pipeline_args=list(LOCAL_ARGUMENTS), tmp_dir=str(folder / "temporary"), unique_id="1"
         )
         defaults = {
             "data": str(data),

@@ -19,6 +19,7 @@ from components.artifacts import ItemCatalog
 from components.example_gen.executor import Executor
 from components.example_gen.settings import ExampleGenSettings
 from data.settings import DataSettings
+from pipeline.beam_runners import LOCAL_ARGUMENTS
 
 Rating = tuple[bytes, bytes, float, int]  # user, item, rating, time
 LEAST_RATINGS = 3  # of a user in a split
@@ -113,7 +114,7 @@ def test_the_examples_are_those_of_the_plain_version(data: Path, tmp_path: Path)
     examples, catalog = standard_artifacts.Examples(), ItemCatalog()
     examples.uri, catalog.uri = str(tmp_path / "examples"), str(tmp_path / "catalog")
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "temporary"), unique_id="1"
+        beam_pipeline_args=list(LOCAL_ARGUMENTS), tmp_dir=str(tmp_path / "temporary"), unique_id="1"
     )
     properties = {"data": str(data), "data_fingerprint": "", "cache_dir": ""}
     properties["settings"] = ExampleGenSettings().model_dump_json()

@@ -26,6 +26,7 @@ from components.pusher.convert import convert
 from components.pusher.errors import PushError
 from components.pusher.store import VersionStore
 from on_device.recommender import Recommender
+from pipeline.beam_runners import LOCAL_ARGUMENTS
 
 Push = Callable[..., Artifact]
 
@@ -261,7 +262,7 @@ def test_after_the_evaluator(
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(tmp_path / "evaluation"), str(tmp_path / "blessing")
     beam = EvaluatorExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "temporary"), unique_id="1"
+        beam_pipeline_args=list(LOCAL_ARGUMENTS), tmp_dir=str(tmp_path / "temporary"), unique_id="1"
     )
     EvaluatorExecutor(beam).Do(
         {"examples": inputs["examples"], "model": inputs["model"]},
