@@ -26,7 +26,7 @@ def decide_size(settings: TrainerSettings, data: TrainingData) -> TrainerSetting
     by_size = ["loss", *sampled, "max_epochs", "eval_users"]
     progress.info("%s positions, %s items: %s", f"{positions:,}", f"{items:,}", _format(decided, by_size))
     if by_density := [name for name in SPARSE if getattr(settings, name) is None]:
-        progress.info("%.1f positions an item: %s", positions / max(items, 1), _format(decided, by_density))
+        progress.info("%.1f positions per item: %s", positions / max(items, 1), _format(decided, by_density))
     return decided
 
 
