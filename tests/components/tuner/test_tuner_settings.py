@@ -70,7 +70,7 @@ def test_values_have_the_type_of_the_setting():
 
 def test_heads_do_not_matter_to_other_encoders():
     assert load({"heads": [2, 3]}, **{"trainer.encoder": "lstm"}).enabled
-    with pytest.raises(ConfigError, match="cannot be shared"):
+    with pytest.raises(ConfigError, match="dimension 64 is not divisible by 3 heads"):
         load({"heads": [2, 3], "encoder": ["lstm", "transformer"]}, **{"trainer.encoder": "lstm"})
     assert not load({"heads": [2, 3]}, **{"tuner.enabled": False}).enabled
 
