@@ -164,7 +164,7 @@ class Runs:
             rows.append(self._kept(prepared, name, seeds[0], key, compute, peers))
         finished = [row for row in rows if row]
         names = {row.name for row in finished}
-        missing += [f"{name}: not asked for" for name in (*study.configs, *LOSSES) if name not in names]
+        missing += [f"{name}: not requested" for name in (*study.configs, *LOSSES) if name not in names]
         return StudyResult(
             study,
             prepared,

@@ -64,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
     runs.set_defaults(run=_runs)
 
-    about = "show what something was made from, and what came of it"
+    about = "show the ancestors and descendants of a model, an artifact or data"
     show = commands.add_parser("show", parents=[common, page], help=about)
     show.add_argument(
         "query",
-        metavar="WHAT",
+        metavar="QUERY",
         help="a pushed file or its folder, an artifact's id or address, or execution:ID",
     )
     show.set_defaults(run=_show)

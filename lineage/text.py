@@ -75,10 +75,10 @@ def show_match(match: Match, console: Console) -> None:
     if match.story:
         show_story(match.story, console)
     wide = Console(file=console.file, highlight=False, width=TREE_WIDTH)
-    console.print("\n[bold]Made from[/bold]")
-    wide.print(before if before.children else "nothing: no step of the store made it")
-    console.print("\n[bold]What came of it[/bold]")
-    wide.print(after if after.children else "nothing yet")
+    console.print("\n[bold]Ancestors[/bold]")
+    wide.print(before if before.children else "none: no step of the store made it")
+    console.print("\n[bold]Descendants[/bold]")
+    wide.print(after if after.children else "none yet")
 
 
 def show_story(story: Story, console: Console) -> None:

@@ -23,8 +23,8 @@ function describe(node, links, choose) {
       ...features.flatMap(statistics),
     ]),
     ...(files.length ? [heading("Files on the machine that wrote this page"), fileList(files)] : []),
-    ...linkList(isArtifact ? "Made by" : "Took", links.filter(({ isInput }) => isInput), choose),
-    ...linkList(isArtifact ? "Taken by" : "Made", links.filter(({ isInput }) => !isInput), choose),
+    ...linkList(isArtifact ? "Produced by" : "Inputs", links.filter(({ isInput }) => isInput), choose),
+    ...linkList(isArtifact ? "Used by" : "Outputs", links.filter(({ isInput }) => !isInput), choose),
   ];
 }
 
@@ -50,7 +50,7 @@ function titleOf(name, kind) {
 function artifactFacts(node) {
   const isKnownState = node.state !== "LIVE" && node.state !== "UNKNOWN";
   const rows = [
-    ["made", moment(node.created)],
+    ["created", moment(node.created)],
     ["verdict", node.type === "ModelBlessing" && (node.properties.blessed === 1 ? "blessed" : "not blessed")],
     ["state", isKnownState && node.state.toLowerCase()],
     ["name", node.name],

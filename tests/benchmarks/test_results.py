@@ -80,7 +80,7 @@ def test_the_page_has_means_over_seeds_and_paired_errors(tmp_path, fits):
     # Markov is right for all targets except the unknown item.
     assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[9] == "7"
     assert f"{1 / USERS:.2%} of the targets are items that training did not see" in text
-    assert "Left out: SASRec (RecTools): not asked for; gSASRec (RecTools): not asked for." in text
+    assert "Left out: SASRec (RecTools): not requested; gSASRec (RecTools): not requested." in text
 
 
 def test_finished_fits_are_not_repeated(tmp_path, fits):

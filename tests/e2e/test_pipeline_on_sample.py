@@ -127,7 +127,7 @@ def test_report_is_whole_in_one_file_and_tells_the_same(sample_run, summary):
         assert f"{one['recall_at_10']:.4f} {one['agreement_at_10']:.2%}" in read
     for found in Recommender.load(summary["artifact"]["path"]).recommend([])[:5]:
         assert found.title in html.unescape(read)
-    assert "proved" in read and "Not known" not in read and "encoder: transformer" in read
+    assert "proved" in read and "Missing: " not in read and "encoder: transformer" in read
 
 
 def test_popularity_metrics_agree_with_counting(summary):

@@ -139,7 +139,7 @@ def test_the_engine_s_pages_show_metrics_and_the_report(engine, ran, pushed):
     assert published["metrics"]["metadata"]["latency_us"] > 0
     page = read(published["report"]["uri"])
     assert page.startswith("<!doctype html>") and "pushed as version 1" in page and "Some answers" in page
-    assert "Not known" not in page
+    assert "Missing: " not in page
 
 
 def test_a_webhook_hears_what_was_pushed(engine, ran, webhook):

@@ -51,7 +51,7 @@ def test_show_prints_lines_without_wrapping_them(recorder, ask):
     code, out = ask("show", "/serving/films")
     assert code == 0
     assert f"PushedModel {run.artifacts['pushed_model']}" in out
-    ancestors, descendants = out.split("Made from")[1].split("What came of it")
+    ancestors, descendants = out.split("Ancestors")[1].split("Descendants")
     for step in ("Pusher", "Evaluator", "Trainer", "Transform", "ExampleGen", "SchemaGen"):
         assert f"{step} (execution {run.executions[step]}, complete" in ancestors
     assert f"/data/{'a-rather-long-name-for-some-data' * 4}, SHA-256 " in ancestors
@@ -63,7 +63,7 @@ def test_show_lists_an_evaluation_under_the_evaluated_model(recorder, ask):
     """The second evaluation also took the first model, as the baseline."""
     first = recorder.run()
     second = recorder.run(cached=first, cached_until="Transform", dropout=0.3, baseline=first.artifacts["model"])
-    descendants = ask("show", str(first.artifacts["examples"]))[1].split("What came of it")[1]
+    descendants = ask("show", str(first.artifacts["examples"]))[1].split("Descendants")[1]
     lines = descendants.splitlines()
     (model,) = [at for at, line in enumerate(lines) if f"Model {second.artifacts['model']} " in line]
     (evaluator,) = [at for at, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line]

@@ -197,7 +197,7 @@ def test_page_without_a_store_shows_the_error_and_the_summary(tmp_path):
     path.write_text("old", encoding="utf-8")
     write_report(path, without("artifact", outcome="not blessed"), {"name": "films"}, tmp_path / "metadata.db")
     content = path.read_text(encoding="utf-8")
-    assert "Not known: " in content and "1,234 interactions" in content
+    assert "Missing: " in content and "1,234 interactions" in content
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
