@@ -17,7 +17,7 @@ from pathlib import Path
 from data.errors import DataError
 from data.files import base_name, file_digest, file_system
 
-# What `zipfile` raises for a corrupt zip.
+# Errors of `zipfile` for a corrupt zip.
 CORRUPT = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -83,15 +83,7 @@ def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
             yield source
     except OSError as error:
         raise DataError(f"{archive}: cannot be unpacked ({error})") from None
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except CORRUPT as error:
         raise DataError(f"{archive}: a corrupt zip ({error}); download it again") from None
 
 

@@ -5,6 +5,7 @@ PyArrow reads a block at once. If that fails, Python reads the block line by lin
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -43,7 +44,7 @@ def decode(line: bytes, encoding: str = "utf-8") -> str:
 
 def line_text(line: bytes) -> str:
     """Returns the text of a line without a carriage return at its end or a byte order mark at its start."""
-    return decode(line).rstrip("\r").removeprefix("\ufeff")
+    return decode(line.removeprefix(codecs.BOM_UTF8)).rstrip("\r")
 
 
 def text_columns(log: Log, names: tuple[str, ...], content: bytes) -> RawColumns:

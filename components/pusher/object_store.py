@@ -101,9 +101,11 @@ class ObjectVersionStore:
         for _ in range(MAX_TRIES):
             served = self.latest() or ""
             if served.isdecimal() and int(served) > number:
+                root, _, pipeline = self.folder.rpartition("/")
                 raise StoreError(
                     f"{self.folder}: version {served} was pushed at the same time and is served; version {number} is "
-                    f"stored: to serve it, run `python -m components.pusher rollback --to {number}`"
+                    f"stored: to serve it, run `python -m components.pusher rollback --serving-dir {root} "
+                    f"--name {pipeline} --to {number}`"
                 )
             with contextlib.suppress(ConflictError):
                 self._latest.replace(f"{number}\n")

@@ -135,8 +135,8 @@ def check_operators(content: bytes) -> str:
         oldest = max(oldest, RUNTIMES[name][code.version - 1], key=_parts)
     if _parts(oldest) > _parts(NEWEST):
         raise PushError(
-            f"the file needs TensorFlow Lite {oldest}, but every LiteRT only includes {NEWEST}; nothing is pushed; "
-            "choose another pusher.precision"
+            f"the file needs TensorFlow Lite {oldest}, but {NEWEST} is the newest that every LiteRT includes; "
+            "nothing is pushed; choose another pusher.precision"
         )
     return oldest
 

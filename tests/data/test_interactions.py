@@ -8,6 +8,7 @@ import pytest
 from data.dataset import Dataset
 from data.formats import open_dataset
 from data.readers import Interactions, units_of
+from data.text import line_text
 from tests.data.reading import read_all, rows_of
 
 OWN_HEADER = "user,item,rating,timestamp\n"
@@ -184,3 +185,7 @@ def test_an_id_of_any_length_takes_no_memory_from_the_others(own) -> None:
     (row,) = chunk.bad_rows
     assert row.row == 5 and row.reason.endswith("is longer than 1,000 bytes") and len(row.reason) < 200
     assert chunk.user.get_total_buffer_size() < 200_000
+
+
+def test_a_byte_order_mark_is_removed_in_every_encoding() -> None:
+    assert line_text("\ufeffuser,café\r".encode()) == line_text(b"\xef\xbb\xbfuser,caf\xe9\r") == "user,café"

@@ -142,8 +142,12 @@ def test_of_two_pushes_at_once_the_later_version_is_served(store, root, monkeypa
 
     monkeypatch.setattr(store._latest, "replace", interrupted)
     later = 9 if other_first else 3
-    with pytest.raises(StoreError, match=f"version {later} was pushed at the same time and is served; version 2"):
+    with pytest.raises(
+        StoreError, match=f"version {later} was pushed at the same time and is served; version 2"
+    ) as error:
         push(store, "this")
+    root, name = store.folder.rsplit("/", 1)
+    assert f"rollback --serving-dir {root} --name {name} --to 2`" in str(error.value)
     assert store.latest() == str(later)
     assert read(f"{store.folder}/2/model.tflite") == "this"
 
