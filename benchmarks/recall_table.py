@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         configs = {
             (encoder, length): cell_config(encoder, length, values)
             for encoder in options.encoders
-            for length in sorted(options.lengths)
+            for length in sorted(set(options.lengths))
         }
         _check_same_data(list(configs.values()))
         return inputs.find_data(options.data, options.cache_dir), configs
@@ -159,7 +159,7 @@ def make_table(data: Path, configs: Configs, output: Path, options: argparse.Nam
         rows.append([encoder, *map(str, line.values())])
         rows.append(["  eval", *(f"{cells[encoder, length]['eval_recall_at_10']:.4f}" for length in line)])
     title = f"Recall@10 on the {options.split} test split by history length"
-    console.print(program.table(title, ["", *map(str, sorted(options.lengths))], rows))
+    console.print(program.table(title, ["", *map(str, sorted(set(options.lengths)))], rows))
     baselines = ", ".join(f"{name} {Estimate(**estimate)}" for name, estimate in references.items())
     console.print(f"with any history length: {baselines}; ± is one standard error of {len(prepared.test):,} users")
     if len({cell["code"] for cell in cells.values()}) > 1:

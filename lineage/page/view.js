@@ -20,7 +20,7 @@ class GraphView {
       if (this.dragged <= CLICK) this.choose(target.closest(".node")?.dataset.key);
     });
     frame.addEventListener("keydown", (event) => this.#key(event));
-    new ResizeObserver(() => this.zoomed || !this.placed || this.start()).observe(frame);
+    new ResizeObserver(() => this.zoomed || !this.placed || this.#isScrolled() || this.start()).observe(frame);
   }
 
   // nodes: [{key, title, about, classes}], edges: [{from, to, isCompared}]; focus: the key to begin at, if any.
@@ -56,14 +56,17 @@ class GraphView {
   // Fits the graph in. One that would be too small to read begins at its focus, or at its top.
   start() {
     this.fit();
-    if (this.k >= ZOOM.readable) return;
-    this.#scale(ZOOM.readable);
-    const { width, height } = this.frame.getBoundingClientRect();
-    const { x, y } = this.placed.nodes.get(this.focus) ?? { x: this.placed.width / 2, y: 0 };
-    this.frame.scrollTo(MARGIN + x * this.k - width / 2, MARGIN + y * this.k - height / 2);
+    if (this.k < ZOOM.readable) {
+      this.#scale(ZOOM.readable);
+      const { width, height } = this.frame.getBoundingClientRect();
+      const { x, y } = this.placed.nodes.get(this.focus) ?? { x: this.placed.width / 2, y: 0 };
+      this.frame.scrollTo(MARGIN + x * this.k - width / 2, MARGIN + y * this.k - height / 2);
+    }
+    this.origin = { x: this.frame.scrollLeft, y: this.frame.scrollTop };
   }
 
   fit() {
+    if (!this.placed) return;
     const { width, height } = this.frame.getBoundingClientRect();
     const across = (width - 2 * MARGIN) / this.placed.width;
     const down = (height - 2 * MARGIN) / this.placed.height;
@@ -72,6 +75,7 @@ class GraphView {
 
   // at: the position in the window that stays where it is; the middle by default.
   zoom(factor, at) {
+    if (!this.placed) return;
     const box = this.frame.getBoundingClientRect();
     const { clientX, clientY } = at ?? { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
     const [before, k] = [this.svg.getBoundingClientRect(), this.k];
@@ -80,6 +84,11 @@ class GraphView {
     const moved = (old, now, fixed) => now + ((fixed - old) * this.k) / k - fixed;
     this.frame.scrollBy(moved(before.x, after.x, clientX), moved(before.y, after.y, clientY));
     this.zoomed = true;
+  }
+
+  #isScrolled() {
+    const { scrollLeft, scrollTop } = this.frame;
+    return Math.hypot(scrollLeft - this.origin.x, scrollTop - this.origin.y) > 1;
   }
 
   #scale(k) {

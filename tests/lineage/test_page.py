@@ -121,13 +121,13 @@ def visit(browser) -> Iterator[Callable[..., Any]]:
     errors: list[str] = []
     contexts = []
 
-    def open_page(path: Path, **options: object) -> Any:
+    def open_page(path: Path, wait_for: str = "#graph .node", **options: object) -> Any:
         context = browser.new_context(**{**DESKTOP, **options})
         contexts.append(context)
         page = context.new_page()
         collect_errors(page, path.as_uri(), errors)
         page.goto(path.as_uri())
-        page.wait_for_selector("#graph .node")
+        page.wait_for_selector(wait_for, state="attached")
         return page
 
     yield open_page
@@ -204,6 +204,25 @@ def test_graph_moves_and_zooms(recorder, write, visit):
     page.keyboard.press("-")
     assert place(page)[2] == pytest.approx(fitted[2], abs=1)
     assert page.inner_text("#details h2") == "PushedModel", "a drag selects no node"
+
+
+def test_a_resize_keeps_the_scroll_position_of_the_user(recorder, write, visit):
+    recorder.run()
+    page = visit(write("show", "/serving/films"), viewport={"width": 480, "height": 800})
+    page.focus("#graph")
+    start = page.evaluate("document.querySelector('#graph').scrollTop")
+    page.evaluate("document.querySelector('#graph').scrollBy(0, -50)")
+    page.set_viewport_size({"width": 460, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('#graph').scrollTop") == pytest.approx(start - 50, abs=2)
+
+
+def test_a_page_without_runs_has_nothing_to_fit(tmp_path, visit):
+    path = tmp_path / "page.html"
+    page_module.write_runs(path, "metadata.db", [])
+    page = visit(path, wait_for="#graph")
+    page.keyboard.press("0")
+    page.click("text=Fit", force=True)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
