@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from rich.console import Console
 
 from benchmarks import reference_model
-from benchmarks.latency import REFERENCE, inference_times, report
+from benchmarks.latency import REFERENCE, _Model, inference_times, report
 from components.errors import StepError
 from on_device.artifact import Artifact
+from tests.on_device.conftest import ITEMS, NextFilms
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +64,13 @@ def test_a_pushed_version_is_timed(reference: bytes, tmp_path: Path, monkeypatch
     times = report([artifact], {}, 20, False, Console(file=io.StringIO()))
     pushed = times["films/3, bow, N = 10, float32"]
     assert pushed["ratio"] > 0 and pushed["start_seconds"] == 0.5
+
+
+def test_the_signature_recommend_is_timed_and_not_the_first_of_the_file() -> None:
+    content = NextFilms().convert()
+    first = {tensor["name"] for tensor in Interpreter(model_content=content).get_input_details()}
+    assert any("item" in name for name in first)
+    model = _Model(content, OpResolverType.AUTO)
+    model.fill(np.random.default_rng(0), ITEMS)
+    model.invoke()
+    assert set(model._inputs) == {"history", "bias"}
