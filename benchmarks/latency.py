@@ -185,8 +185,8 @@ def _times(files: dict[str, tuple[bytes, int]], runs: int, kernels: OpResolverTy
 class _Model:
     """The signature `recommend` of a file, or its first subgraph if the file has no such signature.
 
-    A call of LiteRT's signature runner also sets and copies tensors in Python. Its own interpreter runs only the
-    inference, of any subgraph, but offers that only for the first one.
+    LiteRT's signature runner also sets and copies tensors in Python, and `Interpreter.invoke` runs only the first
+    subgraph. This class therefore calls the private wrapper below both, so that only the inference is timed.
     """
 
     def __init__(self, content: bytes, kernels: OpResolverType):

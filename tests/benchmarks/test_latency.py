@@ -73,4 +73,5 @@ def test_the_signature_recommend_is_timed_and_not_the_first_of_the_file() -> Non
     model = _Model(content, OpResolverType.AUTO)
     model.fill(np.random.default_rng(0), ITEMS)
     model.invoke()
+    assert model._subgraph > 0
     assert set(model._inputs) == {"history", "bias"}
