@@ -1,4 +1,4 @@
-"""Trains a peer, RecTools' SASRec or gSASRec, and writes its recommendations. It runs in an environment of its own.
+"""Trains a peer, SASRec, gSASRec or GRU4Rec by RecTools, and writes its recommendations. It runs in an environment of its own.
 
     PYTHON benchmarks/peer_model.py REQUEST.json
 
@@ -21,10 +21,28 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
+from rectools.models.nn.transformers.net_blocks import TransformerLayersBase
 
 VALIDATED = 0.1  # share of the train users whose last interaction decides when fitting stops
 PATIENCE = 10  # epochs
 MOST_EPOCHS = 200
+
+
+class RecurrentLayers(TransformerLayersBase):
+    """GRUs in place of SASRec's attention blocks.
+
+    This is GRU4Rec (Hidasi et al., ICLR 2016) with item embeddings shared by histories and candidates, and the softmax
+    over all items as its loss.
+    """
+
+    def __init__(self, n_blocks: int, n_factors: int, **unused: Any):
+        super().__init__()
+        self._gru = torch.nn.GRU(n_factors, n_factors, n_blocks, batch_first=True)
+
+    def forward(self, seqs: torch.Tensor, timeline_mask: torch.Tensor, *masks: Any, **unused: Any) -> torch.Tensor:
+        """Returns the states after every item: float32 [B, L, d] -> float32 [B, L, d]; padding comes first."""
+        states: torch.Tensor = self._gru(seqs * timeline_mask)[0]
+        return states
 
 
 def frame(items: np.ndarray, starts: np.ndarray, prefix: str) -> pd.DataFrame:
@@ -60,7 +78,7 @@ def main(request: dict[str, Any]) -> None:
     Args:
         request: `data`, an .npz file with `train_items`, `train_starts`, `test_items` and `test_starts`; `folder` for
             the results; `minutes` of training; `seed`; `threads`; `k`, how many items; `filter_seen`; `model`, the
-            arguments of `SASRecModel`.
+            arguments of `SASRecModel` and optionally `is_recurrent`, which makes it GRU4Rec.
     """
     warnings.filterwarnings("ignore")
     seed_everything(request["seed"])
@@ -80,7 +98,10 @@ def main(request: dict[str, Any]) -> None:
             default_root_dir=folder,
         )
 
-    model = SASRecModel(**request["model"], get_trainer_func=trainer, get_val_mask_func=last_of_some)
+    arguments = dict(request["model"])
+    if arguments.pop("is_recurrent", False):
+        arguments |= {"transformer_layers_type": RecurrentLayers, "use_pos_emb": False}
+    model = SASRecModel(**arguments, get_trainer_func=trainer, get_val_mask_func=last_of_some)
     model.fit(Dataset.construct(frame(arrays["train_items"], arrays["train_starts"], "train")))
     epochs = model.fit_trainer.current_epoch
     if checkpoint.best_model_path:

@@ -26,9 +26,11 @@ MOST_MESSAGE = 2000  # characters of a peer's own error
 DENSE = {"n_factors": 64, "n_blocks": 2, "n_heads": 1, "dropout_rate": 0.1, "session_max_len": 200}
 SPARSE = {"n_factors": 64, "n_blocks": 1, "n_heads": 1, "dropout_rate": 0.2, "session_max_len": 50}
 LONG_HISTORY = 50  # interactions of a user, on average, from which on the data is dense
-LOSSES: dict[str, dict[str, Any]] = {
+COVERED = 0.99  # share of the timelines that fit in a peer's history, which is shorter than above where they are short
+PEERS: dict[str, dict[str, Any]] = {
     "SASRec (RecTools)": {"loss": "softmax"},
     "gSASRec (RecTools)": {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75},
+    "GRU4Rec (in RecTools)": {"loss": "softmax", "is_recurrent": True},
 }
 
 
@@ -64,7 +66,7 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
     """Trains a peer on the train split and ranks the test targets.
 
     Args:
-        name: a key of LOSSES.
+        name: a key of PEERS.
         prepared: the data.
         minutes: most time of training; it stops earlier where its loss on the last interactions of a tenth of the train
             users falls no more.
@@ -83,7 +85,9 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
         for key in ("items", "starts")
     }
     np.savez(folder / "timelines.npz", **arrays)
-    dense = len(arrays["train_items"]) / max(len(arrays["train_starts"]) - 1, 1) >= LONG_HISTORY
+    lengths = np.diff(arrays["train_starts"])
+    settings = DENSE if lengths.mean() >= LONG_HISTORY else SPARSE
+    history_length = min(settings["session_max_len"], int(np.quantile(lengths, COVERED, method="higher")))
     request = {
         "data": str(folder / "timelines.npz"),
         "folder": str(folder),
@@ -92,7 +96,7 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
         "threads": 2,
         "k": min(LISTED, len(prepared.item_ids) - 1),
         "filter_seen": not prepared.recommends_seen,
-        "model": {**(DENSE if dense else SPARSE), **LOSSES[name]},
+        "model": {**settings, "session_max_len": history_length, **PEERS[name]},
     }
     (folder / "request.json").write_text(json.dumps(request))
     _run([str(python), str(Path(__file__).with_name("peer_model.py")), str(folder / "request.json")], name)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks import listing
 from benchmarks.baselines import Baseline, TooLarge
-from benchmarks.peers import LIBRARY, LOSSES, run_peer
+from benchmarks.peers import LIBRARY, PEERS, run_peer
 from benchmarks.prepared import Prepared, prepare
 from benchmarks.ranking import Ranking, rank_targets, recall
 from benchmarks.studies import Study
@@ -158,13 +158,13 @@ class Runs:
                 compute = functools.partial(self._model, name, path, values, prepared)
                 rows.append(self._kept(prepared, name, seed, key, compute, is_wanted))
         minutes = max(math.ceil(max(row.seconds for row in rows if row and row.name == "default") / 60), 1)
-        for name in LOSSES:
-            key = f"{LIBRARY} {LOSSES[name]} {minutes}"
+        for name in PEERS:
+            key = f"{LIBRARY} {PEERS[name]} {minutes}"
             compute = functools.partial(self._peer, name, prepared, minutes, seeds[0])
             rows.append(self._kept(prepared, name, seeds[0], key, compute, peers))
         finished = [row for row in rows if row]
         names = {row.name for row in finished}
-        missing += [f"{name}: not requested" for name in (*study.configs, *LOSSES) if name not in names]
+        missing += [f"{name}: not requested" for name in (*study.configs, *PEERS) if name not in names]
         return StudyResult(
             study,
             prepared,

@@ -80,7 +80,7 @@ def test_the_page_has_means_over_seeds_and_paired_errors(tmp_path, fits):
     # Markov is right for all targets except the unknown item.
     assert markov[2].startswith(f"{(USERS - 1) / USERS:.4f}") and markov[9] == "7"
     assert f"{1 / USERS:.2%} of the targets are items that training did not see" in text
-    assert "Left out: SASRec (RecTools): not requested; gSASRec (RecTools): not requested." in text
+    assert f"Left out: {'; '.join(f'{name}: not requested' for name in peers.PEERS)}." in text
 
 
 def test_finished_fits_are_not_repeated(tmp_path, fits):
@@ -112,9 +112,9 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
     monkeypatch.setattr(peers, "environment", lambda cache_dir: Path("python"))
     monkeypatch.setattr(peers, "_run", fake)
     result = run(tmp_path, [1], peers=True)
-    assert [request["minutes"] for request in requests] == [2, 2]  # 61 seconds
+    assert [request["minutes"] for request in requests] == [2] * len(peers.PEERS)  # 61 seconds
     assert all(request["filter_seen"] for request in requests)
-    assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.LOSSES.keys(), "finished runs are shown"
+    assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.PEERS.keys(), "finished runs are shown"
     (sasrec,) = result.of_kind(study_runs.PEER)["SASRec (RecTools)"]
     assert sasrec.ranks.tolist() == [prepared.size, *[3] * (USERS - 1)]
     assert cells(page([result]), "gSASRec (RecTools) (7 epochs)")[2].startswith(f"{(USERS - 1) / USERS:.4f}")
@@ -126,7 +126,7 @@ def test_unknown_items_never_reach_a_peer(make_timelines, monkeypatch, tmp_path)
     monkeypatch.setattr(peers, "environment", lambda cache_dir: cache_dir)
     monkeypatch.setattr(peers, "_run", lambda command, purpose: None)
     with pytest.raises(FileNotFoundError, match="recommended"):
-        peers.run_peer(next(iter(peers.LOSSES)), prepared, 1, 1, tmp_path, tmp_path)
+        peers.run_peer(next(iter(peers.PEERS)), prepared, 1, 1, tmp_path, tmp_path)
     with np.load(tmp_path / "timelines.npz") as arrays:
         for split in ("train", "test"):
             assert arrays[f"{split}_items"].tolist() == [5, 6, 7]
