@@ -14,7 +14,7 @@ help: ## Show what there is to make.
 	@echo "make image-test   build the container image, and run the sample in it (docker, or buildah)"
 	@echo "make docs   the documentation as a site, output/site"
 	@echo "make setup  only the environment .venv; make setup PYTHON=python3.12 picks its Python"
-	@echo "make lint   ruff, mypy, spelling and wording"
+	@echo "make lint   ruff, mypy, spelling, wording and GitHub's workflows"
 	@echo "make format ruff's formatter"
 	@echo "make clean  remove what runs left (not the pushed models)"
 
