@@ -5,7 +5,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo docs flink-jar test image-test lint format clean
 
-help: ## Show what there is to make.
+help: ## Shows the targets.
 	@echo "make run    the entire pipeline: environment, data, training, a checked TFLite file"
 	@echo "            make run DATA=path/to/ml-1m.zip ARGS=\"--config configs/cnn.yaml\""
 	@echo "make demo   the newest model in your browser; make demo MODEL=serving_models/NAME"
@@ -14,9 +14,9 @@ help: ## Show what there is to make.
 	@echo "make image-test   build the container image, and run the sample in it (docker, or buildah)"
 	@echo "make docs   the documentation as a site, output/site"
 	@echo "make setup  only the environment .venv; make setup PYTHON=python3.12 picks its Python"
-	@echo "make lint   ruff, mypy, spelling and wording"
+	@echo "make lint   ruff, mypy, spelling, wording and GitHub's workflows"
 	@echo "make format ruff's formatter"
-	@echo "make clean  remove what runs left (not the pushed models)"
+	@echo "make clean  remove the files of runs (not the pushed models)"
 
 setup:
 	@sh setup/bootstrap.sh

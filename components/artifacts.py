@@ -24,7 +24,7 @@ def _number(name: str) -> Any:
 
 
 class ItemCatalog(Artifact):
-    """The items and facts about the data.
+    """The catalogue of items, and facts about the data.
 
     `items.jsonl` has one object per line: `id`, `title`, `genres`, `year`, `features` and `ratings`, the number of its
     interactions in all splits. `dataset.json` describes the data.

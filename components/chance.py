@@ -1,8 +1,8 @@
 """Standard errors of means, clustered by user.
 
-The targets of one user are not independent, so that users are the units of the standard error (Cameron and Miller,
-Journal of Human Resources 2015). With one target per user, it equals the usual standard error, which is the binomial
-one for a share.
+The targets of one user are not independent. Therefore the standard error is computed over users instead of targets
+(Cameron and Miller, Journal of Human Resources 2015). With one target per user, it equals the usual standard error; for
+a share, this is the binomial standard error.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class UserSums:
 
     @property
     def targets(self) -> int:
-        """Number of targets."""
+        """Returns the number of targets."""
         return round(float(self._table()[:, 0].sum()))
 
     def means(self) -> np.ndarray:
@@ -56,7 +56,7 @@ class UserSums:
         return self._errors(self._table()[:, 1:])
 
     def difference(self, first: int, second: int) -> tuple[float, float]:
-        """Returns the difference of the means of two columns, first minus second, and its standard error (paired)."""
+        """Returns the difference of the means of two columns, first minus second, and its paired standard error."""
         means, sums = self.means(), self._table()[:, 1:]
         return float(means[first] - means[second]), float(self._errors(sums[:, [first]] - sums[:, [second]])[0])
 

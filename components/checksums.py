@@ -1,7 +1,7 @@
 """Checksums of artifacts, so that a damaged result is not used from the cache.
 
 The checksums are stored next to the folder of the artifact in the format of coreutils, so that `sha256sum -c
-NAME.sha256` in the parent folder checks them. All files are hashed, because sizes and times do not show the damage of a
+NAME.sha256` in the parent folder checks them. All files are hashed, because sizes and times do not reveal damage by a
 failing disk or a bad copy.
 """
 
@@ -39,10 +39,10 @@ def record(uri: str) -> None:
 
 
 def damage(uri: str) -> str:
-    """Returns how a folder differs from what the step wrote, in one line; empty if it does not, or has no checksums.
+    """Returns the damage to a folder since its step wrote it, in one line; empty without damage or without checksums.
 
     Files that the step did not write, such as `.DS_Store`, are ignored. Object stores check their objects themselves,
-    so a folder there is only damaged if it is missing.
+    so a folder there counts as damaged only if it is missing.
     """
     if "://" in uri:
         return "" if fileio.exists(uri) else f"{uri} is missing"

@@ -16,7 +16,7 @@ STEP_PACKAGES = ("cluster", "components", "data", "lineage", "on_device", "pipel
 def step_version(step: str, root: Path = ROOT) -> str:
     """Returns the fingerprint of the code that determines the result of a step.
 
-    It is a parameter of the step, so that ML Metadata's cache does not return a result of other code.
+    It is a parameter of the step, so that the cache of ML Metadata does not return a result of other code.
 
     Args:
         step: name of the step's folder in `components/`.
@@ -73,12 +73,12 @@ def _modules(name: str, root: Path) -> list[Path]:
 
 
 def library_version(*names: str) -> str:
-    """Returns the installed versions of libraries, as a parameter of a stock step that depends on them."""
+    """Returns the installed versions of the libraries that TFX's own steps use; a parameter of these steps."""
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def file_version(name: str, root: Path = ROOT) -> str:
-    """Returns the first 16 hexadecimal digits of the SHA-256 of a file, as a parameter of a step that reads it."""
+    """Returns the first 16 hexadecimal digits of a file's SHA-256; a parameter of the steps that read the file."""
     return hashlib.sha256((root / name).read_bytes()).hexdigest()[:16]
 
 

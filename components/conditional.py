@@ -55,7 +55,7 @@ def update(uri: str, change: Callable[[str | None], str]) -> None:
 
     Args:
         uri: URI of the object, or a path.
-        change: returns the new text for the current one, which is None if the object does not exist.
+        change: returns the new text. Its argument is the current text; None if the object does not exist.
 
     Raises:
         OSError: other writers changed the object `MAX_TRIES` times in a row, or the store refuses the request.

@@ -14,7 +14,7 @@ _NO_ROOM = os.strerror(errno.ENOSPC)
 
 
 class StepError(Exception):
-    """An error that stops a step; the message is one line that says what is wrong, where, and what to do."""
+    """An error that stops a step; the message is one line with the problem, its place and a remedy."""
 
 
 def describe(error: BaseException) -> str:

@@ -128,7 +128,7 @@ def token(feature: str, value: str) -> str:
 
 
 def vector_word(size: int) -> str:
-    """Returns the value that stands for the vector in `CATALOG_VECTOR`, as the token of a vector feature has it."""
+    """Returns the value of a vector feature in tokens; the vector itself is in `CATALOG_VECTOR`."""
     return f"vector of {size} numbers"
 
 

@@ -33,7 +33,7 @@ def best_values(hyperparameters: dict[str, Any]) -> dict[str, Any]:
             values by name.
 
     Returns:
-        Values by the name of a field of `TrainerSettings`; only of searched settings.
+        The values of the searched settings, by the name of their field in `TrainerSettings`.
 
     Raises:
         StepError: the content has no `values`.

@@ -18,7 +18,7 @@ def values_of(ranks: np.ndarray | float) -> np.ndarray:
     - `mrr`: 1 / (rank + 1).
 
     Args:
-        ranks: from 0, [...]; `MISS` where a target has none.
+        ranks: ranks of the targets from 0, [...]; `MISS` for a target without a rank.
 
     Returns:
         float64 [..., len(NAMES)].

@@ -11,6 +11,6 @@ WEBHOOK = "OUTCOME_WEBHOOK"  # URL that is notified when a run ends
 
 
 class Settings(BaseModel):
-    """Base class of the settings of a step: typed, immutable, and an unknown key is an error."""
+    """Base class of the settings of a step, which are typed and immutable. An unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -41,7 +41,7 @@ def unpack(archive: Path, cache_dir: Path) -> Path:
     """Unpacks a zip into the cache, completely or not at all.
 
     Returns:
-        The folder. A zip with the same content is unpacked once.
+        The folder with the content. A zip with the same content is unpacked only once.
 
     Raises:
         DataError: the zip is corrupt, or a member would be written outside the folder.
@@ -88,7 +88,7 @@ def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def local_copy(path: str, cache_dir: Path) -> Path:
-    """Downloads a file from an object store into the cache; its content may have changed since the last time."""
+    """Downloads a file from an object store into the cache; replaces an earlier copy, which may be outdated."""
     make_cache_dir(cache_dir)
     target = cache_dir / "remote" / hashlib.sha256(path.encode()).hexdigest()[:16] / base_name(path)
     target.parent.mkdir(parents=True, exist_ok=True)

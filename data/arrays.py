@@ -28,7 +28,7 @@ def convert_each(
     Args:
         column: any array [R].
         convert: returns the values of an array [N] as NumPy [N], or raises `pa.ArrowInvalid` if one is bad.
-        dtype: of the result.
+        dtype: dtype of the result.
         bad: receives the rows of bad values, whose result is 0.
         first: number of the first row.
 

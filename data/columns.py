@@ -34,7 +34,7 @@ def log_columns(where: str, names: list[str], settings: DataSettings) -> dict[st
 
     Args:
         where: place of the header, for errors.
-        names: of the file's columns.
+        names: names of the file's columns.
         settings: the declared columns.
 
     Raises:
@@ -71,8 +71,9 @@ def activity_columns(where: str, names: list[str], columns: dict[str, str], sett
 
     Args:
         where: place of the header, for errors.
-        names: of the file's columns; the type after a colon, as in RecBole's files, may be omitted in the settings.
-        columns: the other columns of the log; the settings may use the project's names for them.
+        names: names of the file's columns. The settings may omit the type after a colon, as in `price:float` of
+            RecBole's files.
+        columns: names in the file of the log's other columns, by the project's names; the settings may use both names.
         settings: the activity features.
 
     Raises:
@@ -97,7 +98,7 @@ def item_columns(where: str, names: list[str], settings: DataSettings) -> tuple[
 
     Args:
         where: place of the header, for errors.
-        names: of the file's columns, in lower case.
+        names: names of the file's columns, in lower case.
         settings: the declared columns.
 
     Raises:

@@ -16,14 +16,14 @@ WORDS, NUMBERS = "words", "numbers"
 
 @dataclass(frozen=True)
 class Log:
-    """The files of interactions.
+    """The files of interactions and their layout.
 
     Attributes:
-        files: in the order of their rows.
+        files: the files, in the order of their rows.
         kind: `text` with a separator, `json` for a JSON object on each line, or `parquet`.
         columns: the name of each column in the files; without a header its number from 0, as text.
         clock: the notation of timestamps.
-        separator: between the fields of text.
+        separator: separator of the fields of a text file.
         header: whether the first row of each text file names the columns.
         quoted: whether fields may be in double quotes.
         width: number of fields in a row of a file without a header.
@@ -51,14 +51,15 @@ class Table:
 
     Attributes:
         file: the file.
-        separator: between fields.
-        encoding: of its text.
+        separator: separator of the fields.
+        encoding: encoding of the text.
         columns: position of each column, by name.
         width: number of fields in a row.
         header: whether the first row names the columns.
         quoted: whether fields may be in double quotes.
-        genre_separator: between the genres of an item, and between the values of other columns.
-        genre_flags: names of genres with a column each, which holds 1 or 0; the first is the column `genres`.
+        genre_separator: separator of the genres of an item, and of several values in another column.
+        genre_flags: names of the genres, if each has its own column of 1 and 0; the position of `genres` is then that
+            of the first such column.
         year_in_title: whether titles end with the year, as in MovieLens.
         more: position of each other column, by its name in the file.
     """
@@ -81,7 +82,7 @@ class Dataset:
     """Interactions and their items.
 
     Attributes:
-        name: of the dataset.
+        name: name of the dataset.
         log: the interactions.
         items: the items file; None if there is none.
         notes: notes for the user about the recognised layout.
@@ -94,12 +95,12 @@ class Dataset:
 
     @property
     def movielens(self) -> bool:
-        """Whether this is a published MovieLens dataset."""
+        """Returns whether this is a published MovieLens dataset."""
         return self.log.movielens
 
     @property
     def files(self) -> list[DataFile]:
-        """All files, the log first."""
+        """Returns all files, the log first."""
         return [*self.log.files, *([self.items.file] if self.items else [])]
 
 

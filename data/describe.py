@@ -29,7 +29,7 @@ def describe(dataset: Dataset, within: float = WITHIN) -> str:
 
     Args:
         dataset: the recognised dataset.
-        within: seconds of reading, after which the counts cover the rows read so far.
+        within: time limit for reading, in seconds. After it, the counts cover only the rows read so far.
 
     Raises:
         DataError: the data cannot be read.

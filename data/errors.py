@@ -2,4 +2,4 @@
 
 
 class DataError(Exception):
-    """Data cannot be read. The message is one line: what is wrong, where, and what to do."""
+    """Data cannot be read. The message is one line with the problem, its place and a remedy."""

@@ -37,7 +37,7 @@ class DataFile:
 
     @property
     def name(self) -> str:
-        """The name of the file without its folder."""
+        """Returns the name of the file without its folder."""
         return base_name(self.path)
 
     @property
@@ -190,10 +190,10 @@ def open_file(path: str) -> pa.NativeFile:
 
 
 def fingerprint_of(files: list[DataFile]) -> tuple[str, str]:
-    """Returns a hexadecimal SHA-256 that identifies the content of files, and a phrase for the covered properties.
+    """Returns a hexadecimal SHA-256 that identifies the content of files, and a phrase that names its inputs.
 
-    It covers the content of local files up to 8 GiB in total, so that a zip and its folder are the same data. For more
-    local data it covers names, sizes and times of the last change; for an object store names, sizes and ETags.
+    The inputs are the contents of local files up to 8 GiB in total, so that a zip and its folder are the same data. For
+    more local data they are names, sizes and times of the last change; for an object store names, sizes and ETags.
     """
     if any(is_uri(file.path) for file in files):
         covered = "names, sizes and ETags"

@@ -49,8 +49,8 @@ def open_dataset(path: str | Path, cache_dir: str | Path, settings: DataSettings
 
     Args:
         path: path or URI of a folder, a pattern, a zip or a file.
-        cache_dir: where a zip is unpacked, once.
-        settings: the declarations; everything else is recognised.
+        cache_dir: folder in which a zip is unpacked, once.
+        settings: the declared properties of the data; all others are recognised.
 
     Raises:
         DataError: the path does not exist, its layout is unknown, or a declared column is missing.

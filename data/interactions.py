@@ -77,7 +77,7 @@ class RawColumns:
     Attributes:
         columns: arrays [R] by the project's column names.
         lines: int64 [R], the place of each row in the block, from 0.
-        bad: place and reason of each row that has no columns.
+        bad: place and reason of each row that could not be split into columns.
     """
 
     columns: dict[str, pa.Array]

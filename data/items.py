@@ -24,7 +24,7 @@ class Item:
         id: the id in the log.
         title: the title that users see.
         genres: words that describe the item.
-        year: of its release; None if unknown.
+        year: year of release; None if unknown.
         more: values of the other columns of the items file, by column.
     """
 
@@ -36,7 +36,7 @@ class Item:
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
-        """Everything that a model can learn from, as words."""
+        """Returns the words of each feature that a model can learn from."""
         year = () if self.year is None else (str(self.year),)
         return {"genres": self.genres, "year": year, **self.more}
 

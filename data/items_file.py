@@ -24,7 +24,7 @@ def find_items(log: Log, folder: str, settings: DataSettings) -> Table | None:
 
     Args:
         log: the log.
-        folder: where the items file is expected.
+        folder: folder in which the items file is expected.
         settings: the declared path and columns.
 
     Raises:

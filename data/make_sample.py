@@ -1,7 +1,7 @@
 """Generates the synthetic sample `data/sample/`: invented films in MovieLens 1M's layout, and structured sequences.
 
-Users change between moods. A mood prefers some films, and a film makes its sequel more likely. Therefore a model that
-uses the history can beat a list of popular films. The seed is fixed, so the files are always the same.
+Users change between moods. In each mood, a user prefers some films; after a film, its sequel is more likely. Therefore
+a model that uses the history can beat a list of popular films. The seed is fixed, so the files are always the same.
 
     python -m data.make_sample
 """

@@ -1,4 +1,4 @@
-"""Checks data before anything slow starts: does it exist, is it complete, and can its first rows be read."""
+"""Checks data before slow steps start: it must exist and be complete, and its first rows must be readable."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings 
 
     Args:
         path: path or URI of a folder, a pattern, a zip or a file.
-        max_bad_rows: how many bad rows the run allows; the first rows are checked only if it allows none.
-        settings: how the data is declared.
+        max_bad_rows: number of bad rows that the run allows; the first rows are checked only if it is 0.
+        settings: the declared properties of the data.
 
     Returns:
         The dataset; None for a zip in an object store, which is checked after the download.

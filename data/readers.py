@@ -32,7 +32,7 @@ class Unit:
         number: index of the file in the log.
         start: first byte of text, or first row group of Parquet.
         stop: start of the next unit; None for a compressed file, which is read to its end.
-        first_row: number of rows in the file before a row group.
+        first_row: number of rows in the file before the row group `start`; 0 for text.
         names: the columns of the file, in its order.
     """
 
@@ -45,7 +45,7 @@ class Unit:
 
 
 def units_of(log: Log, number: int, block_bytes: int = BLOCK_BYTES) -> list[Unit]:
-    """Splits a file of a log into units, which together hold every row once.
+    """Splits a file of a log into units, which together contain every row once.
 
     Args:
         log: the log.

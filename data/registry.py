@@ -1,4 +1,4 @@
-"""The published datasets: their addresses and checksums, and the substitutes without a connection."""
+"""The published datasets: their addresses and checksums, and substitutes for use without a connection."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Published:
     """A published dataset.
 
     Attributes:
-        name: of the dataset.
+        name: name of the dataset.
         megabytes: approximate size of the zip.
-        md5: of the zip, hexadecimal; None for a dataset that changes, whose `.md5` file holds the checksum.
-        sha256: of the zip, hexadecimal; None if unknown.
+        md5: hexadecimal MD5 of the zip; None for a dataset that changes: its `.md5` file then has the current one.
+        sha256: hexadecimal SHA-256 of the zip; None if unknown.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Published:
 
     @property
     def readme(self) -> str:
-        """URL of the dataset's README, with the terms of use."""
+        """Returns the URL of the dataset's README, with the terms of use."""
         return f"{GROUPLENS}/{self.name}-README.{'txt' if self.name in ('ml-100k', 'ml-1m') else 'html'}"
 
 
@@ -79,8 +79,8 @@ class Fetched:
     """Data on this machine.
 
     Attributes:
-        path: of the zip or folder.
-        name: of the dataset, which may be a substitute.
+        path: path of the zip or folder.
+        name: name of the dataset, which may be a substitute for the requested one.
     """
 
     path: Path
@@ -103,11 +103,11 @@ def fetch(
 
     Args:
         name: one of DATASETS.
-        cache_dir: where downloads are kept; an interrupted one is resumed.
+        cache_dir: folder in which downloads are kept; an interrupted one is resumed.
         say: receives a line about each substitute.
         grouplens: URL of the folder with the zips.
-        or_another: whether other data may replace the dataset if GroupLens cannot be reached, because the user did
-            not ask for this dataset.
+        or_another: whether other data may replace the dataset if GroupLens cannot be reached; false if the user named
+            the dataset.
 
     Raises:
         DataError: GroupLens cannot be reached, or a download has a wrong checksum.

@@ -20,7 +20,7 @@ class LogColumns(_Section):
         user: the user or the session.
         item: the item.
         timestamp: the time of the interaction.
-        rating: a value of the interaction.
+        rating: the rating, a number; without this column, each rating is 1.
         event: the kind of the interaction, such as `view` or `purchase`.
     """
 
@@ -119,5 +119,5 @@ class DataSettings(_Section):
 
     @property
     def missing_words(self) -> frozenset[str]:
-        """The words for a missing value in lower case, with the empty text."""
+        """Returns the words for a missing value in lower case, with the empty text."""
         return frozenset({"", *(word.strip().lower() for word in self.missing)})

@@ -41,10 +41,9 @@ class FlinkSettings(Settings):
 
     Attributes:
         master: `HOST:PORT` of the JobManager's REST service; `[local]` is a Flink inside the job server.
-        worker_pool: `HOST:PORT` of the pool that starts Python workers, as the TaskManagers see it: `localhost` if each
-            TaskManager has its own pool. Empty: the worker is this process, which only a Flink on this machine can
-            reach.
-        job_endpoint: `HOST:PORT` of a running job server; empty starts one for the run.
+        worker_pool: `HOST:PORT` of the pool that starts Python workers, as seen from the TaskManagers; `localhost` if
+            each TaskManager has its own pool. If empty, this process is the worker, and Flink must run on this machine.
+        job_endpoint: `HOST:PORT` of a running job server; if empty, the run starts one.
         jar: jar of the job server that the run starts; by default the one that `make flink-jar` builds.
         java_options: Java options of the job server that the run starts.
     """
@@ -57,7 +56,7 @@ class FlinkSettings(Settings):
 
 
 class DataflowSettings(Settings):
-    """Google Cloud Dataflow.
+    """The account and the folders of Google Cloud Dataflow.
 
     Attributes:
         project: project of Google Cloud.
@@ -81,10 +80,10 @@ class BeamSettings(Settings):
 
     Attributes:
         runner: where the steps run; `local` is this process.
-        parallelism: number of tasks of a step that Flink runs in parallel; as many slots must be free.
+        parallelism: number of tasks of a step that Flink runs in parallel. Flink needs as many free slots.
         flink: the cluster of the runner `flink`.
         dataflow: the account of the runner `dataflow`.
-        arguments: more arguments for Beam, such as `--max_num_workers=8`; they override all others.
+        arguments: additional arguments for Beam, such as `--max_num_workers=8`; they override all other arguments.
     """
 
     runner: Runner = "local"

@@ -44,15 +44,15 @@ class PipelineConfig(Settings):
             local run on data other than MovieLens uses the name of the data.
         data: how to read the log; everything else is recognised.
         example_gen: how interactions become timelines and splits.
-        validation: how far the data may drift from the last run's.
+        validation: limits on the drift of the data since the last run.
         transform: vocabularies and histories.
         tuner: the search for the Trainer's settings, an optional step.
         trainer: the model and its training.
-        teacher: settings of a larger model, with the keys of the section `trainer`. It is fitted first, the Trainer's
-            model learns from it (`trainer.teacher_weight`), and it is never pushed. The Tuner's trials do not use it.
-            null: no teacher.
+        teacher: settings of a larger model, with the keys of the section `trainer`. The teacher is fitted first, and
+            the Trainer's model learns from it (`trainer.teacher_weight`). The teacher is never pushed, and the Tuner's
+            trials do not use it. None: no teacher.
         gate: conditions for blessing a model.
-        refit: whether the pushed model is fitted again, after the gate, on all interactions and all items. null: yes
+        refit: whether the pushed model is fitted again, after the gate, on all interactions and all items. None: yes
             for the splits `temporal` and `sessions`, no for `leave_one_out`, the protocol of the literature.
         pusher: how the file is created and checked.
         beam: where the steps on Beam run in a run of `local_runner.py`.
@@ -75,12 +75,12 @@ class PipelineConfig(Settings):
 
     @property
     def refits(self) -> bool:
-        """Whether the pushed model is refitted."""
+        """Returns whether the pushed model is refitted."""
         return self.example_gen.split != "leave_one_out" if self.refit is None else self.refit
 
     @property
     def reading(self) -> DataSettings:
-        """How to read the log, with the columns of the Trainer's activity features."""
+        """Returns the settings for reading the log, with the columns of the Trainer's activity features."""
         return self.data.with_activity(features.activity_columns(self.trainer.activity_features))
 
     def steps(self) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def _read_value(text: str, assignment: str) -> Any:
     """Returns a value of `--set`: YAML, or the text itself if YAML would interpret it as special syntax or a comment.
 
     Raises:
-        ConfigError: the text is neither.
+        ConfigError: the text is a list, a map or quoted text that is not valid YAML.
     """
     if text.startswith(tuple(_YAML_MARKS)):
         return text
@@ -192,7 +192,7 @@ def _read_value(text: str, assignment: str) -> Any:
 def check_literal(folder: str | Path, name: str) -> None:
     """Checks that a folder of artifacts does not contain wildcards.
 
-    Beam and TensorFlow would read them as a pattern, and Beam's patterns cannot be escaped.
+    Beam and TensorFlow would interpret the path as a pattern, and Beam's patterns have no escape character.
 
     Args:
         folder: path or URI.

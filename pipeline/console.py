@@ -60,7 +60,7 @@ def quiet(log_file: Path | None) -> Iterator[Console]:
 
 
 class _Screen(io.TextIOWrapper):
-    """A copy of the standard output that a closed pipe does not stop, as in `local_runner.py | head`."""
+    """A copy of the standard output that ignores a closed pipe, as in `local_runner.py | head`."""
 
     def __init__(self, descriptor: int):
         raw = io.FileIO(descriptor, "w", closefd=False)
@@ -112,7 +112,7 @@ def show_line(console: Console, title: str, text: str, *, style: str = "", width
 
 
 class ConsoleObserver(logging.Handler):
-    """Prints the progress of the steps; also handles the progress log that long steps write."""
+    """Prints the progress of the steps, with the messages that long steps log."""
 
     def __init__(self, console: Console):
         super().__init__()
@@ -150,7 +150,7 @@ class ConsoleObserver(logging.Handler):
         self._show("!", "yellow", f"{step:<{NAME_WIDTH}} interrupted after {duration(seconds)}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints a progress message: on a terminal's status line, and permanently if it is important."""
+        """Shows a progress message in the status line of a terminal; from level INFO on, also prints it as a line."""
         message = record.getMessage()
         if self._status is not None:
             self._status.update(Text(f"{self._step:<{NAME_WIDTH}} {message}"))

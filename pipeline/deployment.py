@@ -42,7 +42,7 @@ class Toleration(Settings):
         operator: `Exists`, or `Equal` to `value`.
         value: value of the taint.
         effect: effect of the taint; empty for every effect.
-        seconds: how long a running pod stays on a node that gets the taint; None: forever.
+        seconds: number of seconds that a running pod stays on a node that gets the taint; None for no limit.
     """
 
     key: str = ""
@@ -91,7 +91,7 @@ class StepResources(Settings):
         gpu: number of GPUs; only for the Trainer, the Tuner and Refit.
         gpu_type: for Kubeflow a Kubernetes resource (default `nvidia.com/gpu`); for Vertex AI the name of a GPU, such
             as `NVIDIA_TESLA_T4`.
-        retries: how often the engine retries a failed step. The Trainer resumes after its last epoch.
+        retries: maximum number of retries of a failed step. The Trainer resumes after its last epoch.
         retry_seconds: pause before the first retry; doubled for each further one.
         timeout_minutes: time limit, after which Kubernetes stops the step's pod; Kubeflow only, like all keys below.
         node_selector: labels of the nodes on which the step may run.
@@ -99,7 +99,8 @@ class StepResources(Settings):
         volumes: claims to mount, for example the one with the log.
         scratch: disk for temporary files.
         pull_secrets: Kubernetes secrets with the credentials of the image's registry.
-        pull_policy: when a node pulls the image; empty for Kubernetes' default, which does not pull a tag again.
+        pull_policy: pull policy of the image: `Always`, `IfNotPresent` or `Never`. Empty for the default of Kubernetes,
+            which does not pull a tag again that the node has.
     """
 
     cpu: float | None = Field(None, gt=0)
@@ -143,7 +144,7 @@ class SecretKey(Settings):
 
 
 class AccessSettings(Settings):
-    """How to reach Kubeflow's API server and to log in, besides KUBEFLOW_TOKEN and KUBEFLOW_COOKIE.
+    """Ways to reach and log in to Kubeflow's API server, besides KUBEFLOW_TOKEN and KUBEFLOW_COOKIE.
 
     Attributes:
         kube_context: context of a kubeconfig file; requests go through the Kubernetes API server, with its credentials.
@@ -167,7 +168,8 @@ class DeploymentSettings(Settings):
             pipeline root.
         project_dir: folder of this project in the image.
         resources: resources by step; `default` is for all other steps.
-        beam: arguments of the steps on Beam, for Dataflow or Flink; by default each step runs in its own container.
+        beam: arguments for Beam, to run steps on Dataflow or Flink; by default each step on Beam runs in its own
+            container.
         service_account: account of the steps: a Kubernetes service account for Kubeflow, the email of a Google Cloud
             service account for Vertex.
         env: environment variables of every step, such as `AWS_ENDPOINT_URL`. Do not put secrets here: the compiled file
@@ -224,7 +226,7 @@ class DeploymentSettings(Settings):
         return resources
 
     def of_step(self, step: str) -> StepResources:
-        """Returns the resources of a step: its own, and the default for everything else."""
+        """Returns the resources of a step: its own settings, and the settings of `default` for the rest."""
         default, own = (self.resources.get(name, StepResources()) for name in (EVERY_STEP, step))
         return default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 

@@ -15,7 +15,10 @@ logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 
 class FlinkRunner(flink_runner.FlinkRunner):
-    """Reuses job servers, while Beam's runner starts one for each step and stops none before the process ends."""
+    """Runs steps on Flink and reuses the job server.
+
+    Beam's own runner starts a job server for each step, and stops it only when the process ends.
+    """
 
     def default_job_server(self, options: PipelineOptions) -> JobServer:
         """Returns the job server of an earlier step with the same options, or a new one."""

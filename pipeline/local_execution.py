@@ -36,7 +36,7 @@ class StepResult:
 
     Attributes:
         name: name of the step.
-        cached: whether the result is an earlier run's.
+        cached: whether the result comes from an earlier run.
         seconds: wall time.
         outputs: artifacts by output name.
     """
@@ -48,7 +48,7 @@ class StepResult:
 
     @property
     def uris(self) -> list[str]:
-        """URIs of the output artifacts."""
+        """Returns the URIs of the output artifacts."""
         return [artifact.uri for artifacts in self.outputs.values() for artifact in artifacts]
 
 
@@ -57,9 +57,9 @@ class StepFailed(Exception):
 
     Attributes:
         step: name of the step.
-        message: what went wrong, one line.
+        message: the error, in one line.
         results: results of the steps before it.
-        is_usage: whether the configuration does not suit the data, so that the user must change it.
+        is_usage: whether the user must change the configuration, because it does not suit the data.
     """
 
     def __init__(self, step: str, message: str, results: Sequence[StepResult] = (), *, is_usage: bool = False):
@@ -88,16 +88,16 @@ class Observer(Protocol):
     """Receives the progress of a run."""
 
     def started(self, step: str) -> None:
-        """A step starts."""
+        """Reports the start of a step."""
 
     def finished(self, result: StepResult) -> None:
-        """A step succeeded."""
+        """Reports the result of a step."""
 
     def failed(self, step: str, seconds: float) -> None:
-        """A step raised an error."""
+        """Reports that a step raised an error."""
 
     def interrupted(self, step: str, seconds: float) -> None:
-        """The user stopped a step."""
+        """Reports that the user stopped a step."""
 
 
 def run(
@@ -117,10 +117,10 @@ def run(
     Args:
         pipeline: the pipeline, with a metadata connection.
         observer: receives the progress.
-        from_nodes: steps to start at, with the last run's results of earlier steps. Empty: start at the first step.
-        to_nodes: steps to end with. Empty: end with the last step.
+        from_nodes: steps to start at; steps before them keep the results of the last run. Empty: the first step.
+        to_nodes: steps to end with. Empty: the last step.
         is_stale: returns whether a cached result is no longer valid, so that the step runs again.
-        find_problem: returns one line that says why later steps cannot use a result; empty if they can.
+        find_problem: returns the reason why later steps cannot use a result, in one line; empty if they can.
 
     Returns:
         Results of the steps that ran and, with `from_nodes`, of the earlier steps.

@@ -75,7 +75,7 @@ def create_local_pipeline(
 
 
 def catalogue_problem(config: PipelineConfig, result: StepResult) -> str:
-    """Returns one line that says why the Trainer cannot use ExampleGen's catalogue; empty if it can.
+    """Returns the reason why the Trainer cannot use ExampleGen's catalogue, in one line; empty if it can.
 
     Transform may leave out more items, such as those that occur only in held-out events; the Trainer checks again.
     """
@@ -92,7 +92,10 @@ def catalogue_problem(config: PipelineConfig, result: StepResult) -> str:
 
 
 def is_stale(result: StepResult) -> bool:
-    """Returns whether a cached result is no longer valid, because its effects outside the store were changed."""
+    """Returns whether a cached result is no longer valid.
+
+    A push is not valid if its files changed, and a comparison with the last data if other data passed since.
+    """
     if result.name == steps.PUSHER:
         return _pushed_files_are_gone(result)
     if result.name == steps.EXAMPLE_VALIDATOR:

@@ -43,7 +43,10 @@ OPTIONS = {
 
 
 def add_options(parser: argparse.ArgumentParser, options: Mapping[str, Option], example: str) -> None:
-    """Adds a group of options to a parser, and `--set` for every other key, with an example of its value."""
+    """Adds a group of options to a parser, and `--set` for all other keys.
+
+    The help text of `--set` has the example.
+    """
     group = parser.add_argument_group("overrides of the configuration")
     for name, option in options.items():
         metavar = option.metavar or option.type.__name__.upper()

@@ -43,7 +43,7 @@ PARAMETERS = {
 def defaults(config: PipelineConfig) -> dict[str, Any]:
     """Returns the default values of a pipeline's parameters.
 
-    With the Tuner, which searches for the settings of one encoder, the encoder is not a parameter.
+    With the Tuner, the encoder is not a parameter, because the search is for the settings of one encoder.
     """
     values = config.model_dump()
     parameters = {}

@@ -1,6 +1,6 @@
 """Connects the steps of the pipeline.
 
-The file with the code of each step, in `components/` unless it is TFX's own:
+Files with the code of the steps, in `components/`; the steps marked TFX are those of TFX itself:
 
     ExampleGen          example_gen/executor.py
     StatisticsGen       TFX
@@ -81,7 +81,7 @@ class Places:
 
     @property
     def checkpoints(self) -> str:
-        """Folder for the checkpoints of interrupted fits."""
+        """Returns the folder for the checkpoints of interrupted fits."""
         return os.path.join(self.pipeline_root, "checkpoints")
 
 
@@ -101,7 +101,7 @@ def create_pipeline(
         places: where to read and write.
         enable_cache: whether a step may reuse the result of an earlier run.
         metadata_connection_config: connection to the ML Metadata store, for runners that need it.
-        beam_pipeline_args: for the steps that run on Beam.
+        beam_pipeline_args: Beam's arguments for the steps that run on Beam.
         parameters: runtime parameters by name, set when a compiled pipeline is started: any setting of the Trainer, and
             `min_recall_at_10` of the gate. They override the configuration.
     """

@@ -88,7 +88,7 @@ def _rows(prefix: str, settings: type[BaseModel]) -> list[str]:
     for name, field in settings.model_fields.items():
         nested = _settings_of(field.annotation)
         is_section = nested is not None and settings is PipelineConfig
-        meaning = meanings.get(name, "").replace("|", "\\|")
+        meaning = re.sub(r"\bNone\b", "null", meanings.get(name, "")).replace("|", "\\|")
         kind = "section" if is_section else _type(field.annotation)
         default = "" if is_section else _default(field.get_default(call_default_factory=True))
         rows.append(f"| `{prefix}{name}` | {kind} | {default} | {meaning} |")

@@ -47,11 +47,12 @@ def summarise(
         stopped: the error or interruption that ended the run within a step, if any.
 
     Returns:
-        `outcome` (PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED or INTERRUPTED), `step` for the last two, `error` for a
-        failure, `seconds` and `steps`. From the steps that ran: `data`; `drift` (see `read_drift`); `tuner` (see
-        `read_results`); `training` and, for the teacher, `teaching` (`history` by epoch, `best_epoch`, ...); `metrics`
-        (`model`, `popularity` and `markov`, their `standard_errors`, `unreachable`, the share of targets that cannot be
-        returned, and `slices` by `feature:value`); `gate`; `artifact`; `served`, the version that `latest` names.
+        `outcome` (PUSHED, NOT_BLESSED, STOPPED_EARLY, FAILED or INTERRUPTED), `seconds` and `steps`; the failed or
+        interrupted `step`, and the `error` of a failed one. The steps that ran add `data`; `drift` (see `read_drift`);
+        `tuner` (see `read_results`); `training` and, for the teacher, `teaching` (`history` by epoch, `best_epoch`,
+        ...); `metrics` (`model`, `popularity` and `markov`, their `standard_errors`, `unreachable`, the share of
+        targets that cannot be returned, and `slices` by `feature:value`); `gate`; `artifact`; `served`, the version
+        that `latest` names.
     """
     outputs = {result.name: result.outputs for result in results}
     summary: dict[str, Any] = {

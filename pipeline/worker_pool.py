@@ -3,8 +3,8 @@
     .venv/bin/python -m pipeline.worker_pool --port 50000
 
 Beam's own pool serves only one TaskManager. It identifies workers by an id that is unique only within a TaskManager, so
-it stops workers of other TaskManagers with the same id, whose tasks then wait forever. It also starts the `python` on
-PATH instead of this environment's, and never reads the output of its workers, which blocks a worker with much output.
+it stops workers of other TaskManagers with the same id. Their tasks then wait forever. It also starts the `python` on
+PATH instead of this environment's, and never reads the output of its workers, so that a worker with much output blocks.
 This pool serves all TaskManagers. A worker runs Beam's own program in this environment, logs to Flink, and ends when
 Flink closes its control channel.
 """
@@ -34,7 +34,7 @@ GRACE = 5.0  # seconds
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
-    """Starts a process for each worker that a TaskManager asks for."""
+    """Starts a process for each worker that a TaskManager requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
 
 def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
-    """Starts a pool and returns its server, the pool and the port, which the system chooses for port 0.
+    """Starts a pool; returns its server, the pool and the port. For port 0, the system chooses a free port.
 
     Raises:
         RuntimeError: the port is in use.

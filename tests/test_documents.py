@@ -1,4 +1,4 @@
-"""Links in the documents lead somewhere, the README stays short, and the linter finds bad prose."""
+"""Links in the documents lead somewhere, the README stays short, and the linter rejects bad prose and workflows."""
 
 from __future__ import annotations
 
@@ -63,13 +63,17 @@ def test_every_document_is_linked() -> None:
         ("wording", "guide.md", "The report t|ells the recall.\n", "The report shows the recall.\n"),
         ("wording", "steps.py", '"""Shows wh|at\n# is new."""\n', '"""What is new?"""\n'),
         ("wording", "Dockerfile", "# Copies the wh|ole folder.\n", "# Rounds to whole numbers.\n"),
+        ("wording", "page.html", "<p>This shows the wh|ole list.\n", "<p>This shows the list.\n"),
+        ("wording", "Client.kt", "/** Returns that\n * wh|ich fits. */\n", "/** Returns the answer. */\n"),
+        ("workflows", ".github/workflows/ci.yml", "name: CI\n", "on: push\njobs: {a: {uses: ./b.yml}}\n"),
     ],
 )
-def test_lint_rejects_prose(tmp_path: Path, hook: str, name: str, wrong: str, right: str) -> None:
+def test_lint_rejects(tmp_path: Path, hook: str, name: str, wrong: str, right: str) -> None:
     for file in (".pre-commit-config.yaml", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     # `|` keeps the linter from rejecting this file.
     for text, code in ((wrong.replace("|", ""), 1), (right, 0)):
         (tmp_path / name).write_text(text, encoding="utf-8")

@@ -18,9 +18,10 @@ CHANGE = "recall_at_10_change"  # custom property of a blessing; missing without
 class BestOtherBlessedModel(resolver.ResolverStrategy):
     """Resolves to the best of the last blessed models, or the pinned model, but never to the candidate itself.
 
-    TFX's own strategy resolves to the latest blessed model, so that the bar sinks with every model that is a little
-    worse. It can also resolve to the candidate itself, if an earlier run blessed it; the Evaluator's inputs then differ
-    from that run's, and no later step comes from the cache.
+    TFX's own strategy resolves to the latest blessed model. A series of models, each a little worse than the one
+    before, would then lower the bar. It can also resolve to the candidate itself, if an earlier run blessed it. The
+    inputs of the Evaluator then differ from those of the earlier run, so that the Evaluator and the later steps run
+    again.
 
     Args:
         runs: `GateSettings.baseline_runs`.

@@ -1,8 +1,8 @@
-"""Chooses the baseline: the best of the last blessed models, so that the bar does not sink from run to run.
+"""Chooses the baseline, the best of the last blessed models, so that slightly worse models do not lower the bar.
 
-Each blessed model stores by how much its Recall@10 exceeded its baseline's on the same targets. Recall@10 itself is not
-comparable between runs, because each run has its own test split. The sum of the differences from model to model shows
-which model is the best, without evaluating any of them again.
+Each blessed model stores its Recall@10 minus the baseline's, on the same targets. Recall@10 itself is not comparable
+between runs, because each run has its own test split. The sum of the differences from model to model shows which model
+is the best, without evaluating any of them again.
 
     A, no baseline            0.000
     B, 0.004 below A          -0.004
@@ -49,8 +49,8 @@ def best_first(blessed: Iterable[Blessed], runs: int, excluded: Collection[str] 
         excluded: names of models to leave out.
 
     Returns:
-        At most `runs` names. A model without a baseline, or with a baseline that is not listed, cannot be compared with
-        the models before it, which are left out.
+        At most `runs` names. Models are left out if a later model has no baseline, or a baseline that is not listed,
+        because they cannot be compared with it.
     """
     levels: dict[str, float] = {}
     for entry in blessed:
@@ -69,7 +69,7 @@ def first_undamaged(names: Sequence[str], damage: Callable[[str], str], on_damag
 
     Args:
         names: names of models, the preferred baseline first.
-        damage: returns what is wrong with a model, in one line; empty if nothing is.
+        damage: returns the damage to a model's files, in one line; empty if there is none.
         on_damage: `stop` or `skip`, see `GateSettings.damaged_baseline`.
 
     Raises:

@@ -16,9 +16,11 @@ SLICES = (features.HISTORY_BUCKET, features.POPULARITY_BUCKET)
 def make_eval_config(settings: GateSettings) -> config_pb2.EvalConfig:
     """Returns the configuration of the evaluation and its gate.
 
-    A model is blessed if the test split has enough targets and the model's Recall@10 there is at least a floor, at
-    least a multiple of the popularity list's and of first-order Markov's, and not significantly below the baseline's.
-    TFX skips the last condition if there is no baseline.
+    A model is blessed if the test split has enough targets, and the model's Recall@10 there is
+
+    - at least a floor,
+    - at least a multiple of the Recall@10 of the popularity list, and of first-order Markov, and
+    - not significantly below the Recall@10 of the baseline, if there is one.
     """
     not_below = config_pb2.GenericChangeThreshold(
         direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": 0.0}

@@ -30,7 +30,7 @@ class Condition:
 
     Attributes:
         metric: name of the metric.
-        value: value of the metric; with `is_change`, its difference to the baseline's.
+        value: value of the metric; if `is_change`, this value minus the baseline's.
         bound: the lowest value that passes.
         is_change: whether the condition compares with the baseline.
         passed: whether the model passed it.

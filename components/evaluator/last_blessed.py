@@ -28,7 +28,7 @@ MAX_RECORDED = 100  # twice the maximum of `baseline_runs`, because a model may 
 
 
 def add_to_record(record: str, blessed: Blessed) -> None:
-    """Adds a model to a record. Two runs at the same time both add theirs.
+    """Adds a model to a record. If two runs do so at the same time, the record gets both models.
 
     Raises:
         StepError: the record cannot be read.

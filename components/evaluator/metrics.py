@@ -39,9 +39,9 @@ _COLUMNS = (*(f"{prefix}{name}" for prefix in _SOURCES for name in NAMES), UNREA
 class RankingMetrics(tfma.metrics.Metric):
     """All ranking metrics, computed in one pass over the outputs of the `rank` signature.
 
-    Every example has one target, so Recall@K is the hit rate. Metrics without a prefix are the model's; the prefix
-    `popularity_` is for the list of items by their number of train events, and `markov_` for the items that followed
-    the last item in the train split. Each of the three has:
+    Every example has one target, so Recall@K is the hit rate. Metrics without a prefix are the model's. The prefix
+    `popularity_` stands for the list of items by their number of train events, and `markov_` for the list of items by
+    how often they followed the last item in the train split. Each of the three has:
 
     - the means of `components.ranking_metrics.values_of`;
     - their standard errors over users, with the suffix `_standard_error`;
@@ -94,7 +94,7 @@ class RankingSums:
         Args:
             user: id of the user.
             outputs: outputs of the model's `rank` signature for the example.
-            baseline: the same of the baseline; None without a baseline.
+            baseline: outputs of the baseline's `rank` signature for the example; None without a baseline.
 
         Raises:
             StepError: the outputs lack a list, because an older version saved the model.

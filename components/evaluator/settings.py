@@ -9,23 +9,23 @@ from components.settings import Settings
 
 
 class GateSettings(Settings):
-    """What a model must reach on the test split to be blessed, and which baseline it is compared with.
+    """The conditions on the test split for blessing a model, and the baseline that it is compared with.
 
     Attributes:
         max_users: number of users of the test split to evaluate on, the same sample for all models; 0 uses all. Fewer
             users give larger standard errors: 20,000 users give 0.003 for a Recall@10 of 0.3.
-        min_targets: minimum number of targets. With fewer, chance decides more than the model.
+        min_targets: minimum number of targets. With fewer, the result depends more on chance than on the model.
         min_recall_at_10: minimum Recall@10.
         min_lift_over_popularity: minimum ratio of the model's Recall@10 to the popularity list's.
         min_lift_over_markov: minimum ratio of the model's Recall@10 to that of first-order Markov, which recommends the
             items that most often followed the last item in the train split.
-        baseline_runs: number of the last blessed models whose best is the baseline. The model's Recall@10 must not be
-            below the baseline's by more than two standard errors. 0 compares with no baseline.
+        baseline_runs: the baseline is the best of this many models, the last ones that were blessed. The model's
+            Recall@10 must not be below the baseline's by more than two standard errors. 0 compares with no baseline.
         baseline_model: a model to use as the baseline instead: its URI, or its id in ML Metadata.
-        damaged_baseline: what to do if the baseline is damaged or missing: `stop` fails the run, `skip` compares with
-            the next best.
-        fail_run: whether a model that is not blessed fails the run, in the Pusher; otherwise the run succeeds without
-            a push.
+        damaged_baseline: reaction to a damaged or missing baseline: `stop` fails the run, `skip` compares with the next
+            best.
+        fail_run: whether the Pusher fails the run if the model is not blessed; otherwise the run succeeds without a
+            push.
     """
 
     max_users: int = Field(0, ge=0)

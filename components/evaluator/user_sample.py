@@ -1,4 +1,4 @@
-"""Samples users of the test split: some tens of thousands are enough to measure a model."""
+"""Samples users of the test split, because some tens of thousands are enough to measure a model."""
 
 from __future__ import annotations
 

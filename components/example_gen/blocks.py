@@ -1,7 +1,8 @@
 """Blocks of interactions between the stages of ExampleGen: compressed Arrow streams, in memory or in files.
 
-Beam's local runner keeps every element in memory. With it, blocks are stored in files of the step's temporary folder,
-and the elements are only references, so that memory use does not grow with the log. Other runners shuffle on disk.
+Beam's local runner keeps every element in memory. With this runner, blocks are stored in files of the step's temporary
+folder, and the elements are only references, so that memory use does not grow with the log. Other runners shuffle on
+disk.
 """
 
 from __future__ import annotations

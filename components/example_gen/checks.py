@@ -14,7 +14,7 @@ KIND = "kind:"  # prefix of the facts that count the interactions of a kind
 
 
 def bad_rows_error(described: list[str], limit: int) -> StepError:
-    """Returns the error for more bad rows than allowed.
+    """Returns an error that reports more bad rows than allowed.
 
     Args:
         described: a description of each bad row.
@@ -83,7 +83,7 @@ def check_unchanged(dataset: Dataset, expected: str) -> tuple[str, str]:
         expected: the fingerprint of the data at the start of the run; empty if it is not known.
 
     Returns:
-        The fingerprint of the data, and what the fingerprint is computed from.
+        The fingerprint of the data, and a phrase that names its inputs.
 
     Raises:
         StepError: the data changed.

@@ -131,7 +131,7 @@ class BuildTimelines(beam.PTransform[Any, Any]):
 
     Args:
         dataset: the data to read.
-        settings: how to split.
+        settings: settings of ExampleGen.
         blocks: storage for interactions between the stages.
         splits: names of the splits of timelines.
         drop_repeats: whether each item occurs only once in a timeline.

@@ -31,7 +31,10 @@ def sum_counts(parts: list[Counts]) -> Counts:
 
 
 class SumCounts(beam.CombineFn):
-    """Sums the counts of partitions as they arrive, because all of them, each with most items, would fill memory."""
+    """Sums the counts of partitions as they arrive.
+
+    Each partition has counts of most items, so that the counts of all partitions would fill the memory.
+    """
 
     def create_accumulator(self) -> list[Counts]:
         """Returns an empty list of counts."""

@@ -31,7 +31,7 @@ def learnable(items: list[Item]) -> tuple[list[Item], np.ndarray, set[str], list
         items: the items of the items file.
 
     Returns:
-        The items with their new features; the vectors, float32 [len(items), D], with `D` 0 if no column has vectors;
+        The items with their new features; the vectors, float32 [len(items), D], where D is 0 if no column has vectors;
         the names of the features that keep the words of the file; and the notes.
     """
     notes: list[str] = []

@@ -111,7 +111,7 @@ def _activity_columns(activity: pa.Table, bounds: np.ndarray) -> dict[str, pa.Ar
 
 
 def count_words(ratings: Ratings, rows: np.ndarray | slice) -> Counts:
-    """Returns how often each word occurs in some rows; its id is the number of its column, a space, and the word."""
+    """Returns the count of each word in some rows; the id of a word is its column's number, a space, and the word."""
     parts = []
     for number, column in enumerate(ratings.activity.columns):
         if pa.types.is_string(column.type):

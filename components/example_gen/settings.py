@@ -19,16 +19,16 @@ class ExampleGenSettings(Settings):
             after the first is a target).
         eval_fraction: share of all interactions in the period between training and test; not for `leave_one_out`.
         test_fraction: share of all interactions in the test period; not for `leave_one_out`.
-        temporal_targets: which items of a period each user has as targets: `first`, the first one, or `all`.
+        temporal_targets: the targets of a user in a period: `first`, the first item, or `all` items.
         max_targets_per_user: maximum number of targets of a user in a split, sampled with a fixed seed. None uses all
             targets; the size of the eval and test splits then grows with the square of the length of timelines.
         events: the kinds of interactions to use, with the weight of each as a target, such as `{view: 0.2, purchase:
             1.0}`. If empty, all kinds are used with a weight of 1.
         targets: the kinds of interactions that can be targets, in training and evaluation, such as `[purchase]`; other
             kinds only occur in histories. If empty, all kinds can be targets.
-        min_interactions: minimum number of interactions of a user, counted in each split up to the end of its period.
-            Training needs two; evaluation with `leave_one_out` needs three.
-        max_bad_rows: maximum number of unreadable rows, which are skipped and counted; one more stops the run.
+        min_interactions: minimum number of a user's interactions up to the end of a split's period; the split leaves
+            out other users. Training needs two; evaluation with `leave_one_out` needs three.
+        max_bad_rows: maximum number of unreadable rows. They are skipped and counted; if there are more, the run stops.
     """
 
     split: Literal["leave_one_out", "temporal", "sessions"] = "leave_one_out"

@@ -1,4 +1,4 @@
-"""Groups interactions into timelines and splits them; columnar: a user is a range of rows."""
+"""Groups interactions into timelines and splits them. Data is stored in columns; a user is a range of rows."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def split_rows(
 
     Args:
         timelines: complete timelines.
-        settings: how to split.
+        settings: settings of ExampleGen.
         cuts: the times at which the eval and the test period start; unused for `leave_one_out`.
         with_all: whether to add a split of complete timelines.
 
@@ -268,12 +268,12 @@ def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[R
 
 
 def repeats(timelines: UserTimelines) -> np.ndarray:
-    """Returns which interactions repeat an earlier item of their user: bool [R]."""
+    """Returns for each interaction whether it repeats an earlier item of its user, bool [R]."""
     return _after_the_first(timelines.ratings, np.zeros(len(timelines.ratings), bool))
 
 
 def without_repeats(timelines: UserTimelines) -> UserTimelines:
-    """Returns timelines with each item once: its first occurrence as a target, or else its first occurrence."""
+    """Returns timelines with each item once: as the first interaction that can be a target, or else as the first."""
     ratings = timelines.ratings
     kept = ~_after_the_first(ratings, ratings.weight == 0)
     starts = np.concatenate([[0], np.cumsum(kept)])[timelines.starts]
@@ -310,14 +310,17 @@ def temporal_cuts(timestamps: np.ndarray, weights: np.ndarray, settings: Example
 
 
 def summarise_times(timestamps: np.ndarray, points: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Returns at most `points` times that represent all, and the number of ratings that each represents; both int64."""
+    """Returns at most `points` times that represent all times, and the number of ratings for each; both int64."""
     ordered = np.sort(timestamps)
     edges = np.linspace(0, len(ordered), min(points, len(ordered)) + 1).astype(np.int64)
     return ordered[edges[:-1]], np.diff(edges)
 
 
 def popularity_buckets(counts: np.ndarray) -> np.ndarray:
-    """Returns the popularity bucket of each item: the third of all train events in which it starts, most popular first.
+    """Returns the popularity bucket of each item.
+
+    The items are sorted by their number of train events, most popular first. Each bucket has about a third of all train
+    events; an item at a boundary belongs to the bucket in which its events start.
 
     Args:
         counts: int64 [I], number of train events of each item, all positive.

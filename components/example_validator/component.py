@@ -18,7 +18,7 @@ class StrictExampleValidator(StepComponent):
         schema: the schema that the examples must match.
         catalog: the items, with the number of interactions of each.
         record: path of the file that names the statistics of the last run; see `record.py`.
-        made_by: the settings that the statistics depend on; statistics of other settings are not compared.
+        made_by: the settings that the statistics depend on; runs with other settings are not compared.
         settings: `ValidationSettings`, the limits of drift.
 
     Outputs:

@@ -39,8 +39,8 @@ class Measure:
     Attributes:
         name: name of the measure, and of its limit in `ValidationSettings`.
         value: the measured value.
-        warn: the value above which the run warns; None never warns.
-        stop: the value above which the run stops; None never stops.
+        warn: limit above which the run warns; None for no limit.
+        stop: limit above which the run stops; None for no limit.
         column: for `item_features`, the column of the items file; empty for other measures.
     """
 
@@ -52,14 +52,14 @@ class Measure:
 
     @property
     def level(self) -> str:
-        """`ok`, `warn` or `stop`."""
+        """Returns `ok`, `warn` or `stop`, by the limits that the value exceeds."""
         if self.stop is not None and self.value > self.stop:
             return STOP
         return WARN if self.warn is not None and self.value > self.warn else OK
 
     @property
     def feature(self) -> str:
-        """The raw feature that the measure describes; empty for the entire data."""
+        """Returns the raw feature that the measure describes; empty for the entire data."""
         return MEASURES[self.name][0]
 
     def describe(self) -> str:

@@ -1,8 +1,9 @@
 """The record: a file that names the data that passed the validation last.
 
-A Resolver could search ML Metadata instead, but Kubeflow Pipelines has none. It would also find statistics that failed
-the validation; and after a return to earlier data, the statistics with the latest time are not those of the last run.
-The step reads and writes the record beside the pipeline's artifacts, as the Evaluator does with its own.
+A Resolver could search ML Metadata instead, but Kubeflow Pipelines has no resolvers. It would also find statistics that
+failed the validation. If a run returns to earlier data, its statistics come from the cache, and the newest statistics
+are not those of the last run. The step reads and writes the record beside the pipeline's artifacts, as the Evaluator
+does with its own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Passed:
 
     Attributes:
         fingerprint: SHA-256 of the data.
-        made_by: the settings of ExampleGen; statistics of other settings are not compared.
+        made_by: the settings of ExampleGen; runs with other settings are not compared.
         statistics: URI of the ExampleStatistics artifact.
         catalog: URI of the ItemCatalog artifact.
     """

@@ -40,8 +40,8 @@ def read_drift(uri: str) -> dict[str, Any]:
 
     Returns:
         `compared_with`, a dict of `fingerprint` and `statistics` (a URI), or None if nothing was compared; `why_not`,
-        the reason, empty if something was compared; and `measures`, a list of dicts with `name`, `value`, the limits
-        `warn` and `stop`, `level` (`ok`, `warn` or `stop`) and `words`, a sentence.
+        the reason why nothing was compared, or empty; and `measures`, a list of dicts with `name`, `value`, the limits
+        `warn` and `stop`, `level` (`ok`, `warn` or `stop`) and `words`, a sentence with the value.
     """
     drift: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(uri, FILE)))
     return drift

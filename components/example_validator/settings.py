@@ -14,8 +14,8 @@ class Limit(Settings):
     """The limits of one measure.
 
     Attributes:
-        warn: the value above which the run warns and continues; None never warns.
-        stop: the value above which the run stops; None never stops.
+        warn: limit above which the run warns and continues; None for no limit.
+        stop: limit above which the run stops; None for no limit.
     """
 
     warn: float | None = Field(None, ge=0)
@@ -44,8 +44,8 @@ class ValidationSettings(Settings):
             chance: 0 (equal) to 1 (disjoint).
         item_features: the same divergence by genre, brand or another text column of the items file, for the column that
             changed most.
-        rating: how far the ratings moved, in standard deviations.
-        timeline_length: how much longer or shorter timelines are, in doublings: 1 is twice or half as long.
+        rating: change of the mean and the standard deviation of the ratings, in earlier standard deviations.
+        timeline_length: change of the length of timelines, in doublings: 1 is twice or half as long.
     """
 
     stop: bool = True

@@ -40,13 +40,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a file on a split.
+    """The results of a file on a split.
 
     Attributes:
         metrics: values by the Evaluator's names; targets outside the file's top K count as misses.
         agreement_at_10: mean share of the SavedModel's top 10 that is in the file's top 10 for the same timeline.
         examples: number of timelines.
-        recall_name: the metric `recall_at_k` with the largest k up to 10 for which the file returns enough items.
+        recall_name: name of the metric `recall_at_k` with the largest k up to 10 for which the file returns enough
+            items.
         recall_error: standard error of `recall_loss`, over users.
         recall_loss: the SavedModel's recall minus the file's, paired by timeline.
     """
@@ -60,7 +61,7 @@ class Check:
 
     @property
     def recall(self) -> float:
-        """The value of the metric `recall_name`."""
+        """Returns the value of the metric `recall_name`."""
         return self.metrics[self.recall_name]
 
 

@@ -1,4 +1,4 @@
-"""Adds metadata to a TFLite file: names and descriptions, which model viewers show, and the oldest runtime."""
+"""Adds metadata to a TFLite file: names and descriptions for model viewers, and the oldest suitable runtime."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Compares the operator versions that a TFLite file declares with those that its operators need.
 
 A runtime that supports version 5 of an operator runs every file that declares version 5 or lower. If the operator needs
-a newer version than the file declares, an old runtime accepts the file and computes wrong results. The converter sets
-the versions, but the AI Edge Quantizer, which rewrites the file afterwards, does not: `declare_versions` sets them.
+a newer version than the file declares, an old runtime accepts the file and computes wrong results. The converter
+declares these versions. The AI Edge Quantizer, which rewrites the file afterwards, does not; therefore
+`declare_versions` declares them.
 
 The rules and the tables are from the converter, TensorFlow's `tensorflow/compiler/mlir/lite/tools/versioning/`,
 `op_version.cc` and `runtime_version.cc`, for the operators, types and shapes that this pipeline's models use. Any other

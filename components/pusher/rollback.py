@@ -1,4 +1,4 @@
-"""Rollbacks: serve an earlier version, record who did it, and keep versions that were rolled back out of service."""
+"""Rolls back to an earlier version, records the person, and keeps later runs from serving the old version again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_store(root: str, pipeline: str, *, create: bool = True) -> AnyStore:
 
 
 def damage(store: AnyStore, version: str) -> str:
-    """Returns what is wrong with the files of a version, in one line; empty if they are as they were pushed."""
+    """Returns the damage to the files of a version, in one line; empty if they are as they were pushed."""
     with store.here(version) as folder:
         try:
             open_artifact(folder)

@@ -94,7 +94,7 @@ class VersionStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Locks the store, so that pushes and rollbacks wait for each other. Finishes or removes an interrupted one.
+        """Locks the store, so that pushes and rollbacks wait for each other. Finishes or removes an interrupted push.
 
         Raises:
             StoreError: the disk is full.

@@ -18,8 +18,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """Transforms a batch of `B` raw examples.
 
     The vocabularies are computed from the splits `catalog` and `words`, which contain each item and word once with its
-    number of train events. TFX runs the analyzers only on these splits, so that it reads the timelines once. Items are
-    ordered by that number, most frequent first.
+    number of train events. Items are ordered by this number, most frequent first. TFX runs the analyzers only on these
+    splits, so that it reads the timelines only once.
 
     Args:
         inputs: the raw features of `components/features.py`, sparse.

@@ -15,8 +15,8 @@ class TransformSettings(Settings):
         catalog: which items the vocabulary contains, so that they can be recommended: `rated`, items with train events;
             or `all`, also items without train events that have a value of the Trainer's item features. The vocabulary
             of the refitted model always contains all of them.
-        min_item_count: minimum number of train events of an item in the vocabulary; other items, unless `all` includes
-            them for their features, share the index of unknown items.
+        min_item_count: minimum number of train events of an item in the vocabulary. Items with fewer share the index of
+            unknown items, unless `catalog: all` includes them for their features.
     """
 
     history_length: int = Field(200, ge=1, le=1000)

@@ -40,8 +40,8 @@ def make_oracle(settings: TunerSettings, trainer: TrainerSettings) -> keras_tune
     """Returns the oracle of a search that maximises OBJECTIVE.
 
     Args:
-        settings: of the Tuner.
-        trainer: the configured settings.
+        settings: settings of the Tuner.
+        trainer: configured settings of the Trainer.
     """
     common = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),

@@ -18,8 +18,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """Returns the search over the Trainer's data.
 
     Args:
-        fn_args: of TFX. `custom_config` holds `settings`, the configured `TrainerSettings`, and `tuner`, the
-            `TunerSettings`, as dicts.
+        fn_args: TFX's arguments of the step. `custom_config` holds `settings`, the configured `TrainerSettings`, and
+            `tuner`, the `TunerSettings`, as dicts.
 
     Raises:
         StepError: the data does not fit the settings.

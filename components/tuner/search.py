@@ -26,8 +26,8 @@ class Search(BaseTuner):
     A trial fails if it raises an error or its Recall@10 is not finite; the search continues.
 
     Args:
-        settings: of the Tuner.
-        trainer: the configured settings, also of each trial where they are not searched.
+        settings: settings of the Tuner.
+        trainer: configured settings of the Trainer; a trial changes only the searched ones.
         fit: fits a model and returns its Recall@10 on the eval split.
         directory: folder for KerasTuner's own files.
     """
@@ -80,7 +80,7 @@ class Search(BaseTuner):
 
 @contextlib.contextmanager
 def _demoted_progress(name: str) -> Iterator[None]:
-    """Logs the progress of a fit at debug level under a trial's name, since many trials have too many epochs."""
+    """Logs the progress of a fit at debug level under the trial's name, because all epochs would be too many lines."""
 
     def demote(record: logging.LogRecord) -> bool:
         record.msg, record.args = f"{name}  {record.getMessage()}", ()

@@ -28,7 +28,7 @@ class Range(Settings):
     Attributes:
         min: the smallest number, included.
         max: the largest number, included.
-        step: distance between neighbours; None is 1 for integers and no fixed distance for other numbers.
+        step: distance between neighbouring values; None is 1 for integers, and no fixed distance for other numbers.
         log: whether numbers are drawn uniformly on a logarithmic scale.
     """
 
@@ -45,10 +45,10 @@ class TunerSettings(Settings):
         enabled: whether the step is part of the pipeline.
         algorithm: `random`; or `bayesian`, which draws the first half of the trials at random, and proposes the others
             with a Gaussian process (Snoek et al., "Practical Bayesian Optimization", NeurIPS 2012).
-        trials: number of models to fit; fewer where the space has fewer combinations.
-        minutes_per_trial: a safety limit for the fit of a trial; 0 sets none.
-        max_epochs: most passes over the train split in a trial; the learning rate schedule ends with them.
-        seed: of the search; initial weights and batches of every trial use the Trainer's seed.
+        trials: maximum number of models to fit; the search ends earlier if the space has fewer combinations.
+        minutes_per_trial: time limit for the fit of a trial, a safety net; 0 for no limit.
+        max_epochs: maximum number of passes over the train split in a trial, and length of its learning rate schedule.
+        seed: seed of the search; initial weights and batches of every trial use the Trainer's seed.
         search_space: the Trainer's settings to search, each with a list of choices or a `Range`. The first trial uses
             the configured settings, if the space contains them.
     """
@@ -87,8 +87,8 @@ class TunerSettings(Settings):
         """Returns all values of an integer or named setting in the search.
 
         Args:
-            name: of a setting of the Trainer that is not a float.
-            otherwise: its value where it is not searched.
+            name: name of a setting of the Trainer that is not a float.
+            otherwise: the setting's value if it is not searched.
         """
         values = self.search_space.get(name, [otherwise])
         if isinstance(values, Range):

@@ -15,10 +15,10 @@ def make_space(search_space: Mapping[str, Range | list[Any]]) -> keras_tuner.Hyp
     """Returns a search space of KerasTuner.
 
     Args:
-        search_space: of `TunerSettings`.
+        search_space: the `search_space` of `TunerSettings`.
 
     Returns:
-        An `Int`, `Float` or `Choice` for each setting; `decode` returns the value of a choice.
+        An `Int`, `Float` or `Choice` for each setting; `hyperparameters.decode` returns the value of a choice.
     """
     space = keras_tuner.HyperParameters()
     for name, values in search_space.items():
@@ -35,7 +35,7 @@ def position(search_space: Mapping[str, Range | list[Any]], values: Mapping[str,
     """Returns the position of settings in a search space.
 
     Args:
-        search_space: of `TunerSettings`.
+        search_space: the `search_space` of `TunerSettings`.
         values: every searched setting by name, as JSON values.
 
     Returns:
