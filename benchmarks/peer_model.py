@@ -1,4 +1,6 @@
-"""Trains a peer, SASRec, gSASRec or GRU4Rec by RecTools, and writes its recommendations. It runs in an environment of its own.
+"""Trains a peer by RecTools, SASRec, gSASRec or GRU4Rec, and writes its recommendations.
+
+It runs in an environment of its own:
 
     PYTHON benchmarks/peer_model.py REQUEST.json
 

@@ -22,16 +22,16 @@ VALUE = re.compile(r"\b(?:about(?= \d)|kubeflow|nan|pushed(?= version)|sample|sh
 @functools.cache
 def source_strings() -> str:
     """Returns the strings of the modules except docstrings, one per line; `{}` stands for an inserted value."""
-    found = []
+    strings = []
     for path in [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 node.value.value = None  # a docstring, which the walk reaches after its statement
             elif isinstance(node, ast.JoinedStr):
-                found.append("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values))
+                strings.append("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(re.sub(r"%[-.\d]*[dfrs]", "{}", node.value))
-    return "\n".join(found)
+                strings.append(re.sub(r"%[-.\d]*[dfrs]", "{}", node.value))
+    return "\n".join(strings)
 
 
 def unknown_phrases(document: Path) -> list[str]:

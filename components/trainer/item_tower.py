@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer.settings import TrainerSettings
+from components.trainer.similar_items import SimilarItems
 
 INITIAL_STDDEV = 0.02  # of the values of an embedding
 
@@ -51,8 +52,11 @@ class Tables(NamedTuple):
 class ItemTower(keras.layers.Layer):
     """The embedding tables of the items and their features.
 
-    An item's embedding is the sum of its own embedding and, for each feature, the mean embedding of its values or the
-    projection of its vector. An item without train events has no embedding of its own, only those of its features.
+    An item's embedding is the sum of its own embedding, the weighted mean of the own embeddings of similar items, and,
+    for each feature, the mean embedding of its values or the projection of its vector. An item without train events has
+    only the embeddings of its features. The mean over similar items is one step of LightGCN (He et al., SIGIR 2020) on
+    a graph of items: items with few train events learn from those of similar ones.
+
     Histories and candidates share the embedding (tied, as in SASRec: Kang and McAuley, ICDM 2018). With
     `settings.transition`, items in histories have one more embedding, since the items that follow an item differ from
     those that are similar to it (after the factorised transitions of FPMC: Rendle, Freudenthaler and Schmidt-Thieme,
@@ -67,6 +71,7 @@ class ItemTower(keras.layers.Layer):
         counts: int64 [V], train events of each item index.
         item_features: by name, the values of a feature for every item, or a vector per item, float32 [V, D], which is
             projected.
+        similar: the items that are similar to each item; None adds no mean over them.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class ItemTower(keras.layers.Layer):
         settings: TrainerSettings,
         counts: np.ndarray,
         item_features: dict[str, FeatureValues | np.ndarray],
+        similar: SimilarItems | None = None,
     ):
         super().__init__()
         self._dimension = settings.table_dimension
@@ -89,6 +95,7 @@ class ItemTower(keras.layers.Layer):
             else:
                 self._sizes[name] = feature.shape[1]
                 self._vectors[name] = tf.constant(feature)
+        self._similar = None if similar is None else (tf.constant(similar.items), tf.constant(similar.weights))
         self._dropout = settings.item_dropout
         self.has_transition = settings.transition
         self.scale = math.sqrt(settings.table_dimension)
@@ -129,7 +136,7 @@ class ItemTower(keras.layers.Layer):
                 values = values.value  # `tf.gather` reads only the rows from it.
             return tf.convert_to_tensor(values) if rows is None else tf.gather(values, rows)
 
-        table = rows_of(self._item) * rows_of(self._rated)
+        table = self._own(rows) * rows_of(self._rated)
         if training and self._dropout:
             size = table.shape[0] if rows is None else tf.shape(rows)[0]
             draws = keras.random.uniform([size, 1], seed=self._seed)
@@ -140,6 +147,23 @@ class ItemTower(keras.layers.Layer):
             table += tf.matmul(rows_of(vectors), self._of_feature[name])
         inputs = table + rows_of(self._transition) if self.has_transition else table
         return Tables(inputs * self.scale, table)
+
+    def _own(self, rows: tf.Tensor | None) -> tf.Tensor:
+        """Returns each item's own embedding, plus the mean over similar items, for all items or the given rows."""
+        if self._similar is None:
+            return tf.convert_to_tensor(self._item) if rows is None else tf.gather(self._item.value, rows)
+        items, weights = self._similar
+        if rows is None:
+            own = tf.convert_to_tensor(self._item)
+            near = tf.gather(own, items)
+        else:
+            items, weights = tf.gather(items, rows), tf.gather(weights, rows)
+            # The optimizer needs a gradient with unique rows: one look-up for items and similar items.
+            used, numbers = tf.unique(tf.concat([rows, tf.reshape(items, [-1])], axis=0))
+            embedded = tf.gather(self._item.value, used)
+            own, near = tf.gather(embedded, numbers[: tf.size(rows)]), tf.gather(embedded, numbers[tf.size(rows) :])
+            near = tf.reshape(near, [-1, items.shape[1], self._dimension])
+        return own + tf.einsum("vk,vkd->vd", weights, near)
 
     def _mean_of(self, name: str, rows: tf.Tensor | None) -> tf.Tensor:
         """Returns the mean embedding of each item's values of a feature, for all items or the given rows."""

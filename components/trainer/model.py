@@ -19,6 +19,7 @@ from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS
 from components.trainer.item_tower import FeatureValues, ItemEmbeddings, ItemTower, Tables
 from components.trainer.settings import TrainerSettings
+from components.trainer.similar_items import SimilarItems
 
 
 class Member(keras.layers.Layer):
@@ -30,6 +31,7 @@ class Member(keras.layers.Layer):
         counts: int64 [V], train events of each item index.
         item_features: of each item, as `ItemTower` takes them.
         activity_features: features of activities.
+        similar: the items that are similar to each item, or None.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Member(keras.layers.Layer):
         counts: np.ndarray,
         item_features: dict[str, FeatureValues | np.ndarray],
         activity_features: Sequence[ActivityFeature],
+        similar: SimilarItems | None,
     ):
         super().__init__()
-        self.item_tower = ItemTower(settings, counts, item_features)
+        self.item_tower = ItemTower(settings, counts, item_features, similar)
         self.activity_tower = ActivityTower(
             activity_features, settings.dimension, settings.activity_dropout, settings.seed
         )
@@ -112,6 +115,7 @@ class RecommenderModel(keras.Model):
         counts: int64 [V], train events of each item index; items without train events come last.
         item_features: of each item, as `ItemTower` takes them.
         activity_features: the features of activities that the settings name.
+        similar: the items that are similar to each item, if the settings use them.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class RecommenderModel(keras.Model):
         counts: np.ndarray,
         item_features: dict[str, FeatureValues | np.ndarray] | None = None,
         activity_features: Sequence[ActivityFeature] = (),
+        similar: SimilarItems | None = None,
     ):
         super().__init__()
         assert tuple(feature.name for feature in activity_features) == settings.activity_features
@@ -129,7 +134,7 @@ class RecommenderModel(keras.Model):
         self.activity_features = tuple(activity_features)
         self.history_length = history_length
         self.members = [
-            Member(member_settings, history_length, counts, item_features or {}, activity_features)
+            Member(member_settings, history_length, counts, item_features or {}, activity_features, similar)
             for member_settings in settings.all_members()
         ]
         # Training would only lower the scores of items without train events.

@@ -110,7 +110,6 @@ class ItemScores:
     Args:
         score: returns the scores of the items from `first` to before `last`, both int32 []: float32 [B, last - first].
         size: number of item indices V.
-        size: number of item indices V.
         excluded: int32 [B, T], the items that are not recommended to each user, and PADDING.
         repeated: int32 [B, N], the items of each history and PADDING, whose scores rise by `gain`.
         gain: float32 [].

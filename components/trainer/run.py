@@ -30,6 +30,7 @@ from components.trainer.model import RecommenderModel
 from components.trainer.ranking import best_gain
 from components.trainer.serving import ServingModel
 from components.trainer.settings import TrainerSettings
+from components.trainer.similar_items import similar_items
 from components.trainer.training_data import TrainingData, read_training_data
 from components.trainer.warm_start import save_weights, take_over
 
@@ -214,7 +215,8 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> RecommenderMod
             tokens = np.array(numbers, np.int32) + features.FIRST_INDEX
             item_features[name] = feature_values(data.pairs, tokens, len(data.counts))
     activity_features = [activity_feature(name, data) for name in settings.activity_features]
-    return RecommenderModel(settings, data.history_length, data.counts, item_features, activity_features)
+    similar = similar_items(data.train, len(data.counts), settings.similar_items) if settings.similar_items else None
+    return RecommenderModel(settings, data.history_length, data.counts, item_features, activity_features, similar)
 
 
 def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
