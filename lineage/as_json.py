@@ -8,7 +8,7 @@ from typing import Any
 from lineage import facts
 from lineage.compare import Difference
 from lineage.find import Match
-from lineage.graph import NO_GRAPH, Graph
+from lineage.graph import NO_GRAPH, Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
 
@@ -23,8 +23,8 @@ def run(run: Run) -> dict[str, Any]:
 def match(match: Match) -> dict[str, Any]:
     """Converts an artifact or an execution with its graph; a model also has its story."""
     return {
-        "artifact": match.artifact.id if match.artifact else None,
-        "execution": match.execution.id if match.execution else None,
+        "artifact": match.node.id if isinstance(match.node, Artifact) else None,
+        "execution": match.node.id if isinstance(match.node, Execution) else None,
         "story": asdict(match.story) if match.story else None,
         "graph": graph(match.graph),
     }

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lineage.graph import COMPARED, RESOLVER, Artifact, Execution, Graph
+from lineage.graph import RESOLVER, Artifact, Execution, Graph
 
 MODEL, PUSHED_MODEL, EXAMPLES, CATALOG = "Model", "PushedModel", "Examples", "ItemCatalog"
 EVALUATION, BLESSING = "ModelEvaluation", "ModelBlessing"
@@ -58,7 +58,7 @@ _BOOKKEEPING = {"task_name", "display_name", "image", "namespace", "pod_name", "
 
 COUNTS = {"ratings": "interactions", "users": "users", "items": "items"}  # words for the counts of data
 
-METRICS = {
+QUALITY = {
     "recall_at_10": "Recall@10",
     "recall_at_1": "Recall@1",
     "recall_at_5": "Recall@5",
@@ -66,6 +66,9 @@ METRICS = {
     "ndcg_at_10": "NDCG@10",
     "mrr": "MRR",
     "coverage_at_10": "Coverage@10",
+}
+METRICS = {
+    **QUALITY,
     "recall_at_10_lift": "Recall@10 / popularity's",
     "recall_at_10_lift_over_markov": "Recall@10 / Markov's",
     "recall_at_10_standard_error": "standard error of Recall@10",
@@ -284,15 +287,15 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
 def evaluation(graph: Graph, evaluator: int, model: int) -> Evaluation:
     """Returns the evaluation of a model by an execution of the Evaluator."""
     outputs = {artifact.type: artifact for artifact in (graph.artifacts[o.artifact] for o in graph.outputs(evaluator))}
-    inputs = {(link.name, link.artifact) for link in graph.inputs(evaluator)}
+    inputs = graph.inputs(evaluator)
     blessing = outputs.get(BLESSING)
     is_blessing = blessing is not None and blessing.properties.get("blessed") == 1
     return Evaluation(
         id=outputs[EVALUATION].id,
         uri=outputs[EVALUATION].uri,
         blessing_id=blessing.id if blessing else None,
-        blessed=is_blessing and ("model", model) in inputs,
-        baseline_id=next((artifact for name, artifact in inputs if name in COMPARED), None),
+        blessed=is_blessing and any(link.name == "model" and link.artifact == model for link in inputs),
+        baseline_id=next((link.artifact for link in inputs if link.is_compared), None),
         metrics=metrics(outputs[EVALUATION]),
     )
 
@@ -305,7 +308,7 @@ def _upstream(graph: Graph, artifact: int) -> list[Execution]:
         maker = graph.maker(artifacts.pop())
         if maker is not None and maker not in upstream and maker in graph.executions:
             upstream.add(maker)
-            artifacts += [link.artifact for link in graph.inputs(maker) if link.name not in COMPARED]
+            artifacts += [link.artifact for link in graph.inputs(maker) if not link.is_compared]
     return [graph.executions[execution] for execution in sorted(upstream)]
 
 

@@ -32,15 +32,13 @@ class Match:
     """An artifact or an execution that matches a query, with its lineage.
 
     Attributes:
-        artifact: None for an execution.
-        execution: None for an artifact.
+        node: the artifact or the execution.
         graph: its ancestors and descendants.
         model: id of the artifact if it is a Model, of the pushed Model for a PushedModel, or of the Model that an
             execution made; None for anything else.
     """
 
-    artifact: Artifact | None
-    execution: Execution | None
+    node: Artifact | Execution
     graph: Graph
     model: int | None
 
@@ -49,8 +47,8 @@ class Match:
         """Returns the story of the model; for a pushed model, only of this push; None without a model."""
         if self.model is None:
             return None
-        is_pushed = self.artifact is not None and self.artifact.type == facts.PUSHED_MODEL
-        return facts.story(self.graph, self.model, self.artifact.id if self.artifact and is_pushed else None)
+        pushed = self.node.id if self.node.type == facts.PUSHED_MODEL else None
+        return facts.story(self.graph, self.model, pushed)
 
 
 def find(store: Store, query: str) -> Match:
@@ -160,7 +158,7 @@ def _match_artifact(store: Store, artifact: Artifact) -> Match:
     if artifact.type == facts.PUSHED_MODEL:
         model = facts.pushed_model(graph, artifact.id)
     graph = graph.merge(descendants(store, [artifact.id if model is None else model]))
-    return Match(artifact, None, graph, model)
+    return Match(artifact, graph, model)
 
 
 def _match_execution(store: Store, execution: Execution) -> Match:
@@ -172,4 +170,4 @@ def _match_execution(store: Store, execution: Execution) -> Match:
         graph = graph.merge(ancestors(store, outputs))
     graph = graph.merge(descendants(store, outputs))
     models = [i for i in outputs if graph.artifacts[i].type == facts.MODEL and not others]
-    return Match(None, execution, graph, models[0] if models else None)
+    return Match(execution, graph, models[0] if models else None)

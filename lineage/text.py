@@ -17,7 +17,7 @@ from lineage import facts
 from lineage.compare import Difference
 from lineage.facts import Evaluation, Push, Story
 from lineage.find import Match
-from lineage.graph import COMPARED, Artifact, Execution, Graph
+from lineage.graph import Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
 
@@ -60,17 +60,17 @@ def show_runs(runs: list[Run], has_more: bool, console: Console) -> None:
 
 def show_match(match: Match, console: Console) -> None:
     """Prints the ancestors and the descendants of an artifact or an execution."""
-    graph, artifact, execution, title = match.graph, match.artifact, match.execution, ""
+    graph, node = match.graph, match.node
     before, after = Tree("", hide_root=True), Tree("", hide_root=True)
-    if execution:
-        title = _execution(execution)
-        _add_inputs(before, graph, execution.id, set())
-        _add_outputs(after, graph, execution.id, set())
-    elif artifact:
-        title = _artifact(graph, artifact)
-        _add_maker(before, graph, artifact.id, set())
+    if isinstance(node, Execution):
+        title = _execution(node)
+        _add_inputs(before, graph, node.id, set())
+        _add_outputs(after, graph, node.id, set())
+    else:
+        title = _artifact(node)
+        _add_maker(before, graph, node.id, set())
         # The descendants of a pushed file are those of its model.
-        _add_takers(after, graph, artifact.id if match.model is None else match.model, set())
+        _add_takers(after, graph, node.id if match.model is None else match.model, set())
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     if match.story:
         show_story(match.story, console)
@@ -92,13 +92,10 @@ def show_story(story: Story, console: Console) -> None:
     for push in story.pushes:
         _line("Pushed", push_in_words(push), console)
     _line("Settings", "", console)
-    sections = defaultdict(list)
-    for key, value in story.settings.items():
-        section, _, name = key.partition(".")
-        sections[section].append(f"{name} {value_in_words(value)}")
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for section, words in sections.items():
-        table.add_row(f"  {escape(section)}", escape(", ".join(words)))
+    for section, pairs in by_section(story.settings).items():
+        words = ", ".join(f"{name} {value_in_words(value)}" for name, value in pairs)
+        table.add_row(f"  {escape(section)}", escape(words))
     console.print(table)
 
 
@@ -129,6 +126,32 @@ def show_difference(difference: Difference, show_all: bool, console: Console) ->
             left, right = (_MISSING if v is None else escape(value_in_words(v)) for v in (line.left, line.right))
             table.add_row(f"  {escape(line.name)}", f"[{color}]{left}[/{color}]", f"[{color}]{right}[/{color}]")
     console.print(table if table.row_count else "The runs agree in data, code, settings and metrics.")
+
+
+def by_section(settings: dict[str, Any]) -> dict[str, list[tuple[str, Any]]]:
+    """Returns the names and values of settings by the section of their keys, the part before the first dot."""
+    sections = defaultdict(list)
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        sections[section].append((name, value))
+    return sections
+
+
+def name_of(node: Artifact | Execution) -> str:
+    """Returns the name of an execution's step, or the type of an artifact."""
+    return facts.step_name(node) if isinstance(node, Execution) else node.type
+
+
+def main_fact(artifact: Artifact) -> str:
+    """Returns Recall@10, the verdict, the pushed version or the fingerprint of data; empty for other artifacts."""
+    properties = artifact.properties
+    if artifact.type == facts.EVALUATION and facts.HEADLINE in properties:
+        return f"Recall@10 {properties[facts.HEADLINE]:.4f}"
+    if artifact.type == facts.BLESSING:
+        return "blessed" if properties.get("blessed") == 1 else "not blessed"
+    if artifact.type == facts.PUSHED_MODEL:
+        return f"version {properties.get('pushed_version', '')}" if properties.get("pushed") else "nothing was pushed"
+    return f"of data {properties['data_fingerprint']}" if "data_fingerprint" in properties else ""
 
 
 def moment(milliseconds: float) -> str:
@@ -187,16 +210,15 @@ def quality_in_words(evaluation: Evaluation) -> str:
     metrics = evaluation.metrics
     names = [name for name in ("recall_at_10", "ndcg_at_10", "mrr", "coverage_at_10") if name in metrics]
     words = [f"{facts.METRICS[name]} {metrics[name]:.4f}" for name in names] or ["metrics not recorded in the store"]
-    if lists := lists_in_words(evaluation):
+    if lists := lists_in_words(metrics):
         words[0] += f" ({', '.join(lists)})"
     verdict = "blessed" if evaluation.blessed else "not blessed"
     by = f"evaluation {evaluation.id}, blessing {evaluation.blessing_id or 'none'}"
     return f"{', '.join(words)}; {verdict} ({by})"
 
 
-def lists_in_words(evaluation: Evaluation) -> list[str]:
+def lists_in_words(metrics: dict[str, Any]) -> list[str]:
     """Returns the known Recall@10 of the two lists that the model is compared with, each in words."""
-    metrics = evaluation.metrics
     return [f"{title} {metrics[name]:.4f}" for title, name in facts.LISTS.items() if name in metrics]
 
 
@@ -209,19 +231,11 @@ def _line(title: str, words: str, console: Console) -> None:
     console.print(f"[bold]{title:<10}[/bold]{escape(words)}", soft_wrap=True)
 
 
-def _artifact(graph: Graph, artifact: Artifact, name: str = "") -> str:
-    """Returns an artifact's type, id, and its address or main property, in one line."""
-    properties = artifact.properties
-    about = artifact.uri
-    if artifact.type == facts.EVALUATION and facts.HEADLINE in properties:
-        about = f"Recall@10 {properties[facts.HEADLINE]:.4f}"
-    elif artifact.type == facts.BLESSING:
-        about = "blessed" if properties.get("blessed") == 1 else "not blessed"
-    elif artifact.type == facts.PUSHED_MODEL:
-        push = facts.push(graph, artifact)
-        about = f"version {push.version}, {push.destination}" if push else "nothing was pushed"
-    elif "data_fingerprint" in properties:
-        about = f"of data {properties['data_fingerprint']}"
+def _artifact(artifact: Artifact, name: str = "") -> str:
+    """Returns an artifact's type, id, and its main fact or its address, in one line."""
+    about = main_fact(artifact) or artifact.uri
+    if destination := artifact.properties.get("pushed_destination"):
+        about += f", {destination}"
     prefix = f"{name}: " if name else ""
     return f"{prefix}[cyan]{escape(artifact.type)}[/cyan] {artifact.id}  {escape(about)}"
 
@@ -230,7 +244,7 @@ def _execution(execution: Execution) -> str:
     """Returns an execution's step, state, times and data, in one line."""
     state = execution.state.lower()
     color = {"failed": "red", "running": "yellow"}.get(state, "default")
-    took = "" if state == "running" else f", {duration((execution.changed - execution.started) / 1000)}"
+    took = "" if execution.seconds is None else f", {duration(execution.seconds)}"
     given = facts.parameters(execution)
     data = f"  {given.get('data', '')}, SHA-256 {given['data_fingerprint']}" if given.get("data_fingerprint") else ""
     when = moment(execution.started)
@@ -251,12 +265,12 @@ def _add_maker(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
 def _add_inputs(tree: Tree, graph: Graph, execution: int, seen: set[int]) -> None:
     seen.add(execution)
     for link in graph.inputs(execution):
-        branch = tree.add(_artifact(graph, graph.artifacts[link.artifact], link.name))
+        branch = tree.add(_artifact(graph.artifacts[link.artifact], link.name))
         _add_maker(branch, graph, link.artifact, seen)
 
 
 def _add_takers(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
-    takers = dict.fromkeys(link.execution for link in graph.takers(artifact) if link.name not in COMPARED)
+    takers = dict.fromkeys(link.execution for link in graph.takers(artifact) if not link.is_compared)
     for number, execution in enumerate(takers):
         if number == MAX_BRANCHES:
             tree.add(f"and {len(takers) - MAX_BRANCHES:,} more; --json has all")
@@ -268,5 +282,5 @@ def _add_takers(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None
 
 def _add_outputs(tree: Tree, graph: Graph, execution: int, seen: set[int]) -> None:
     for link in graph.outputs(execution):
-        branch = tree.add(_artifact(graph, graph.artifacts[link.artifact]))
+        branch = tree.add(_artifact(graph.artifacts[link.artifact]))
         _add_takers(branch, graph, link.artifact, seen)
