@@ -177,11 +177,15 @@ def parameters(execution: Execution) -> dict[str, Any]:
     return {name: _parse(value) for name, value in given.items()}
 
 
-def settings(execution: Execution) -> dict[str, Any]:
-    """Returns a step's settings by key of the configuration, such as `trainer.dropout`.
+def settings(executions: Iterable[Execution]) -> dict[str, Any]:
+    """Returns the settings of steps by key of the configuration, such as `trainer.dropout`.
 
-    For a step of another pipeline, returns all parameters by step and name.
+    For a step of another pipeline, these are all parameters by step and name.
     """
+    return {key: value for execution in executions for key, value in _settings(execution).items()}
+
+
+def _settings(execution: Execution) -> dict[str, Any]:
     step, given = step_name(execution), parameters(execution)
     section = _SECTIONS.get(step)
     if section is None:
@@ -194,10 +198,11 @@ def settings(execution: Execution) -> dict[str, Any]:
     return {key: value for values in flat for key, value in values.items()}
 
 
-def code(execution: Execution) -> str:
-    """Returns the fingerprint of a step's code; empty if it has none."""
-    given = parameters(execution)
-    return str(given.get("code") or _custom(given).get("code") or "")
+def code(executions: Iterable[Execution]) -> dict[str, str]:
+    """Returns the fingerprint of the code of each step that has one."""
+    given = {step_name(execution): parameters(execution) for execution in executions}
+    fingerprints = {step: values.get("code") or _custom(values).get("code") for step, values in given.items()}
+    return {step: str(fingerprint) for step, fingerprint in fingerprints.items() if fingerprint}
 
 
 def metrics(evaluation: Artifact) -> dict[str, float]:
@@ -275,8 +280,8 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
         model_id=model,
         model_uri=graph.artifacts[model].uri,
         data=data_of(makers, artifacts),
-        code={step_name(step): code(step) for step in steps if code(step)},
-        settings={key: value for step in steps for key, value in settings(step).items()},
+        code=code(steps),
+        settings=settings(steps),
         tuned=next((artifact.uri for artifact in artifacts if artifact.type == HYPERPARAMETERS), ""),
         evaluations=[evaluation(graph, evaluator, model) for evaluator in evaluators],
         pushes=[made for made in pushes if made],

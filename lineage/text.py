@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.tree import Tree
 
 from lineage import facts
-from lineage.compare import Difference
 from lineage.facts import Evaluation, Push, Story
 from lineage.find import Match
 from lineage.graph import Artifact, Execution, Graph
@@ -62,15 +61,11 @@ def show_match(match: Match, console: Console) -> None:
     """Prints the ancestors and the descendants of an artifact or an execution."""
     graph, node = match.graph, match.node
     before, after = Tree("", hide_root=True), Tree("", hide_root=True)
-    if isinstance(node, Execution):
-        title = _execution(node)
-        _add_inputs(before, graph, node.id, set())
-        _add_outputs(after, graph, node.id, set())
-    else:
-        title = _artifact(node)
-        _add_maker(before, graph, node.id, set())
-        # The descendants of a pushed file are those of its model.
-        _add_takers(after, graph, node.id if match.model is None else match.model, set())
+    title = _execution(node) if isinstance(node, Execution) else _artifact(node)
+    # The descendants of a pushed file are those of its model.
+    is_pushed = node.type == facts.PUSHED_MODEL and match.model is not None
+    _grow(before, graph, node.key, {node.key}, is_up=True)
+    _grow(after, graph, f"a{match.model}" if is_pushed else node.key, {node.key}, is_up=False)
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     if match.story:
         show_story(match.story, console)
@@ -111,20 +106,20 @@ def show_proof(proof: Proof, console: Console) -> None:
         console.print(f"The same content was pushed before: artifact {others}.", soft_wrap=True)
 
 
-def show_difference(difference: Difference, show_all: bool, console: Console) -> None:
-    """Prints the facts of two runs, or only those that differ."""
+def show_difference(left: int, right: int, sections: dict[str, dict[str, tuple[Any, Any]]], console: Console) -> None:
+    """Prints the facts of the runs with the ids `left` and `right`, as `compare` returns them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for run in (difference.left, difference.right):
-        table.add_column(f"run {run.id}", overflow="fold")
-    for section, lines in difference.sections.items():
-        shown = [line for line in lines if show_all or line.differs]
-        if shown:
+    for run in (left, right):
+        table.add_column(f"run {run}", overflow="fold")
+    has_equal = any(one == other for pairs in sections.values() for one, other in pairs.values())
+    for section, pairs in sections.items():
+        if pairs:
             table.add_row(f"[bold]{section}[/bold]")
-        for line in shown:
-            color = "yellow" if line.differs and show_all else "default"
-            left, right = (_MISSING if v is None else escape(value_in_words(v)) for v in (line.left, line.right))
-            table.add_row(f"  {escape(line.name)}", f"[{color}]{left}[/{color}]", f"[{color}]{right}[/{color}]")
+        for name, pair in pairs.items():
+            color = "yellow" if has_equal and pair[0] != pair[1] else "default"
+            values = (_MISSING if value is None else escape(value_in_words(value)) for value in pair)
+            table.add_row(f"  {escape(name)}", *(f"[{color}]{value}[/{color}]" for value in values))
     console.print(table if table.row_count else "The runs agree in data, code, settings and metrics.")
 
 
@@ -252,35 +247,23 @@ def _execution(execution: Execution) -> str:
     return f"{name} (execution {execution.id}, [{color}]{state}[/{color}], {when}{took}){escape(data)}"
 
 
-def _add_maker(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
-    maker = graph.maker(artifact)
-    if maker is None or maker not in graph.executions:
-        return
-    if maker in seen:
-        tree.add(f"{escape(facts.step_name(graph.executions[maker]))} (execution {maker}), see above")
-        return
-    _add_inputs(tree.add(_execution(graph.executions[maker])), graph, maker, seen)
-
-
-def _add_inputs(tree: Tree, graph: Graph, execution: int, seen: set[int]) -> None:
-    seen.add(execution)
-    for link in graph.inputs(execution):
-        branch = tree.add(_artifact(graph.artifacts[link.artifact], link.name))
-        _add_maker(branch, graph, link.artifact, seen)
-
-
-def _add_takers(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
-    takers = dict.fromkeys(link.execution for link in graph.takers(artifact) if not link.is_compared)
-    for number, execution in enumerate(takers):
-        if number == MAX_BRANCHES:
-            tree.add(f"and {len(takers) - MAX_BRANCHES:,} more; --json has all")
+def _grow(tree: Tree, graph: Graph, key: str, seen: set[str], *, is_up: bool) -> None:
+    """Adds the ancestors of a node to a tree, or its descendants: each execution with its own branches once."""
+    if is_up:
+        links = graph.before(key)
+        if isinstance(graph.nodes[key], Artifact):
+            links = links[:1]  # The first execution that has an artifact as an output made it.
+    else:
+        links = list({link.end: link for link in graph.after(key) if not link.is_compared}.values())
+    for number, link in enumerate(links):
+        node = graph.nodes[link.start if is_up else link.end]
+        if isinstance(node, Artifact):
+            _grow(tree.add(_artifact(node, link.name if is_up else "")), graph, node.key, seen, is_up=is_up)
+        elif not is_up and number == MAX_BRANCHES:
+            tree.add(f"and {len(links) - MAX_BRANCHES:,} more; --json has all")
             return
-        if execution not in seen and execution in graph.executions:
-            seen.add(execution)
-            _add_outputs(tree.add(_execution(graph.executions[execution])), graph, execution, seen)
-
-
-def _add_outputs(tree: Tree, graph: Graph, execution: int, seen: set[int]) -> None:
-    for link in graph.outputs(execution):
-        branch = tree.add(_artifact(graph.artifacts[link.artifact]))
-        _add_takers(branch, graph, link.artifact, seen)
+        elif node.key not in seen:
+            seen.add(node.key)
+            _grow(tree.add(_execution(node)), graph, node.key, seen, is_up=is_up)
+        elif is_up:
+            tree.add(f"{escape(facts.step_name(node))} (execution {node.id}), see above")

@@ -223,16 +223,14 @@ def test_difference_of_two_runs(recorder, opened):
     left = recorder.run(dropout=0.2, recall=0.31)
     right = recorder.run(dropout=0.3, recall=0.29, data="ratings-b", model=b"new", destination="/serving/films/2")
     store = opened()
-    difference = compare(find_run(store, str(left.context)), find_run(store, "run-2"))
-    differing = {
-        line.name: (line.left, line.right) for lines in difference.sections.values() for line in lines if line.differs
-    }
+    runs = find_run(store, str(left.context)), find_run(store, "run-2")
+    differing = {name: pair for pairs in compare(*runs).values() for name, pair in pairs.items()}
     assert differing["trainer.dropout"] == (0.2, 0.3)
     assert differing["Recall@10"] == (0.31, 0.29)
     assert differing["name"] == ("ratings-a", "ratings-b")
     assert differing["version"] == ("1", "2")
-    assert "trainer.encoder" not in differing
-    assert right.context == difference.right.id
+    assert "trainer.encoder" not in differing and compare(*runs, with_equal=True)["Settings"]["trainer.encoder"]
+    assert right.context == runs[1].id
     with pytest.raises(UnknownError, match="no run '77'"):
         find_run(store, "77")
 

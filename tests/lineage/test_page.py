@@ -173,13 +173,13 @@ def test_graph_moves_and_zooms(recorder, write, visit):
     frame = page.locator("#graph").bounding_box()
     assert fitted[0] > frame["x"] and fitted[0] + fitted[2] < frame["x"] + frame["width"]
     # The point under the pointer stays there.
-    node = page.locator(".node.focus rect").bounding_box()
+    node = page.locator("#graph .focus rect").bounding_box()
     middle = node["x"] + node["width"] / 2, node["y"] + node["height"] / 2
     page.mouse.move(*middle)
     for _ in range(3):
         page.mouse.wheel(0, -200)
     page.wait_for_function("width => document.querySelector('#graph > svg').clientWidth > 2 * width", arg=fitted[2])
-    zoomed = page.locator(".node.focus rect").bounding_box()
+    zoomed = page.locator("#graph .focus rect").bounding_box()
     assert zoomed["x"] + zoomed["width"] / 2 == pytest.approx(middle[0], abs=2)
     x, y, width = place(page)
     page.mouse.down()
