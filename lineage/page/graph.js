@@ -140,7 +140,11 @@ document.addEventListener("click", ({ target }) => {
 const newest = document.querySelector("tr[data-run]");
 if (newest) showRun(newest.dataset.run);
 else show(frame.querySelector("svg"));
+// A larger frame moves the scroll position to the largest that is left; that is not the user's scrolling.
 new ResizeObserver(() => {
-  const isScrolled = Math.hypot(frame.scrollLeft - origin[0], frame.scrollTop - origin[1]) > 1;
+  const isMoved = (now, before, most) => Math.abs(now - Math.min(before, most)) > 1;
+  const isScrolled =
+    isMoved(frame.scrollLeft, origin[0], frame.scrollWidth - frame.clientWidth) ||
+    isMoved(frame.scrollTop, origin[1], frame.scrollHeight - frame.clientHeight);
   if (!isZoomed && !isScrolled) start();
 }).observe(frame);

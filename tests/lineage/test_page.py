@@ -209,6 +209,15 @@ def test_a_resize_keeps_the_scroll_position_of_the_user(recorder, write, visit):
     assert page.evaluate("document.querySelector('#graph').scrollTop") == pytest.approx(start - 50, abs=2)
 
 
+def test_a_larger_window_fits_the_graph(recorder, write, visit):
+    recorder.run()
+    path = write("show", "/serving/films")
+    page = visit(path, viewport={"width": 480, "height": 800})
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.wait_for_timeout(300)
+    assert place(page) == pytest.approx(place(visit(path, viewport={"width": 1280, "height": 1100})), abs=2)
+
+
 def test_a_page_without_runs_has_no_graph(tmp_path, visit):
     path = tmp_path / "page.html"
     write_runs(path, "metadata.db", [])
@@ -221,7 +230,7 @@ def test_a_run_without_steps_has_an_empty_graph(recorder, write, visit):
     page = visit(write("runs"), wait_for="#graph svg")
     page.focus("#graph")
     page.keyboard.press("0")
-    assert "before the first step" in page.inner_text("#details") and page.locator(".node").count() == 0
+    assert "before the first step" in page.inner_text("#details") and page.locator("#graph .node").count() == 0
 
 
 def test_cycles_of_damaged_stores_are_drawn():
