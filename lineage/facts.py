@@ -264,7 +264,7 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
     """
     makers = _upstream(graph, model)
     artifacts = [graph.artifacts[link.artifact] for step in makers for link in graph.outputs(step.id)]
-    takers = sorted({link.execution for link in graph.takers(model) if link.name == "model"})
+    takers = sorted({link.execution for link in graph.after(f"a{model}") if link.name == "model"})
     evaluators = [taker for taker in takers if graph.output_of(taker, EVALUATION)]
     pushers = [taker for taker in takers if graph.output_of(taker, PUSHED_MODEL)]
     if pushed is not None:

@@ -141,10 +141,6 @@ class Graph:
         """Returns the outputs of an execution, cached ones too."""
         return self.after(f"e{execution}")
 
-    def takers(self, artifact: int) -> list[Link]:
-        """Returns the links of the executions that took an artifact."""
-        return self.after(f"a{artifact}")
-
     def maker(self, artifact: int) -> int | None:
         """Returns the execution that made an artifact; None if this graph does not have it."""
         return min((link.execution for link in self.before(f"a{artifact}")), default=None)
