@@ -56,7 +56,7 @@ def test_large_graphs_are_cut_to_the_nearest_nodes(recorder, write, monkeypatch)
         recorder.run(cached=first, cached_until="Transform")
     text = write("show", str(first.artifacts["examples"])).read_text(encoding="utf-8")
     left_out = re.search(r"(\d+) more are in the answer of --json", text)
-    drawn = re.findall(r'<g class="node[^>]* data-key="(\w+)"', text)
+    drawn = re.findall(r'<g class="node[^>]*? data-key="(\w+)"', text)
     assert len(drawn) == 12 and left_out and int(left_out[1]) > 20 and f"a{first.artifacts['examples']}" in drawn
     assert re.findall(r'<section id="(\w+)" hidden>', text) == drawn, "details of the drawn nodes"
     ends = re.findall(r'data-start="(\w+)" data-end="(\w+)"', text)
