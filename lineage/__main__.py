@@ -111,11 +111,12 @@ def _show(store: Store, options: argparse.Namespace) -> None:
 
 
 def _diff(store: Store, options: argparse.Namespace) -> None:
-    difference = compare(find_run(store, options.left), find_run(store, options.right))
+    left, right = find_run(store, options.left), find_run(store, options.right)
+    sections = compare(left, right, with_equal=options.all)
     if options.json:
-        _print_json(as_json.difference(difference, options.all))
+        _print_json({"runs": [left.id, right.id], **{name.lower(): pairs for name, pairs in sections.items()}})
     else:
-        text.show_difference(difference, options.all, text.make_console())
+        text.show_difference(left.id, right.id, sections, text.make_console())
 
 
 def _prove(store: Store, options: argparse.Namespace) -> None:

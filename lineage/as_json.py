@@ -6,9 +6,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lineage import facts
-from lineage.compare import Difference
 from lineage.find import Match
-from lineage.graph import NO_GRAPH, Graph
+from lineage.graph import NO_GRAPH, Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
 
@@ -23,8 +22,8 @@ def run(run: Run) -> dict[str, Any]:
 def match(match: Match) -> dict[str, Any]:
     """Converts an artifact or an execution with its graph; a model also has its story."""
     return {
-        "artifact": match.artifact.id if match.artifact else None,
-        "execution": match.execution.id if match.execution else None,
+        "artifact": match.node.id if isinstance(match.node, Artifact) else None,
+        "execution": match.node.id if isinstance(match.node, Execution) else None,
         "story": asdict(match.story) if match.story else None,
         "graph": graph(match.graph),
     }
@@ -39,17 +38,6 @@ def graph(graph: Graph) -> dict[str, Any]:
             for _, execution in sorted(graph.executions.items())
         ],
         "links": [asdict(link) for link in sorted(graph.links)],
-    }
-
-
-def difference(difference: Difference, show_all: bool) -> dict[str, Any]:
-    """Converts the facts of two runs, or only those that differ: both values by section and name."""
-    return {
-        "runs": [difference.left.id, difference.right.id],
-        **{
-            section.lower(): {line.name: [line.left, line.right] for line in lines if show_all or line.differs}
-            for section, lines in difference.sections.items()
-        },
     }
 
 

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from lineage import facts
 from lineage.runs import Run
 
 
-@dataclass(frozen=True)
-class Line:
-    """One fact of two runs; None if a run does not have it."""
+def compare(left: Run, right: Run, *, with_equal: bool = False) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Returns the facts in which two runs differ.
 
-    name: str
-    left: Any
-    right: Any
+    Args:
+        left: a run.
+        right: the run to compare with it.
+        with_equal: whether to include the facts that are equal.
 
-    @property
-    def differs(self) -> bool:
-        """Returns whether the runs differ in this fact."""
-        return bool(self.left != self.right)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two runs, and the facts of both by section: data, code, settings, metrics and push."""
-
-    left: Run
-    right: Run
-    sections: dict[str, list[Line]]
-
-
-def compare(left: Run, right: Run) -> Difference:
-    """Compares two runs fact by fact."""
-    left_sections, right_sections = _sections(left), _sections(right)
+    Returns:
+        Both values of each fact, by section (run, data, code, settings, metrics, push) and name. The value is None if
+        a run does not have the fact.
+    """
     sections = {}
-    for section, left_facts in left_sections.items():
-        right_facts = right_sections[section]
-        names = dict.fromkeys([*left_facts, *right_facts])
-        sections[section] = [Line(name, left_facts.get(name), right_facts.get(name)) for name in names]
-    return Difference(left, right, sections)
+    for (section, left_facts), right_facts in zip(_sections(left).items(), _sections(right).values(), strict=True):
+        pairs = {name: (left_facts.get(name), right_facts.get(name)) for name in left_facts | right_facts}
+        sections[section] = {name: pair for name, pair in pairs.items() if with_equal or pair[0] != pair[1]}
+    return sections
 
 
 def _sections(run: Run) -> dict[str, dict[str, Any]]:

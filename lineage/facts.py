@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lineage.graph import COMPARED, RESOLVER, Artifact, Execution, Graph
+from lineage.graph import RESOLVER, Artifact, Execution, Graph
 
 MODEL, PUSHED_MODEL, EXAMPLES, CATALOG = "Model", "PushedModel", "Examples", "ItemCatalog"
 EVALUATION, BLESSING = "ModelEvaluation", "ModelBlessing"
@@ -58,7 +58,7 @@ _BOOKKEEPING = {"task_name", "display_name", "image", "namespace", "pod_name", "
 
 COUNTS = {"ratings": "interactions", "users": "users", "items": "items"}  # words for the counts of data
 
-METRICS = {
+QUALITY = {
     "recall_at_10": "Recall@10",
     "recall_at_1": "Recall@1",
     "recall_at_5": "Recall@5",
@@ -66,6 +66,9 @@ METRICS = {
     "ndcg_at_10": "NDCG@10",
     "mrr": "MRR",
     "coverage_at_10": "Coverage@10",
+}
+METRICS = {
+    **QUALITY,
     "recall_at_10_lift": "Recall@10 / popularity's",
     "recall_at_10_lift_over_markov": "Recall@10 / Markov's",
     "recall_at_10_standard_error": "standard error of Recall@10",
@@ -174,11 +177,15 @@ def parameters(execution: Execution) -> dict[str, Any]:
     return {name: _parse(value) for name, value in given.items()}
 
 
-def settings(execution: Execution) -> dict[str, Any]:
-    """Returns a step's settings by key of the configuration, such as `trainer.dropout`.
+def settings(executions: Iterable[Execution]) -> dict[str, Any]:
+    """Returns the settings of steps by key of the configuration, such as `trainer.dropout`.
 
-    For a step of another pipeline, returns all parameters by step and name.
+    For a step of another pipeline, these are all parameters by step and name.
     """
+    return {key: value for execution in executions for key, value in _settings(execution).items()}
+
+
+def _settings(execution: Execution) -> dict[str, Any]:
     step, given = step_name(execution), parameters(execution)
     section = _SECTIONS.get(step)
     if section is None:
@@ -191,10 +198,11 @@ def settings(execution: Execution) -> dict[str, Any]:
     return {key: value for values in flat for key, value in values.items()}
 
 
-def code(execution: Execution) -> str:
-    """Returns the fingerprint of a step's code; empty if it has none."""
-    given = parameters(execution)
-    return str(given.get("code") or _custom(given).get("code") or "")
+def code(executions: Iterable[Execution]) -> dict[str, str]:
+    """Returns the fingerprint of the code of each step that has one."""
+    given = {step_name(execution): parameters(execution) for execution in executions}
+    fingerprints = {step: values.get("code") or _custom(values).get("code") for step, values in given.items()}
+    return {step: str(fingerprint) for step, fingerprint in fingerprints.items() if fingerprint}
 
 
 def metrics(evaluation: Artifact) -> dict[str, float]:
@@ -256,7 +264,7 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
     """
     makers = _upstream(graph, model)
     artifacts = [graph.artifacts[link.artifact] for step in makers for link in graph.outputs(step.id)]
-    takers = sorted({link.execution for link in graph.takers(model) if link.name == "model"})
+    takers = sorted({link.execution for link in graph.after(f"a{model}") if link.name == "model"})
     evaluators = [taker for taker in takers if graph.output_of(taker, EVALUATION)]
     pushers = [taker for taker in takers if graph.output_of(taker, PUSHED_MODEL)]
     if pushed is not None:
@@ -272,8 +280,8 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
         model_id=model,
         model_uri=graph.artifacts[model].uri,
         data=data_of(makers, artifacts),
-        code={step_name(step): code(step) for step in steps if code(step)},
-        settings={key: value for step in steps for key, value in settings(step).items()},
+        code=code(steps),
+        settings=settings(steps),
         tuned=next((artifact.uri for artifact in artifacts if artifact.type == HYPERPARAMETERS), ""),
         evaluations=[evaluation(graph, evaluator, model) for evaluator in evaluators],
         pushes=[made for made in pushes if made],
@@ -284,15 +292,15 @@ def story(graph: Graph, model: int, pushed: int | None = None) -> Story:
 def evaluation(graph: Graph, evaluator: int, model: int) -> Evaluation:
     """Returns the evaluation of a model by an execution of the Evaluator."""
     outputs = {artifact.type: artifact for artifact in (graph.artifacts[o.artifact] for o in graph.outputs(evaluator))}
-    inputs = {(link.name, link.artifact) for link in graph.inputs(evaluator)}
+    inputs = graph.inputs(evaluator)
     blessing = outputs.get(BLESSING)
     is_blessing = blessing is not None and blessing.properties.get("blessed") == 1
     return Evaluation(
         id=outputs[EVALUATION].id,
         uri=outputs[EVALUATION].uri,
         blessing_id=blessing.id if blessing else None,
-        blessed=is_blessing and ("model", model) in inputs,
-        baseline_id=next((artifact for name, artifact in inputs if name in COMPARED), None),
+        blessed=is_blessing and any(link.name == "model" and link.artifact == model for link in inputs),
+        baseline_id=next((link.artifact for link in inputs if link.is_compared), None),
         metrics=metrics(outputs[EVALUATION]),
     )
 
@@ -305,7 +313,7 @@ def _upstream(graph: Graph, artifact: int) -> list[Execution]:
         maker = graph.maker(artifacts.pop())
         if maker is not None and maker not in upstream and maker in graph.executions:
             upstream.add(maker)
-            artifacts += [link.artifact for link in graph.inputs(maker) if link.name not in COMPARED]
+            artifacts += [link.artifact for link in graph.inputs(maker) if not link.is_compared]
     return [graph.executions[execution] for execution in sorted(upstream)]
 
 

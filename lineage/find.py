@@ -32,15 +32,13 @@ class Match:
     """An artifact or an execution that matches a query, with its lineage.
 
     Attributes:
-        artifact: None for an execution.
-        execution: None for an artifact.
+        node: the artifact or the execution.
         graph: its ancestors and descendants.
         model: id of the artifact if it is a Model, of the pushed Model for a PushedModel, or of the Model that an
             execution made; None for anything else.
     """
 
-    artifact: Artifact | None
-    execution: Execution | None
+    node: Artifact | Execution
     graph: Graph
     model: int | None
 
@@ -49,8 +47,8 @@ class Match:
         """Returns the story of the model; for a pushed model, only of this push; None without a model."""
         if self.model is None:
             return None
-        is_pushed = self.artifact is not None and self.artifact.type == facts.PUSHED_MODEL
-        return facts.story(self.graph, self.model, self.artifact.id if self.artifact and is_pushed else None)
+        pushed = self.node.id if self.node.type == facts.PUSHED_MODEL else None
+        return facts.story(self.graph, self.model, pushed)
 
 
 def find(store: Store, query: str) -> Match:
@@ -68,16 +66,16 @@ def find(store: Store, query: str) -> Match:
     kind, _, number = query.rpartition(":")
     if kind in ("artifact", "execution", "") and number.isdecimal():
         if kind != "execution" and (artifacts := store.artifacts([int(number)])):
-            return _match_artifact(store, read_artifact(artifacts[0]))
+            return _match(store, read_artifact(artifacts[0]))
         if kind != "artifact" and (executions := store.executions([int(number)])):
-            return _match_execution(store, read_execution(executions[0]))
+            return _match(store, read_execution(executions[0]))
         raise UnknownError(f"{store.where}: no {kind or 'artifact or execution'} has the id {number}")
     if file := model_file(query):
-        return _match_artifact(store, pushes_of(store, file)[-1])
+        return _match(store, pushes_of(store, file)[-1])
     candidates = [read_artifact(record) for record in store.artifacts_at(query)] or _pushed_to(store, query)
     if not candidates:
         raise UnknownError(f"{store.where}: does not have {query}; give an artifact's id or address, or a pushed file")
-    return _match_artifact(store, candidates[-1])
+    return _match(store, candidates[-1])
 
 
 def is_address(text: str) -> bool:
@@ -135,8 +133,7 @@ def pushes_of(store: Store, file: Path) -> list[Artifact]:
 
 def _pushed(store: Store) -> list[Artifact]:
     """Returns all PushedModel artifacts that were pushed, oldest first."""
-    types = [name for name in store.artifact_types() if name.rpartition(".")[2] == facts.PUSHED_MODEL]
-    artifacts = [read_artifact(record) for name in types for record in store.artifacts_of_type(name)]
+    artifacts = map(read_artifact, store.artifacts_of_type(facts.PUSHED_MODEL))
     return sorted((a for a in artifacts if a.properties.get("pushed")), key=lambda artifact: artifact.id)
 
 
@@ -154,22 +151,18 @@ def _with_statistics(store: Store, graph: Graph) -> Graph:
     return graph.merge(graph_of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN)))
 
 
-def _match_artifact(store: Store, artifact: Artifact) -> Match:
-    graph = _with_statistics(store, ancestors(store, [artifact.id]))
-    model = artifact.id if artifact.type == facts.MODEL else None
-    if artifact.type == facts.PUSHED_MODEL:
-        model = facts.pushed_model(graph, artifact.id)
-    graph = graph.merge(descendants(store, [artifact.id if model is None else model]))
-    return Match(artifact, None, graph, model)
-
-
-def _match_execution(store: Store, execution: Execution) -> Match:
-    graph = _with_statistics(store, ancestors(store, executions=[execution.id]))
-    outputs = [link.artifact for link in graph.outputs(execution.id)]
+def _match(store: Store, node: Artifact | Execution) -> Match:
+    """Returns the lineage of a node. The descendants of a pushed file are those of its model."""
+    if isinstance(node, Artifact):
+        graph = _with_statistics(store, ancestors(store, [node.id]))
+        model = facts.pushed_model(graph, node.id) if node.type == facts.PUSHED_MODEL else None
+        model = node.id if node.type == facts.MODEL else model
+        return Match(node, graph.merge(descendants(store, [node.id if model is None else model])), model)
+    graph = _with_statistics(store, ancestors(store, executions=[node.id]))
+    outputs = [link.artifact for link in graph.outputs(node.id)]
     # Another execution made the outputs of a cached execution or of a resolver.
-    others = set(makers(store, outputs).values()) - {execution.id}
+    others = set(makers(store, outputs).values()) - {node.id}
     if others:
         graph = graph.merge(ancestors(store, outputs))
-    graph = graph.merge(descendants(store, outputs))
-    models = [i for i in outputs if graph.artifacts[i].type == facts.MODEL and not others]
-    return Match(None, execution, graph, models[0] if models else None)
+    models = [output for output in outputs if graph.artifacts[output].type == facts.MODEL and not others]
+    return Match(node, graph.merge(descendants(store, outputs)), models[0] if models else None)

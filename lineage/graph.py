@@ -22,6 +22,7 @@ COMPARED = frozenset({"baseline_model"})  # inputs that a step only compares wit
 # property. Neither is a result of the step.
 LOG = "executor-logs"
 STORE_OF_ARTIFACT = "store_session_info"
+OPEN_STATES = {"RUNNING", "NEW"}  # of executions that have not ended
 RESOLVER = "Resolver"  # type of executions that choose among artifacts of earlier runs, and make none
 
 
@@ -47,6 +48,11 @@ class Artifact:
     created: int
     properties: dict[str, Any]
 
+    @property
+    def key(self) -> str:
+        """Returns a key that no other node of a graph has."""
+        return f"a{self.id}"
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -68,6 +74,16 @@ class Execution:
     changed: int
     properties: dict[str, Any]
 
+    @property
+    def key(self) -> str:
+        """Returns a key that no other node of a graph has."""
+        return f"e{self.id}"
+
+    @property
+    def seconds(self) -> float | None:
+        """Returns its duration; None if it has not ended."""
+        return None if self.state in OPEN_STATES else (self.changed - self.started) / 1000
+
 
 @dataclass(frozen=True, order=True)
 class Link:
@@ -85,40 +101,59 @@ class Link:
     name: str
     made: bool
 
+    @property
+    def start(self) -> str:
+        """Returns the key of the node from which the data comes."""
+        return f"e{self.execution}" if self.made else f"a{self.artifact}"
+
+    @property
+    def end(self) -> str:
+        """Returns the key of the node to which the data goes."""
+        return f"a{self.artifact}" if self.made else f"e{self.execution}"
+
+    @property
+    def is_compared(self) -> bool:
+        """Returns whether the execution only compares with the artifact: it makes nothing from it."""
+        return self.name in COMPARED
+
 
 @dataclass(frozen=True)
 class Graph:
-    """Executions and artifacts by id, and the links between them."""
+    """Executions and artifacts by id, and the links between them: both nodes of a link are in the graph."""
 
     artifacts: dict[int, Artifact]
     executions: dict[int, Execution]
     links: frozenset[Link]
 
+    def before(self, key: str) -> list[Link]:
+        """Returns the links to a node."""
+        return self._by_end.get(key, [])
+
+    def after(self, key: str) -> list[Link]:
+        """Returns the links from a node."""
+        return self._by_start.get(key, [])
+
     def inputs(self, execution: int) -> list[Link]:
         """Returns the inputs of an execution."""
-        return [link for link in self._by_execution.get(execution, []) if not link.made]
+        return self.before(f"e{execution}")
 
     def outputs(self, execution: int) -> list[Link]:
         """Returns the outputs of an execution, cached ones too."""
-        return [link for link in self._by_execution.get(execution, []) if link.made]
+        return self.after(f"e{execution}")
 
     def maker(self, artifact: int) -> int | None:
         """Returns the execution that made an artifact; None if this graph does not have it."""
-        return min((link.execution for link in self._by_artifact.get(artifact, []) if link.made), default=None)
+        return min((link.execution for link in self.before(f"a{artifact}")), default=None)
 
     def input_of(self, execution: int, kind: str) -> Artifact | None:
         """Returns the first input of a type that is not only compared with."""
-        links = [link for link in self.inputs(execution) if link.name not in COMPARED]
+        links = [link for link in self.inputs(execution) if not link.is_compared]
         return next((a for a in (self.artifacts[link.artifact] for link in links) if a.type == kind), None)
 
     def output_of(self, execution: int, kind: str) -> Artifact | None:
         """Returns the first output of a type."""
         artifacts = (self.artifacts[link.artifact] for link in self.outputs(execution))
         return next((artifact for artifact in artifacts if artifact.type == kind), None)
-
-    def takers(self, artifact: int) -> list[Link]:
-        """Returns the links of the executions that took an artifact."""
-        return [link for link in self._by_artifact.get(artifact, []) if not link.made]
 
     def of_type(self, *types: str) -> list[Artifact]:
         """Returns the artifacts of some types, sorted by id."""
@@ -131,12 +166,18 @@ class Graph:
         )
 
     @functools.cached_property
-    def _by_execution(self) -> dict[int, list[Link]]:
-        return _group(self.links, lambda link: link.execution)
+    def nodes(self) -> dict[str, Artifact | Execution]:
+        """Returns the artifacts and the executions by key."""
+        nodes: list[Artifact | Execution] = [*self.artifacts.values(), *self.executions.values()]
+        return {node.key: node for node in nodes}
 
     @functools.cached_property
-    def _by_artifact(self) -> dict[int, list[Link]]:
-        return _group(self.links, lambda link: link.artifact)
+    def _by_end(self) -> dict[str, list[Link]]:
+        return _group(self.links, lambda link: link.end)
+
+    @functools.cached_property
+    def _by_start(self) -> dict[str, list[Link]]:
+        return _group(self.links, lambda link: link.start)
 
 
 NO_GRAPH = Graph({}, {}, frozenset())
@@ -157,7 +198,7 @@ def ancestors(store: Store, artifacts: Iterable[int] = (), executions: Iterable[
         followed |= unfollowed
         new_links = _links(store.events_of_executions(unfollowed))
         links |= new_links
-        new = {link.artifact for link in new_links if not link.made and link.name not in COMPARED} - seen
+        new = {link.artifact for link in new_links if not link.made and not link.is_compared} - seen
         unfollowed = set()
     return _graph(store, seen, map(read_execution, store.executions(followed)), links)
 
@@ -185,7 +226,7 @@ def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
 def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
     """Returns the executions that processed artifacts: none that were cached, only compared, or handed artifacts on."""
     links = _links(store.events_of_artifacts(artifacts))
-    taken = {link.execution for link in links if not link.made and link.name not in COMPARED}
+    taken = {link.execution for link in links if not link.made and not link.is_compared}
     executions = map(read_execution, store.executions(taken))
     return [e for e in executions if e.state != "CACHED" and e.type != RESOLVER]
 
@@ -233,15 +274,13 @@ def read_execution(record: pb.Execution) -> Execution:
 def _graph(store: Store, artifacts: Iterable[int], executions: Iterable[Execution], links: set[Link]) -> Graph:
     """Returns a graph of executions, `artifacts` and the artifacts of the links."""
     mentioned = {*artifacts, *(link.artifact for link in links)}
-    return Graph(
-        {artifact.id: artifact for artifact in map(read_artifact, store.artifacts(mentioned))},
-        {execution.id: execution for execution in executions},
-        frozenset(links),
-    )
+    known = {artifact.id: artifact for artifact in map(read_artifact, store.artifacts(mentioned))}
+    steps = {execution.id: execution for execution in executions}
+    return Graph(known, steps, frozenset(link for link in links if link.artifact in known and link.execution in steps))
 
 
-def _group(links: Iterable[Link], key: Callable[[Link], int]) -> dict[int, list[Link]]:
-    groups: dict[int, list[Link]] = defaultdict(list)
+def _group(links: Iterable[Link], key: Callable[[Link], str]) -> dict[str, list[Link]]:
+    groups = defaultdict(list)
     for link in sorted(links):
         groups[key(link)].append(link)
     return groups

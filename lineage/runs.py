@@ -12,7 +12,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from lineage import facts
 from lineage.errors import UnknownError
-from lineage.graph import Execution, Graph, graph_of_executions, read_execution
+from lineage.graph import OPEN_STATES, Execution, Graph, graph_of_executions, read_execution
 from lineage.store import Store
 
 # Types of contexts, as TFX and as Kubeflow Pipelines name them.
@@ -22,7 +22,6 @@ ON_KUBEFLOW = "system.PipelineRun"
 NOT_A_STEP = "DAGExecution"  # Kubeflow's record of an entire run, which stays RUNNING for ever
 DRIVER_MILLISECONDS = 10 * 60 * 1000  # limit for Kubeflow's driver to record the first step
 _BAD_STATES = {"FAILED": "failed", "CANCELED": "canceled"}
-_OPEN_STATES = {"RUNNING", "NEW"}
 RUNNING, COMPLETE = "running", "complete"
 
 
@@ -105,7 +104,7 @@ def list_runs(store: Store, limit: int | None = None, pipeline: str | None = Non
     Raises:
         UnknownError: there is no such pipeline.
     """
-    pipelines = [context.name for kind in PIPELINE_TYPES for context in store.contexts_of_type(kind)]
+    pipelines = [context.name for context in store.contexts_of_types(PIPELINE_TYPES)]
     if pipeline is not None and pipeline not in pipelines:
         names = ", ".join(sorted(pipelines)) or "none"
         raise UnknownError(f"{store.where}: no pipeline {pipeline!r}; there are {names}")
@@ -147,8 +146,7 @@ class _Record:
 
 def _contexts(store: Store) -> list[pb.Context]:
     """Returns the contexts of all runs, oldest first."""
-    contexts = [context for kind in RUN_TYPES for context in store.contexts_of_type(kind)]
-    return sorted(contexts, key=lambda context: (context.create_time_since_epoch, context.id))
+    return sorted(store.contexts_of_types(RUN_TYPES), key=lambda context: (context.create_time_since_epoch, context.id))
 
 
 def _record(store: Store, context: pb.Context) -> _Record:
@@ -167,15 +165,15 @@ def _read(store: Store, records: list[_Record]) -> list[Run]:
 
 def _part(graph: Graph, executions: list[Execution]) -> Graph:
     links = [link for e in executions for link in (*graph.inputs(e.id), *graph.outputs(e.id))]
-    artifacts = {link.artifact: graph.artifacts[link.artifact] for link in links if link.artifact in graph.artifacts}
+    artifacts = {link.artifact: graph.artifacts[link.artifact] for link in links}
     return Graph(artifacts, {execution.id: execution for execution in executions}, frozenset(links))
 
 
 def _run(record: _Record, graph: Graph) -> Run:
     context, executions = record.context, record.executions
-    steps = {facts.step_name(execution): execution for execution in executions}
+    steps = [Step(facts.step_name(e), e.id, e.state, e.seconds) for e in executions]
     started = executions[0].started if executions else context.create_time_since_epoch
-    pusher = steps.get(facts.PUSHER)
+    versions = [facts.parameters(e).get("code_version", "") for e in executions if facts.step_name(e) == facts.PUSHER]
     state, evaluation = _state(context, steps), _evaluation(graph)
     pushes = [push for artifact in graph.of_type(facts.PUSHED_MODEL) if (push := facts.push(graph, artifact))]
     push = pushes[0] if pushes else None
@@ -186,49 +184,45 @@ def _run(record: _Record, graph: Graph) -> Run:
         started=started,
         seconds=max((execution.changed - started for execution in executions), default=0) / 1000,
         state=state,
-        outcome=_outcome(state, executions, evaluation, push),
-        steps=[
-            Step(facts.step_name(e), e.id, e.state, None if e.state == "RUNNING" else (e.changed - e.started) / 1000)
-            for e in executions
-        ],
+        outcome=_outcome(state, steps, evaluation, push),
+        steps=steps,
         data=facts.data_of(executions, graph.of_type(facts.EXAMPLES, facts.CATALOG)),
-        code_version=str(facts.parameters(pusher).get("code_version", "")) if pusher else "",
-        code={name: facts.code(execution) for name, execution in steps.items() if facts.code(execution)},
-        settings={key: value for execution in executions for key, value in facts.settings(execution).items()},
+        code_version=str(versions[-1]) if versions else "",
+        code=facts.code(executions),
+        settings=facts.settings(executions),
         evaluation=evaluation,
         push=push,
         graph=graph,
     )
 
 
-def _state(context: pb.Context, steps: dict[str, Execution]) -> str:
-    states = {execution.state for execution in steps.values()}
+def _state(context: pb.Context, steps: list[Step]) -> str:
+    # The last execution of each step counts.
+    states = set({step.name: step.state for step in steps}.values())
+    names = {step.name for step in steps}
     for bad, word in _BAD_STATES.items():
         if bad in states:
             return word
     if context.type == ON_KUBEFLOW:
         if not states and time.time() * 1000 > context.create_time_since_epoch + DRIVER_MILLISECONDS:
             return "failed"
-        if facts.is_ours(steps) and facts.PUSHER not in steps:
+        if facts.is_ours(names) and facts.PUSHER not in names:
             return RUNNING  # Between two steps.
-    return RUNNING if states & _OPEN_STATES or not states else COMPLETE
+    return RUNNING if states & OPEN_STATES or not states else COMPLETE
 
 
-def _outcome(
-    state: str, executions: list[Execution], evaluation: facts.Evaluation | None, push: facts.Push | None
-) -> str:
-    if not executions:
+def _outcome(state: str, steps: list[Step], evaluation: facts.Evaluation | None, push: facts.Push | None) -> str:
+    if not steps:
         return "before the first step"
-    last = facts.step_name(executions[-1])
     if state != COMPLETE:
-        stopped = [facts.step_name(e) for e in executions if e.state in {*_BAD_STATES, *_OPEN_STATES}]
-        return f"at {stopped[0]}" if stopped else f"after {last}"
+        stopped = [step.name for step in steps if step.state in {*_BAD_STATES, *OPEN_STATES}]
+        return f"at {stopped[0]}" if stopped else f"after {steps[-1].name}"
     if push:
-        cached = any(facts.step_name(e) == facts.PUSHER and e.state == "CACHED" for e in executions)
-        return f"{'unchanged,' if cached else 'pushed'} version {push.version}"
+        is_cached = any(step.name == facts.PUSHER and step.state == "CACHED" for step in steps)
+        return f"{'unchanged,' if is_cached else 'pushed'} version {push.version}"
     if evaluation and evaluation.blessing_id and not evaluation.blessed:
         return "not blessed"
-    return f"ended with {last}"
+    return f"ended with {steps[-1].name}"
 
 
 def _evaluation(graph: Graph) -> facts.Evaluation | None:

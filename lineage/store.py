@@ -15,7 +15,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as pb
@@ -56,8 +56,7 @@ _MEANINGS = {
     "Deadline Exceeded": f"the metadata server did not answer within {GRPC_SECONDS:g} s",
 }
 
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+Record = TypeVar("Record")
 
 
 class Store:
@@ -88,21 +87,19 @@ class Store:
         """Returns the events of executions: the artifacts that they took or made."""
         return self._batches(self._connection.get_events_by_execution_ids, ids)
 
-    def artifact_types(self) -> list[str]:
-        """Returns the names of the types of artifacts."""
-        return [kind.name for kind in self._call(self._connection.get_artifact_types)]
-
     def artifacts_of_type(self, name: str) -> list[pb.Artifact]:
-        """Returns all artifacts of a type."""
-        return self._call(self._connection.get_artifacts_by_type, name)
+        """Returns all artifacts of the types whose names end with `name`, after any dots."""
+        names = [kind.name for kind in self._call(self._connection.get_artifact_types)]
+        matching = [full_name for full_name in names if full_name.rpartition(".")[2] == name]
+        return [a for full_name in matching for a in self._call(self._connection.get_artifacts_by_type, full_name)]
 
     def artifacts_at(self, uri: str) -> list[pb.Artifact]:
         """Returns the artifacts with an address."""
         return self._call(self._connection.get_artifacts_by_uri, uri)
 
-    def contexts_of_type(self, name: str) -> list[pb.Context]:
-        """Returns all contexts of a type; none if there is no such type."""
-        return self._call(self._connection.get_contexts_by_type, name)
+    def contexts_of_types(self, names: Iterable[str]) -> list[pb.Context]:
+        """Returns all contexts of some types; none for a type that the store does not have."""
+        return [context for name in names for context in self._call(self._connection.get_contexts_by_type, name)]
 
     def executions_in(self, context: int) -> list[pb.Execution]:
         """Returns the executions of a context."""
@@ -112,16 +109,14 @@ class Store:
         """Returns the contexts of an execution."""
         return self._call(self._connection.get_contexts_by_execution, execution)
 
-    def _batches(self, method: Callable[[list[int]], list[Any]], ids: Iterable[int]) -> list[Any]:
+    def _batches(self, method: Callable[[list[int]], list[Record]], ids: Iterable[int]) -> list[Record]:
         unique = sorted(set(ids))
         starts = range(0, len(unique), BATCH)
         return [record for start in starts for record in self._call(method, unique[start : start + BATCH])]
 
-    def _call(
-        self, method: Callable[Arguments, Answer], *arguments: Arguments.args, **named: Arguments.kwargs
-    ) -> Answer:
+    def _call(self, method: Callable[..., list[Record]], *arguments: Any) -> list[Record]:
         try:
-            return method(*arguments, **named)
+            return method(*arguments)
         except mlmd.errors.StatusError as error:
             raise StoreError(f"{self.where}: {_explain(error)}") from None
 

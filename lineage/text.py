@@ -14,10 +14,9 @@ from rich.table import Table
 from rich.tree import Tree
 
 from lineage import facts
-from lineage.compare import Difference
 from lineage.facts import Evaluation, Push, Story
 from lineage.find import Match
-from lineage.graph import COMPARED, Artifact, Execution, Graph
+from lineage.graph import Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
 
@@ -60,17 +59,13 @@ def show_runs(runs: list[Run], has_more: bool, console: Console) -> None:
 
 def show_match(match: Match, console: Console) -> None:
     """Prints the ancestors and the descendants of an artifact or an execution."""
-    graph, artifact, execution, title = match.graph, match.artifact, match.execution, ""
+    graph, node = match.graph, match.node
     before, after = Tree("", hide_root=True), Tree("", hide_root=True)
-    if execution:
-        title = _execution(execution)
-        _add_inputs(before, graph, execution.id, set())
-        _add_outputs(after, graph, execution.id, set())
-    elif artifact:
-        title = _artifact(graph, artifact)
-        _add_maker(before, graph, artifact.id, set())
-        # The descendants of a pushed file are those of its model.
-        _add_takers(after, graph, artifact.id if match.model is None else match.model, set())
+    title = _execution(node) if isinstance(node, Execution) else _artifact(node)
+    # The descendants of a pushed file are those of its model.
+    is_pushed = node.type == facts.PUSHED_MODEL and match.model is not None
+    _grow(before, graph, node.key, {node.key}, is_up=True)
+    _grow(after, graph, f"a{match.model}" if is_pushed else node.key, {node.key}, is_up=False)
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     if match.story:
         show_story(match.story, console)
@@ -92,13 +87,10 @@ def show_story(story: Story, console: Console) -> None:
     for push in story.pushes:
         _line("Pushed", push_in_words(push), console)
     _line("Settings", "", console)
-    sections = defaultdict(list)
-    for key, value in story.settings.items():
-        section, _, name = key.partition(".")
-        sections[section].append(f"{name} {value_in_words(value)}")
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for section, words in sections.items():
-        table.add_row(f"  {escape(section)}", escape(", ".join(words)))
+    for section, pairs in by_section(story.settings).items():
+        words = ", ".join(f"{name} {value_in_words(value)}" for name, value in pairs)
+        table.add_row(f"  {escape(section)}", escape(words))
     console.print(table)
 
 
@@ -114,21 +106,47 @@ def show_proof(proof: Proof, console: Console) -> None:
         console.print(f"The same content was pushed before: artifact {others}.", soft_wrap=True)
 
 
-def show_difference(difference: Difference, show_all: bool, console: Console) -> None:
-    """Prints the facts of two runs, or only those that differ."""
+def show_difference(left: int, right: int, sections: dict[str, dict[str, tuple[Any, Any]]], console: Console) -> None:
+    """Prints the facts of the runs with the ids `left` and `right`, as `compare` returns them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for run in (difference.left, difference.right):
-        table.add_column(f"run {run.id}", overflow="fold")
-    for section, lines in difference.sections.items():
-        shown = [line for line in lines if show_all or line.differs]
-        if shown:
+    for run in (left, right):
+        table.add_column(f"run {run}", overflow="fold")
+    has_equal = any(one == other for pairs in sections.values() for one, other in pairs.values())
+    for section, pairs in sections.items():
+        if pairs:
             table.add_row(f"[bold]{section}[/bold]")
-        for line in shown:
-            color = "yellow" if line.differs and show_all else "default"
-            left, right = (_MISSING if v is None else escape(value_in_words(v)) for v in (line.left, line.right))
-            table.add_row(f"  {escape(line.name)}", f"[{color}]{left}[/{color}]", f"[{color}]{right}[/{color}]")
+        for name, pair in pairs.items():
+            color = "yellow" if has_equal and pair[0] != pair[1] else "default"
+            values = (_MISSING if value is None else escape(value_in_words(value)) for value in pair)
+            table.add_row(f"  {escape(name)}", *(f"[{color}]{value}[/{color}]" for value in values))
     console.print(table if table.row_count else "The runs agree in data, code, settings and metrics.")
+
+
+def by_section(settings: dict[str, Any]) -> dict[str, list[tuple[str, Any]]]:
+    """Returns the names and values of settings by the section of their keys, the part before the first dot."""
+    sections = defaultdict(list)
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        sections[section].append((name, value))
+    return sections
+
+
+def name_of(node: Artifact | Execution) -> str:
+    """Returns the name of an execution's step, or the type of an artifact."""
+    return facts.step_name(node) if isinstance(node, Execution) else node.type
+
+
+def main_fact(artifact: Artifact) -> str:
+    """Returns Recall@10, the verdict, the pushed version or the fingerprint of data; empty for other artifacts."""
+    properties = artifact.properties
+    if artifact.type == facts.EVALUATION and facts.HEADLINE in properties:
+        return f"Recall@10 {properties[facts.HEADLINE]:.4f}"
+    if artifact.type == facts.BLESSING:
+        return "blessed" if properties.get("blessed") == 1 else "not blessed"
+    if artifact.type == facts.PUSHED_MODEL:
+        return f"version {properties.get('pushed_version', '')}" if properties.get("pushed") else "nothing was pushed"
+    return f"of data {properties['data_fingerprint']}" if "data_fingerprint" in properties else ""
 
 
 def moment(milliseconds: float) -> str:
@@ -187,16 +205,15 @@ def quality_in_words(evaluation: Evaluation) -> str:
     metrics = evaluation.metrics
     names = [name for name in ("recall_at_10", "ndcg_at_10", "mrr", "coverage_at_10") if name in metrics]
     words = [f"{facts.METRICS[name]} {metrics[name]:.4f}" for name in names] or ["metrics not recorded in the store"]
-    if lists := lists_in_words(evaluation):
+    if lists := lists_in_words(metrics):
         words[0] += f" ({', '.join(lists)})"
     verdict = "blessed" if evaluation.blessed else "not blessed"
     by = f"evaluation {evaluation.id}, blessing {evaluation.blessing_id or 'none'}"
     return f"{', '.join(words)}; {verdict} ({by})"
 
 
-def lists_in_words(evaluation: Evaluation) -> list[str]:
+def lists_in_words(metrics: dict[str, Any]) -> list[str]:
     """Returns the known Recall@10 of the two lists that the model is compared with, each in words."""
-    metrics = evaluation.metrics
     return [f"{title} {metrics[name]:.4f}" for title, name in facts.LISTS.items() if name in metrics]
 
 
@@ -209,19 +226,11 @@ def _line(title: str, words: str, console: Console) -> None:
     console.print(f"[bold]{title:<10}[/bold]{escape(words)}", soft_wrap=True)
 
 
-def _artifact(graph: Graph, artifact: Artifact, name: str = "") -> str:
-    """Returns an artifact's type, id, and its address or main property, in one line."""
-    properties = artifact.properties
-    about = artifact.uri
-    if artifact.type == facts.EVALUATION and facts.HEADLINE in properties:
-        about = f"Recall@10 {properties[facts.HEADLINE]:.4f}"
-    elif artifact.type == facts.BLESSING:
-        about = "blessed" if properties.get("blessed") == 1 else "not blessed"
-    elif artifact.type == facts.PUSHED_MODEL:
-        push = facts.push(graph, artifact)
-        about = f"version {push.version}, {push.destination}" if push else "nothing was pushed"
-    elif "data_fingerprint" in properties:
-        about = f"of data {properties['data_fingerprint']}"
+def _artifact(artifact: Artifact, name: str = "") -> str:
+    """Returns an artifact's type, id, and its main fact or its address, in one line."""
+    about = main_fact(artifact) or artifact.uri
+    if destination := artifact.properties.get("pushed_destination"):
+        about += f", {destination}"
     prefix = f"{name}: " if name else ""
     return f"{prefix}[cyan]{escape(artifact.type)}[/cyan] {artifact.id}  {escape(about)}"
 
@@ -230,7 +239,7 @@ def _execution(execution: Execution) -> str:
     """Returns an execution's step, state, times and data, in one line."""
     state = execution.state.lower()
     color = {"failed": "red", "running": "yellow"}.get(state, "default")
-    took = "" if state == "running" else f", {duration((execution.changed - execution.started) / 1000)}"
+    took = "" if execution.seconds is None else f", {duration(execution.seconds)}"
     given = facts.parameters(execution)
     data = f"  {given.get('data', '')}, SHA-256 {given['data_fingerprint']}" if given.get("data_fingerprint") else ""
     when = moment(execution.started)
@@ -238,35 +247,23 @@ def _execution(execution: Execution) -> str:
     return f"{name} (execution {execution.id}, [{color}]{state}[/{color}], {when}{took}){escape(data)}"
 
 
-def _add_maker(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
-    maker = graph.maker(artifact)
-    if maker is None or maker not in graph.executions:
-        return
-    if maker in seen:
-        tree.add(f"{escape(facts.step_name(graph.executions[maker]))} (execution {maker}), see above")
-        return
-    _add_inputs(tree.add(_execution(graph.executions[maker])), graph, maker, seen)
-
-
-def _add_inputs(tree: Tree, graph: Graph, execution: int, seen: set[int]) -> None:
-    seen.add(execution)
-    for link in graph.inputs(execution):
-        branch = tree.add(_artifact(graph, graph.artifacts[link.artifact], link.name))
-        _add_maker(branch, graph, link.artifact, seen)
-
-
-def _add_takers(tree: Tree, graph: Graph, artifact: int, seen: set[int]) -> None:
-    takers = dict.fromkeys(link.execution for link in graph.takers(artifact) if link.name not in COMPARED)
-    for number, execution in enumerate(takers):
-        if number == MAX_BRANCHES:
-            tree.add(f"and {len(takers) - MAX_BRANCHES:,} more; --json has all")
+def _grow(tree: Tree, graph: Graph, key: str, seen: set[str], *, is_up: bool) -> None:
+    """Adds the ancestors of a node to a tree, or its descendants: each execution with its own branches once."""
+    if is_up:
+        links = graph.before(key)
+        if isinstance(graph.nodes[key], Artifact):
+            links = links[:1]  # The first execution that has an artifact as an output made it.
+    else:
+        links = list({link.end: link for link in graph.after(key) if not link.is_compared}.values())
+    for number, link in enumerate(links):
+        node = graph.nodes[link.start if is_up else link.end]
+        if isinstance(node, Artifact):
+            _grow(tree.add(_artifact(node, link.name if is_up else "")), graph, node.key, seen, is_up=is_up)
+        elif not is_up and number == MAX_BRANCHES:
+            tree.add(f"and {len(links) - MAX_BRANCHES:,} more; --json has all")
             return
-        if execution not in seen and execution in graph.executions:
-            seen.add(execution)
-            _add_outputs(tree.add(_execution(graph.executions[execution])), graph, execution, seen)
-
-
-def _add_outputs(tree: Tree, graph: Graph, execution: int, seen: set[int]) -> None:
-    for link in graph.outputs(execution):
-        branch = tree.add(_artifact(graph, graph.artifacts[link.artifact]))
-        _add_takers(branch, graph, link.artifact, seen)
+        elif node.key not in seen:
+            seen.add(node.key)
+            _grow(tree.add(_execution(node)), graph, node.key, seen, is_up=is_up)
+        elif is_up:
+            tree.add(f"{escape(facts.step_name(node))} (execution {node.id}), see above")

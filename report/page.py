@@ -15,6 +15,7 @@ from lineage import facts
 from lineage.graph import Artifact
 from lineage.page import Card
 from lineage.page import render as render_page
+from lineage.page.drawing import draw
 from lineage.runs import Step
 from lineage.text import counts_in_words, duration
 from pipeline.summary import refit_in_words, repeated, unreachable
@@ -56,8 +57,7 @@ def render(run_facts: RunFacts, folder: Path) -> str:
     tone, verdict, reason = _verdict(summary)
     return render_page(
         TEMPLATE,
-        run.graph if run else None,
-        {"focus": f"a{pushed[-1].id}" if pushed else None},
+        [draw(run.graph, pushed[-1].key if pushed else "")] if run else [],
         title=config["name"],
         about=" · ".join(about),
         tone=tone,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
-from collections import defaultdict, deque
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,20 +13,19 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lineage import as_json, facts, statistics
+from lineage import facts, statistics, text
 from lineage.errors import StoreError
 from lineage.facts import Story
 from lineage.find import Match
-from lineage.graph import NO_GRAPH, Artifact, Graph
+from lineage.graph import NO_GRAPH, Artifact, Execution, Graph
+from lineage.page.drawing import Drawing, draw, nearest
 from lineage.runs import Run
-from lineage.text import counts_in_words, duration, lists_in_words, moment
 
 FOLDER = Path(__file__).parent
 BASE_STYLE = files("on_device.demo") / "page" / "base.css"
-SCRIPTS = ("elements.js", "layout.js", "view.js", "details.js", "graph.js")
 TONES = {"complete": "good", "failed": "bad", "canceled": "bad", "running": "busy"}
-MAX_NODES = 250  # of a drawn graph; a larger one is unreadable
 MAX_FILES = 12  # listed of an artifact
+HIDDEN = {"custom_config", "is_external", "stats_dashboard_link", "tfx_version"}  # properties that say little
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,17 @@ def write_runs(path: Path, store: str, runs: list[Run]) -> None:
     Raises:
         StoreError: the page cannot be written.
     """
-    graph = functools.reduce(Graph.merge, (run.graph for run in runs), NO_GRAPH)
     pipelines = sorted({run.pipeline for run in runs if run.pipeline})
     _write(
         path,
-        graph,
-        {"runs": [{**as_json.run(run), "executions": sorted(run.graph.executions)} for run in runs]},
+        [draw(run.graph, run=run.id) for run in runs],
         title=f"Runs of {', '.join(pipelines) or 'no pipeline'}",
         store=store,
         cards=_cards_of_runs(runs),
         runs=runs,
+        chart=_chart(runs),
         several_pipelines=len(pipelines) > 1,
-        tones=TONES,
+        settings={run.id: run.settings for run in runs},
     )
 
 
@@ -77,31 +75,26 @@ def write_match(path: Path, store: str, query: str, match: Match) -> None:
     Raises:
         StoreError: the page cannot be written.
     """
-    focus, title = "", query
-    if match.artifact:
-        focus, title = f"a{match.artifact.id}", f"{match.artifact.type} {match.artifact.id}"
-    elif match.execution:
-        focus, title = f"e{match.execution.id}", f"{facts.step_name(match.execution)}, execution {match.execution.id}"
-    graph = _nearest(match.graph, focus)
-    story = match.story
+    node, story = match.node, match.story
+    title = f"{node.type} {node.id}" if isinstance(node, Artifact) else f"{text.name_of(node)}, execution {node.id}"
+    graph = nearest(match.graph, node.key)
     _write(
         path,
-        graph,
-        {"match": {**as_json.match(match), "graph": None}, "focus": focus},
+        [draw(graph, node.key)],
         title=query if "/" in query else title,  # A path is clearer than the type and the id.
         store=store,
         cards=_cards_of_story(story) if story else [],
-        left_out=_size(match.graph) - _size(graph),
+        settings={None: story.settings} if story else {},
+        left_out=len(match.graph.nodes) - len(graph.nodes),
     )
 
 
-def render(template: Path, graph: Graph | None, payload: dict[str, Any], **values: Any) -> str:
-    """Returns a page. Its stylesheet and script may lie beside the template: `page.css` and `page.js` of `page.html`.
+def render(template: Path, drawings: list[Drawing], **values: Any) -> str:
+    """Returns a page. Its stylesheet lies beside the template: `page.css` of `page.html`.
 
     Args:
         template: extends `layout.html`, and may include `cards.html` and `graph.html`.
-        graph: to draw; None for a page without one, and without a script.
-        payload: data for the script, in addition to the graph and the contents of its artifacts.
+        drawings: for `graph.html`, which shows one of them; without any, the page has no script.
         values: of the template's variables. Text is escaped.
     """
     environment = Environment(
@@ -111,33 +104,45 @@ def render(template: Path, graph: Graph | None, payload: dict[str, Any], **value
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "default": str}
-    environment.filters |= {"duration": duration, "moment": moment}
+    environment.filters |= {
+        "about": _about,
+        "by_section": lambda settings: text.by_section(settings).items(),
+        "decimals": "{:.4f}".format,
+        "duration": text.duration,
+        "files": _files,
+        "json": functools.partial(json.dumps, indent=1, ensure_ascii=False, default=str),
+        "link": _link,
+        "lists": text.lists_in_words,
+        "main_fact": text.main_fact,
+        "moment": text.moment,
+        "name": text.name_of,
+        "parameters": facts.parameters,
+        "percent": "{:.2%}".format,
+        "statistics": lambda artifact: statistics.summarise(artifact.uri) if artifact.type == facts.STATISTICS else {},
+        "titled": lambda pair: (facts.METRICS.get(pair[0], pair[0]), pair[1]),
+        "thousands": "{:,.0f}".format,
+        "words": text.value_in_words,
+    }
+    environment.tests["execution"] = lambda node: isinstance(node, Execution)
     styles = [BASE_STYLE, FOLDER / "style.css", template.with_suffix(".css")]
-    scripts = [*(FOLDER / name for name in SCRIPTS), template.with_suffix(".js")]
     return environment.get_template(template.name).render(
-        {"left_out": 0, **values},
+        {"left_out": 0, "runs": [], **values},
         style=Markup("\n".join(path.read_text(encoding="utf-8") for path in styles)),
-        script=Markup("\n".join(path.read_text(encoding="utf-8") for path in scripts if path.is_file())),
-        payload=None if graph is None else {**_contents(graph), **payload},
+        script=Markup((FOLDER / "graph.js").read_text(encoding="utf-8")),
+        drawings=drawings,
+        graph=functools.reduce(Graph.merge, (drawing.graph for drawing in drawings), NO_GRAPH),
+        quality=facts.QUALITY,
+        hidden=HIDDEN,
+        tones=TONES,
     )
 
 
-def _write(path: Path, graph: Graph, payload: dict[str, Any], **values: Any) -> None:
-    content = render(FOLDER / "page.html", graph, payload, written=time.time() * 1000, **values)
+def _write(path: Path, drawings: list[Drawing], **values: Any) -> None:
+    content = render(FOLDER / "page.html", drawings, written=time.time() * 1000, **values)
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"--html {path}: cannot be written ({error.strerror}); choose another file") from None
-
-
-def _contents(graph: Graph) -> dict[str, Any]:
-    return {
-        "metrics": facts.METRICS,
-        "graph": as_json.graph(graph),
-        "files": {f"a{artifact.id}": _files(artifact) for artifact in graph.artifacts.values()},
-        "statistics": {f"a{a.id}": statistics.summarise(a.uri) for a in graph.of_type(facts.STATISTICS)},
-    }
 
 
 def _cards_of_runs(runs: list[Run]) -> list[Card]:
@@ -170,50 +175,58 @@ def _cards_of_story(story: Story) -> list[Card]:
         if recall is None:
             cards.append(Card("Quality", verdict, "metrics are not in the store", tone))
         else:
-            note = ", ".join([verdict, *lists_in_words(evaluation)])
+            note = ", ".join([verdict, *text.lists_in_words(evaluation.metrics)])
             cards.append(Card("Recall@10 on the test split", f"{recall:.4f}", note, tone))
     data = story.data
     fingerprint = f"SHA-256 {data.get('fingerprint', '')[:12]}…"
-    cards.append(Card("Data", data.get("name", "not named"), ", ".join([*counts_in_words(data), fingerprint])))
+    cards.append(Card("Data", data.get("name", "not named"), ", ".join([*text.counts_in_words(data), fingerprint])))
     if not story.pushes:
         return [*cards, Card("Pushed", "no", "this model was not pushed")]
     push = story.pushes[-1]
-    cards.append(Card("Pushed", f"version {push.version}", f"{push.pipeline}, {moment(push.when)}"))
+    cards.append(Card("Pushed", f"version {push.version}", f"{push.pipeline}, {text.moment(push.when)}"))
     if push.code_version:
         note = "commit, with changes" if "+" in push.code_version else "commit"
         cards.append(Card("Code", push.code_version[:8], note))
     return cards
 
 
-def _files(artifact: Artifact) -> list[str]:
+def _chart(runs: list[Run]) -> dict[str, Any] | None:
+    """Returns the places of the runs' Recall@10 over time, from 0 to 1 each; None for fewer than two."""
+    evaluated = [(run, run.recall) for run in reversed(runs) if run.recall is not None]
+    if len(evaluated) < 2:
+        return None
+    least, most = min(recall for _, recall in evaluated), max(recall for _, recall in evaluated)
+    margin = 0.15 * (most - least or 0.01)
+    low, high = max(0.0, least - margin), most + margin
+    return {
+        "dots": [
+            (run, at / (len(evaluated) - 1), (high - recall) / (high - low))
+            for at, (run, recall) in enumerate(evaluated)
+        ],
+        "grid": [(low, 1.0), ((low + high) / 2, 0.5), (high, 0.0)],
+    }
+
+
+def _about(node: Artifact | Execution, graph: Graph) -> str:
+    """Returns the second line of a drawn node."""
+    if isinstance(node, Execution):
+        return f"{node.state.lower()}, execution {node.id}"
+    if fingerprint := node.properties.get("data_fingerprint"):
+        return f"data {fingerprint[:12]}"
+    is_only_compared = not graph.before(node.key) and any(link.is_compared for link in graph.after(node.key))
+    return text.main_fact(node) or (f"{node.id}, compared with" if is_only_compared else f"artifact {node.id}")
+
+
+def _files(artifact: Artifact) -> list[Path]:
     """Returns the full paths of an artifact's first files, if they are on this machine."""
     places = [artifact.uri, str(artifact.properties.get("pushed_destination", ""))]
     folders = [Path(place) for place in places if place.startswith("/")]
     paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [str(path) for path in paths[:MAX_FILES]]
+    return paths[:MAX_FILES]
 
 
-def _size(graph: Graph) -> int:
-    return len(graph.artifacts) + len(graph.executions)
-
-
-def _nearest(graph: Graph, focus: str) -> Graph:
-    """Returns the nodes of a graph that are nearest to one of them, `MAX_NODES` at most."""
-    if _size(graph) <= MAX_NODES:
-        return graph
-    neighbours = defaultdict(list)
-    for link in sorted(graph.links):
-        execution, artifact = f"e{link.execution}", f"a{link.artifact}"
-        neighbours[execution].append(artifact)
-        neighbours[artifact].append(execution)
-    near, queue = {focus}, deque([focus])
-    while queue:
-        for other in neighbours[queue.popleft()]:
-            if other not in near and len(near) < MAX_NODES:
-                near.add(other)
-                queue.append(other)
-    return Graph(
-        {i: artifact for i, artifact in graph.artifacts.items() if f"a{i}" in near},
-        {i: execution for i, execution in graph.executions.items() if f"e{i}" in near},
-        frozenset(link for link in graph.links if f"e{link.execution}" in near and f"a{link.artifact}" in near),
-    )
+def _link(place: Path | str, text: str = "") -> Markup | str:
+    """Returns a link to a file of this machine; another address as it is."""
+    if not Path(place).is_absolute():
+        return str(place)
+    return Markup('<a href="{}" title="{}">{}</a>').format(Path(place).as_uri(), place, text or place)

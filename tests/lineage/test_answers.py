@@ -131,10 +131,10 @@ def test_pushed_models_are_found_by_address_and_by_content(recorder, opened, tmp
     recorder.run(model=b"old", destination="/serving/films/1")
     last = recorder.run(model=b"new", destination="/serving/films/2")
     for query in ("/serving/films", "/serving/films/2", "/serving/films/2/model.tflite", "/runs/2/Pusher/pushed_model"):
-        assert find(opened(), query).artifact.id == last.artifacts["pushed_model"], query
+        assert find(opened(), query).node.id == last.artifacts["pushed_model"], query
     moved = tmp_path / "elsewhere.tflite"
     moved.write_bytes(b"old")
-    assert find(opened(), str(moved)).artifact.properties["pushed_version"] == "1"
+    assert find(opened(), str(moved)).node.properties["pushed_version"] == "1"
 
 
 def test_folder_of_versions_stands_for_the_latest_version(recorder, opened, tmp_path):
@@ -143,7 +143,7 @@ def test_folder_of_versions_stands_for_the_latest_version(recorder, opened, tmp_
         (tmp_path / "films" / version / "model.tflite").write_bytes(content)
         recorder.run(model=content, destination=str(tmp_path / "films" / version))
     (tmp_path / "films" / "latest").write_text("1\n", encoding="utf-8")
-    assert find(opened(), str(tmp_path / "films")).artifact.properties["pushed_version"] == "1"
+    assert find(opened(), str(tmp_path / "films")).node.properties["pushed_version"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -223,16 +223,14 @@ def test_difference_of_two_runs(recorder, opened):
     left = recorder.run(dropout=0.2, recall=0.31)
     right = recorder.run(dropout=0.3, recall=0.29, data="ratings-b", model=b"new", destination="/serving/films/2")
     store = opened()
-    difference = compare(find_run(store, str(left.context)), find_run(store, "run-2"))
-    differing = {
-        line.name: (line.left, line.right) for lines in difference.sections.values() for line in lines if line.differs
-    }
+    runs = find_run(store, str(left.context)), find_run(store, "run-2")
+    differing = {name: pair for pairs in compare(*runs).values() for name, pair in pairs.items()}
     assert differing["trainer.dropout"] == (0.2, 0.3)
     assert differing["Recall@10"] == (0.31, 0.29)
     assert differing["name"] == ("ratings-a", "ratings-b")
     assert differing["version"] == ("1", "2")
-    assert "trainer.encoder" not in differing
-    assert right.context == difference.right.id
+    assert "trainer.encoder" not in differing and compare(*runs, with_equal=True)["Settings"]["trainer.encoder"]
+    assert right.context == runs[1].id
     with pytest.raises(UnknownError, match="no run '77'"):
         find_run(store, "77")
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lineage import text
 from lineage.__main__ import main
 
 
@@ -69,6 +70,15 @@ def test_show_lists_an_evaluation_under_the_evaluated_model(recorder, ask):
     (evaluator,) = [at for at, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line]
     between = [line for line in lines[model + 1 : evaluator] if "Trainer" in line or " Model " in line]
     assert model < evaluator and between == []
+
+
+def test_show_counts_the_branches_that_it_leaves_out(recorder, ask, monkeypatch):
+    first = recorder.run()
+    for dropout in (0.3, 0.4):
+        recorder.run(cached=first, cached_until="Transform", dropout=dropout)
+    monkeypatch.setattr(text, "MAX_BRANCHES", 1)
+    descendants = ask("show", str(first.artifacts["transform_graph"]))[1].split("Descendants")[1]
+    assert descendants.count("Trainer (execution") == 1 and "and 2 more; --json has all" in descendants
 
 
 def test_show_prints_brackets_literally(recorder, ask):

@@ -84,7 +84,7 @@ def test_a_run_without_steps_fails_after_ten_minutes(store, monkeypatch, minutes
     ],
 )
 def test_pushed_models_are_found_by_address(store, address, version):
-    artifact = find(store, address).artifact
+    artifact = find(store, address).node
     assert artifact is not None and artifact.properties["pushed_version"] == version
 
 

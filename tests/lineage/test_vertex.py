@@ -48,11 +48,11 @@ class Service:
         contexts = []
         for kind in (RUN_TYPES[1], PIPELINE_TYPES[1]):
             if request["filter"] == f'schema_title="{kind}"':
-                contexts = self._recorded.contexts_of_type(kind)
+                contexts = self._recorded.contexts_of_types([kind])
         return [self._context(context) for context in contexts]
 
     def query_context_lineage_subgraph(self, context: str) -> types.LineageSubgraph:
-        run = next(c for c in self._recorded.contexts_of_type(RUN_TYPES[1]) if c.name == context.rpartition("/")[2])
+        run = next(c for c in self._recorded.contexts_of_types(RUN_TYPES) if c.name == context.rpartition("/")[2])
         executions = self._recorded.executions_in(run.id)
         events = self._recorded.events_of_executions(e.id for e in executions)
         artifacts = self._recorded.artifacts({event.artifact_id for event in events})

@@ -245,10 +245,10 @@ def test_graph_of_the_run_has_all_nodes_and_shows_their_details(visit, tmp_path)
     assert sorted(nodes) == sorted(
         [f"e{id_}" for id_ in recorded.executions.values()] + [f"a{id_}" for id_ in recorded.artifacts.values()]
     )
-    assert opened.inner_text("#details h2") == "PushedModel"
+    assert opened.inner_text("#details h2:visible") == "PushedModel"
     opened.focus(f'[data-key="e{recorded.executions["Trainer"]}"]')
     opened.keyboard.press("Enter")
-    assert opened.inner_text("#details h2") == "Trainer"
+    assert opened.inner_text("#details h2:visible") == "Trainer"
     before = opened.locator("#graph > svg").bounding_box()
     opened.focus("#graph")
     opened.keyboard.press("+")
