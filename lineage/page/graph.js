@@ -40,8 +40,8 @@ function fit() {
   setScale(Math.min(1.1, across, down));
 }
 
-function setScale(wanted) {
-  scale = Math.min(ZOOM.most, Math.max(ZOOM.least, wanted));
+function setScale(requested) {
+  scale = Math.min(ZOOM.most, Math.max(ZOOM.least, requested));
   drawing.style.width = `${drawing.viewBox.baseVal.width * scale}px`;
 }
 
