@@ -25,34 +25,47 @@ from rich.console import Console
 
 from benchmarks import inputs, program
 from components.pusher.settings import Precision
-from pipeline.config import PipelineConfig, load_config, read_assignments
+from components.trainer.settings import TrainerSettings
+from pipeline.config import load_config, read_assignments
 
 CONFIG = Path(__file__).parent.parent / "configs" / "large.yaml"
 FRAME_MS = 16
 GIB = 2**30
+STEPS = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; returns the exit code."""
     options = _parser().parse_args(arguments)
 
-    def read() -> PipelineConfig:
-        return load_config(options.config, read_assignments(options.set))
+    def read() -> tuple[TrainerSettings, int]:
+        return read_settings(options.config, options.set)
 
-    def work(config: PipelineConfig, output: Path, console: Console) -> list[dict[str, Any]]:
+    def work(task: tuple[TrainerSettings, int], output: Path, console: Console) -> list[dict[str, Any]]:
         results = []
         for items in options.items:
             folder = output / str(items)
             costs: dict[str, Any] = {"items": items}
             if not options.only_evaluate:
-                costs["files"], costs["client"] = _device(items, config, options, folder, console)
-                costs["training"] = _training(items, config, folder, console)
+                costs["files"], costs["client"] = _device(folder, items, *task, options, console)
+                costs["training"] = _training(folder / "train", items, task[0], console)
             if options.evaluate:
-                costs["evaluation"] = _evaluation(items, options.evaluate, config, folder, console)
+                costs["evaluation"] = _evaluation(folder / "evaluate", items, *task, options.evaluate, console)
             results.append(costs)
         return results
 
     return program.run(options, "large_catalogue", read, work)
+
+
+def read_settings(config: Path, assignments: list[str]) -> tuple[TrainerSettings, int]:
+    """Returns the Trainer's settings, without features that a random catalogue does not have, and the history length.
+
+    Raises:
+        ConfigError: the file or an assignment `KEY=VALUE` is invalid.
+    """
+    loaded = load_config(config, read_assignments(assignments))
+    settings = loaded.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
+    return settings, loaded.transform.history_length
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,21 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(config: PipelineConfig) -> Any:
-    """Returns the Trainer's settings without item and activity features, which a random catalogue does not have."""
-    return config.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
-
-
 def _device(
-    items: int, config: PipelineConfig, options: argparse.Namespace, folder: Path, console: Console
+    folder: Path, items: int, settings: TrainerSettings, length: int, options: argparse.Namespace, console: Console
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from benchmarks.random_files import client_costs, file_costs
+    from benchmarks.catalogue_costs import client_costs, file_costs
 
-    settings, history_length = _settings(config), config.transform.history_length
-    files, smallest = file_costs(folder, items, settings, history_length, options.precisions, options.runs)
-    title = (
-        f"{items:,} items, {settings.table_dimension} dimensions stored, N = {history_length}, best {settings.top_k}"
-    )
+    files, smallest = file_costs(folder, items, settings, length, options.precisions, options.runs)
     rows = [
         (
             file["precision"],
@@ -103,9 +107,10 @@ def _device(
         )
         for file in files
     ]
+    title = f"{items:,} items, {settings.table_dimension} dimensions stored, N = {length}, best {settings.top_k}"
     columns = ("", "size", "an answer", "90%", f"frame of {FRAME_MS} ms", "agreement with float32")
     console.print(program.table(title, columns, rows))
-    client = client_costs(folder / "client", smallest, items, settings, history_length)
+    client = client_costs(folder / "client", smallest, items, settings, length)
     console.print(
         f"client: items.json {client['items_bytes'] / 1e6:.1f} MB, first answer after {client['start_seconds']:.2f} s, "
         f"memory +{client['memory_bytes'] / 1e6:.0f} MB, +{client['peak_bytes'] / 1e6:.0f} MB at its peak"
@@ -113,34 +118,34 @@ def _device(
     return files, client
 
 
-def _training(items: int, config: PipelineConfig, folder: Path, console: Console) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import run_process
+def _training(folder: Path, items: int, settings: TrainerSettings, console: Console) -> dict[str, Any]:
+    from benchmarks.processes import in_new_process
+    from benchmarks.random_catalogue import write_timelines
+    from benchmarks.trainer_memory import train
 
-    settings = _settings(config)
-    request = {
-        "settings": settings.model_dump(mode="json"),
-        "history_length": config.transform.history_length,
-        "items": items,
-    }
-    result = run_process("train", folder / "train", request)
+    assert settings.batch_positions is not None  # The settings are complete.
+    write_timelines(folder, STEPS * max(settings.batch_positions // settings.window, 1), items, settings.window + 1)
+    costs, peak_bytes = in_new_process(train, folder, settings, items, STEPS)
     console.print(
-        f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, {result['step_ms']:.0f} ms; "
-        f"peak memory {result['peak_bytes'] / GIB:.2f} GiB"
+        f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, {costs['step_ms']:.0f} ms; "
+        f"peak memory {peak_bytes / GIB:.2f} GiB"
     )
-    return result
+    return {**costs, "peak_bytes": peak_bytes}
 
 
-def _evaluation(items: int, users: int, config: PipelineConfig, folder: Path, console: Console) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import prepare_evaluation, run_process
+def _evaluation(
+    folder: Path, items: int, settings: TrainerSettings, length: int, users: int, console: Console
+) -> dict[str, Any]:
+    from benchmarks.catalogue_costs import evaluate, prepare_evaluation
+    from benchmarks.processes import in_new_process
 
-    folder /= "evaluate"
-    prepare_evaluation(folder, items, users, _settings(config), config.transform.history_length)
-    result = run_process("evaluate", folder, {})
+    prepare_evaluation(folder, items, users, settings, length)
+    costs, peak_bytes = in_new_process(evaluate, folder)
     console.print(
-        f"evaluation: {users:,} users, each ranked among {items:,} items, in {result['seconds']:.0f} s; "
-        f"peak memory over all processes {result['peak_bytes'] / GIB:.2f} GiB"
+        f"evaluation: {users:,} users, each ranked among {items:,} items, in {costs['seconds']:.0f} s; "
+        f"peak memory over all processes {peak_bytes / GIB:.2f} GiB"
     )
-    return {**result, "users": users}
+    return {**costs, "peak_bytes": peak_bytes, "users": users}
 
 
 if __name__ == "__main__":
