@@ -14,7 +14,6 @@ import scipy.sparse.linalg
 
 from benchmarks.baselines import Markov, last_items
 from benchmarks.ranking import Estimate, rank_targets, recall
-from benchmarks.ties import tied
 from components import features
 from components.trainer.baselines import neighbours
 from components.trainer.input_pipeline import Timelines, without_unknown
@@ -90,6 +89,16 @@ def tied_neighbours(train: Timelines) -> tuple[np.ndarray, np.ndarray]:
     before, after = neighbours(known)
     same = tied(known)[after]
     return known.items[before[same]], known.items[after[same]]
+
+
+def tied(timelines: Timelines) -> np.ndarray:
+    """Returns whether each activity has the time of the previous one in its timeline; bool [E]."""
+    times = timelines.activities.times
+    same = np.zeros(len(times), bool)
+    same[1:] = times[1:] == times[:-1]
+    starts = timelines.starts[:-1]
+    same[starts[starts < len(times)]] = False
+    return same
 
 
 def by_id(item_ids: list[str]) -> np.ndarray:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import program
-from benchmarks.periods import Log, Targets, cuts, read_log, targets_of, write_prefix
+from benchmarks.logs import Log, Targets, cuts, read_log, targets_of, write_prefix
 from benchmarks.ranking import Estimate, paired_difference, recall
 from benchmarks.replay_plot import plot
 from benchmarks.trained import saved_model_ranking

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity
+from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity, SessionKNN
 from benchmarks.ranking import Estimate, quality, rank_targets
-from benchmarks.session_knn import SessionKNN
 from components.trainer.input_pipeline import Timelines
 
 # Candidates by name in the tables. `study_runs` finds finished rows by the text of these: renaming a field or class
@@ -65,11 +64,11 @@ def choose(
         TooLarge: the baseline cannot be fitted to so many items.
         ValueError: there are no candidates.
     """
-    best: Chosen | None = None
-    for candidate in candidates:
-        metrics = quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks)
-        if best is None or metrics["recall_at_10"].mean > best.holdout["recall_at_10"].mean:
-            best = Chosen(candidate, metrics)
+    trials = (
+        Chosen(candidate, quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks))
+        for candidate in candidates
+    )
+    best = max(trials, key=lambda trial: trial.holdout["recall_at_10"].mean, default=None)
     if best is None:
         raise ValueError(f"{name}: no candidates")
     return best
