@@ -16,8 +16,8 @@ from rich.table import Table
 
 from benchmarks import program
 from benchmarks.logs import Log, Targets, cuts, read_log, targets_of, write_prefix
+from benchmarks.plots import plot_periods
 from benchmarks.ranking import Estimate, paired_difference, recall
-from benchmarks.replay_plot import plot
 from benchmarks.trained import saved_model_ranking
 from components.errors import StepError
 from components.evaluator.gate import Verdict, read_verdict
@@ -103,7 +103,7 @@ def report(
     console.print(_recalls(rows, options.targets))
     console.print(_drifts(rows))
     if options.plot:
-        plot(rows, options.plot)
+        plot_periods(rows, options.plot)
         console.print(f"plotted to {options.plot}", soft_wrap=True)
     return rows
 
