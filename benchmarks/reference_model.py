@@ -57,4 +57,6 @@ def reference_file() -> bytes:
     model.fit(items[:, :-1], items[:, -1], BATCH, shuffle=False, verbose=0)
     history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
     function = tf.function(model.recommend).get_concrete_function(history)
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
+    tracked = tf.Module()  # The converter cannot save a Keras model, and would leave out the signature.
+    tracked.weights = [weight.value for weight in model.weights]
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], tracked).convert())
