@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import inputs, program
 from components.pusher.settings import Precision
@@ -42,17 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         return read_settings(options.config, options.set)
 
     def work(task: tuple[TrainerSettings, int], output: Path, console: Console) -> list[dict[str, Any]]:
-        results = []
-        for items in options.items:
-            folder = output / str(items)
-            costs: dict[str, Any] = {"items": items}
-            if not options.only_evaluate:
-                costs["files"], costs["client"] = _device(folder, items, *task, options, console)
-                costs["training"] = _training(folder / "train", items, task[0], console)
-            if options.evaluate:
-                costs["evaluation"] = _evaluation(folder / "evaluate", items, *task, options.evaluate, console)
-            results.append(costs)
-        return results
+        return [_measure(items, *task, options, output / str(items), console) for items in options.items]
 
     return program.run(options, "large_catalogue", read, work)
 
@@ -76,13 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, default=CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
     )
-    parser.add_argument(
-        "--precisions",
-        nargs="+",
-        choices=get_args(Precision),
-        default=get_args(Precision),
-        help="of the files (default: all)",
-    )
+    every = get_args(Precision)
+    parser.add_argument("--precisions", nargs="+", choices=every, default=every, help="of the files (default: all)")
     parser.add_argument("--runs", type=int, default=50, metavar="N", help="answers per file (default: %(default)s)")
     parser.add_argument("--evaluate", type=int, default=0, metavar="USERS", help="also evaluate this many users")
     parser.add_argument("--only-evaluate", action="store_true", help="measure only the evaluation")
@@ -90,12 +76,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _device(
-    folder: Path, items: int, settings: TrainerSettings, length: int, options: argparse.Namespace, console: Console
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from benchmarks.catalogue_costs import client_costs, file_costs
+def _measure(
+    items: int, settings: TrainerSettings, length: int, options: argparse.Namespace, folder: Path, console: Console
+) -> dict[str, Any]:
+    """Measures and prints the costs of a catalogue.
 
-    files, smallest = file_costs(folder, items, settings, length, options.precisions, options.runs)
+    Returns:
+        `items`; unless only the evaluation is wanted, the `files` and `client` of `catalogue_costs`, and `training`;
+        and `evaluation`, if it is wanted.
+    """
+    from benchmarks.catalogue_costs import client_costs, evaluate, file_costs, prepare_evaluation
+    from benchmarks.processes import in_new_process
+    from benchmarks.random_catalogue import write_timelines
+    from benchmarks.trainer_memory import train
+
+    costs: dict[str, Any] = {"items": items}
+    if not options.only_evaluate:
+        files, smallest = file_costs(folder, items, settings, length, options.precisions, options.runs)
+        title = f"{items:,} items, {settings.table_dimension} dimensions stored, N = {length}, best {settings.top_k}"
+        console.print(_table(title, files))
+        client = client_costs(folder / "client", smallest, items, settings, length)
+        console.print(
+            f"client: items.json {client['items_bytes'] / 1e6:.1f} MB, first answer after "
+            f"{client['start_seconds']:.2f} s, memory +{client['memory_bytes'] / 1e6:.0f} MB, "
+            f"+{client['peak_bytes'] / 1e6:.0f} MB at its peak"
+        )
+        assert settings.batch_positions is not None  # The settings are complete.
+        users = STEPS * max(settings.batch_positions // settings.window, 1)
+        write_timelines(folder / "train", users, items, settings.window + 1)
+        training, peak_bytes = in_new_process(train, folder / "train", settings, items, STEPS)
+        console.print(
+            f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, "
+            f"{training['step_ms']:.0f} ms; peak memory {peak_bytes / GIB:.2f} GiB"
+        )
+        costs |= {"files": files, "client": client, "training": {**training, "peak_bytes": peak_bytes}}
+    if options.evaluate:
+        prepare_evaluation(folder / "evaluate", items, options.evaluate, settings, length)
+        evaluation, peak_bytes = in_new_process(evaluate, folder / "evaluate")
+        console.print(
+            f"evaluation: {options.evaluate:,} users, each ranked among {items:,} items, in "
+            f"{evaluation['seconds']:.0f} s; peak memory over all processes {peak_bytes / GIB:.2f} GiB"
+        )
+        costs["evaluation"] = {**evaluation, "peak_bytes": peak_bytes, "users": options.evaluate}
+    return costs
+
+
+def _table(title: str, files: list[dict[str, Any]]) -> Table:
     rows = [
         (
             file["precision"],
@@ -107,45 +133,8 @@ def _device(
         )
         for file in files
     ]
-    title = f"{items:,} items, {settings.table_dimension} dimensions stored, N = {length}, best {settings.top_k}"
     columns = ("", "size", "an answer", "90%", f"frame of {FRAME_MS} ms", "agreement with float32")
-    console.print(program.table(title, columns, rows))
-    client = client_costs(folder / "client", smallest, items, settings, length)
-    console.print(
-        f"client: items.json {client['items_bytes'] / 1e6:.1f} MB, first answer after {client['start_seconds']:.2f} s, "
-        f"memory +{client['memory_bytes'] / 1e6:.0f} MB, +{client['peak_bytes'] / 1e6:.0f} MB at its peak"
-    )
-    return files, client
-
-
-def _training(folder: Path, items: int, settings: TrainerSettings, console: Console) -> dict[str, Any]:
-    from benchmarks.processes import in_new_process
-    from benchmarks.random_catalogue import write_timelines
-    from benchmarks.trainer_memory import train
-
-    assert settings.batch_positions is not None  # The settings are complete.
-    write_timelines(folder, STEPS * max(settings.batch_positions // settings.window, 1), items, settings.window + 1)
-    costs, peak_bytes = in_new_process(train, folder, settings, items, STEPS)
-    console.print(
-        f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, {costs['step_ms']:.0f} ms; "
-        f"peak memory {peak_bytes / GIB:.2f} GiB"
-    )
-    return {**costs, "peak_bytes": peak_bytes}
-
-
-def _evaluation(
-    folder: Path, items: int, settings: TrainerSettings, length: int, users: int, console: Console
-) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import evaluate, prepare_evaluation
-    from benchmarks.processes import in_new_process
-
-    prepare_evaluation(folder, items, users, settings, length)
-    costs, peak_bytes = in_new_process(evaluate, folder)
-    console.print(
-        f"evaluation: {users:,} users, each ranked among {items:,} items, in {costs['seconds']:.0f} s; "
-        f"peak memory over all processes {peak_bytes / GIB:.2f} GiB"
-    )
-    return {**costs, "peak_bytes": peak_bytes, "users": users}
+    return program.table(title, columns, rows)
 
 
 if __name__ == "__main__":

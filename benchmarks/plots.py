@@ -71,7 +71,7 @@ def plot_periods(rows: list[dict[str, Any]], path: Path) -> None:
     Each point is in the middle of its period; bars show one standard error.
 
     Args:
-        rows: result of `replayed.report`, one row for each period.
+        rows: for each period its `start` and `stop` in seconds since 1970, and the result of `replayed.compare`.
         path: of the file.
     """
     middles = [datetime.fromtimestamp((row["start"] + row["stop"]) / 2, timezone.utc) for row in rows]
@@ -81,7 +81,7 @@ def plot_periods(rows: list[dict[str, Any]], path: Path) -> None:
         )
         for name, colour in RECALLS.items():
             recalls = [row[name]["recall_at_10"] for row in rows]
-            means, errors = ([recall[part] for recall in recalls] for part in ("mean", "standard_error"))
+            means, errors = [recall.mean for recall in recalls], [recall.standard_error for recall in recalls]
             above.errorbar(middles, means, errors, color=colour, marker="o", linewidth=2, capsize=2, label=LABELS[name])
             unknown = [row[name]["unknown"] for row in rows]
             below.plot(middles, unknown, color=colour, marker="o", linewidth=2, label=LABELS[name])

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -87,7 +87,7 @@ def write_inputs(folder: Path, items: int, length: int) -> None:
     )
 
 
-def overlap(expected: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> float:
+def overlap(expected: Iterable[np.ndarray], answers: Iterable[np.ndarray]) -> float:
     """Returns the mean share of the top 10 in common, of the ids of each history: int32 [K], best first."""
     pairs = zip(expected, answers, strict=True)
     return float(np.mean([len(np.intersect1d(one[:TOP], other[:TOP])) / len(one[:TOP]) for one, other in pairs]))
