@@ -6,6 +6,7 @@ the user's history, as the model does.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -14,26 +15,25 @@ import scipy.linalg
 import scipy.sparse as sp
 from implicit.nearest_neighbours import CosineRecommender, TFIDFRecommender
 
-from benchmarks.ranking import events
+from benchmarks.ranking import Scorer
 from components import features
 from components.trainer.baselines import neighbours
 from components.trainer.input_pipeline import Timelines, without_unknown
 
 EASE_MAX_ITEMS = 30_000  # three square matrices of doubles: 21 GB
+RECENT_SESSIONS = 1000  # most recent sessions that share an item
+LINEAR_STEPS = 10  # items after which the linear decay is 0
 
 
 class TooLarge(Exception):
     """The catalogue is too large for a baseline; the message is one line."""
 
 
-class Baseline(Protocol):
+class Baseline(Scorer, Protocol):
     """A recommender whose dataclass fields are its hyperparameters."""
 
     def fit(self, train: Timelines, size: int) -> Baseline:
         """Learns from the train split, with item indices below `size`; returns itself."""
-
-    def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
-        """Returns the scores of all items for the users of some rows: int64 [B] -> float32 [B, V]."""
 
 
 @dataclass
@@ -150,8 +150,10 @@ class Markov:
 
     def fit(self, train: Timelines, size: int) -> Markov:
         """See `Baseline`."""
-        self._counts = transitions(train, size)
-        popularity = np.bincount(without_unknown(train).items, minlength=size)
+        known = without_unknown(train)
+        before, after = (known.items[places] for places in neighbours(known))
+        self._counts = sp.csr_matrix((np.ones(len(before), np.int64), (before, after)), (size, size))
+        popularity = np.bincount(known.items, minlength=size)
         self._shares = popularity / popularity.sum()
         return self
 
@@ -167,27 +169,73 @@ class Markov:
         return np.where(counts.getnnz(axis=1) > 0, np.asarray(counts.argmax(axis=1)).ravel(), features.PADDING)
 
 
+@dataclass
+class SessionKNN:
+    """V-SkNN: the items of the sessions that are most similar to the current one; strong on click streams.
+
+    Ludewig and Jannach, "Evaluation of Session-based Recommendation Algorithms", User Modeling and User-Adapted
+    Interaction 2018. The similarity of a session is the sum of the weights of the items that both have. Each of its
+    items scores the similarity times the weight of the last item that both have.
+
+    Attributes:
+        neighbours: number of nearest sessions.
+        decay: weight of the item at position p from the end of the current session, from 1: `div` is 1 / p, `linear`
+            falls to 0 after ten items.
+        idf: whether rare items score more, in proportion to log(sessions / sessions with the item).
+    """
+
+    neighbours: int
+    decay: Literal["div", "linear"]
+    idf: bool
+    _sessions: sp.csr_matrix = field(init=False, repr=False)
+    _with_item: sp.csc_matrix = field(init=False, repr=False)
+    _rarity: np.ndarray = field(init=False, repr=False)
+
+    def fit(self, train: Timelines, size: int) -> SessionKNN:
+        """See `Baseline`."""
+        known = without_unknown(train)
+        sessions = np.flatnonzero(np.diff(known.starts))
+        ends = known.activities.times[known.starts[sessions + 1] - 1]
+        self._sessions = interactions(known, sessions[np.argsort(ends, kind="stable")], size)  # oldest first
+        self._with_item = self._sessions.tocsc()
+        in_sessions = np.maximum(np.diff(self._with_item.indptr), 1)
+        self._rarity = np.log(len(sessions) / in_sessions) if self.idf else np.ones(size)
+        return self
+
+    def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
+        """See `Baseline`; below every neighbour, items are in the order of popularity."""
+        known = without_unknown(timelines.of_users(rows))
+        popularity = -1e-9 * np.arange(self._sessions.shape[1], dtype=np.float32)
+        scores = np.tile(popularity, (len(rows), 1))
+        for row, (start, stop) in enumerate(itertools.pairwise(known.starts.tolist())):
+            scores[row] += self._session_scores(known.items[start:stop])
+        return scores
+
+    def _session_scores(self, history: np.ndarray) -> np.ndarray:
+        """Returns the scores of all items for one session, int [N] -> float64 [V]."""
+        last_first = list(dict.fromkeys(history[::-1].tolist()))
+        position = np.arange(len(last_first))
+        weights = 1 / (position + 1) if self.decay == "div" else np.maximum(1 - position / LINEAR_STEPS, 0)
+        shared = self._with_item[:, last_first]  # a column for each item, with the sessions that have it
+        item = np.repeat(position, np.diff(shared.indptr))
+        # A session first occurs in the column of the last common item.
+        sessions, first, place = np.unique(shared.indices, return_index=True, return_inverse=True)
+        similarity = np.bincount(place, weights[item])
+        recent = np.arange(len(sessions))[-RECENT_SESSIONS:]
+        nearest = recent[np.argsort(-similarity[recent], kind="stable")[: self.neighbours]]
+        worth = similarity[nearest] * weights[item[first[nearest]]]
+        return np.asarray(worth @ self._sessions[sessions[nearest]]).ravel() * self._rarity
+
+
 def interactions(timelines: Timelines, rows: np.ndarray, size: int) -> sp.csr_matrix:
     """Returns the items of the timelines of some rows as float32 [B, V] of zeros and ones."""
-    users, items = events(timelines, rows)
-    known = items >= features.FIRST_INDEX
-    users, items = users[known], items[known]
-    matrix = sp.csr_matrix((np.ones(len(items), np.float32), (users, items)), shape=(len(rows), size))
+    known = without_unknown(timelines.of_users(rows))
+    matrix = sp.csr_matrix((np.ones(len(known.items), np.float32), known.items, known.starts), (len(rows), size))
+    matrix.sum_duplicates()
     matrix.data[:] = 1.0  # A timeline may have an item more than once.
     return matrix
 
 
-def transitions(train: Timelines, size: int) -> sp.csr_matrix:
-    """Returns how often the item of the column came right after that of the row, int64 [V, V]; skips unknown items."""
-    known = without_unknown(train)
-    before, after = neighbours(known)
-    return sp.csr_matrix((np.ones(len(before), np.int64), (known.items[before], known.items[after])), (size, size))
-
-
 def last_items(timelines: Timelines, rows: np.ndarray) -> np.ndarray:
-    """Returns the last known item of the timelines of some rows, int64 [B]; PADDING if there is none."""
-    users, items = events(timelines, rows)
-    known = items >= features.FIRST_INDEX
-    last = np.full(len(rows), features.PADDING, np.int64)
-    last[users[known]] = items[known]  # NumPy keeps the last of several values for one index.
-    return last
+    """Returns the last known item of the timelines of some rows, int32 [B]; PADDING if there is none."""
+    return without_unknown(timelines.of_users(rows)).histories(slice(None), 1).items[:, 0]

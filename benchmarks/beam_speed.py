@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import generate
-from benchmarks.processes import measure
+from benchmarks import generate, program
+from benchmarks.processes import ROOT, peak_memory
 from benchmarks.synthetic import make_world
 
 STEPS = ("ExampleGen", "StatisticsGen", "Transform")
@@ -59,16 +61,16 @@ def run_steps(ratings: int, data: Path, folder: Path, options: Sequence[str] = (
     """
     folder.mkdir(parents=True)
     summary = folder / "summary.json"
-    measured = measure(
-        [
-            *(sys.executable, "local_runner.py", f"--data={data}", "--to-node=Transform", f"--output={folder}"),
-            *(f"--serving-dir={folder / 'models'}", f"--cache-dir={folder / 'cache'}", f"--json={summary}", *options),
-        ]
-    )
+    command = [
+        *(sys.executable, "-u", "local_runner.py", f"--data={data}", "--to-node=Transform", f"--output={folder}"),
+        *(f"--serving-dir={folder / 'models'}", f"--cache-dir={folder / 'cache'}", f"--json={summary}", *options),
+    ]
+    with ThreadPoolExecutor(1) as thread:
+        peak_bytes = peak_memory(thread.submit(subprocess.call, command, cwd=ROOT))
     steps = json.loads(summary.read_text(encoding="utf-8"))["steps"] if summary.exists() else {}
     if not set(STEPS) <= set(steps):
         return None
-    return Run(ratings, {name: steps[name]["seconds"] for name in STEPS}, measured.peak_bytes)
+    return Run(ratings, {name: steps[name]["seconds"] for name in STEPS}, peak_bytes)
 
 
 def make_data(ratings: int, folder: Path, layout: str) -> Path:
@@ -83,16 +85,17 @@ def make_data(ratings: int, folder: Path, layout: str) -> Path:
 
 def table_of(runs: list[Run]) -> Table:
     """Returns a table with a row for each run; growth is the time of a rating over that of the first run."""
-    table = Table("ratings", *STEPS, "together", "growth", "peak")
-    for run in runs:
-        table.add_row(
+    rows = [
+        (
             f"{run.ratings:,}",
             *(f"{run.seconds[name]:.1f} s" for name in STEPS),
             f"{run.total:.1f} s",
             f"{run.total / run.ratings / (runs[0].total / runs[0].ratings):.2f}",
             f"{run.peak_bytes / 2**30:.2f} GiB",
         )
-    return table
+        for run in runs
+    ]
+    return program.table("", ("ratings", *STEPS, "together", "growth", "peak"), rows)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,14 +1,10 @@
-"""Measures training and evaluation with a large catalogue. Each runs in a process of its own, to measure its memory.
-
-`large_catalogue.py` calls `run_process`, which starts `python -m benchmarks.catalogue_costs PART FOLDER`.
-"""
+"""Measures the files and the evaluation of random catalogues, and the client that loads a file."""
 
 from __future__ import annotations
 
 import json
-import statistics
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +14,117 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
-from benchmarks.processes import measure
-from benchmarks.random_catalogue import item_counts, popular_items, save_model, write_examples
+from benchmarks.latency import start_seconds
+from benchmarks.random_catalogue import item_counts, popular_items, save_model, write_raw_examples
+from benchmarks.runtime_matrix import overlap
 from components import features
-from components.errors import StepError
 from components.evaluation import read_metrics
 from components.evaluator.component import Executor
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
-from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES
-from components.trainer.lazy_adam import LazyAdam
-from components.trainer.model import RecommenderModel
+from components.pusher.convert import convert
+from components.pusher.manifest import describe_files
+from components.pusher.settings import Precision
 from components.trainer.settings import TrainerSettings
+from on_device.artifact import FORMAT, INFO, ITEMS, MODEL
+from on_device.memory import measure
+from on_device.tflite_model import TFLiteModel
 from pipeline.beam_runners import LOCAL_ARGUMENTS
-from pipeline.console import quiet
 
-MODEL, EXAMPLES, REQUEST, RESULT = "model", "examples", "request.json", "result.json"
-STEPS = 20
+WARM_UP, STARTS = 3, 3
+SAVED_MODEL, EXAMPLES = "model/Format-Serving", "examples"
 
 
-def run_process(part: str, folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Runs a part in a new process.
-
-    Args:
-        part: `train` or `evaluate`.
-        folder: for its files and log.
-        request: argument of the part.
+def file_costs(
+    folder: Path,
+    items: int,
+    settings: TrainerSettings,
+    history_length: int,
+    precisions: Sequence[Precision],
+    runs: int,
+) -> tuple[list[dict[str, Any]], bytes]:
+    """Converts a model with random weights to some precisions, and times an answer of each file on one thread.
 
     Returns:
-        The result of the part, and `peak_bytes`, the peak memory over all its processes.
-
-    Raises:
-        StepError: the process failed.
+        For each precision `size_bytes`, `median_ms`, `p90_ms` and `agreement_at_10`, the mean share of the float32
+        file's best ten items that this file also has, None before the float32 file; and the content of the smallest
+        file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
-    cost = measure([sys.executable, "-m", "benchmarks.catalogue_costs", part, str(folder)])
-    if cost.code:
-        raise StepError(f"{part}: exit code {cost.code}; see {folder / f'{part}.log'}")
-    result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    return {**result, "peak_bytes": cost.peak_bytes}
+    save_model(folder / "model", items, settings, history_length)
+    loaded = tf.saved_model.load(str(folder / "model"))
+    histories = popular_items(np.random.default_rng(1), items, (WARM_UP + runs, history_length))
+    costs, contents, expected = [], [], None
+    for precision in precisions:
+        contents.append(convert(loaded, precision))
+        model = TFLiteModel(contents[-1])
+        answers, times = [], []
+        for history in histories:
+            started = time.perf_counter()
+            ids, _ = model.rank(history)
+            times.append(1000 * (time.perf_counter() - started))
+            answers.append(ids)
+        if precision == "float32":
+            expected = answers
+        costs.append(
+            {
+                "precision": precision,
+                "size_bytes": len(contents[-1]),
+                "median_ms": float(np.median(times[WARM_UP:])),
+                "p90_ms": float(np.percentile(times[WARM_UP:], 90)),
+                "agreement_at_10": expected and overlap(expected, answers),
+            }
+        )
+    return costs, min(contents, key=len)
+
+
+def client_costs(
+    folder: Path, content: bytes, items: int, settings: TrainerSettings, history_length: int
+) -> dict[str, Any]:
+    """Writes a model's folder as the Pusher does, and loads it in new processes.
+
+    Returns:
+        `items_bytes`; `start_seconds`, the median from the start of Python to the first answer; and `memory_bytes` and
+        `peak_bytes`, the growth of the process's memory, and of its peak, by loading and an answer.
+    """
+    folder.mkdir(parents=True)
+    metadata = {"genres": ["Drama", "Comedy"], "year": 1990}
+    entries = [
+        {"index": index, "id": f"item-{index}", "title": f"Film number {index}", **metadata, "count": count}
+        for index, count in enumerate(item_counts(items).tolist())
+    ]
+    content_of_items = {"format": FORMAT, "items": entries[features.FIRST_INDEX :]}
+    (folder / MODEL).write_bytes(content)
+    (folder / ITEMS).write_text(json.dumps(content_of_items), encoding="utf-8")
+    info = {"format": FORMAT, "history_length": history_length, "top_k": settings.top_k, "num_items": items}
+    (folder / INFO).write_text(json.dumps({**info, **describe_files(folder)}), encoding="utf-8")
+    memory = measure(folder)
+    return {
+        "items_bytes": (folder / ITEMS).stat().st_size,
+        "start_seconds": start_seconds(folder, STARTS),
+        "memory_bytes": memory.growth if memory else 0,
+        "peak_bytes": memory.peak_growth if memory else 0,
+    }
 
 
 def prepare_evaluation(folder: Path, items: int, users: int, settings: TrainerSettings, history_length: int) -> None:
     """Writes a model with random weights, and a test split of random users."""
-    save_model(folder / MODEL / "Format-Serving", items, settings, history_length)
+    save_model(folder / SAVED_MODEL, items, settings, history_length)
     split = folder / EXAMPLES / f"Split-{features.TEST}"
     split.mkdir(parents=True)
-    write_examples(split / "data_tfrecord-00000-of-00001.gz", users, items, history_length)
+    write_raw_examples(split / "data_tfrecord-00000-of-00001.gz", users, items, history_length)
 
 
-def evaluate(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+def evaluate(folder: Path) -> dict[str, Any]:
     """Runs the Evaluator's executor as the pipeline does.
 
     Args:
         folder: with the files of `prepare_evaluation`.
-        request: not used.
 
     Returns:
         `seconds`, and `metrics` of the test split.
     """
     examples, model = standard_artifacts.Examples(), standard_artifacts.Model()
-    examples.uri, model.uri, model.id = str(folder / EXAMPLES), str(folder / MODEL), 1
+    examples.uri, model.uri, model.id = str(folder / EXAMPLES), str((folder / SAVED_MODEL).parent), 1
     examples.split_names = artifact_utils.encode_split_names([features.TEST])
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
@@ -95,45 +140,3 @@ def evaluate(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         },
     )
     return {"seconds": time.monotonic() - started, "metrics": read_metrics(evaluation.uri)["overall"]}
-
-
-def train(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Times training steps on random windows.
-
-    Args:
-        folder: not used.
-        request: `settings` of the Trainer, `history_length` and number of `items`.
-
-    Returns:
-        `step_ms`, the median of a step.
-    """
-    settings = TrainerSettings(**request["settings"]).decided()
-    assert settings.batch_positions is not None  # `decided` sets it
-    model = RecommenderModel(settings, request["history_length"], item_counts(request["items"]))
-    model.compile(LazyAdam())
-    model.optimizer.build(model.trainable_variables)
-    train_step = tf.function(model.train_step)
-    shape = (max(settings.batch_positions // settings.window, 1), settings.window)
-    random = np.random.default_rng(0)
-    times = []
-    for _ in range(1 + STEPS):  # The first one traces.
-        items = tf.constant(popular_items(random, request["items"], shape), tf.int32)
-        activities = {ITEMS: items, RATINGS: tf.ones(shape), TIMES: tf.zeros(shape, tf.int32)}
-        started = time.perf_counter()
-        float(train_step((activities, tf.roll(items, -1, axis=1), tf.ones(shape)))["loss"])
-        times.append(time.perf_counter() - started)
-    return {"step_ms": 1000 * statistics.median(times[1:])}
-
-
-def main() -> int:
-    """Runs a part, with its log in its folder; returns the exit code."""
-    part, folder = sys.argv[1], Path(sys.argv[2])
-    with quiet(folder / f"{part}.log"):
-        request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-        result = {"evaluate": evaluate, "train": train}[part](folder, request)
-        (folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

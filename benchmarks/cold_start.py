@@ -10,7 +10,6 @@ table compares it with the popularity list.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,8 +68,7 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
     """Measures Recall@10 of a file and of the popularity list by length of history.
 
     Returns:
-        For each of LENGTHS: `length`, `targets`, and `file`, `popularity` and `difference`, each with `mean` and
-        `standard_error`.
+        For each of LENGTHS: `length`, `targets`, and the estimates `file`, `popularity` and `difference`.
     """
     from benchmarks.baselines import Popularity
     from benchmarks.ranking import paired_difference, rank_targets, recall
@@ -80,8 +78,8 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
     random = np.random.default_rng(0)
     rows = []
     for label, (minimum, maximum) in LENGTHS.items():
-        file_ranks = np.full(len(test), prepared.size)
         is_long_enough = np.diff(test.starts) >= minimum
+        file_ranks = np.full(len(test), prepared.size)
         for user in np.flatnonzero(is_long_enough).tolist():
             timeline = test.activities[test.starts[user] : test.starts[user + 1]]
             longest = min(maximum, len(timeline.items))
@@ -90,31 +88,27 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
             ids, _ = recommender.rank_indices(
                 history.items, timeline.items, ratings=history.ratings, times=history.times
             )
-            position = np.flatnonzero(ids == test.targets[user])
-            file_ranks[user] = position[0] if len(position) else prepared.size
-        file, popularity = file_ranks[is_long_enough], popularity_ranks[is_long_enough]
-        users = prepared.users[is_long_enough]
+            file_ranks[user] = next(iter(np.flatnonzero(ids == test.targets[user])), prepared.size)
+        file, popularity, users = (values[is_long_enough] for values in (file_ranks, popularity_ranks, prepared.users))
         rows.append(
             {
                 "length": label,
                 "targets": len(users),
-                "file": dataclasses.asdict(recall(file, CUT, users)),
-                "popularity": dataclasses.asdict(recall(popularity, CUT, users)),
-                "difference": dataclasses.asdict(paired_difference(file, popularity, users)),
+                "file": recall(file, CUT, users),
+                "popularity": recall(popularity, CUT, users),
+                "difference": paired_difference(file, popularity, users),
             }
         )
     return rows
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    from benchmarks.ranking import Estimate
-
-    def cells(row: dict[str, Any]) -> list[str]:
-        file, popularity, difference = (Estimate(**row[name]) for name in ("file", "popularity", "difference"))
-        return [row["length"], f"{row['targets']:,}", str(file), str(popularity), difference.signed]
-
+    cells = [
+        (row["length"], f"{row['targets']:,}", str(row["file"]), str(row["popularity"]), row["difference"].signed)
+        for row in rows
+    ]
     columns = ("items in the history", "targets", "file", "popularity list", "difference")
-    return program.table("Recall@10 by length of history", columns, map(cells, rows))
+    return program.table("Recall@10 by length of history", columns, cells)
 
 
 if __name__ == "__main__":

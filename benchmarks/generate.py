@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +32,17 @@ PARTS = "part-{:05}.parquet"
 
 @dataclass(frozen=True)
 class Film:
-    """An invented item: its id in the file, title, year and one or two of GENRES."""
+    """An invented item: its number from 1, title without and with the year, year, and one or two of GENRES."""
 
-    id: str
-    title: str
+    number: int
+    name: str
     year: int
     genres: list[str]
+
+    @property
+    def title(self) -> str:
+        """Returns the title as MovieLens has it, with the year."""
+        return f"{self.name} ({self.year})"
 
 
 @dataclass(frozen=True)
@@ -46,124 +51,113 @@ class Format:
 
     Attributes:
         ratings: name of the ratings file.
-        separator: between its fields: user, item, rating, timestamp.
         items: name of the items file.
-        rows: its rows as text, encoded.
+        fields: of an item after its id.
         header: first line of the ratings file.
-        half_stars: whether ratings are 0.5, 1.0, ... 5.0 instead of 1, 2, ... 5.
-        user_prefix: what stands before a user's number.
-        item_prefix: what stands before an item's number.
+        items_header: first line of the items file. With one, files are CSV in UTF-8, and ratings are 0.5, 1.0, ... 5.0;
+            without, files are Latin-1 without quotes, and ratings are 1, 2, ... 5.
+        separators: between the fields of the ratings (user, item, rating, timestamp) and of the items.
+        prefixes: what stands before a user's and an item's number.
     """
 
     ratings: str
-    separator: str
     items: str
-    rows: Callable[[Iterator[Film]], Iterator[bytes]]
+    fields: Callable[[Film], list[object]]
     header: str = ""
-    half_stars: bool = False
-    user_prefix: str = ""
-    item_prefix: str = ""
+    items_header: str = ""
+    separators: tuple[str, str] = (",", ",")
+    prefixes: tuple[str, str] = ("", "")
 
 
-class _Line:
-    """A stream that keeps the last line of `csv.writer`."""
-
-    text = ""
-
-    def write(self, text: str) -> None:
-        self.text = text
+def _title_and_genres(film: Film) -> list[object]:
+    return [film.title, "|".join(film.genres)]
 
 
-def _csv(names: list[str], fields: Callable[[Film], list[object]]) -> Callable[[Iterator[Film]], Iterator[bytes]]:
-    def rows(films: Iterator[Film]) -> Iterator[bytes]:
-        line = _Line()
-        writer = csv.writer(line, lineterminator="\n")
-        writer.writerow(names)
-        yield line.text.encode()
-        for film in films:
-            writer.writerow(fields(film))
-            yield line.text.encode()
-
-    return rows
+def _title_and_flags(film: Film) -> list[object]:
+    return [film.title, f"01-Jan-{film.year}", "", "http://x", *(int(genre in film.genres) for genre in ML_100K_GENRES)]
 
 
-def _movies_dat(films: Iterator[Film]) -> Iterator[bytes]:
-    for film in films:
-        yield f"{film.id}::{film.title} ({film.year})::{'|'.join(film.genres)}\n".encode("latin-1")
+def _all_columns(film: Film) -> list[object]:
+    return [film.name, "|".join(film.genres), film.year]
 
 
-def _u_item(films: Iterator[Film]) -> Iterator[bytes]:
-    for film in films:
-        flags = "|".join(str(int(genre in film.genres)) for genre in ML_100K_GENRES)
-        yield f"{film.id}|{film.title} ({film.year})|01-Jan-{film.year}||http://x|{flags}\n".encode("latin-1")
-
-
-_MOVIES_CSV = _csv(
-    ["movieId", "title", "genres"], lambda film: [film.id, f"{film.title} ({film.year})", "|".join(film.genres)]
+ITEMS_HEADER = "item,title,genres,year"
+MOVIES_CSV = Format(
+    "ratings.csv", "movies.csv", _title_and_genres, "userId,movieId,rating,timestamp", "movieId,title,genres"
 )
-_ITEMS_CSV = _csv(
-    ["item", "title", "genres", "year"], lambda film: [film.id, film.title, "|".join(film.genres), film.year]
-)
-_OF_MOVIES_CSV = Format("ratings.csv", ",", "movies.csv", _MOVIES_CSV, "userId,movieId,rating,timestamp", True)
-
 FORMATS = {
-    "ml-1m": Format("ratings.dat", "::", "movies.dat", _movies_dat),
-    "ml-100k": Format("u.data", "\t", "u.item", _u_item),
-    **{name: _OF_MOVIES_CSV for name in ("ml-latest-small", "ml-20m", "ml-25m", "ml-32m")},
-    "csv": Format("log.csv", ",", "items.csv", _ITEMS_CSV, "user,item,rating,timestamp", True, "user-", "item-"),
-    "parquet": Format(PARTS, "", "items.csv", _ITEMS_CSV, half_stars=True),
+    "ml-1m": Format("ratings.dat", "movies.dat", _title_and_genres, separators=("::", "::")),
+    "ml-100k": Format("u.data", "u.item", _title_and_flags, separators=("\t", "|")),
+    **dict.fromkeys(("ml-latest-small", "ml-20m", "ml-25m", "ml-32m"), MOVIES_CSV),
+    "csv": Format(
+        "log.csv", "items.csv", _all_columns, "user,item,rating,timestamp", ITEMS_HEADER, prefixes=("user-", "item-")
+    ),
+    "parquet": Format(PARTS, "items.csv", _all_columns, items_header=ITEMS_HEADER),
 }
 
 
 def generate(world: World, layout: Format, folder: Path) -> None:
     """Writes a dataset into a folder that exists; memory does not grow with it."""
-    with (folder / layout.items).open("wb") as stream:
-        stream.writelines(layout.rows(_films(world, layout.item_prefix)))
+    encoding = "utf-8" if layout.items_header else "latin-1"
+    with (folder / layout.items).open("w", encoding=encoding, newline="") as stream:
+        _write_items(world, layout, stream)
     if layout.ratings == PARTS:
         for number, block in enumerate(blocks(world)):
             pq.write_table(_table(block), folder / PARTS.format(number))
         return
-    with (folder / layout.ratings).open("wb") as stream:
+    with (folder / layout.ratings).open("w", encoding=encoding, newline="") as stream:
         if layout.header:
-            stream.write(f"{layout.header}\n".encode())
+            stream.write(f"{layout.header}\n")
         for block in blocks(world):
             _write_lines(block, layout, stream)
 
 
+def _write_items(world: World, layout: Format, stream: TextIO) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    if layout.items_header:
+        stream.write(f"{layout.items_header}\n")
+    for film in _films(world):
+        fields = [f"{layout.prefixes[1]}{film.number}", *layout.fields(film)]
+        if layout.items_header:
+            writer.writerow(fields)
+        else:
+            stream.write(layout.separators[1].join(map(str, fields)) + "\n")
+
+
+def _films(world: World) -> Iterator[Film]:
+    random = np.random.default_rng([world.seed, 2])
+    years = (FIRST_YEAR + random.integers(0, YEARS, len(world.item))).tolist()
+    others = random.integers(0, len(GENRES), len(world.item)).tolist()
+    for index, place in enumerate(world.place.tolist()):
+        name = f"Película {index + 1}, La" if index % 5 == 0 else f"Film {index + 1}"
+        genres = dict.fromkeys([GENRES[place // KIND % len(GENRES)], GENRES[others[index]]])
+        yield Film(index + 1, name, years[index], list(genres))
+
+
+def _half_stars(block: Block) -> np.ndarray:
+    """Returns the ratings in half stars, int64 [R], from 1 to 10."""
+    return np.clip(np.rint(block.rating * 2), 1, 10).astype(np.int64)
+
+
 def _table(block: Block) -> pa.Table:
     """Returns the rows of a block with integers for ids, and times of a zone."""
-    stars = (np.clip(np.rint(block.rating * 2), 1, 10) / 2).astype(np.float32)
+    stars = (_half_stars(block) / 2).astype(np.float32)
     time = pa.array(block.timestamp * 1000).cast(pa.timestamp("ms", "UTC"))
     return pa.table({"user": block.user + 1, "item": block.item + 1, "rating": stars, "timestamp": time})
 
 
-def _films(world: World, prefix: str) -> Iterator[Film]:
-    random = np.random.default_rng([world.seed, 2])
-    years = (FIRST_YEAR + random.integers(0, YEARS, len(world.item))).tolist()
-    others = random.integers(0, len(GENRES), len(world.item)).tolist()
-    for number, place in enumerate(world.place.tolist()):
-        title = f"Película {number + 1}, La" if number % 5 == 0 else f"Film {number + 1}"
-        genres = dict.fromkeys([GENRES[place // KIND % len(GENRES)], GENRES[others[number]]])
-        yield Film(f"{prefix}{number + 1}", title, years[number], list(genres))
-
-
-def _write_lines(block: Block, layout: Format, stream: BinaryIO) -> None:
-    if layout.half_stars:
-        stars = np.clip(np.rint(block.rating * 2), 1, 10).astype(np.int64)
-        words = [str(half / 2) for half in range(11)]
+def _write_lines(block: Block, layout: Format, stream: TextIO) -> None:
+    if layout.items_header:
+        stars = pa.array([str(half / 2) for half in range(11)]).take(pa.array(_half_stars(block)))
     else:
-        stars = np.clip(np.rint(block.rating), 1, 5).astype(np.int64)
-        words = [str(star) for star in range(6)]
-    numbers = [pc.cast(pa.array(column + 1), pa.string()) for column in (block.user, block.item)]
+        stars = pa.array(np.clip(np.rint(block.rating), 1, 5).astype(np.int64)).cast(pa.string())
     user, item = (
-        pc.binary_join_element_wise(prefix, column, "") if prefix else column
-        for prefix, column in zip((layout.user_prefix, layout.item_prefix), numbers, strict=True)
+        pc.binary_join_element_wise(prefix, pa.array(column + 1).cast(pa.string()), "")
+        for prefix, column in zip(layout.prefixes, (block.user, block.item), strict=True)
     )
-    time = pc.cast(pa.array(block.timestamp), pa.string())
-    lines = pc.binary_join_element_wise(user, item, pa.array(words).take(pa.array(stars)), time, layout.separator)
-    ended = pc.binary_join_element_wise(lines, "\n", "")
-    start, stop = np.frombuffer(ended.buffers()[1], np.int32)[[0, len(ended)]].tolist()
-    stream.write(memoryview(ended.buffers()[2])[start:stop])
+    time = pa.array(block.timestamp).cast(pa.string())
+    lines = pc.binary_join_element_wise(user, item, stars, time, layout.separators[0])
+    stream.write("\n".join(lines.to_pylist()) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,37 +22,41 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import inputs, program
 from components.pusher.settings import Precision
-from pipeline.config import PipelineConfig, load_config, read_assignments
+from components.trainer.settings import TrainerSettings
+from pipeline.config import load_config, read_assignments
 
 CONFIG = Path(__file__).parent.parent / "configs" / "large.yaml"
 FRAME_MS = 16
 GIB = 2**30
+STEPS = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; returns the exit code."""
     options = _parser().parse_args(arguments)
 
-    def read() -> PipelineConfig:
-        return load_config(options.config, read_assignments(options.set))
+    def read() -> tuple[TrainerSettings, int]:
+        return read_settings(options.config, options.set)
 
-    def work(config: PipelineConfig, output: Path, console: Console) -> list[dict[str, Any]]:
-        results = []
-        for items in options.items:
-            folder = output / str(items)
-            costs: dict[str, Any] = {"items": items}
-            if not options.only_evaluate:
-                costs["files"], costs["client"] = _device(items, config, options, folder, console)
-                costs["training"] = _training(items, config, folder, console)
-            if options.evaluate:
-                costs["evaluation"] = _evaluation(items, options.evaluate, config, folder, console)
-            results.append(costs)
-        return results
+    def work(task: tuple[TrainerSettings, int], output: Path, console: Console) -> list[dict[str, Any]]:
+        return [_measure(items, *task, options, output / str(items), console) for items in options.items]
 
     return program.run(options, "large_catalogue", read, work)
+
+
+def read_settings(config: Path, assignments: list[str]) -> tuple[TrainerSettings, int]:
+    """Returns the Trainer's settings, without features that a random catalogue does not have, and the history length.
+
+    Raises:
+        ConfigError: the file or an assignment `KEY=VALUE` is invalid.
+    """
+    loaded = load_config(config, read_assignments(assignments))
+    settings = loaded.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
+    return settings, loaded.transform.history_length
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,13 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, default=CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
     )
-    parser.add_argument(
-        "--precisions",
-        nargs="+",
-        choices=get_args(Precision),
-        default=get_args(Precision),
-        help="of the files (default: all)",
-    )
+    every = get_args(Precision)
+    parser.add_argument("--precisions", nargs="+", choices=every, default=every, help="of the files (default: all)")
     parser.add_argument("--runs", type=int, default=50, metavar="N", help="answers per file (default: %(default)s)")
     parser.add_argument("--evaluate", type=int, default=0, metavar="USERS", help="also evaluate this many users")
     parser.add_argument("--only-evaluate", action="store_true", help="measure only the evaluation")
@@ -77,21 +76,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(config: PipelineConfig) -> Any:
-    """Returns the Trainer's settings without item and activity features, which a random catalogue does not have."""
-    return config.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
+def _measure(
+    items: int, settings: TrainerSettings, length: int, options: argparse.Namespace, folder: Path, console: Console
+) -> dict[str, Any]:
+    """Measures and prints the costs of a catalogue.
+
+    Returns:
+        `items`; unless only the evaluation is wanted, the `files` and `client` of `catalogue_costs`, and `training`;
+        and `evaluation`, if it is wanted.
+    """
+    from benchmarks.catalogue_costs import client_costs, evaluate, file_costs, prepare_evaluation
+    from benchmarks.processes import in_new_process
+    from benchmarks.random_catalogue import write_timelines
+    from benchmarks.trainer_memory import train
+
+    costs: dict[str, Any] = {"items": items}
+    if not options.only_evaluate:
+        files, smallest = file_costs(folder, items, settings, length, options.precisions, options.runs)
+        title = f"{items:,} items, {settings.table_dimension} dimensions stored, N = {length}, best {settings.top_k}"
+        console.print(_table(title, files))
+        client = client_costs(folder / "client", smallest, items, settings, length)
+        console.print(
+            f"client: items.json {client['items_bytes'] / 1e6:.1f} MB, first answer after "
+            f"{client['start_seconds']:.2f} s, memory +{client['memory_bytes'] / 1e6:.0f} MB, "
+            f"+{client['peak_bytes'] / 1e6:.0f} MB at its peak"
+        )
+        assert settings.batch_positions is not None  # The settings are complete.
+        users = STEPS * max(settings.batch_positions // settings.window, 1)
+        write_timelines(folder / "train", users, items, settings.window + 1)
+        training, peak_bytes = in_new_process(train, folder / "train", settings, items, STEPS)
+        console.print(
+            f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, "
+            f"{training['step_ms']:.0f} ms; peak memory {peak_bytes / GIB:.2f} GiB"
+        )
+        costs |= {"files": files, "client": client, "training": {**training, "peak_bytes": peak_bytes}}
+    if options.evaluate:
+        prepare_evaluation(folder / "evaluate", items, options.evaluate, settings, length)
+        evaluation, peak_bytes = in_new_process(evaluate, folder / "evaluate")
+        console.print(
+            f"evaluation: {options.evaluate:,} users, each ranked among {items:,} items, in "
+            f"{evaluation['seconds']:.0f} s; peak memory over all processes {peak_bytes / GIB:.2f} GiB"
+        )
+        costs["evaluation"] = {**evaluation, "peak_bytes": peak_bytes, "users": options.evaluate}
+    return costs
 
 
-def _device(
-    items: int, config: PipelineConfig, options: argparse.Namespace, folder: Path, console: Console
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from benchmarks.random_files import client_costs, file_costs
-
-    settings, history_length = _settings(config), config.transform.history_length
-    files, smallest = file_costs(folder, items, settings, history_length, options.precisions, options.runs)
-    title = (
-        f"{items:,} items, {settings.table_dimension} dimensions stored, N = {history_length}, best {settings.top_k}"
-    )
+def _table(title: str, files: list[dict[str, Any]]) -> Table:
     rows = [
         (
             file["precision"],
@@ -104,43 +134,7 @@ def _device(
         for file in files
     ]
     columns = ("", "size", "an answer", "90%", f"frame of {FRAME_MS} ms", "agreement with float32")
-    console.print(program.table(title, columns, rows))
-    client = client_costs(folder / "client", smallest, items, settings, history_length)
-    console.print(
-        f"client: items.json {client['items_bytes'] / 1e6:.1f} MB, first answer after {client['start_seconds']:.2f} s, "
-        f"memory +{client['memory_bytes'] / 1e6:.0f} MB, +{client['peak_bytes'] / 1e6:.0f} MB at its peak"
-    )
-    return files, client
-
-
-def _training(items: int, config: PipelineConfig, folder: Path, console: Console) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import run_process
-
-    settings = _settings(config)
-    request = {
-        "settings": settings.model_dump(mode="json"),
-        "history_length": config.transform.history_length,
-        "items": items,
-    }
-    result = run_process("train", folder / "train", request)
-    console.print(
-        f"training: a step of {settings.batch_positions:,} positions, {settings.loss}, {result['step_ms']:.0f} ms; "
-        f"peak memory {result['peak_bytes'] / GIB:.2f} GiB"
-    )
-    return result
-
-
-def _evaluation(items: int, users: int, config: PipelineConfig, folder: Path, console: Console) -> dict[str, Any]:
-    from benchmarks.catalogue_costs import prepare_evaluation, run_process
-
-    folder /= "evaluate"
-    prepare_evaluation(folder, items, users, _settings(config), config.transform.history_length)
-    result = run_process("evaluate", folder, {})
-    console.print(
-        f"evaluation: {users:,} users, each ranked among {items:,} items, in {result['seconds']:.0f} s; "
-        f"peak memory over all processes {result['peak_bytes'] / GIB:.2f} GiB"
-    )
-    return {**result, "users": users}
+    return program.table(title, columns, rows)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import program
 from components.errors import StepError
@@ -37,6 +36,7 @@ from on_device.tflite_model import RECOMMEND
 from pipeline.config import ConfigError
 
 REFERENCE = "reference of 2021, CNN, N = 10"
+Files = dict[str, tuple[bytes, int]]  # content, and upper bound of the integer inputs, by name
 WARM_UP = 20  # answers before those that count
 STARTS = 7
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -50,20 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "models", nargs="+", type=Path, metavar="PATH", help="a version's folder, a pipeline's, or a .tflite file"
     )
-    parser.add_argument(
-        "--items",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="upper bound of the integer inputs of .tflite files (default: %(default)s)",
-    )
+    about_items = "upper bound of the integer inputs of .tflite files (default: %(default)s)"
+    parser.add_argument("--items", type=int, default=1000, metavar="N", help=about_items)
     parser.add_argument("--runs", type=int, default=1000, metavar="N", help="answers per file (default: %(default)s)")
     parser.add_argument("--browser", action="store_true", help="also in Chromium; needs it and playwright")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep the log there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     options = parser.parse_args(arguments)
 
-    def read() -> tuple[list[Artifact], dict[str, tuple[bytes, int]]]:
+    def read() -> tuple[list[Artifact], Files]:
         files = [path for path in options.models if path.suffix == ".tflite"]
         try:
             artifacts = [open_artifact(path) for path in options.models if path not in files]
@@ -71,22 +66,20 @@ def main(arguments: list[str] | None = None) -> int:
         except (ArtifactError, OSError) as error:
             raise ConfigError(str(error)) from None
 
-    def work(
-        task: tuple[list[Artifact], dict[str, tuple[bytes, int]]], output: Path, console: Console
-    ) -> dict[str, Any]:
+    def work(task: tuple[list[Artifact], Files], output: Path, console: Console) -> dict[str, Any]:
         return report(*task, options.runs, options.browser, console)
 
     return program.run(options, "latency", read, work)
 
 
 def report(
-    artifacts: list[Artifact], files: dict[str, tuple[bytes, int]], runs: int, browser: bool, console: Console
+    artifacts: list[Artifact], files: Files, runs: int, browser: bool, console: Console
 ) -> dict[str, dict[str, float]]:
     """Measures and prints.
 
     Args:
         artifacts: pushed models.
-        files: content of other model files and upper bound of their integer inputs, by name.
+        files: other model files.
         runs: number of answers of each file.
         browser: whether pushed models are also timed in a browser.
         console: for the table.
@@ -101,21 +94,30 @@ def report(
     from benchmarks import reference_model
 
     pushed = {_name(artifact): artifact for artifact in artifacts}
-    times = inference_times(
-        {
-            REFERENCE: (reference_model.reference_file(), reference_model.ITEMS),
-            **{name: (_content(artifact), artifact.info["num_items"]) for name, artifact in pushed.items()},
-            **files,
-        },
-        runs,
-    )
+    all_files = {REFERENCE: (reference_model.reference_file(), reference_model.ITEMS)}
+    for name, artifact in pushed.items():
+        content = artifact.model.read_bytes() if isinstance(artifact.model, Path) else artifact.model
+        all_files[name] = (content, artifact.info["num_items"])
+    times = inference_times({**all_files, **files}, runs)
     for name, artifact in pushed.items():
         times[name]["start_seconds"] = round(start_seconds(artifact.folder, STARTS), 3)
     if browser:
         with _chromium() as page:
             for name, artifact in pushed.items():
                 times[name]["browser_ms"] = _browser_milliseconds(page, artifact)
-    console.print(_table(times))
+    rows = [
+        (
+            name,
+            f"{row['size_bytes'] / 1e6:.2f} MB",
+            *(f"{row[key]:,.0f} µs" for key in ("median_us", "p90_us", "plain_us")),
+            f"{row['ratio']:.2f} x",
+            f"{row['start_seconds']:.2f} s" if "start_seconds" in row else "",
+            f"{row['browser_ms']:.2f} ms" if "browser_ms" in row else "",
+        )
+        for name, row in times.items()
+    ]
+    columns = ("", "size", "median", "90%", "without XNNPACK", "over the reference", "Python start", "Chromium")
+    console.print(program.table("Latency of an answer", columns, rows))
     console.print(
         f"one thread, medians of {runs:,} random full histories, with XNNPACK unless stated otherwise; start: import, "
         "load and the first answer"
@@ -123,31 +125,27 @@ def report(
     return times
 
 
-def _content(artifact: Artifact) -> bytes:
-    return artifact.model.read_bytes() if isinstance(artifact.model, Path) else artifact.model
-
-
-def inference_times(files: dict[str, tuple[bytes, int]], runs: int) -> dict[str, dict[str, float]]:
+def inference_times(files: Files, runs: int) -> dict[str, dict[str, float]]:
     """Times the inference of files, which take turns.
 
     Args:
-        files: content and number of items of each model file by name, with REFERENCE.
+        files: the model files, with REFERENCE.
         runs: number of answers of each file.
 
     Returns:
         `size_bytes`, `median_us`, `p90_us`, `plain_us` (the median without XNNPACK) and `ratio` (of the median to the
         reference's) by name.
     """
-    with_xnnpack = _times(files, runs, OpResolverType.AUTO)
-    plain = _times(files, runs, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-    medians = {name: float(np.median(times)) for name, times in with_xnnpack.items()}
+    with_xnnpack = _microseconds(files, runs, OpResolverType.AUTO)
+    plain = _microseconds(files, runs, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    reference = np.median(with_xnnpack[REFERENCE])
     return {
         name: {
             "size_bytes": len(content),
-            "median_us": round(medians[name] * 1e6, 1),
-            "p90_us": round(float(np.percentile(with_xnnpack[name], 90)) * 1e6, 1),
-            "plain_us": round(float(np.median(plain[name])) * 1e6, 1),
-            "ratio": round(medians[name] / medians[REFERENCE], 2),
+            "median_us": round(float(np.median(with_xnnpack[name])), 1),
+            "p90_us": round(float(np.percentile(with_xnnpack[name], 90)), 1),
+            "plain_us": round(float(np.median(plain[name])), 1),
+            "ratio": round(float(np.median(with_xnnpack[name]) / reference), 2),
         }
         for name, (content, _) in files.items()
     }
@@ -163,8 +161,8 @@ def start_seconds(folder: Path, starts: int) -> float:
     return statistics.median(times)
 
 
-def _times(files: dict[str, tuple[bytes, int]], runs: int, kernels: OpResolverType) -> dict[str, np.ndarray]:
-    """Returns the seconds of each answer, float64 [runs], by file."""
+def _microseconds(files: Files, runs: int, kernels: OpResolverType) -> dict[str, np.ndarray]:
+    """Returns the microseconds of each answer, float64 [runs], by file."""
     models = {}
     for name, (content, _) in files.items():
         try:
@@ -178,8 +176,8 @@ def _times(files: dict[str, tuple[bytes, int]], runs: int, kernels: OpResolverTy
             model.fill(random, files[name][1])
             started = time.perf_counter()
             model.invoke()
-            times[name][run] = time.perf_counter() - started
-    return {name: seconds[WARM_UP:] for name, seconds in times.items()}
+            times[name][run] = 1e6 * (time.perf_counter() - started)
+    return {name: values[WARM_UP:] for name, values in times.items()}
 
 
 class _Model:
@@ -250,24 +248,6 @@ def _browser_milliseconds(page: Any, artifact: Artifact) -> float:
             server.shutdown()
             serving.join()
     return float(re.findall(r"median ([\d.]+) ms", text)[0])
-
-
-def _table(times: dict[str, dict[str, float]]) -> Table:
-    rows = [
-        (
-            name,
-            f"{row['size_bytes'] / 1e6:.2f} MB",
-            f"{row['median_us']:,.0f} µs",
-            f"{row['p90_us']:,.0f} µs",
-            f"{row['plain_us']:,.0f} µs",
-            f"{row['ratio']:.2f} x",
-            f"{row['start_seconds']:.2f} s" if "start_seconds" in row else "",
-            f"{row['browser_ms']:.2f} ms" if "browser_ms" in row else "",
-        )
-        for name, row in times.items()
-    ]
-    columns = ("", "size", "median", "90%", "without XNNPACK", "over the reference", "Python start", "Chromium")
-    return program.table("Latency of an answer", columns, rows)
 
 
 if __name__ == "__main__":

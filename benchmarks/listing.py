@@ -14,7 +14,6 @@ import scipy.sparse.linalg
 
 from benchmarks.baselines import Markov, last_items
 from benchmarks.ranking import Estimate, rank_targets, recall
-from benchmarks.ties import tied
 from components import features
 from components.trainer.baselines import neighbours
 from components.trainer.input_pipeline import Timelines, without_unknown
@@ -62,8 +61,7 @@ def measure(train: Timelines, test: Timelines, item_ids: list[str]) -> list[List
     before, after = tied_neighbours(train)
     listings = []
     for name, order in (("ids", by_id(item_ids)), ("learnt from ties", by_ties(before, after, size))):
-        place = np.empty(size, np.int64)
-        place[order] = np.arange(size)
+        place = np.argsort(order)
         forward = float((place[before] < place[after]).mean()) if len(before) else None
         following = np.full(size, features.PADDING)
         following[order[:-1]] = order[1:]
@@ -92,14 +90,24 @@ def tied_neighbours(train: Timelines) -> tuple[np.ndarray, np.ndarray]:
     return known.items[before[same]], known.items[after[same]]
 
 
+def tied(timelines: Timelines) -> np.ndarray:
+    """Returns whether each activity has the time of the previous one in its timeline; bool [E]."""
+    times = timelines.activities.times
+    same = np.zeros(len(times), bool)
+    same[1:] = times[1:] == times[:-1]
+    starts = timelines.starts[:-1]
+    same[starts[starts < len(times)]] = False
+    return same
+
+
 def by_id(item_ids: list[str]) -> np.ndarray:
     """Returns the item indices in the order of their ids, int64 [V], after the indices that are not items.
 
     The order is numerical if all ids are numbers.
     """
-    numbers = all(id_.isdecimal() for id_ in item_ids)
-    order = sorted(range(len(item_ids)), key=lambda item: (int(item_ids[item]), "") if numbers else (0, item_ids[item]))
-    return np.concatenate([np.arange(features.FIRST_INDEX), np.array(order, np.int64) + features.FIRST_INDEX])
+    keys = [int(id_) for id_ in item_ids] if all(id_.isdecimal() for id_ in item_ids) else item_ids
+    order = np.array(sorted(range(len(item_ids)), key=keys.__getitem__), np.int64)
+    return np.concatenate([np.arange(features.FIRST_INDEX), order + features.FIRST_INDEX])
 
 
 def by_ties(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
@@ -117,9 +125,8 @@ def by_ties(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
         int64 [V]; indices that are not items, and items without a tied neighbour, come first.
     """
     pairs = sp.csr_matrix((np.ones(len(before)), (before, after)), shape=(size, size))
-    both = pairs + pairs.T
-    degree = np.asarray(both.sum(axis=1)).ravel()
-    laplacian = sp.diags(degree + 1e-3) - both  # The small term makes it invertible.
-    divergence = np.asarray(pairs.sum(axis=0)).ravel() - np.asarray(pairs.sum(axis=1)).ravel()
-    score, _ = scipy.sparse.linalg.cg(laplacian.tocsr(), divergence, rtol=1e-6)
+    times_first, times_second = (np.bincount(side, minlength=size).astype(float) for side in (before, after))
+    degree = times_first + times_second
+    laplacian = sp.diags(degree + 1e-3) - (pairs + pairs.T)  # The small term makes it invertible.
+    score, _ = scipy.sparse.linalg.cg(laplacian.tocsr(), times_second - times_first, rtol=1e-6)
     return np.lexsort((score, degree > 0))

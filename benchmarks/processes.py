@@ -1,66 +1,59 @@
-"""Measures commands: wall time and peak memory over all their processes."""
+"""Runs functions in new processes, and measures the memory of all processes that this one starts."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import threading
-import time
-from dataclasses import dataclass
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
+
+from components.errors import StepError
 
 ROOT = Path(__file__).parent.parent
 SAMPLE_SECONDS = 0.5  # between two samples of the memory
 
+Result = TypeVar("Result")
 
-@dataclass(frozen=True)
-class Measured:
-    """The cost of a command.
 
-    Attributes:
-        code: its exit code.
-        seconds: wall time.
-        peak_bytes: most resident memory over all its processes.
+def in_new_process(function: Callable[..., Result], *arguments: Any) -> tuple[Result, int]:
+    """Calls a function in a new process.
+
+    Args:
+        function: of a module.
+        arguments: of the function.
+
+    Returns:
+        The result of the function, and the peak memory of `peak_memory`.
+
+    Raises:
+        StepError: the function failed, or the process was killed.
     """
-
-    code: int
-    seconds: float
-    peak_bytes: int
-
-
-def measure(command: list[str]) -> Measured:
-    """Runs a command to its end, in the root folder of the project."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    peak = 0
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(SAMPLE_SECONDS):
-            peak = max(peak, _resident(process.pid))
-
-    watcher = threading.Thread(target=watch, daemon=True)  # Ctrl-C need not wait for it.
-    watcher.start()
-    code = process.wait()
-    done.set()
-    watcher.join()
-    return Measured(code, time.monotonic() - started, peak)
-
-
-def _resident(pid: int) -> int:
-    """Returns the resident bytes of a process and all its descendants."""
-    try:
-        root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    total = 0
-    for member in family:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        running = processes.submit(function, *arguments)
+        peak = peak_memory(running)
         try:
-            total += member.memory_info().rss
-        except psutil.Error:
-            continue
-    return total
+            return running.result(), peak
+        except Exception as error:
+            raise StepError(f"{function.__name__}, in a new process: {type(error).__name__}: {error}") from error
+
+
+def peak_memory(running: Future[Any]) -> int:
+    """Waits for a call, and returns the most resident memory of all child processes in that time.
+
+    The memory is in bytes, is sampled twice a second, and includes the descendants of the child processes.
+    """
+    peak = 0
+    while not running.done():
+        wait([running], SAMPLE_SECONDS)
+        peak = max(peak, sum(map(_resident, psutil.Process().children(recursive=True))))
+    return peak
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:  # It has ended.
+        return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -36,7 +37,7 @@ def run(
         read: checks the command line and returns the task. It must not import TensorFlow, so that errors (ConfigError,
             DataError) are reported at once.
         work: performs the task, with a folder for artifacts and a console. It may import TensorFlow. With `--json`, its
-            result is written as JSON, unless it is None.
+            result is written as JSON, with dataclasses as objects, unless it is None.
 
     Returns:
         The exit code: 0, or EXIT_USAGE or EXIT_FAILED after a one-line error.
@@ -59,7 +60,8 @@ def run(
                 console.print(f"error: {error}", soft_wrap=True)
                 return EXIT_FAILED
     if options.json and result is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(result, indent=1, default=dataclasses.asdict)
+        options.json.write_text(text + "\n", encoding="utf-8")
     return 0
 
 

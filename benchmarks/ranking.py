@@ -91,11 +91,8 @@ def rank_targets(scorer: Scorer, timelines: Timelines, repeats: bool = False) ->
 
 def events(timelines: Timelines, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the timelines of some rows as pairs (position in `rows`, item index), both int [E], row by row."""
-    starts, stops = timelines.starts[rows], timelines.starts[rows + 1]
-    lengths = stops - starts
-    users = np.repeat(np.arange(len(rows)), lengths)
-    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return users, timelines.items[np.repeat(starts, lengths) + offsets]
+    chosen = timelines.of_users(rows)
+    return np.repeat(np.arange(len(rows)), np.diff(chosen.starts)), chosen.items
 
 
 def hits(ranks: np.ndarray, k: int) -> np.ndarray:

@@ -126,10 +126,10 @@ def make_table(data: Path, configs: Configs, output: Path, options: argparse.Nam
         StepError: the data is too small, or a training diverged.
         StepFailed: a step of the pipeline raised an error.
     """
+    from benchmarks.plots import plot_lengths as plot
     from benchmarks.prepared import prepare, training_data
     from benchmarks.ranking import Estimate
-    from benchmarks.recall_cells import train_cell
-    from benchmarks.recall_plot import plot
+    from benchmarks.trained import train_cell
 
     results = Results(options.json)
     longest = max(configs.values(), key=lambda config: config.transform.history_length)

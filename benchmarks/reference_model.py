@@ -17,63 +17,46 @@ SEED = 1
 STEPS, BATCH, LEARNING_RATE = 150, 256, 0.01
 
 
-class ReferenceModel(tf.Module):
+class ReferenceModel(keras.Model):
     """The reference, made of TensorFlow's layers without optimisation for the device."""
 
     def __init__(self) -> None:
         super().__init__()
-        keras.utils.set_random_seed(SEED)
-        self._embeddings = keras.Variable(tf.random.normal([ITEMS, DIMENSION]))
-        self.table = self._embeddings.value
-        self._convolutions = [
-            keras.layers.Conv1D(ratio * DIMENSION, 4, activation="relu", padding="causal") for ratio in (2, 4)
-        ]
-        self._dense = [keras.layers.Dense(2 * DIMENSION, activation="relu"), keras.layers.Dense(DIMENSION)]
-        self.context(tf.zeros([1, HISTORY_LENGTH], tf.int32))
-        # Variables are tracked, Keras layers are not.
-        self._of_layers = [weight for layer in (*self._convolutions, *self._dense) for weight in layer.weights]
-        self.weights = [weight.value for weight in self._of_layers]
+        self.table = self.add_weight(shape=(ITEMS, DIMENSION), initializer=keras.initializers.RandomNormal(stddev=1.0))
+        self.convolutions = keras.Sequential(
+            [keras.layers.Conv1D(ratio * DIMENSION, 4, activation="relu", padding="causal") for ratio in (2, 4)]
+        )
+        self.dense = keras.Sequential(
+            [keras.layers.Dense(2 * DIMENSION, activation="relu"), keras.layers.Dense(DIMENSION)]
+        )
 
-    def train(self) -> None:
-        """Fits the weights to histories of items that are drawn in proportion to 1 / (index + 10)."""
-        random = np.random.default_rng(SEED)
-        popularity = 1 / (np.arange(ITEMS) + 10)
-        drawn = random.choice(ITEMS, (STEPS, BATCH, HISTORY_LENGTH + 1), p=popularity / popularity.sum())
-        variables = [self._embeddings, *self._of_layers]
-        optimizer = keras.optimizers.Adam(LEARNING_RATE)
-        optimizer.build(variables)
-
-        @tf.function
-        def step(items: tf.Tensor) -> None:
-            with tf.GradientTape() as tape:
-                logits = tf.matmul(self.context(items[:, :-1]), self.table, transpose_b=True)
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(items[:, -1], logits))
-            optimizer.apply(tape.gradient(loss, [self.table, *self.weights]), variables)
-
-        for items in drawn:
-            step(tf.constant(items, tf.int32))
-
-    def context(self, history: tf.Tensor) -> tf.Tensor:
-        """int32 [B, N] -> float32 [B, d]."""
-        x = tf.gather(self.table, history)
-        for convolution in self._convolutions:
-            x = convolution(x)
-        x = tf.reduce_max(x, axis=1)
-        for dense in self._dense:
-            x = dense(x)
-        return x
+    def call(self, history: tf.Tensor) -> tf.Tensor:
+        """Returns the logits of all items: int32 [B, N] -> float32 [B, V]."""
+        table = tf.convert_to_tensor(self.table)
+        context = self.dense(tf.reduce_max(self.convolutions(tf.gather(table, history)), axis=1))
+        return tf.matmul(context, table, transpose_b=True)
 
     def recommend(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
-        """int32 [B, N] -> `ids` and `scores`, [1, K]; items of the history among them."""
-        logits = tf.matmul(self.context(history), self.table, transpose_b=True)
-        scores, ids = tf.math.top_k(tf.nn.softmax(logits), TOP_K)
+        """int32 [B, N] -> `ids` and `scores`, [B, K]; items of the history among them."""
+        scores, ids = tf.math.top_k(tf.nn.softmax(self(history)), TOP_K)
         return {"ids": ids, "scores": scores}
 
 
 def reference_file() -> bytes:
-    """Returns the trained model as a TFLite file in float32, without optimisations of the converter."""
+    """Returns the trained model as a TFLite file in float32, without optimisations of the converter.
+
+    It is trained on histories of items that are drawn in proportion to 1 / (index + 10).
+    """
+    keras.utils.set_random_seed(SEED)
+    popularity = 1 / (np.arange(ITEMS) + 10)
+    shape = (STEPS * BATCH, HISTORY_LENGTH + 1)
+    items = np.random.default_rng(SEED).choice(ITEMS, shape, p=popularity / popularity.sum()).astype(np.int32)
     model = ReferenceModel()
-    model.train()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, jit_compile=False)
+    model.fit(items[:, :-1], items[:, -1], BATCH, shuffle=False, verbose=0)
     history = tf.TensorSpec([1, HISTORY_LENGTH], tf.int32, "history")
     function = tf.function(model.recommend).get_concrete_function(history)
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
+    tracked = tf.Module()  # The converter cannot save a Keras model, and would leave out the signature.
+    tracked.weights = [weight.value for weight in model.weights]
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], tracked).convert())

@@ -10,13 +10,18 @@ times.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import inputs, program
+from components.errors import StepError
+from data.formats import open_dataset
 from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 
 # Each model is trained on its prefix without the newest tenth, which is the eval and the test split.
@@ -43,9 +48,33 @@ def main(arguments: list[str] | None = None) -> int:
         return inputs.find_data(options.data, options.cache_dir), config
 
     def work(task: tuple[Path, PipelineConfig], output: Path, console: Console) -> list[dict[str, Any]]:
-        from benchmarks.replayed import report
+        from benchmarks.logs import cuts, read_log, targets_of
+        from benchmarks.plots import plot_periods
+        from benchmarks.replayed import compare, run
 
-        return report(*task, options, output, console)
+        data, config = task
+        if (output / config.name).exists():
+            raise StepError(f"{output}: has runs that are later than the first of this replay; give another --output")
+        log = read_log(open_dataset(data, options.cache_dir))
+        moments = cuts(log.seconds, options.first, options.periods, options.weeks)
+        if len(moments) < 2 or len(set(moments)) < len(moments):
+            raise StepError(f"{data}: the log is too short for these periods; take fewer, or a smaller --first")
+        rows: list[dict[str, Any]] = []
+        first_folder: Path | None = None
+        for number, (start, stop) in enumerate(itertools.pairwise(moments), start=1):
+            console.print(f"period {number} of {len(moments) - 1}: trained before {_day(start)}", soft_wrap=True)
+            folders, facts = run(log, start, config, output, options.cache_dir, console)
+            first_folder = first_folder or folders["retrained"]
+            targets = targets_of(log, start, stop, options.targets == "first")
+            ratings = int((log.seconds < start).sum())
+            compared = compare({"first": first_folder, **folders}, targets)
+            rows.append({"start": start, "stop": stop, "ratings": ratings, **compared, **facts})
+        console.print(_recalls(rows, options.targets))
+        console.print(_drifts(rows))
+        if options.plot:
+            plot_periods(rows, options.plot)
+            console.print(f"plotted to {options.plot}", soft_wrap=True)
+        return rows
 
     return program.run(options, "replay", read, work)
 
@@ -64,6 +93,49 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the picture, as SVG")
     inputs.add_common(parser)
     return parser
+
+
+def _day(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d}"
+
+
+def _recalls(rows: list[dict[str, Any]], targets: str) -> Table:
+    def cells(row: dict[str, Any]) -> list[str]:
+        models = [row[name] for name in ("first", "retrained", "refitted") if name in row]
+        recalls = [str(model["recall_at_10"]) for model in models]
+        differences = [row[n].signed for n in ("difference", "difference_known", "refit") if n in row]
+        return [
+            _day(row["start"]),
+            f"{row['targets']:,}",
+            f"{row['of_new_users']:.1%}",
+            ", ".join(f"{model['unknown']:.1%}" for model in models),
+            *recalls[:2],
+            *differences[:2],
+            *recalls[2:],
+            *differences[2:],
+        ]
+
+    period = "the first of each user" if targets == "first" else "all of the period"
+    title = f"Recall@10 on the next period ({period}), ± one standard error over users"
+    columns = ["trained before", "targets", "of new users", "unknown to", "first", "retrained", "difference"]
+    columns += ["of known targets", *(("refitted", "refit") if any("refit" in row for row in rows) else ())]
+    return program.table(title, columns, map(cells, rows))
+
+
+def _drifts(rows: list[dict[str, Any]]) -> Table:
+    measured: list[dict[str, Any]] = next((row["drift"]["measures"] for row in rows if row["drift"]["measures"]), [])
+    names = [measure["name"] for measure in measured]
+
+    def cells(row: dict[str, Any]) -> list[str]:
+        measures = row["drift"]["measures"]
+        values = {m["name"]: f"{m['value']:.3f}{'' if m['level'] == 'ok' else ' !'}" for m in measures}
+        verdict = "pushed" if row["blessed"] else "not blessed"
+        return [_day(row["start"]), *(values.get(name, "-") for name in names), verdict]
+
+    title = "Drift of each run's data against the last run's (! warns), and the gate"
+    return program.table(
+        title, ["trained before", *(name.replace("_", " ") for name in names), "gate"], map(cells, rows)
+    )
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from rich.console import Console
 
 from benchmarks import listing
 from benchmarks.baselines import Baseline, TooLarge
+from benchmarks.listing import tied
+from benchmarks.logs import shuffled_copy
 from benchmarks.peers import LIBRARY, PEERS, run_peer
 from benchmarks.prepared import Prepared, prepare
 from benchmarks.ranking import Ranking, rank_targets, recall
 from benchmarks.studies import Study
-from benchmarks.ties import shuffled_copy, tied
 from benchmarks.trained import train
 from benchmarks.tuning import GRIDS, choose, describe
 from components.code_version import step_version

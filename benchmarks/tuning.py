@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import product, starmap
 from typing import Any
 
-from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity
+from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity, SessionKNN
 from benchmarks.ranking import Estimate, quality, rank_targets
-from benchmarks.session_knn import SessionKNN
 from components.trainer.input_pipeline import Timelines
 
 # Candidates by name in the tables. `study_runs` finds finished rows by the text of these: renaming a field or class
 # discards the rows.
 GRIDS: dict[str, tuple[Baseline, ...]] = {
     "popularity": (Popularity(),),
-    "recent popularity": tuple(RecentPopularity(share) for share in (0.01, 0.03, 0.1, 0.3)),
-    "item-kNN": tuple(
-        ItemKNN(weighting, kept) for weighting in ("cosine", "tfidf") for kept in (3, 5, 10, 20, 50, 100, 200)
-    ),
-    "EASE": tuple(Ease(value) for value in (3.0, 10.0, 30.0, 100.0, 200.0, 500.0, 1000.0)),
-    "Markov": tuple(Markov(value) for value in (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)),
-    "V-SkNN": tuple(
-        SessionKNN(neighbours, decay, idf)
-        for neighbours in (50, 100, 300)
-        for decay in ("div", "linear")
-        for idf in (False, True)
-    ),
+    "recent popularity": tuple(map(RecentPopularity, (0.01, 0.03, 0.1, 0.3))),
+    "item-kNN": tuple(starmap(ItemKNN, product(("cosine", "tfidf"), (3, 5, 10, 20, 50, 100, 200)))),
+    "EASE": tuple(map(Ease, (3.0, 10.0, 30.0, 100.0, 200.0, 500.0, 1000.0))),
+    "Markov": tuple(map(Markov, (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0))),
+    "V-SkNN": tuple(starmap(SessionKNN, product((50, 100, 300), ("div", "linear"), (False, True)))),
 }
 
 
@@ -65,11 +58,11 @@ def choose(
         TooLarge: the baseline cannot be fitted to so many items.
         ValueError: there are no candidates.
     """
-    best: Chosen | None = None
-    for candidate in candidates:
-        metrics = quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks)
-        if best is None or metrics["recall_at_10"].mean > best.holdout["recall_at_10"].mean:
-            best = Chosen(candidate, metrics)
+    trials = (
+        Chosen(candidate, quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks))
+        for candidate in candidates
+    )
+    best = max(trials, key=lambda trial: trial.holdout["recall_at_10"].mean, default=None)
     if best is None:
         raise ValueError(f"{name}: no candidates")
     return best

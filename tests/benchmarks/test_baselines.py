@@ -14,12 +14,12 @@ from benchmarks.baselines import (
     Markov,
     Popularity,
     RecentPopularity,
+    SessionKNN,
     TooLarge,
     interactions,
     last_items,
 )
 from benchmarks.ranking import rank_targets
-from benchmarks.session_knn import SessionKNN
 from benchmarks.tuning import choose, describe
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")

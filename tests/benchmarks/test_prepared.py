@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 from benchmarks.baselines import Markov, Popularity
 from benchmarks.prepared import Prepared, pairs_fingerprint, prepare, training_data
 from benchmarks.ranking import ndcg, rank_targets, recall
-from benchmarks.recall_cells import ModelScorer
+from benchmarks.trained import ModelScorer
 from components.evaluator.metrics import RankingSums
 from components.trainer.baselines import count_transitions
 from components.trainer.run import build_model

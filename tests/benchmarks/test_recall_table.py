@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.plots import plot_lengths
 from benchmarks.ranking import Estimate
-from benchmarks.recall_plot import plot
 from benchmarks.recall_table import Results, cell_config, main, settings_key
 
 
@@ -38,7 +38,7 @@ def test_the_plot_labels_every_line(tmp_path):
         for number, name in enumerate(("bow", "cnn"))
     }
     for name in ("a", "b"):
-        plot(lines, {"popularity": 0.04, "EASE": 0.11}, tmp_path / f"{name}.svg")
+        plot_lengths(lines, {"popularity": 0.04, "EASE": 0.11}, tmp_path / f"{name}.svg")
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert all(f">{word}</text>" in text for word in ("bow", "cnn", "popularity", "EASE", "5", "20"))
     assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.periods import WEEK, Log, cuts, read_log, targets_of, write_prefix
+from benchmarks.logs import WEEK, Log, cuts, read_log, targets_of, write_prefix
 from components import features
 from data.errors import DataError
 from data.formats import open_dataset

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.listing import NextInList, by_id, by_ties, measure, tied_neighbours
+from benchmarks.listing import NextInList, by_id, by_ties, measure, tied, tied_neighbours
+from benchmarks.logs import shuffled_copy
 from benchmarks.ranking import rank_targets
-from benchmarks.ties import shuffled_copy, tied
 from data.formats import open_dataset
 
 SHAPES = {

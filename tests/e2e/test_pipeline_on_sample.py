@@ -16,7 +16,6 @@ import pytest
 from benchmarks import runtime_matrix
 from components.features import history_bucket
 from components.trainer.settings import SPARSE
-from on_device.command_line import default_cache_dir
 from on_device.recommender import Recommender
 from tests.forked import run_forked
 from tests.shared_runs import SAMPLE, SAMPLE_CONFIG, SharedRun
@@ -93,7 +92,7 @@ def test_pushed_file_has_the_recall_that_it_says(sample_run, summary):
 def overlaps(sample_run) -> dict[str, dict[str, float] | str]:
     (saved_model,) = (sample_run.output / "sample" / "artifacts" / "Trainer" / "model").glob("*/Format-Serving")
     try:
-        return runtime_matrix.matrix(saved_model, default_cache_dir())
+        return runtime_matrix.matrix(saved_model)
     except runtime_matrix.RuntimeUnavailable as reason:
         pytest.skip(str(reason))
 

@@ -1,20 +1,17 @@
-"""Cuts a log in time: growing prefixes to train on, and the targets of the period after each."""
+"""Reads a log into memory, writes copies in parts or in another order, and takes targets from a period."""
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from components import features
 from components.example_gen.records import ExampleWriter, ItemLookup
 from components.example_gen.settings import ExampleGenSettings
-from components.example_gen.timelines import Ratings, Row, Rows, UserTimelines, as_table, by_split, group
+from components.example_gen.timelines import Ratings, Rows, as_table, group
 from data.clock import SECOND
 from data.dataset import Dataset
 from data.errors import DataError
@@ -117,6 +114,26 @@ def write_prefix(log: Log, before: int, target: Path) -> Path:
     return write_copy(log, log.lines[log.seconds < before], target)
 
 
+def shuffled_copy(dataset: Dataset, target: Path, seed: int) -> Path:
+    """Writes a copy with the interactions of one user at one time in random order.
+
+    Args:
+        dataset: the original.
+        target: a folder for copies.
+        seed: of the order.
+
+    Returns:
+        The folder of the copy; see `write_copy`.
+    """
+    log = read_log(dataset)
+    user, time = log.ratings.user, log.ratings.timestamp
+    chance = np.random.default_rng(seed).random(len(log.lines))
+    shuffled = np.empty_like(log.lines)
+    # The n-th line of a moment, in the order of the file, is replaced by the n-th in random order.
+    shuffled[np.lexsort((time, user))] = log.lines[np.lexsort((chance, time, user))]
+    return write_copy(log, shuffled, target)
+
+
 def targets_of(log: Log, start: int, stop: int, first_only: bool) -> Targets:
     """Returns the interactions of a period as targets, each after all earlier interactions of its user.
 
@@ -127,24 +144,16 @@ def targets_of(log: Log, start: int, stop: int, first_only: bool) -> Targets:
         first_only: whether only the first interaction of each user in the period is a target.
     """
     timelines = group(log.ratings)
-    rows = _rows(timelines, start * SECOND, stop * SECOND, first_only)
+    ratings, seconds = timelines.ratings, timelines.ratings.timestamp // SECOND
+    targets = np.flatnonzero((seconds >= start) & (seconds < stop))
+    if first_only:
+        _, first_of_user = np.unique(ratings.user[targets], return_index=True)
+        targets = targets[first_of_user]
+    begins = timelines.starts[np.searchsorted(timelines.starts, targets, side="right") - 1]
     write = ExampleWriter(ItemLookup(pa.array([], pa.string()), np.empty(0, np.int64), 0))
-    ratings = timelines.ratings
     return Targets(
-        [example for batch in write(ratings, rows) for example in batch],
-        np.array(ratings.users.cast(pa.binary()).to_pylist())[ratings.user[rows.target]],
-        np.array(ratings.items.cast(pa.binary()).to_pylist())[ratings.item[rows.target]],
-        ratings.timestamp[rows.start] >= start * SECOND,
+        [example for batch in write(ratings, Rows(begins, targets, targets)) for example in batch],
+        np.array(ratings.users.cast(pa.binary()).to_pylist())[ratings.user[targets]],
+        np.array(ratings.items.cast(pa.binary()).to_pylist())[ratings.item[targets]],
+        seconds[begins] >= start,
     )
-
-
-def _rows(timelines: UserTimelines, start: int, stop: int, first_only: bool) -> Rows:
-    def rows_of_user(first: int, last: int) -> Iterator[Row]:
-        times = timelines.ratings.timestamp[first:last]
-        begin, end = (first + int(np.searchsorted(times, moment)) for moment in (start, stop))
-        for target in range(begin, min(begin + 1, end) if first_only else end):
-            yield Row(features.TEST, first, target, target)
-
-    rows = itertools.chain.from_iterable(rows_of_user(first, last) for first, last in timelines.users())
-    empty = np.empty(0, np.int64)
-    return by_split(rows).get(features.TEST, Rows(empty, empty, empty))
