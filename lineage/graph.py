@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2 as pb
@@ -27,57 +27,59 @@ RESOLVER = "Resolver"  # type of executions that choose among artifacts of earli
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """An artifact of the store.
+class Node:
+    """An artifact or an execution of the store.
 
     Attributes:
         id: in the store.
-        type: last part of the type's name, such as `Model`.
-        uri: address of its files.
-        name: in the store; empty for most.
-        state: such as `LIVE`.
-        created: milliseconds since the epoch.
-        properties: including the custom ones.
+        type: last part of the type's name, such as `Model` or `Trainer`.
+        state: of an artifact, such as `LIVE`; of an execution, such as `COMPLETE`, `FAILED` or `CACHED`.
+        properties: including the custom ones; those of an execution have the step's parameters.
     """
+
+    letter: ClassVar[str]
 
     id: int
     type: str
-    uri: str
-    name: str
     state: str
-    created: int
     properties: dict[str, Any]
 
     @property
     def key(self) -> str:
         """Returns a key that no other node of a graph has."""
-        return f"a{self.id}"
+        return f"{self.letter}{self.id}"
 
 
 @dataclass(frozen=True)
-class Execution:
+class Artifact(Node):
+    """An artifact of the store.
+
+    Attributes:
+        uri: address of its files.
+        name: in the store; empty for most.
+        created: milliseconds since the epoch.
+    """
+
+    letter = "a"
+
+    uri: str
+    name: str
+    created: int
+
+
+@dataclass(frozen=True)
+class Execution(Node):
     """One execution of a step.
 
     Attributes:
-        id: in the store.
-        type: last part of the type's name, such as `Trainer`.
-        state: `RUNNING`, `COMPLETE`, `FAILED`, `CACHED`, `CANCELED`, ...
         started: milliseconds since the epoch.
         changed: time of the last change of its record, in milliseconds; its end, if it has ended.
-        properties: including the custom ones; the step's parameters are among them.
     """
 
-    id: int
-    type: str
-    state: str
+    letter = "e"
+
     started: int
     changed: int
-    properties: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """Returns a key that no other node of a graph has."""
-        return f"e{self.id}"
 
     @property
     def seconds(self) -> float | None:

@@ -200,7 +200,7 @@ def test_lineage_proves_the_pushed_file_and_no_other(sample_run, summary, tmp_pa
     }
     # By the size of the data, and by its few positions per item.
     decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512, "transition": False}
-    decided |= {"dropout": SPARSE["dropout"]}
+    decided |= {name: SPARSE[name] for name in ("dropout", "similar_items")}
     used = {key: value for key, value in summary["artifact"]["settings"].items() if key in told}
     assert used == {**told, **decided}
 

@@ -234,8 +234,8 @@ def test_a_run_without_steps_has_an_empty_graph(recorder, write, visit):
 
 
 def test_cycles_of_damaged_stores_are_drawn():
-    artifacts = {number: Artifact(number, "Model", "", "", "LIVE", 0, {}) for number in (1, 2)}
-    execution = Execution(1, "Trainer", "COMPLETE", 0, 0, {})
+    artifacts = {number: Artifact(number, "Model", "LIVE", {}, uri="", name="", created=0) for number in (1, 2)}
+    execution = Execution(1, "Trainer", "COMPLETE", {}, started=0, changed=0)
     links = {Link(1, 1, "input", False), Link(1, 2, "input", False), Link(1, 2, "output", True)}
     drawn = drawing.draw(Graph(artifacts, {1: execution}, frozenset(links)))
     assert len({(cell.x, cell.y) for cell in drawn.cells.values()}) == 3 and set(drawn.curves) == links
