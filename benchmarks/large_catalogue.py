@@ -55,8 +55,8 @@ def read_settings(config: Path, assignments: list[str]) -> tuple[TrainerSettings
         ConfigError: the file or an assignment `KEY=VALUE` is invalid.
     """
     loaded = load_config(config, read_assignments(assignments))
-    settings = loaded.trainer.decided().model_copy(update={"item_features": (), "activity_features": ()})
-    return settings, loaded.transform.history_length
+    absent = {"item_features": (), "activity_features": (), "similar_items": 0}
+    return loaded.trainer.decided().model_copy(update=absent), loaded.transform.history_length
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,8 +82,8 @@ def _measure(
     """Measures and prints the costs of a catalogue.
 
     Returns:
-        `items`; unless only the evaluation is wanted, the `files` and `client` of `catalogue_costs`, and `training`;
-        and `evaluation`, if it is wanted.
+        `items`; unless the options ask for the evaluation only, the `files` and `client` of `catalogue_costs`, and
+        `training`; and `evaluation`, if they ask for it.
     """
     from benchmarks.catalogue_costs import client_costs, evaluate, file_costs, prepare_evaluation
     from benchmarks.processes import in_new_process

@@ -37,14 +37,20 @@ class RecurrentLayers(TransformerLayersBase):
     over all items as its loss.
     """
 
-    def __init__(self, n_blocks: int, n_factors: int, **unused: Any):
+    def __init__(self, n_blocks: int, n_factors: int, dropout_rate: float, **unused: Any):
         super().__init__()
-        self._gru = torch.nn.GRU(n_factors, n_factors, n_blocks, batch_first=True)
+        dropout = dropout_rate if n_blocks > 1 else 0.0  # between layers
+        self._gru = torch.nn.GRU(n_factors, n_factors, n_blocks, batch_first=True, dropout=dropout)
 
     def forward(self, seqs: torch.Tensor, timeline_mask: torch.Tensor, *masks: Any, **unused: Any) -> torch.Tensor:
         """Returns the states after every item: float32 [B, L, d] -> float32 [B, L, d]; padding comes first."""
-        states: torch.Tensor = self._gru(seqs * timeline_mask)[0]
-        return states
+        length = seqs.shape[1]
+        padding = length - timeline_mask.sum(dim=1)
+        # Items first, so that the state before the first item does not depend on the padding.
+        places = (torch.arange(length) + padding) % length
+        states = self._gru(torch.take_along_dim(seqs, places[:, :, None], dim=1))[0]
+        back = (torch.arange(length) - padding) % length
+        return torch.take_along_dim(states, back[:, :, None], dim=1)
 
 
 def frame(items: np.ndarray, starts: np.ndarray, prefix: str) -> pd.DataFrame:

@@ -26,7 +26,7 @@ MOST_MESSAGE = 2000  # characters of a peer's own error
 DENSE = {"n_factors": 64, "n_blocks": 2, "n_heads": 1, "dropout_rate": 0.1, "session_max_len": 200}
 SPARSE = {"n_factors": 64, "n_blocks": 1, "n_heads": 1, "dropout_rate": 0.2, "session_max_len": 50}
 LONG_HISTORY = 50  # interactions of a user, on average, from which on the data is dense
-COVERED = 0.99  # share of the timelines that fit in a peer's history, which is shorter than above where they are short
+COVERED = 0.99  # share of the train timelines that a peer's history covers entirely; it limits `session_max_len`
 PEERS: dict[str, dict[str, Any]] = {
     "SASRec (RecTools)": {"loss": "softmax"},
     "gSASRec (RecTools)": {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75},
@@ -62,6 +62,18 @@ def environment(cache_dir: Path) -> Path:
     return python
 
 
+def arguments_of(name: str, lengths: np.ndarray) -> dict[str, Any]:
+    """Returns the arguments of a peer's model.
+
+    Args:
+        name: a key of PEERS.
+        lengths: of the train timelines, int64 [U].
+    """
+    settings = DENSE if lengths.mean() >= LONG_HISTORY else SPARSE
+    history_length = min(settings["session_max_len"], int(np.quantile(lengths, COVERED, method="higher")))
+    return {**settings, "session_max_len": history_length, **PEERS[name]}
+
+
 def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: Path, cache_dir: Path) -> PeerResult:
     """Trains a peer on the train split and ranks the test targets.
 
@@ -85,9 +97,6 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
         for key in ("items", "starts")
     }
     np.savez(folder / "timelines.npz", **arrays)
-    lengths = np.diff(arrays["train_starts"])
-    settings = DENSE if lengths.mean() >= LONG_HISTORY else SPARSE
-    history_length = min(settings["session_max_len"], int(np.quantile(lengths, COVERED, method="higher")))
     request = {
         "data": str(folder / "timelines.npz"),
         "folder": str(folder),
@@ -96,7 +105,7 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
         "threads": 2,
         "k": min(LISTED, len(prepared.item_ids) - 1),
         "filter_seen": not prepared.recommends_seen,
-        "model": {**settings, "session_max_len": history_length, **PEERS[name]},
+        "model": arguments_of(name, np.diff(arrays["train_starts"])),
     }
     (folder / "request.json").write_text(json.dumps(request))
     _run([str(python), str(Path(__file__).with_name("peer_model.py")), str(folder / "request.json")], name)

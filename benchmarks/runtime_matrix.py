@@ -90,7 +90,7 @@ def write_inputs(folder: Path, items: int, length: int) -> None:
 def overlap(expected: Iterable[np.ndarray], answers: Iterable[np.ndarray]) -> float:
     """Returns the mean share of the top 10 in common, of the ids of each history: int32 [K], best first."""
     pairs = zip(expected, answers, strict=True)
-    return float(np.mean([len(np.intersect1d(one[:TOP], other[:TOP])) / len(one[:TOP]) for one, other in pairs]))
+    return float(np.mean([len(np.intersect1d(ids[:TOP], others[:TOP])) / len(ids[:TOP]) for ids, others in pairs]))
 
 
 def matrix(saved_model: Path) -> dict[str, dict[str, float] | str]:
@@ -143,8 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
     newest = overlaps[NEWEST]
     assert isinstance(newest, dict)
     table = Table("runtime", *(key.replace("|", ", ") for key in newest))
-    for name, found in overlaps.items():
-        cells = [found] if isinstance(found, str) else [f"{found[key]:.3f}" for key in newest]
+    for name, shares in overlaps.items():
+        cells = [shares] if isinstance(shares, str) else [f"{shares[key]:.3f}" for key in newest]
         table.add_row(name, *cells)
     Console(width=200).print(table)
     return 0

@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         folder = output / "examples"
         write_timelines(folder, options.users, options.items, options.length)
-        costs, peak_bytes = in_new_process(train, folder, config.trainer.decided(), options.items, options.steps)
+        settings = config.trainer.decided().model_copy(update={"similar_items": 0})  # Random items are not similar.
+        costs, peak_bytes = in_new_process(train, folder, settings, options.items, options.steps)
         result = {**costs, "peak_gib": peak_bytes / 2**30}
         console.print(
             f"{options.users:,} users with {options.length} interactions: {result['peak_gib']:.2f} GiB at the peak, "

@@ -112,7 +112,7 @@ def show_difference(left: int, right: int, sections: dict[str, dict[str, tuple[A
     table.add_column("")
     for run in (left, right):
         table.add_column(f"run {run}", overflow="fold")
-    has_equal = any(one == other for pairs in sections.values() for one, other in pairs.values())
+    has_equal = any(first == second for pairs in sections.values() for first, second in pairs.values())
     for section, pairs in sections.items():
         if pairs:
             table.add_row(f"[bold]{section}[/bold]")

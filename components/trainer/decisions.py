@@ -14,6 +14,7 @@ from components.trainer.training_data import TrainingData
 
 MIN_REPEAT_SHARE = 0.05  # of the targets, from which `repeats: auto` recommends repeats
 MAX_LOGITS = 500_000_000  # per step; 2 GB, and several such arrays at a time
+MAX_PAIRED = 10_000_000  # interactions whose pairs of items fit in memory: at most 10 GB
 
 progress = logging.getLogger("recommender.progress")
 
@@ -61,8 +62,9 @@ def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = Fal
     """Checks that the data is neither too small nor too large for the settings.
 
     Raises:
-        StepError: fewer items than `top_k`, more scores than a step can hold, an item feature that no item has, no next
-            item to learn from, or a teacher with a loss other than `full_softmax`.
+        StepError: fewer items than `top_k`, more scores than a step can hold, too many interactions for similar items,
+            an item feature that no item has, no next item to learn from, or a teacher with a loss other than
+            `full_softmax`.
     """
     items = len(data.ids)
     if has_teacher and settings.loss != "full_softmax":
@@ -75,6 +77,11 @@ def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = Fal
         raise StepError(
             f"trainer.loss full_softmax computes scores of all {items:,} items at {positions:,} positions, more than "
             "fit in memory; choose sampled_softmax, as configs/large.yaml does, or a smaller trainer.batch_positions"
+        )
+    if settings.similar_items and len(data.train.items) > MAX_PAIRED:
+        raise StepError(
+            f"trainer.similar_items counts pairs of items, which for the log's {len(data.train.items):,} interactions "
+            f"do not fit in memory; set it to 0, which more than {MAX_PAIRED:,} interactions need"
         )
     known = sorted({features.feature_of(token) for token in data.tokens})
     defaults = TrainerSettings.model_fields["item_features"].default

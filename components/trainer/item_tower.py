@@ -154,16 +154,18 @@ class ItemTower(keras.layers.Layer):
             return tf.convert_to_tensor(self._item) if rows is None else tf.gather(self._item.value, rows)
         items, weights = self._similar
         if rows is None:
-            own = tf.convert_to_tensor(self._item)
-            near = tf.gather(own, items)
+            own = source = tf.convert_to_tensor(self._item)
         else:
             items, weights = tf.gather(items, rows), tf.gather(weights, rows)
             # The optimizer needs a gradient with unique rows: one look-up for items and similar items.
-            used, numbers = tf.unique(tf.concat([rows, tf.reshape(items, [-1])], axis=0))
-            embedded = tf.gather(self._item.value, used)
-            own, near = tf.gather(embedded, numbers[: tf.size(rows)]), tf.gather(embedded, numbers[tf.size(rows) :])
-            near = tf.reshape(near, [-1, items.shape[1], self._dimension])
-        return own + tf.einsum("vk,vkd->vd", weights, near)
+            source_rows, numbers = tf.unique(tf.concat([rows, tf.reshape(items, [-1])], axis=0))
+            source = tf.gather(self._item.value, source_rows)
+            own, items = tf.gather(source, numbers[: tf.size(rows)]), numbers[tf.size(rows) :]
+            items = tf.reshape(items, [-1, weights.shape[1]])
+        # One rank of similarity at a time: an array of all would have K times the size of the table.
+        for rank in range(weights.shape[1]):
+            own += weights[:, rank, None] * tf.gather(source, items[:, rank])
+        return own
 
     def _mean_of(self, name: str, rows: tf.Tensor | None) -> tf.Tensor:
         """Returns the mean embedding of each item's values of a feature, for all items or the given rows."""

@@ -129,6 +129,7 @@ class RecommenderModel(keras.Model):
     ):
         super().__init__()
         assert tuple(feature.name for feature in activity_features) == settings.activity_features
+        assert (similar is not None) == bool(settings.similar_items)
         keras.utils.set_random_seed(settings.seed)
         self.settings = settings = settings.decided()
         self.activity_features = tuple(activity_features)

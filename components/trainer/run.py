@@ -158,7 +158,8 @@ def learn_from(folder: str, settings: TrainerSettings, data: TrainingData) -> So
         folder: of the teacher's SavedModel.
         settings: of the model that learns from it.
         data: of the model that learns from it. The teacher may lack some of its items, and then never predicts them.
-            The bucket bounds of a number are those of this data, not those that the teacher was fitted with.
+            The bucket bounds of a number and the similar items are those of this data, not those that the teacher was
+            fitted with.
     """
     teacher = build_model(TrainerSettings(**read_facts(folder)["settings"]), data)
     if take_over(folder, teacher, data.ids, data.tokens) is None:
@@ -188,6 +189,8 @@ def _base_of(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData) -> 
         problem = f"was trained for the split {base.get('split')}, not {current['split']}"
     elif base["trained_until"] > current["trained_until"] or base["trained_on"] > current["trained_on"]:
         problem = "was trained on interactions that are held out now"
+    elif (base_count := base["settings"].get("similar_items") or 0) != settings.similar_items:
+        problem = f"has embeddings for {base_count} similar items, not {settings.similar_items}"
     if problem:
         progress.info("%s %s: training starts with fresh weights", folder, problem)
         return None

@@ -94,8 +94,9 @@ class TrainerSettings(Settings):
             items file. The data may lack `genres` and `year`; any other name that no item has is an error.
         item_dropout: share of items that are represented by their features only, drawn in every step.
         similar_items: number of similar items whose mean embedding is added to that of each item: those that occur
-            near it in timelines. It helps items with few interactions, and costs nothing on the device. None: 10 below
-            100 positions per item where the loss is `full_softmax`, otherwise 0.
+            near it in timelines. It helps items with few interactions, lengthens a training step by about a tenth, and
+            costs nothing on the device. None: 10 below 100 positions per item where a fit with `full_softmax` takes a
+            few minutes, otherwise 0.
         transition: whether items in histories have a second embedding, added to the one that they share with labels.
             None: from 100 positions per item.
         activity_features: features of a user's activities, added to the embeddings of their items: `rating`;
@@ -236,8 +237,8 @@ class TrainerSettings(Settings):
         eval_users = self.eval_users or min(users, max(MAX_RANKED_SCORES // max(items, 1), MIN_EVAL_USERS))
         negatives = self.negatives or min(max(items // ITEMS_PER_NEGATIVE, MIN_NEGATIVES), MAX_NEGATIVES)
         decided = {"loss": loss, "negatives": negatives, "max_epochs": epochs, "eval_users": eval_users}
-        if self.similar_items is None and loss != "full_softmax":
-            decided["similar_items"] = 0  # Only measured with all items.
+        if self.similar_items is None and not (loss == "full_softmax" and is_affordable):
+            decided["similar_items"] = 0
         return settings.model_copy(update=decided)
 
     def decided(self) -> TrainerSettings:

@@ -11,6 +11,7 @@ from components import features
 from components.trainer.input_pipeline import Timelines
 
 DISTANCE = 20  # most positions between two items that count as a pair
+BLOCK = 4096  # items whose pairs are sorted at a time
 
 
 class SimilarItems(NamedTuple):
@@ -29,8 +30,8 @@ def similar_items(train: Timelines, size: int, count: int) -> SimilarItems:
     """Returns the items that are most similar to each item.
 
     The similarity of two items is the number of pairs that they form in timelines, at most `DISTANCE` positions apart,
-    divided by the geometric mean of their interactions: the cosine of item-kNN (Sarwar et al., WWW 2001). Memory and
-    time grow with the number of interactions, not with the squared length of a timeline.
+    divided by the geometric mean of their interactions, as in item-kNN with the cosine (Sarwar et al., WWW 2001). There
+    are at most `DISTANCE` pairs for each interaction, however long a timeline is.
 
     Args:
         train: timelines of the train split.
@@ -46,17 +47,20 @@ def similar_items(train: Timelines, size: int, count: int) -> SimilarItems:
         is_pair = (timelines[:-distance] == timelines[distance:]) & (earlier != later)
         ones = np.ones(np.count_nonzero(is_pair), np.float32)
         pairs += sp.csr_matrix((ones, (earlier[is_pair], later[is_pair])), shape=(size, size))
-    symmetric = (pairs + pairs.T).tocoo()
+    pairs = (pairs + pairs.T).tocsr()
     interactions = np.maximum(np.bincount(items, minlength=size), 1).astype(np.float64)
-    similarities = symmetric.data / np.sqrt(interactions[symmetric.row] * interactions[symmetric.col])
-    # The most similar item of each row first; of equal ones, the most frequent.
-    order = np.lexsort((symmetric.col, -similarities, symmetric.row))
-    rows, similarities = symmetric.row[order], similarities[order]
-    places = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    is_near = places < count
-    at = rows[is_near], places[is_near]
     similar = SimilarItems(np.full((size, count), features.PADDING, np.int32), np.zeros((size, count), np.float32))
-    similar.items[at] = symmetric.col[order][is_near]
-    similar.weights[at] = similarities[is_near]
+    for first in range(0, size, BLOCK):
+        block = pairs[first : first + BLOCK].tocoo()
+        rows, columns = block.row + first, block.col
+        similarities = block.data / np.sqrt(interactions[rows] * interactions[columns])
+        # The most similar item of each row first; of equal ones, the most frequent.
+        order = np.lexsort((columns, -similarities, rows))
+        rows = rows[order]
+        ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        is_chosen = ranks < count
+        places = rows[is_chosen], ranks[is_chosen]
+        similar.items[places] = columns[order][is_chosen]
+        similar.weights[places] = similarities[order][is_chosen]
     sums = similar.weights.sum(axis=1, keepdims=True)
     return SimilarItems(similar.items, np.divide(similar.weights, sums, out=similar.weights, where=sums > 0))

@@ -116,6 +116,7 @@ def render(template: Path, drawings: list[Drawing], **values: Any) -> str:
         "main_fact": text.main_fact,
         "moment": text.moment,
         "name": text.name_of,
+        "numbers": lambda values: {key: value for key, value in values.items() if isinstance(value, int | float)},
         "parameters": facts.parameters,
         "percent": "{:.2%}".format,
         "statistics": lambda artifact: statistics.summarise(artifact.uri) if artifact.type == facts.STATISTICS else {},
@@ -138,7 +139,7 @@ def render(template: Path, drawings: list[Drawing], **values: Any) -> str:
 
 
 def _write(path: Path, drawings: list[Drawing], **values: Any) -> None:
-    content = render(FOLDER / "page.html", drawings, written=time.time() * 1000, **values)
+    content = render(FOLDER / "page.html", drawings, written=time.time() * 1000, zone=time.strftime("%Z"), **values)
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
@@ -212,7 +213,7 @@ def _about(node: Artifact | Execution, graph: Graph) -> str:
     if isinstance(node, Execution):
         return f"{node.state.lower()}, execution {node.id}"
     if fingerprint := node.properties.get("data_fingerprint"):
-        return f"data {fingerprint[:12]}"
+        return f"data {str(fingerprint)[:12]}"
     is_only_compared = not graph.before(node.key) and any(link.is_compared for link in graph.after(node.key))
     return text.main_fact(node) or (f"{node.id}, compared with" if is_only_compared else f"artifact {node.id}")
 

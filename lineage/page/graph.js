@@ -10,12 +10,13 @@ let drawing; // the <svg> that is shown
 let scale;
 let origin; // the scroll position at the start
 let isZoomed;
+let isFitted; // by the user
 let dragged = 0;
 
 // Shows the drawing of a run, or the only one.
 function show(svg) {
   drawing = svg;
-  isZoomed = false;
+  isZoomed = isFitted = false;
   start();
   choose(svg.dataset.focus);
 }
@@ -40,6 +41,11 @@ function fit() {
   setScale(Math.min(1.1, across, down));
 }
 
+function fitAll() {
+  fit();
+  isFitted = true;
+}
+
 function setScale(requested) {
   scale = Math.min(ZOOM.most, Math.max(ZOOM.least, requested));
   drawing.style.width = `${drawing.viewBox.baseVal.width * scale}px`;
@@ -55,6 +61,7 @@ function zoom(factor, at) {
   const moved = (from, to, fixed) => to + ((fixed - from) * scale) / old - fixed;
   frame.scrollBy(moved(before.x, after.x, clientX), moved(before.y, after.y, clientY));
   isZoomed = true;
+  isFitted = false;
 }
 
 function choose(key) {
@@ -112,7 +119,7 @@ frame.addEventListener("keydown", (event) => {
     "+": () => zoom(ZOOM.step),
     "=": () => zoom(ZOOM.step),
     "-": () => zoom(1 / ZOOM.step),
-    0: fit,
+    0: fitAll,
     Escape: () => choose(),
     ...(node && { Enter: () => choose(node.dataset.key), " ": () => choose(node.dataset.key) }),
   }[event.key];
@@ -128,7 +135,7 @@ const wheel = (event) => {
 frame.addEventListener("wheel", wheel, { passive: false });
 document.getElementById("in").addEventListener("click", () => zoom(ZOOM.step));
 document.getElementById("out").addEventListener("click", () => zoom(1 / ZOOM.step));
-document.getElementById("fit").addEventListener("click", fit);
+document.getElementById("fit").addEventListener("click", fitAll);
 details.addEventListener("click", ({ target }) => {
   if (target.dataset.key) choose(target.dataset.key);
 });
@@ -146,5 +153,6 @@ new ResizeObserver(() => {
   const isScrolled =
     isMoved(frame.scrollLeft, origin[0], frame.scrollWidth - frame.clientWidth) ||
     isMoved(frame.scrollTop, origin[1], frame.scrollHeight - frame.clientHeight);
-  if (!isZoomed && !isScrolled) start();
+  if (isFitted) fit();
+  else if (!isZoomed && !isScrolled) start();
 }).observe(frame);

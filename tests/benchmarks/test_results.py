@@ -114,6 +114,9 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
     result = run(tmp_path, [1], peers=True)
     assert [request["minutes"] for request in requests] == [2] * len(peers.PEERS)  # 61 seconds
     assert all(request["filter_seen"] for request in requests)
+    longest = max(np.diff(prepared.train.starts))
+    assert [request["model"]["session_max_len"] for request in requests] == [min(longest, 50)] * len(requests)
+    assert [request["model"].get("is_recurrent", False) for request in requests] == [False, False, True]
     assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.PEERS.keys(), "finished runs are shown"
     (sasrec,) = result.of_kind(study_runs.PEER)["SASRec (RecTools)"]
     assert sasrec.ranks.tolist() == [prepared.size, *[3] * (USERS - 1)]

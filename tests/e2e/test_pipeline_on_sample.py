@@ -195,14 +195,14 @@ def test_lineage_proves_the_pushed_file_and_no_other(sample_run, summary, tmp_pa
     assert evaluation["blessed"]
     for name, value in summary["metrics"]["model"].items():
         assert evaluation["metrics"][name] == pytest.approx(value)
-    told = {
+    recorded = {
         key.removeprefix("trainer."): value for key, value in story["settings"].items() if key.startswith("trainer.")
     }
     # By the size of the data, and by its few positions per item.
     decided = {"loss": "full_softmax", "eval_users": 300, "negatives": 512, "transition": False}
     decided |= {name: SPARSE[name] for name in ("dropout", "similar_items")}
-    used = {key: value for key, value in summary["artifact"]["settings"].items() if key in told}
-    assert used == {**told, **decided}
+    used = {key: value for key, value in summary["artifact"]["settings"].items() if key in recorded}
+    assert used == {**recorded, **decided}
 
     tampered = tmp_path / "model.tflite"
     tampered.write_bytes(model.read_bytes()[:-1] + b"!")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from tensorflow_metadata.proto.v0 import statistics_pb2
@@ -42,11 +42,12 @@ def test_page_loads_no_other_files(recorder, write):
 
 
 def test_text_from_the_store_is_escaped(recorder, write):
-    evil = "</script><script>alert(1)</script><!--"
+    evil = """"'></script><script>alert(1)</script><!--"""
     recorder.run(data=evil)
-    text = write("show", "/serving/films").read_text(encoding="utf-8")
-    assert evil not in text and text.count("<script") == 1
-    assert f'<b class="">{html.escape(evil)}</b>' in text
+    for arguments in (["show", "/serving/films"], ["runs"]):
+        text = write(*arguments).read_text(encoding="utf-8")
+        assert evil not in text and text.count("<script") == 1
+        assert str(markupsafe.escape(evil)) in text
 
 
 def test_large_graphs_are_cut_to_the_nearest_nodes(recorder, write, monkeypatch):
