@@ -65,6 +65,8 @@ DENSE: dict[str, Any] = {
     "batch_positions": 3200,
 }
 SPARSE_EPOCHS, DENSE_EPOCHS = 16, 12
+# With similar items, a fit needs fewer epochs: this many positions in all, but at least these epochs.
+SIMILAR_POSITIONS, MIN_SIMILAR_EPOCHS = 1_100_000, 8
 
 
 class TrainerSettings(Settings):
@@ -140,7 +142,7 @@ class TrainerSettings(Settings):
             which takes half of the time. It uses the model that was evaluated, not the refitted one, which was trained
             on interactions that may be held out now.
         max_epochs: most passes over the train split. 0: 12 from 100 positions per item, 16 below, and fewer where the
-            log is large.
+            log is large; with similar items, 8 to 16, for about 1.1 million positions in all.
         max_minutes: a safety limit that the schedule does not depend on; 0 sets none. When it ends a fit, the result
             depends on the speed of the machine.
         patience: number of epochs without a better Recall@10 on the eval split before the fit stops.
@@ -228,18 +230,21 @@ class TrainerSettings(Settings):
             users: number of users in the eval split.
         """
         is_sparse = positions < SPARSE_BELOW * items
-        max_epochs = SPARSE_EPOCHS if is_sparse else DENSE_EPOCHS
-        epochs = self.max_epochs or min(max(round(MAX_POSITIONS / max(positions, 1)), MIN_EPOCHS), max_epochs)
+        most_epochs = SPARSE_EPOCHS if is_sparse else DENSE_EPOCHS
+        epochs = self.max_epochs or min(max(round(MAX_POSITIONS / max(positions, 1)), MIN_EPOCHS), most_epochs)
         settings = self._with_defaults(SPARSE if is_sparse else DENSE)
         step_logits = items * (settings.batch_positions or 0)
         is_affordable = items * positions * epochs <= MAX_FULL_LOGITS and step_logits <= MAX_FULL_LOGITS_PER_STEP
         loss = ("full_softmax" if is_affordable else "sampled_softmax") if self.loss == "auto" else self.loss
         eval_users = self.eval_users or min(users, max(MAX_RANKED_SCORES // max(items, 1), MIN_EVAL_USERS))
         negatives = self.negatives or min(max(items // ITEMS_PER_NEGATIVE, MIN_NEGATIVES), MAX_NEGATIVES)
-        decided = {"loss": loss, "negatives": negatives, "max_epochs": epochs, "eval_users": eval_users}
+        similar = settings.similar_items
         if self.similar_items is None and not (loss == "full_softmax" and is_affordable):
-            decided["similar_items"] = 0
-        return settings.model_copy(update=decided)
+            similar = 0
+        if similar and is_sparse and not self.max_epochs:
+            epochs = min(epochs, max(round(SIMILAR_POSITIONS / max(positions, 1)), MIN_SIMILAR_EPOCHS))
+        decided = {"loss": loss, "negatives": negatives, "max_epochs": epochs, "eval_users": eval_users}
+        return settings.model_copy(update={**decided, "similar_items": similar})
 
     def decided(self) -> TrainerSettings:
         """Returns the settings with open ones that a model needs decided as for small and dense data."""

@@ -177,7 +177,9 @@ def test_hyperparameters_win_over_the_settings(train):
     ("items", "positions", "users", "loss", "negatives", "epochs", "eval_users"),
     [
         (3_416, 990_000, 6_040, "full_softmax", 512, 12, 6_040),
-        (12_101, 150_000, 22_363, "full_softmax", 512, 16, 22_363),
+        (12_101, 150_000, 22_363, "full_softmax", 512, 8, 22_363),
+        (1_616, 79_000, 10_008, "full_softmax", 512, 14, 10_008),
+        (2_784, 33_000, 6_653, "full_softmax", 512, 16, 6_653),
         (87_000, 32_000_000, 200_000, "sampled_softmax", 2_175, 2, 11_494),
         (1_000_000, 100_000, 50_000, "sampled_softmax", 4_096, 16, 1_000),
         (3_000, 30_000_000, 500, "sampled_softmax", 512, 2, 500),
