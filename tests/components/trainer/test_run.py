@@ -242,16 +242,19 @@ def test_a_model_that_may_know_what_is_held_out_is_not_begun_with(train, data, t
     train()
     earlier = tmp_path / "model"
     facts = json.loads((earlier / run.FACTS_FILE).read_text())
+    settings = TrainerSettings(**facts["settings"])
 
-    def starts_from(folder: Path, split: str = "temporal", **changed: int) -> bool:
-        (earlier / run.FACTS_FILE).write_text(json.dumps({**facts, **changed}))
-        base = run._base_of(arguments(tmp_path, SETTINGS, base_model=str(folder), split=split), SETTINGS, data)
+    def starts_from(folder: Path, split: str = "temporal", similar_items: int = 10, **changed: int) -> bool:
+        used = {**facts["settings"], "similar_items": similar_items}
+        (earlier / run.FACTS_FILE).write_text(json.dumps({**facts, "settings": used, **changed}))
+        base = run._base_of(arguments(tmp_path, SETTINGS, base_model=str(folder), split=split), settings, data)
         return base is not None
 
     assert starts_from(earlier)
     assert not starts_from(earlier, split="leave_one_out")
     assert not starts_from(earlier, trained_until=10**9)
     assert not starts_from(earlier, trained_on=49)
+    assert not starts_from(earlier, similar_items=0), "its embeddings have another meaning"
     assert not starts_from(tmp_path / "nowhere")
 
 
