@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from components.features import PADDING, UNKNOWN
 from components.trainer.item_tower import ItemTower
+from components.trainer.lazy_adam import LazyAdam
+from components.trainer.model import RecommenderModel
 from components.trainer.settings import TrainerSettings
 from components.trainer.similar_items import DISTANCE, SimilarItems, similar_items
 
@@ -96,3 +98,15 @@ def test_rows_of_the_tables_and_their_gradients_are_those_of_the_entire_tables()
 )
 def test_sparse_data_uses_similar_items(items, positions, changes, count):
     assert TrainerSettings(**changes).for_data(items, positions, 100).similar_items == count
+
+
+def test_a_step_with_some_rows_also_trains_similar_items():
+    settings = TrainerSettings(encoder="bow", dimension=4, members=[], loss="in_batch_softmax", similar_items=1)
+    similar = SimilarItems(np.array([[0], [0], [3], [0], [0], [0]], np.int32), np.eye(6, dtype=np.float32)[:, 2:3])
+    model = RecommenderModel(settings, 2, np.array([0, 0, 3, 2, 1, 1]), similar=similar)
+    model.compile(LazyAdam(0.1))
+    table = model.members[0].item_tower.item_tables["item"]
+    before = table.numpy()
+    model.train_step(({"items": tf.constant([[2, 4]])}, tf.constant([[4, 5]]), tf.constant([[1.0, 1.0]])))
+    changed = (table.numpy() != before).any(axis=1)
+    assert changed.tolist() == [False, False, True, True, True, True], "item 3 is only similar to item 2"
