@@ -20,7 +20,7 @@ HEAD = """# Results
   log has many repeats. A target that training did not see is a miss for every model.
 - Settings and epochs are chosen on the eval split. The test split is only reported. `trials` counts the settings that
   were tried on the eval split in the run that made this page. The settings of our models are those of the
-  configuration. The rule that derives the default's settings from the data was chosen with about 25 fits on the eval
+  configuration. The rule that derives the default's settings from the data was chosen with about 35 fits on the eval
   splits of these logs: the default's eval figures are therefore optimistic.
 - ± is one standard error, over users. Where there are several seeds, a figure is the mean over seeds, and `seeds` gives
   the range of Recall@10.
