@@ -80,8 +80,8 @@ def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = Fal
         )
     if settings.similar_items and len(data.train.items) > MAX_PAIRED:
         raise StepError(
-            f"trainer.similar_items counts pairs of items, which for the log's {len(data.train.items):,} interactions "
-            f"do not fit in memory; set it to 0, which more than {MAX_PAIRED:,} interactions need"
+            f"trainer.similar_items counts pairs of items, and those of {len(data.train.items):,} interactions may not "
+            f"fit in memory; set it to 0 for a log with more than {MAX_PAIRED:,} interactions"
         )
     known = sorted({features.feature_of(token) for token in data.tokens})
     defaults = TrainerSettings.model_fields["item_features"].default

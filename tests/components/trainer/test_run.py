@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from components.errors import StepError
-from components.trainer import ranking, run
+from components.trainer import decisions, ranking, run
 from components.trainer.decisions import check, repeat_share
 from components.trainer.fit import Fit, Plan
 from components.trainer.ranking import RankingMetrics
@@ -64,6 +64,13 @@ def test_more_scores_than_a_step_can_hold(data):
     with pytest.raises(StepError, match=r"all 500,000 items at 3,200 positions.* choose sampled_softmax"):
         check(TrainerSettings(loss="full_softmax").decided(), many)
     check(TrainerSettings(loss="sampled_softmax"), many)
+
+
+def test_more_interactions_than_similar_items_can_be_counted_in(data, monkeypatch):
+    monkeypatch.setattr(decisions, "MAX_PAIRED", 47)
+    check(TrainerSettings(top_k=1, similar_items=0), data)
+    with pytest.raises(StepError, match=r"similar_items .* those of 48 interactions .* set it to 0 .* more than 47"):
+        check(TrainerSettings(top_k=1, similar_items=3), data)
 
 
 def test_a_teacher_where_not_all_items_compete(data):
