@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from components.features import FIRST_INDEX, PADDING, RATING_FEATURE, TIME_GAP_FEATURE, activity_input
 
-MISSING_ROW = 0  # the table row of a missing value; for words it is the index PADDING
+MISSING_ROW = 0  # the table row of a missing value; equals the index PADDING
 MAX_BUCKETS = 24  # of a numeric column
 MAX_RATING_BUCKETS = 12
 GAP_EDGES = tuple(2.0**power for power in range(31))  # bucket bounds in seconds
-LARGEST_EDGE = 2.0**15  # in float16, where 2 ** 16 is infinite
+LARGEST_EDGE = 2.0**15  # larger bounds are scaled down, because float16 overflows at 2 ** 16
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ActivityFeature:
         """Returns the table row of each input value, [B, L] -> int32 [B, L].
 
         Args:
-            values: of the input.
+            values: [B, L], of the type that `kind` describes.
             latest_first: whether the latest activity comes first instead of last.
         """
         if self.kind == "word":
@@ -77,7 +77,7 @@ class ActivityFeature:
         if self.kind == "time":
             values, is_known = _time_gaps(values, latest_first)
         else:
-            is_known = values == values  # NaN equals nothing.
+            is_known = values == values  # False for NaN only.
         scale = edge_scale(np.array(self.edges, np.float32))
         edges = tf.constant(np.array(self.edges, np.float64) / scale, tf.float32)
         above = tf.cast(tf.cast(values, tf.float32)[..., None] * (1 / scale) >= edges, tf.int32)
@@ -85,14 +85,14 @@ class ActivityFeature:
 
 
 class ActivityTower(keras.layers.Layer):
-    """The sum of the embeddings of activity features; it is 0 before training.
+    """A layer that returns the sum of the embeddings of activity features, which is 0 before training.
 
     Args:
-        features: each has a table.
+        features: the features; each has an embedding table.
         dimension: size d of the embeddings.
         dropout: in training, the share of histories that lack a feature, and the share of the activities in the other
-            histories that lack it. The model learns from them to answer where an app does not know a value.
-        seed: of the dropout.
+            histories that lack it. The model thus learns to handle values that an app does not know.
+        seed: seed of the dropout.
     """
 
     def __init__(self, features: Sequence[ActivityFeature], dimension: int, dropout: float = 0.0, seed: int = 0):
@@ -123,7 +123,7 @@ class ActivityTower(keras.layers.Layer):
         return tf.add_n(embeddings)
 
     def _keep(self, shape: tuple[tf.Tensor | int, ...]) -> tf.Tensor:
-        """Draws a mask of the values that dropout keeps, bool."""
+        """Returns a random mask, bool, that is True for the values that dropout keeps."""
         return keras.random.uniform(shape, seed=self._seeds) >= self._dropout
 
 
@@ -137,11 +137,11 @@ def _time_gaps(times: tf.Tensor, latest_first: bool) -> tuple[tf.Tensor, tf.Tens
 def number_feature(name: str, values: np.ndarray) -> ActivityFeature:
     """Returns a numeric feature with bucket bounds for the given values.
 
-    Few distinct values have a bound between every two neighbours. Otherwise the bounds are quantiles.
+    If there are few distinct values, a bound lies between every two neighbours. Otherwise, the bounds are quantiles.
 
     Args:
-        name: of the feature.
-        values: float32 [E], of the train split; NaN where missing.
+        name: name of the feature.
+        values: float32 [E], the values in the train split; NaN where missing.
     """
     max_buckets = MAX_RATING_BUCKETS if name == RATING_FEATURE else MAX_BUCKETS
     known = values[~np.isnan(values)].astype(np.float64)
@@ -156,7 +156,7 @@ def number_feature(name: str, values: np.ndarray) -> ActivityFeature:
 
 
 def edge_scale(edges: np.ndarray) -> float:
-    """Returns the power of two that the bounds are divided by to fit in float16."""
+    """Returns a power of two such that the bounds divided by it fit in float16."""
     largest = float(np.abs(edges).max(initial=0))
     return float(2.0 ** np.ceil(np.log2(largest / LARGEST_EDGE))) if largest > LARGEST_EDGE else 1.0
 

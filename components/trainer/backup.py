@@ -1,4 +1,4 @@
-"""Backups of a fit, so that an interrupted one continues: Keras' own, the best weights, and the history of epochs."""
+"""Backups from which an interrupted fit resumes: Keras' backup, the best weights, and the history of epochs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Epoch:
     """The result of an epoch.
 
     Attributes:
-        epoch: its number, from 1.
+        epoch: number of the epoch, from 1.
         loss: mean training loss, in nats.
-        recall_at_10: on the eval split; None where there is none.
-        ndcg_at_10: on the eval split; None where there is none.
-        seconds: since fitting began, evaluation included.
+        recall_at_10: Recall@10 on the eval split, from 0 to 1; None without an eval split.
+        ndcg_at_10: NDCG@10 on the eval split, from 0 to 1; None without an eval split.
+        seconds: duration of the fit up to the end of the epoch, evaluation included.
     """
 
     epoch: int
@@ -47,7 +47,7 @@ class Backup:
     """The state of a fit in a folder: Keras' backup, the best weights, and the history.
 
     Args:
-        folder: of this fit only, on any file system that TFX knows. A remote folder is mirrored in a temporary one.
+        folder: folder for this fit only, on any file system that TFX supports. A remote one has a temporary local copy.
     """
 
     def __init__(self, folder: str):
@@ -58,7 +58,7 @@ class Backup:
         self._history = os.path.join(self._scratch, "history.csv")
 
     def best_of(self, epoch: int) -> str:
-        """Returns the path of the weights of an epoch that was better than all epochs before it."""
+        """Returns the path of an epoch's weights; only epochs that were the best so far have this file."""
         return os.path.join(self._scratch, f"best-{epoch:03}.weights.h5")
 
     def restore(self, model: RecommenderModel) -> list[Epoch]:
@@ -90,7 +90,7 @@ class Backup:
             if not history or len(history) != model._initial_epoch:
                 raise ValueError("the history is incomplete")
             if history[0].recall_at_10 is not None:
-                # Only to check that the best weights can be read.
+                # Checks that the best weights can be read; the next line restores the latest ones.
                 model.load_weights(self.best_of(max(history, key=lambda epoch: epoch.recall_at_10 or 0).epoch))
                 backup.on_train_begin()
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -102,22 +102,22 @@ class Backup:
             shutil.rmtree(self._scratch)
             os.makedirs(self._scratch)
             return []
-        # A fit that was interrupted between its history and its backup has one row too many.
+        # The history has one row too many if the fit was interrupted before the backup of that epoch.
         with open(self._history, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, rows[0].keys())
             writer.writeheader()
             writer.writerows(rows[: len(history)])
-        progress.info("going on after epoch %d of an interrupted run", len(history))
+        progress.info("resuming after epoch %d of an interrupted run", len(history))
         return history
 
     def callbacks(self, best_recall: float | None, has_holdout: bool) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that write the backup.
 
         Args:
-            best_recall: Recall@10 of the best weights so far.
-            has_holdout: whether epochs are evaluated.
+            best_recall: Recall@10 of the best weights so far; None for a new fit.
+            has_holdout: whether there is an eval split to evaluate epochs on.
         """
-        # One file per best epoch: a process that is killed while it writes a file leaves the previous one.
+        # One file per best epoch: if the process is killed while it writes a file, the previous file remains valid.
         best = keras.callbacks.ModelCheckpoint(
             os.path.join(self._scratch, "best-{epoch:03}.weights.h5"),
             RECALL,
@@ -157,7 +157,7 @@ def _copy(source: str, target: str) -> None:
 
 
 def identity_of(*parts: str | np.ndarray) -> str:
-    """Returns a hash of strings and arrays as a file name."""
+    """Returns a hash of strings and arrays, 32 hexadecimal digits, for use in a file name."""
     digest = hashlib.sha256()
     for part in parts:
         content: Any = part.encode() if isinstance(part, str) else np.ascontiguousarray(part).reshape(-1).view(np.uint8)

@@ -19,7 +19,7 @@ class PopularityList:
 
     Args:
         size: number of item indices V.
-        seen: int32 [B, T], the seen items of each user, and PADDING.
+        seen: int32 [B, T], the seen items of each user; entries that are PADDING are ignored.
     """
 
     def __init__(self, size: int, seen: tf.Tensor):
@@ -27,7 +27,7 @@ class PopularityList:
         self._seen = seen
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Returns the rank of each user's target from 0, int32 [B] -> int32 [B]; V where it is no item or was seen."""
+        """Returns the rank of each user's target, from 0: int32 [B] -> int32 [B]; V for an unknown or seen target."""
         ordered = tf.sort(tf.pad(self._seen, [[0, 0], [1, 0]], constant_values=features.UNKNOWN), axis=1)
         is_first = (ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] >= features.FIRST_INDEX)
         before = is_first & (ordered[:, 1:] < targets[:, None])
@@ -36,8 +36,8 @@ class PopularityList:
         return tf.where(is_seen | (targets < features.FIRST_INDEX), self._size, ranks)
 
     def best(self, length: int) -> tf.Tensor:
-        """Returns the first items of each list, int32 [B, length]; NO_ITEM where fewer remain."""
-        # A user who has seen T items has not seen all of the first T + length.
+        """Returns the first `length` items of each user's list, int32 [B, length]; NO_ITEM where fewer remain."""
+        # Among the first T + length items, a user who has seen T items has at least `length` unseen ones.
         reach = tf.minimum(tf.shape(self._seen)[1] + length + features.FIRST_INDEX, self._size)
         batch = tf.shape(self._seen)[0]
         within = tf.where(self._seen < reach)
@@ -51,7 +51,7 @@ class PopularityList:
 
 MAX_FOLLOWERS = 100  # per item; on MovieLens 1M, 50, 100 and all followers give the same Recall@10
 MAX_TRANSITIONS = 20_000_000  # of all items; 80 MB in the SavedModel
-PIECE = 4_000_000  # transitions that are counted at a time
+PIECE = 4_000_000  # approximate number of transitions to count at a time
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Transitions:
 
     Attributes:
         starts: int32 [V + 1]; item `i` has the followers from `starts[i]` to before `starts[i + 1]`.
-        followers: int32 [E], item indices; in each row by falling frequency, then by index.
+        followers: int32 [E], item indices; those of an item are sorted by falling frequency, then by index.
     """
 
     starts: np.ndarray
@@ -70,20 +70,20 @@ class Transitions:
 def count_transitions(
     train: Timelines, size: int, max_followers: int = MAX_FOLLOWERS, repeats: bool = False
 ) -> Transitions:
-    """Counts the targets that came directly after each item.
+    """Returns the most frequent followers of each item, which are the targets that come directly after it.
 
     Args:
         train: timelines without unknown items.
         size: number of item indices V.
-        max_followers: most followers of an item to keep; fewer where all would be more than `MAX_TRANSITIONS`.
-        repeats: whether an item may follow itself. Otherwise such pairs are skipped, since they are never recommended.
+        max_followers: maximum number of followers per item; lower for a catalogue that would exceed `MAX_TRANSITIONS`.
+        repeats: whether an item can follow itself; False if repeats are never recommended.
     """
     row_length = max(min(max_followers, MAX_TRANSITIONS // size), 1)
     first, second = (train.items[places] for places in neighbours(train))
-    counted = np.full(len(first), True) if repeats else first != second
+    is_counted = np.full(len(first), True) if repeats else first != second
     if train.weights is not None:
-        counted &= train.weights[neighbours(train)[1]] > 0
-    first, second = first[counted].astype(np.int64), second[counted].astype(np.int64)
+        is_counted &= train.weights[neighbours(train)[1]] > 0
+    first, second = first[is_counted].astype(np.int64), second[is_counted].astype(np.int64)
     piece_of_item = np.cumsum(np.bincount(first, minlength=size)) // PIECE
     piece_of_pair = piece_of_item[first]
     rows, followers = [], []
@@ -107,10 +107,10 @@ def no_transitions(size: int) -> Transitions:
 
 
 def neighbours(timelines: Timelines) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the places in `items` of every two consecutive activities of a timeline, both int64 [P]."""
-    last = np.zeros(len(timelines.items) + 1, bool)
-    last[timelines.starts[1:] - 1] = True  # An empty first timeline sets place -1, which is after the last item.
-    before = np.flatnonzero(~last[:-1])
+    """Returns the indices in `items` of both activities of every consecutive pair in a timeline, int64 [P] each."""
+    is_last = np.zeros(len(timelines.items) + 1, bool)
+    is_last[timelines.starts[1:] - 1] = True  # An empty first timeline sets index -1, which is after the last item.
+    before = np.flatnonzero(~is_last[:-1])
     return before, before + 1
 
 
@@ -122,7 +122,7 @@ class TransitionTable(tf.Module):
         lengths = np.diff(transitions.starts)
         self.longest = max(int(lengths.max(initial=0)), 1)
         self._starts = tf.Variable(transitions.starts, trainable=False)
-        # One more value, so that `tf.gather` has one even without transitions.
+        # One extra value, since `tf.gather` needs at least one even without transitions.
         followers = np.append(transitions.followers, np.int32(features.PADDING))
         self._followers = tf.Variable(followers, trainable=False)
 
@@ -143,7 +143,7 @@ class MarkovList:
         size: number of item indices V.
         table: the followers of each item.
         timeline: int32 [B, T], the items of each user, oldest first, then PADDING.
-        excluded: int32 [B, S], items to leave out, and PADDING; None leaves out the items of the timeline.
+        excluded: int32 [B, S], the items to exclude, and PADDING; None: excludes the items of the timeline.
     """
 
     def __init__(self, size: int, table: TransitionTable, timeline: tf.Tensor, excluded: tf.Tensor | None = None):
@@ -160,20 +160,20 @@ class MarkovList:
         self._rest = PopularityList(size, tf.concat([seen, self._followers], axis=1))
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Returns the rank of each user's target from 0, int32 [B] -> int32 [B]; V where it is no item or was seen."""
+        """Returns the rank of each user's target, from 0: int32 [B] -> int32 [B]; V for an unknown or seen target."""
         is_target = self._followers == targets[:, None]
         count = tf.math.count_nonzero
         place = tf.argmax(is_target, axis=1, output_type=tf.int32)
         before = tf.range(tf.shape(self._followers)[1]) < place[:, None]
         as_follower = count(self._unseen & before, axis=1, dtype=tf.int32)
         popularity = self._popular.ranks(targets)
-        # The popularity list already counts followers with a smaller index.
+        # Followers with a smaller index are ahead of the target in the popularity list already.
         moved_ahead = count(self._unseen & (self._followers > targets[:, None]), axis=1, dtype=tf.int32)
         ranks = tf.where(tf.reduce_any(is_target, axis=1), as_follower, popularity + moved_ahead)
         return tf.where(popularity < self._size, ranks, self._size)
 
     def best(self, length: int) -> tf.Tensor:
-        """Returns the first items of each list, int32 [B, length]; NO_ITEM where fewer remain."""
+        """Returns the first `length` items of each user's list, int32 [B, length]; NO_ITEM where fewer remain."""
         items = tf.concat([tf.where(self._unseen, self._followers, NO_ITEM), self._rest.best(length)], axis=1)
         order = tf.where(items >= features.FIRST_INDEX, tf.range(tf.shape(items)[1], 0, -1), 0)
         _, places = tf.math.top_k(order, length)

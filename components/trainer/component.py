@@ -1,4 +1,4 @@
-"""TFX's Trainer with a teacher, and with settings as runtime parameters of a compiled pipeline."""
+"""An extension of TFX's Trainer that accepts a teacher model, and settings as runtime parameters of a pipeline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEACHER = "teacher"
 class Executor(GenericExecutor):
     """The executor of `RecommenderTrainer`, which can run as one of several workers.
 
-    Parameters with the name of a setting override the setting.
+    An execution property with the name of a setting overrides this setting.
     """
 
     def _GetFnArgs(
@@ -37,7 +37,7 @@ class Executor(GenericExecutor):
     ) -> FnArgs:
         """Returns the arguments of the base class, with the teacher's folder.
 
-        The base class requires a model at the end. Workers that write none get an empty folder.
+        The base class requires that a model folder exists after training. Workers that write none get an empty folder.
         """
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
         if teachers := input_dict.get(TEACHER):
@@ -67,7 +67,7 @@ class RecommenderTrainer(Trainer):
     Args:
         teacher: a fitted model to learn from; None learns from the data only.
         overrides: runtime parameters by the name of a field of `TrainerSettings`.
-        arguments: of TFX's Trainer.
+        arguments: further arguments of TFX's Trainer.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -76,7 +76,7 @@ class RecommenderTrainer(Trainer):
         self, *, teacher: BaseChannel | None = None, overrides: Mapping[str, Any] | None = None, **arguments: Any
     ):
         super().__init__(**arguments)
-        # The stock component builds its own specification, which does not accept these.
+        # TFX's constructor builds a specification without overrides and teacher: add them to it.
         self.spec.exec_properties.update(overrides or {})
         if teacher is not None:
             self.spec.INPUTS = {**self.spec.INPUTS, TEACHER: ChannelParameter(type=standard_artifacts.Model)}
@@ -84,7 +84,7 @@ class RecommenderTrainer(Trainer):
 
 
 def with_overrides(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """Returns the Trainer's parameters, with overrides of settings moved into `custom_config["settings"]`.
+    """Returns the Trainer's parameters, with the overridden settings moved into `custom_config["settings"]`.
 
     Raises:
         StepError: a parameter is not a valid value of its setting.

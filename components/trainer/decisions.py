@@ -1,4 +1,4 @@
-"""Completes the Trainer's settings from the training data, and checks that both fit together."""
+"""Computes unset settings of the Trainer from the training data, and checks the settings against the data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from components.trainer.input_pipeline import Timelines
 from components.trainer.settings import SPARSE, TrainerSettings, top_k_complaint
 from components.trainer.training_data import TrainingData
 
-MIN_REPEAT_SHARE = 0.05  # of the targets, from which `repeats: auto` recommends repeats
-MAX_LOGITS = 500_000_000  # per step; 2 GB, and several such arrays at a time
-MAX_PAIRED = 10_000_000  # interactions whose pairs of items fit in memory: at most 10 GB
+MIN_REPEAT_SHARE = 0.05  # share of repeats among the targets from which `repeats: auto` recommends repeats
+MAX_LOGITS = 500_000_000  # per step: 2 GB per array, and several such arrays at a time
+MAX_PAIRED = 10_000_000  # interactions; the counts of their pairs of items take up to 10 GB
 
 progress = logging.getLogger("recommender.progress")
 
 
 def decide_size(settings: TrainerSettings, data: TrainingData) -> TrainerSettings:
-    """Returns the settings with open ones decided by the size of the data, and reports the decisions."""
+    """Returns the settings with the unset ones computed from the size of the data, and logs them."""
     positions, items = len(data.train.items) - len(data.train), len(data.ids)
     decided = settings.for_data(items, positions, 0 if data.holdout is None else len(data.holdout))
     sampled = ["negatives"] if decided.loss in ("sampled_softmax", "gbce") else []
@@ -32,14 +32,14 @@ def decide_size(settings: TrainerSettings, data: TrainingData) -> TrainerSetting
 
 
 def _format(settings: TrainerSettings, names: list[str]) -> str:
-    """Returns the named settings as text; of members, their number."""
+    """Returns the named settings as text; for `members`, their number."""
     values = {name: len(value) if isinstance(value, tuple) else value for name, value in settings if name in names}
     texts = {name: f"{value:,}" if type(value) is int else value for name, value in values.items()}
     return ", ".join(f"trainer.{name} {texts[name]}" for name in names)
 
 
 def decide_repeats(settings: TrainerSettings, train: Timelines) -> TrainerSettings:
-    """Returns the settings with `repeats: auto` decided by the train split."""
+    """Returns the settings with `repeats: auto` replaced, depending on the share of repeats in the train split."""
     if settings.repeats != "auto":
         return settings
     is_recommended = repeat_share(train) >= MIN_REPEAT_SHARE
@@ -47,7 +47,7 @@ def decide_repeats(settings: TrainerSettings, train: Timelines) -> TrainerSettin
 
 
 def repeat_share(timelines: Timelines) -> float:
-    """Returns the share of targets that repeat an earlier item of their timeline."""
+    """Returns the share of targets that repeat an earlier item of their timeline, from 0 to 1."""
     lengths = np.diff(timelines.starts)
     pairs = np.stack([np.repeat(np.arange(len(lengths)), lengths), timelines.items], axis=1)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))  # Stable: the earlier of two equal pairs comes first.
@@ -59,12 +59,12 @@ def repeat_share(timelines: Timelines) -> float:
 
 
 def check(settings: TrainerSettings, data: TrainingData, has_teacher: bool = False) -> None:
-    """Checks that the data is neither too small nor too large for the settings.
+    """Checks that the settings suit the training data.
 
     Raises:
-        StepError: fewer items than `top_k`, more scores than a step can hold, too many interactions for similar items,
-            an item feature that no item has, no next item to learn from, or a teacher with a loss other than
-            `full_softmax`.
+        StepError: the data has fewer items than `top_k`, too many interactions for similar items, no item with one of
+            the item features, or no next item to learn from; a step has more scores than fit in memory; or there is a
+            teacher, and the loss is not `full_softmax`.
     """
     items = len(data.ids)
     if has_teacher and settings.loss != "full_softmax":

@@ -36,7 +36,7 @@ def make_strategy() -> tf.distribute.Strategy:
     visible, requested = tf.config.list_physical_devices("GPU"), int(os.environ.get(GPUS) or 0)
     if len(visible) < requested:
         raise StepError(
-            f"{requested} GPUs were asked for, and TensorFlow sees {len(visible)}: compare the image's CUDA with the "
+            f"{requested} GPUs were requested, but TensorFlow sees {len(visible)}: compare the image's CUDA with the "
             "node's driver, or request none (deployment.resources.Trainer.gpu: 0)"
         )
     for gpu in visible:
@@ -70,10 +70,10 @@ def gpu_utilisation() -> Iterator[Callable[[], float | None]]:
         A function that returns the mean utilisation so far, from 0 to 1; None without a GPU or `nvidia-smi`.
     """
     samples: list[float] = []
-    is_over = threading.Event()
+    stop = threading.Event()
 
     def sample() -> None:
-        while not is_over.wait(SAMPLING_INTERVAL):
+        while not stop.wait(SAMPLING_INTERVAL):
             try:
                 output = subprocess.run(UTILISATION, capture_output=True, text=True, timeout=30, check=True).stdout
                 samples.append(statistics.mean(float(line) for line in output.split()) / 100)
@@ -86,11 +86,11 @@ def gpu_utilisation() -> Iterator[Callable[[], float | None]]:
     try:
         yield lambda: statistics.mean(samples) if samples else None
     finally:
-        is_over.set()
+        stop.set()
 
 
 def is_chief() -> bool:
-    """Returns whether this process writes the outputs of training; true where there are no other workers."""
+    """Returns whether this process writes the outputs of training: the only worker, the chief, or the first worker."""
     task = _tf_config("task")
     has_chief = "chief" in _tf_config("cluster")
     return len(_workers()) < 2 or task.get("type") == "chief" or (not has_chief and not task.get("index"))

@@ -2,7 +2,7 @@
 
 The teacher's probabilities of its top items replace a part of the target's probability (Hinton, Vinyals and Dean,
 "Distilling the Knowledge in a Neural Network", 2015; with the top items only, as in Tang and Wang, "Ranking
-Distillation", KDD 2018). They are computed once, before the fit, and stored in files of 6 bytes per item.
+Distillation", KDD 2018). They are computed once, before the fit, and stored on disk: 6 bytes per item and position.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def soft_targets(teacher: RecommenderModel, timelines: Timelines, count: int, te
     """Returns the teacher's top items at every position of the timelines.
 
     Args:
-        teacher: fitted, with the vocabulary of the timelines.
-        timelines: of the train split.
+        teacher: a fitted model with the vocabulary of the timelines.
+        timelines: timelines of the train split.
         count: number of items M per position; all items where the catalogue has fewer.
         temperature: divides the teacher's scores; above 1, the probabilities become more alike.
     """
@@ -45,7 +45,7 @@ def soft_targets(teacher: RecommenderModel, timelines: Timelines, count: int, te
         np.lib.format.open_memmap(os.path.join(folder, name), "w+", dtype, shape)
         for name, dtype in (("items.npy", np.int32), ("probabilities.npy", np.float16))
     )
-    for name in os.listdir(folder):  # The files stay on disk until their last mapping is gone.
+    for name in os.listdir(folder):  # The deleted files stay on disk while they are mapped.
         os.remove(os.path.join(folder, name))
     os.rmdir(folder)
     predict = _make_predictor(teacher, count, temperature)
@@ -66,24 +66,24 @@ def soft_targets(teacher: RecommenderModel, timelines: Timelines, count: int, te
         done += len(targets)
         if time.monotonic() - reported > PROGRESS_EVERY:
             reported = time.monotonic()
-            progress.debug("asking the teacher  position %s/%s", f"{done:,}", f"{len(timelines.items):,}")
-    progress.info("the teacher answered at %s positions in %.0f s", f"{done:,}", time.monotonic() - started)
+            progress.debug("predicting with the teacher  position %s/%s", f"{done:,}", f"{len(timelines.items):,}")
+    progress.info("the teacher predicted items at %s positions in %.0f s", f"{done:,}", time.monotonic() - started)
     return SoftTargets(items, probabilities)
 
 
 def _pad_outside(inside: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Returns the values with 0, which is PADDING, outside the pieces."""
+    """Returns the values, with 0 (PADDING) where `inside` is False."""
     return np.where(inside, values, np.zeros((), values.dtype))
 
 
 def _pieces(timelines: Timelines, length: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yields batches of pieces of timelines, of similar length within a batch.
 
-    A piece has up to `length` positions to predict, after as many positions of context. The last activity of a timeline
-    is no position, because nothing follows it.
+    A piece has up to `length` positions to predict, preceded by up to `length` positions of context. The last activity
+    of a timeline is in no piece, because no activity follows it.
 
     Yields:
-        int64 [B] each: the begin of each piece, its first position to predict, and its end.
+        int64 [B] each: the start of each piece, its first position to predict, and its end (excluded).
     """
     starts, lasts = timelines.starts[:-1], np.maximum(timelines.starts[1:] - 1, timelines.starts[:-1])
     counts = -(-(lasts - starts) // length)
@@ -92,12 +92,12 @@ def _pieces(timelines: Timelines, length: int) -> Iterator[tuple[np.ndarray, np.
     ends = np.minimum(firsts + length, np.repeat(lasts, counts))
     begins = np.maximum(firsts - length, np.repeat(starts, counts))
     order = np.argsort(ends - begins, kind="stable")
-    at = 0
-    while at < len(order):
-        rows = max(POSITIONS // max(int(ends[order[at]] - begins[order[at]]), 1), 1)
-        chosen = order[at : at + rows]
-        yield begins[chosen], firsts[chosen], ends[chosen]
-        at += rows
+    done = 0
+    while done < len(order):
+        rows = max(POSITIONS // max(int(ends[order[done]] - begins[order[done]]), 1), 1)
+        batch = order[done : done + rows]
+        yield begins[batch], firsts[batch], ends[batch]
+        done += rows
 
 
 def _make_predictor(
@@ -109,15 +109,15 @@ def _make_predictor(
     @tf.function(reduce_retracing=True)
     def predict(tables: Tables, activities: dict[str, tf.Tensor], positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         contexts = tf.gather_nd(teacher(activities, tables=tables), positions)
-        labels = tables.labels[: teacher.trained]  # The other items do not compete in training.
+        labels = tables.labels[: teacher.trained]  # Items without train events never compete.
         scores = tf.matmul(contexts, labels, transpose_b=True) / (groups * temperature)
         reserved = tf.range(features.FIRST_INDEX)
         excluded = tf.tile(reserved[None], [tf.shape(positions)[0], 1])
         if not teacher.settings.recommends_seen:
-            # The activities up to the position, and PADDING for later ones.
+            # Excludes the items up to the position.
             items = tf.gather(activities[ITEMS], positions[:, 0])
-            before = tf.range(tf.shape(items)[1])[None] <= positions[:, 1:]
-            excluded = tf.concat([excluded, tf.where(before, items, features.PADDING)], axis=1)
+            is_seen = tf.range(tf.shape(items)[1])[None] <= positions[:, 1:]
+            excluded = tf.concat([excluded, tf.where(is_seen, items, features.PADDING)], axis=1)
         rows = tf.repeat(tf.range(tf.shape(positions)[0]), tf.shape(excluded)[1])
         places = tf.stack([rows, tf.reshape(excluded, [-1])], axis=1)
         scores = tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], FORBIDDEN))

@@ -1,4 +1,4 @@
-"""Encoders: a context vector after every item of a user's history.
+"""Encoders, which compute a context vector after every item of a user's history.
 
 Encoders are causal: the vector after item `t` depends only on the items up to `t`. One pass over a window therefore
 trains all of its positions, and padding after the items needs no mask. Encoders are ordinary Keras layers:
@@ -18,8 +18,8 @@ from components.trainer.settings import TrainerSettings
 
 serialisable = saving.register_keras_serializable("recommender")
 
-RESIDUAL_STDDEV = 0.02  # of the initial values of a kernel that ends a residual branch
-# Far below any score. Exact in float16, in which a converted model may store its constants.
+RESIDUAL_STDDEV = 0.02  # of the initial kernel of the last layer of a residual branch
+# Stands for minus infinity: far below any score. Exact in float16, in which a converted model may store its constants.
 FORBIDDEN = -30_000.0
 
 
@@ -27,8 +27,8 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
     """Returns the encoder that the settings name.
 
     Args:
-        settings: of the Trainer.
-        history_length: the number of items N that the device sends. Encoders with a bounded view look back N items, or
+        settings: the Trainer's settings.
+        history_length: number of items N that the device sends. All encoders except `lstm` look back on N items, or on
             `settings.look_back` if that is less.
     """
     look_back = min(settings.look_back or history_length, history_length)
@@ -45,9 +45,9 @@ def make_encoder(settings: TrainerSettings, history_length: int) -> Encoder:
 def _look_backs(settings: TrainerSettings, look_back: int) -> list[int]:
     """Returns the number of activities that each block of the `transformer` looks back on.
 
-    Blocks after the first look back on `settings.upper_look_back`, so that the device evaluates the blocks below them
-    at that many positions only. Where training windows are longer than N, all blocks together look back on N
-    activities, so that no position sees more than on the device. Otherwise the first block does.
+    Blocks after the first look back on at most `settings.upper_look_back`, so that the device evaluates lower blocks
+    only at the positions that upper blocks use. Normally, the first block looks back on `look_back`. Where training
+    windows are longer, it looks back on fewer: all blocks together then look back on `look_back`, as on the device.
     """
     upper_blocks = settings.blocks - 1
     first, upper = look_back, min(settings.upper_look_back or look_back, look_back)
@@ -61,7 +61,7 @@ class Encoder(layers.Layer):
     """A layer from item embeddings to context vectors: float32 [B, L, d] -> float32 [B, L, d].
 
     Attributes:
-        look_back: the most items that a context vector depends on, its own included; None has no bound.
+        look_back: maximum number of items that a context vector depends on, its own included; None: no limit.
     """
 
     look_back: int | None = None
@@ -69,7 +69,7 @@ class Encoder(layers.Layer):
     def latest(self, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """Returns the context vector after the latest item, for serving.
 
-        It equals the vector of `call` at that position. The items come in reverse order, so that all places are static.
+        It equals the output of `call` at that position. The items come in reverse order: the latest has the index 0.
 
         Args:
             x: float32 [B, M, d], the latest item first, then padding; M is at most `look_back`.
@@ -89,7 +89,7 @@ class BagOfWords(Encoder):
         dimension: size d of the embeddings.
         look_back: number of embeddings in the average.
         dropout: share of activations dropped in training.
-        arguments: of a Keras layer.
+        arguments: further arguments of a Keras layer.
     """
 
     def __init__(self, dimension: int, look_back: int, dropout: float = 0.0, **arguments: Any):
@@ -124,9 +124,9 @@ class Convolutional(Encoder):
     Args:
         dimension: size d of the embeddings.
         look_back: number of items that a context vector depends on.
-        blocks: most convolutions; fewer where they would exceed `look_back`.
+        blocks: maximum number of convolutions; lower where they would look back further than `look_back`.
         dropout: share of activations dropped in training.
-        arguments: of a Keras layer.
+        arguments: further arguments of a Keras layer.
     """
 
     KERNEL = 3
@@ -175,7 +175,7 @@ class Recurrent(Encoder):
         dimension: size d of the embeddings.
         blocks: number of LSTMs.
         dropout: share of activations dropped in training.
-        arguments: of a Keras layer.
+        arguments: further arguments of a Keras layer.
     """
 
     def __init__(self, dimension: int, blocks: int = 1, dropout: float = 0.0, **arguments: Any):
@@ -197,7 +197,7 @@ class Recurrent(Encoder):
         """See the base class."""
         length = tf.cast(tf.reduce_sum(real, axis=1), tf.int32)
         last = tf.maximum(length - 1, 0)
-        # Oldest first again; the values after the latest item are arbitrary.
+        # The values after the latest item are arbitrary.
         oldest_first = tf.gather(x, tf.maximum(last[:, None] - tf.range(x.shape[1]), 0), batch_dims=1)
         return tf.gather(self(oldest_first), last, batch_dims=1)
 
@@ -215,7 +215,7 @@ class Transformer(Encoder):
         look_backs: number of activities that each block looks back on, its own included.
         heads: number of attention heads.
         dropout: share of activations dropped in training.
-        arguments: of a Keras layer.
+        arguments: further arguments of a Keras layer.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class Transformer(Encoder):
         super().__init__(**arguments)
         policy = self.dtype_policy
         self._blocks = [Block(dimension, look_back, heads, dropout, dtype=policy) for look_back in look_backs]
-        # The number of positions of each block that the blocks above it look back on.
+        # For each block, the number of its outputs that the blocks above it need in `latest`.
         reaches = [look_back - 1 for look_back in look_backs]
         self._needed = [1 + sum(reaches[number + 1 :]) for number in range(len(reaches))]
         self._norm = _norm(self)
@@ -249,16 +249,16 @@ class Transformer(Encoder):
 class Block(layers.Layer):
     """Causal multi-head self-attention and a feed-forward layer, each with a residual connection.
 
-    As in SASRec's code, queries are normalised but keys and values are not, and residual connections start after a
-    normalisation. An item's own embedding therefore has the same weight in every block, even while it is small. The
-    branches that are added to it start small, so that the similarity of items is learned first.
+    As in SASRec's code, queries are normalised but keys and values are not, and residual connections add to normalised
+    values. An item's own embedding therefore has the same weight in every block, even while it is small. Residual
+    branches have small initial outputs, so that the model first learns the similarity of items.
 
     Args:
         dimension: size d of the embeddings.
         look_back: number of activities that a position attends to, its own included.
         heads: number of attention heads.
         dropout: share of activations dropped in training.
-        arguments: of a Keras layer.
+        arguments: further arguments of a Keras layer.
     """
 
     def __init__(self, dimension: int, look_back: int, heads: int = 1, dropout: float = 0.0, **arguments: Any):
@@ -338,12 +338,12 @@ class Block(layers.Layer):
 
 @serialisable
 class FeedForward(layers.Layer):
-    """Two dense layers with a ReLU and four times the width between them.
+    """Two dense layers; the hidden values between them have a ReLU and the size 4 d.
 
     Args:
         dimension: size d of the inputs and outputs.
         dropout: share of activations dropped in training.
-        arguments: of a Keras layer.
+        arguments: further arguments of a Keras layer.
     """
 
     def __init__(self, dimension: int, dropout: float = 0.0, **arguments: Any):
@@ -371,13 +371,13 @@ def _small() -> initializers.Initializer:
 
 
 def _by_lag(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
-    """Returns values by lag as a matrix: [..., N] -> [..., L, L], FORBIDDEN where j > i or i - j >= N."""
+    """Returns matrices with `values[i - j]` in row i, column j: [..., N] -> [..., L, L]; FORBIDDEN for other lags."""
     positions = tf.range(length)
     return tf.gather(_with_forbidden(values, length), length - 1 + positions[:, None] - positions, axis=-1)
 
 
 def _with_forbidden(values: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
-    """Returns values by lag from 1 - L to L - 1, [..., N] -> [..., 2 L - 1]; FORBIDDEN below 0 and from N on."""
+    """Returns the values of the lags from 1 - L to L - 1: [..., N] -> [..., 2 L - 1]; FORBIDDEN outside 0 to N - 1."""
     values = tf.convert_to_tensor(values)[..., :length]
     ahead = [[0, 0]] * (len(values.shape) - 1)
     return tf.pad(values, [*ahead, [length - 1, length - tf.shape(values)[-1]]], constant_values=FORBIDDEN)
@@ -399,5 +399,5 @@ def _shifted(x: tf.Tensor, steps: int, filler: float = 0.0) -> tf.Tensor:
 
 
 def _length(x: tf.Tensor) -> tf.Tensor | int:
-    """Returns the length L of [B, L, d]: an integer where it is static, as in serving; a tensor in training."""
+    """Returns the length L of [B, L, d]: an integer if it is static, as in serving; otherwise a tensor."""
     return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]

@@ -1,4 +1,4 @@
-"""Fits a recommender with Keras, with validation by ranking and with backups that early stopping can resume from."""
+"""Fits a recommender with Keras, evaluates it after every epoch, and resumes interrupted fits from a backup."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from components.trainer.settings import DENSE_EPOCHS, TrainerSettings
 
 WARM_UP_STEPS = 100
 FINAL_LEARNING_RATE = 0.01  # at the end of the schedule, as a share of the peak
-ADAM_BETA_2 = 0.98  # as in SASRec: forgets the squared gradients of rare items sooner than 0.999
+ADAM_BETA_2 = 0.98  # as in SASRec; the squared gradients of rare items decay faster than with 0.999
 MAX_GRADIENT_NORM = 1.0
 PROGRESS_EVERY = 5.0  # seconds
 ESTIMATE_AFTER = 50  # steps
@@ -35,8 +35,8 @@ class Plan:
     """The length of a fit, and where it begins on the learning rate schedule.
 
     Attributes:
-        epochs: most passes over the train split.
-        minutes: a safety limit that the schedule does not depend on; 0 sets none.
+        epochs: maximum number of passes over the train split.
+        minutes: time limit, which does not change the schedule; 0: no limit.
         begin: share of the schedule to skip: 0 for fresh weights, more for the weights of an earlier fit.
     """
 
@@ -46,7 +46,7 @@ class Plan:
 
     @staticmethod
     def of(settings: TrainerSettings, begin: float = 0.0) -> Plan:
-        """Returns the plan for settings, with the share of their epochs that remains after `begin`."""
+        """Returns the plan of the settings, without the share `begin` of their epochs."""
         return Plan(math.ceil((settings.max_epochs or DENSE_EPOCHS) * (1 - begin)), settings.max_minutes, begin)
 
 
@@ -66,7 +66,7 @@ class Fit:
 
     @property
     def best_recall(self) -> float:
-        """Recall@10 of the best epoch on the eval split; NaN where there is none."""
+        """Recall@10 of the best epoch on the eval split; NaN without an eval split."""
         recall = self.history[self.best_epoch - 1].recall_at_10
         return math.nan if recall is None else recall
 
@@ -85,29 +85,29 @@ def fit(
     log_dir: str = "",
     soft: SoftTargets | None = None,
 ) -> Fit:
-    """Fits a model and gives it the weights of the best epoch on the eval split.
+    """Fits a model, which then has the weights of the best epoch on the eval split.
 
     The learning rate rises over the first steps and then falls along a cosine (Loshchilov and Hutter, "SGDR", ICLR
     2017) until the last epoch of the plan ends.
 
     Args:
-        model: with its initial weights.
+        model: a model with its initial weights.
         train: timelines of the train split.
-        holdout: timelines and targets of the eval split; None holds nothing out and keeps the last epoch.
-        measure: evaluates the model.
-        backup: folder for the backup, of this model and data only; a fit resumes from it. Empty keeps no backup.
-        plan: length of the fit; None takes it from the model's settings.
-        log_dir: local folder for TensorBoard; empty writes nothing.
-        soft: a teacher's predictions for the train split; None where there is no teacher.
+        holdout: timelines and targets of the eval split; None: no evaluation, and the last epoch counts as the best.
+        measure: function that evaluates the model.
+        backup: folder with the backup of this fit only, from which an interrupted fit resumes; empty: no backup.
+        plan: length of the fit; None: the plan of the model's settings.
+        log_dir: local folder for TensorBoard's logs; empty: no logs.
+        soft: a teacher's predictions for the train split; None: no teacher.
 
     Raises:
-        StepError: the loss is not finite.
+        StepError: the loss is not finite, or no activity of the train split counts as a target.
     """
     settings = model.settings
     plan = plan or Plan.of(settings)
     holdout = None if holdout is None else _sample_users(holdout, settings)
     weights = target_weights(train, settings)
-    assert settings.batch_positions is not None  # The settings of a model are complete.
+    assert settings.batch_positions is not None  # A model's settings have no unset values.
     batches = Batches(train, settings.window, settings.batch_positions, weights, settings.seed, soft)
     steps = math.ceil(batches.steps * plan.epochs / (1 - plan.begin))
     warm_up = min(WARM_UP_STEPS, steps)
@@ -151,7 +151,7 @@ def fit(
 
 
 class _Validation(keras.callbacks.Callback):
-    """Evaluates the model after each epoch, for the callbacks after this one, and reports the progress."""
+    """Evaluates the model after each epoch, adds the metrics to the logs for later callbacks, and logs the progress."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class _Validation(keras.callbacks.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Number of the best epoch, the first of equal ones; the last epoch without an eval split."""
+        """Number of the first epoch with the best Recall@10; without an eval split, of the last epoch."""
         if self.best_recall is None:
             return len(self.history)
         return next(epoch.epoch for epoch in self.history if epoch.recall_at_10 == self.best_recall)
@@ -184,7 +184,7 @@ class _Validation(keras.callbacks.Callback):
         return max((epoch.recall_at_10 for epoch in self.history if epoch.recall_at_10 is not None), default=None)
 
     def is_over(self, patience: int) -> bool:
-        """Returns whether a restored fit had already ended."""
+        """Returns whether the restored fit needs no further epochs."""
         has_stopped = self.best_recall is not None and len(self.history) - self.best_epoch >= patience
         return bool(self.history) and (len(self.history) >= self._plan.epochs or has_stopped or self._is_late())
 
@@ -194,20 +194,20 @@ class _Validation(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Sets the epoch of the batches, and seeds all random generators."""
         self._batches.epoch = epoch
-        # Keras does not back up the states of random generators. Seeding each epoch lets a fit resume after any epoch.
+        # Keras does not back up random states; with a seed per epoch, a resumed fit draws the same numbers.
         states = [variable for variable in self.model.variables if variable.path.endswith("seed_generator_state")]
         for number, state in enumerate(states):
             random = np.random.default_rng([self.model.settings.seed, epoch, number])
             state.assign(random.integers(0, 2**32, state.shape, np.uint32))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Stops the fit after `max_minutes`, and reports the progress."""
+        """Stops the fit after `max_minutes`, and logs the progress."""
         if batch == 0:
             self._first_step_ended = time.monotonic()
         if self._is_late() and not self.model.stop_training:
             self.out_of_time = self.model.stop_training = True
             progress.info(
-                "trainer.max_minutes %g is over: the fit ends here, and its result depends on this machine's speed",
+                "the limit trainer.max_minutes %g ends the fit: its result depends on the speed of this machine",
                 self._plan.minutes,
             )
         if logs and batch == ESTIMATE_AFTER and self._batches.epoch == len(self.history) == 0:
@@ -221,7 +221,7 @@ class _Validation(keras.callbacks.Callback):
             )
 
     def _estimate(self, batch: int) -> None:
-        """Reports the expected duration of training, from the first steps without the first, which includes tracing."""
+        """Logs the expected duration of training, from the first steps without step 1, which includes tracing."""
         steps = self._batches.steps * self._plan.epochs
         minutes = steps * (time.monotonic() - self._first_step_ended) / batch / 60
         expected = f"about {minutes:.1f} min" if minutes > 0.5 else "less than a minute"
@@ -249,7 +249,7 @@ class _Validation(keras.callbacks.Callback):
 
 
 class _EarlyStopping(keras.callbacks.EarlyStopping):
-    """Early stopping that can resume an interrupted fit, with its best weights from a file."""
+    """Early stopping that continues in a resumed fit, with the best weights read from a file."""
 
     def __init__(self, history: list[Epoch], best_weights: str, patience: int):
         super().__init__(RECALL, patience=patience, mode="max", restore_best_weights=True)

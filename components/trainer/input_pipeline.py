@@ -21,7 +21,7 @@ from components.trainer.settings import TrainerSettings
 
 READ_BATCH = 256
 PREFETCHED = 4  # batches that are prepared while the model trains on one
-# Names of the model's inputs.
+# The names of the model's inputs.
 ITEMS = "items"
 RATINGS, TIMES = (features.ACTIVITY_INPUTS[name] for name in (features.RATING_FEATURE, features.TIME_GAP_FEATURE))
 # Windows are padded to one of these fractions of the longest window.
@@ -45,9 +45,9 @@ class Activities:
     times: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def __getitem__(self, at: Any) -> Activities:
+    def __getitem__(self, index: Any) -> Activities:
         """Returns the activities at an index, a slice, a mask or an array of indices."""
-        return self.map(lambda values: values[at])
+        return self.map(lambda values: values[index])
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Activities:
         """Returns the activities with a function applied to each array."""
@@ -69,9 +69,9 @@ class Timelines:
 
     Attributes:
         activities: [E], one user after another, oldest first.
-        starts: int64 [U + 1], user `u` has the activities from `starts[u]` to before `starts[u + 1]`.
+        starts: int64 [U + 1]; user `u` has the activities from `starts[u]` to before `starts[u + 1]`.
         targets: int32 [U], the next item of each user; PADDING in the train split.
-        weights: float32 [E], the weight of each activity as a target, 0 where it is none; None where all are equal.
+        weights: float32 [E], the weight of each activity as a target, 0 for none; None: all have the same weight.
     """
 
     activities: Activities
@@ -114,7 +114,7 @@ def read_timelines(
 
     Args:
         files: patterns of file names.
-        transform_output: of Transform.
+        transform_output: output of Transform.
         kinds: `word` or `number` for each activity feature that is a column of the log, by the name of its input.
     """
     column_names = {
@@ -136,7 +136,7 @@ def read_catalog(files: list[str], transform_output: tft.TFTransformOutput, size
 
     Args:
         files: patterns of file names.
-        transform_output: of Transform.
+        transform_output: output of Transform.
         size: number of item indices V.
 
     Returns:
@@ -160,8 +160,8 @@ def _read(
     """Reads features of transformed examples into memory-mapped arrays.
 
     Returns:
-        By feature, its values in the order of the examples, int32 or float32 [...]; and by ragged feature, the number
-        of values in each example, int64 [...].
+        The values of each feature by its name, in the order of the examples, int32 or float32 [...]; and, for ragged
+        features, the number of values in each example, int64 [...].
     """
     full_spec = transform_output.transformed_feature_spec()
     spec = {name: full_spec[name] for name in names}
@@ -170,7 +170,7 @@ def _read(
     batches = records.batch(READ_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2)
     lengths: dict[str, list[np.ndarray]] = {name: [np.empty(0, np.int64)] for name in spec}
     columns = {}
-    # The files are deleted with their folder; their mappings stay valid.
+    # The mapped arrays stay valid after the folder and its files are deleted.
     with tempfile.TemporaryDirectory(prefix="columns-") as folder, contextlib.ExitStack() as stack:
         paths = {name: os.path.join(folder, name) for name in spec}
         streams = {name: stack.enter_context(open(path, "wb")) for name, path in paths.items()}
@@ -205,7 +205,7 @@ def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
     """Returns the weight of each activity as a target, float32 [E]; the mean of those above 0 is 1.
 
     Raises:
-        StepError: no rating reaches `min_target_rating`, or none is above 0.
+        StepError: all weights are 0, for example because no rating reaches `min_target_rating`.
     """
     ratings = train.activities.ratings
     weights = np.ones(len(ratings), np.float32) if train.weights is None else train.weights
@@ -216,7 +216,7 @@ def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
     if not weights.any():
         raise StepError(
             f"no rating of the train split counts as a target with trainer.min_target_rating "
-            f"{settings.min_target_rating} and trainer.target_weight {settings.target_weight!r}; the highest is "
+            f"{settings.min_target_rating} and trainer.target_weight {settings.target_weight!r}; the highest rating is "
             f"{ratings.max(initial=0):g}"
         )
     return (weights / weights[weights > 0].mean()).astype(np.float32)
@@ -225,13 +225,13 @@ def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
 def make_windows(starts: np.ndarray, window: int, random: np.random.Generator) -> np.ndarray:
     """Cuts every timeline into windows, with the first cut at a random offset.
 
-    Neighbouring windows share one item: the last target of a window is the first input of the next one. Every step from
-    an item to the next is therefore trained exactly once.
+    Neighbouring windows share one item: the last target of a window is the first input of the next one. Every pair of
+    consecutive items is therefore trained on exactly once.
 
     Args:
         starts: int64 [U + 1], bounds of the timelines.
         window: largest number of inputs in a window.
-        random: draws the offsets.
+        random: generator of the offsets.
 
     Returns:
         int64 [W, 2]: first input and last target (included) of each window.
@@ -255,7 +255,7 @@ class SoftTargets:
 
     Attributes:
         items: int32 [E, M], item indices.
-        probabilities: float16 [E, M], of the items, with a sum of 1; all 0 for the first activity of a timeline.
+        probabilities: float16 [E, M], those of the items, which sum to 1; 0 for the first activity of a timeline.
     """
 
     items: np.ndarray
@@ -266,7 +266,7 @@ Batch = tuple[Any, ...]  # the arguments of `RecommenderModel.loss_of`
 
 
 class Batches:
-    """Batches of windows, which are cut from the timelines again in every epoch.
+    """Batches of windows, which are cut from the timelines anew in every epoch.
 
     A batch holds windows of similar length: their activities, each [B, L], then PADDING; their targets, int32 [B, L],
     then PADDING; and the weights of the targets, float32 [B, L], then 0.
@@ -275,15 +275,15 @@ class Batches:
     fill up the last batch of a length.
 
     Args:
-        timelines: of the train split.
+        timelines: timelines of the train split.
         window: largest number of inputs in a window.
         positions: number of positions in a batch, padding included.
-        weights: float32 [E], the weight of each activity as a target; None weights all equally.
-        seed: of the order and the cuts.
-        soft: a teacher's predictions, which a batch then also holds, [B, L, M] each; None where there is no teacher.
+        weights: float32 [E], the weight of each activity as a target; None: all have the same weight.
+        seed: seed of the cuts and of the order of the batches.
+        soft: a teacher's predictions, which batches then include, [B, L, M] each; None: no teacher.
 
     Attributes:
-        epoch: number of the next epoch of `dataset`, from 0.
+        epoch: number of the epoch that `dataset` and `batches` yield, from 0; set it before each epoch.
     """
 
     def __init__(
@@ -306,7 +306,7 @@ class Batches:
 
     @functools.cached_property
     def steps(self) -> int:
-        """Approximate number of batches in an epoch; the random cuts vary it a little."""
+        """Approximate number of batches in an epoch; the exact number depends on the random cuts."""
         return max(len(self._groups(np.random.default_rng(0))), 1)
 
     def shapes(self) -> list[tuple[int, int]]:
@@ -347,18 +347,18 @@ class Batches:
 
     def _fill(self, windows: np.ndarray, length: int) -> Batch:
         """Returns a batch of windows as rows of `length` inputs."""
-        steps = np.arange(length)
-        at = windows[:, :1] + steps
-        inside = at < windows[:, 1:]
+        places = windows[:, :1] + np.arange(length)
+        inside = places < windows[:, 1:]
         activities = self._timelines.activities
-        at = np.minimum(at, len(activities.items) - 2)
+        places = np.minimum(places, len(activities.items) - 2)
 
         def rows(values: np.ndarray) -> np.ndarray:
             filled = np.zeros((self._rows[length], *values.shape[1:]), values.dtype)
             filled[: len(windows)] = np.where(inside.reshape(*inside.shape, *[1] * (values.ndim - 2)), values, 0)
             return filled
 
-        batch = (activities[at].map(rows).arrays(), rows(activities.items[at + 1]), rows(self._weights[at + 1]))
+        targets, weights = activities.items[places + 1], self._weights[places + 1]
+        batch = (activities[places].map(rows).arrays(), rows(targets), rows(weights))
         if self._soft is None:
             return batch
-        return *batch, (rows(self._soft.items[at + 1]), rows(self._soft.probabilities[at + 1]))
+        return *batch, (rows(self._soft.items[places + 1]), rows(self._soft.probabilities[places + 1]))

@@ -1,4 +1,4 @@
-"""Item embeddings, in histories and as candidates."""
+"""Embeddings of items, for items in histories and for candidates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import tensorflow as tf
 from components.trainer.settings import TrainerSettings
 from components.trainer.similar_items import SimilarItems
 
-INITIAL_STDDEV = 0.02  # of the values of an embedding
+INITIAL_STDDEV = 0.02  # of the initial values of embeddings
 
 
 class ItemEmbeddings(Protocol):
-    """The item embeddings of a recommender: those of its members lie side by side, `D` is members times d."""
+    """The item embeddings of a recommender: those of its members, size d, are concatenated to size D."""
 
     @property
     def size(self) -> int:
@@ -33,7 +33,7 @@ class Tables(NamedTuple):
 
     Attributes:
         inputs: float32 [V, D], embeddings of items in histories.
-        labels: float32 [V, D], embeddings of candidates; a score is the dot product with a context vector.
+        labels: float32 [V, D], embeddings of candidates, whose dot product with a context vector is a score.
     """
 
     inputs: tf.Tensor
@@ -63,15 +63,15 @@ class ItemTower(keras.layers.Layer):
     WWW 2010).
 
     Attributes:
-        has_transition: whether the two embeddings of an item differ by more than `scale`.
-        scale: factor of the embeddings in histories.
+        has_transition: whether items have one more embedding in histories.
+        scale: factor by which embeddings are multiplied in histories.
 
     Args:
-        settings: of the Trainer.
-        counts: int64 [V], train events of each item index.
-        item_features: by name, the values of a feature for every item, or a vector per item, float32 [V, D], which is
-            projected.
-        similar: the items that are similar to each item; None adds no mean over them.
+        settings: the Trainer's settings.
+        counts: int64 [V], number of train events of each item index.
+        item_features: by the name of the feature, its values for every item, or a vector per item, float32 [V, W],
+            which a linear layer projects.
+        similar: the items that are similar to each item; None: no mean over similar items.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ItemTower(keras.layers.Layer):
     ):
         super().__init__()
         self._dimension = settings.table_dimension
-        # Tensors, because all graphs share them; each graph would copy arrays.
+        # Tensors, which all graphs share; each graph would have its own copy of an array.
         self._rated = tf.constant(counts[:, None] > 0, tf.float32)
         self._sizes: dict[str, int] = {}
         self._values: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
@@ -99,7 +99,7 @@ class ItemTower(keras.layers.Layer):
         self._dropout = settings.item_dropout
         self.has_transition = settings.transition
         self.scale = math.sqrt(settings.table_dimension)
-        self._seed = keras.random.SeedGenerator()  # from the global seed, so that members differ
+        self._seed = keras.random.SeedGenerator()  # Takes its seed from the global one, so that members differ.
 
     def build(self, shape: tuple[int, ...] | None = None) -> None:
         """Creates the weights."""
@@ -121,11 +121,11 @@ class ItemTower(keras.layers.Layer):
 
     @property
     def feature_tables(self) -> dict[str, tuple[keras.Variable, bool]]:
-        """The weights of each item feature, and whether they project a vector; otherwise each value has a row."""
+        """The weights of each item feature, and whether they project a vector; otherwise, they have a row per value."""
         return {name: (table, name in self._vectors) for name, table in self._of_feature.items()}
 
     def tables(self, training: bool = False, rows: tf.Tensor | None = None) -> Tables:
-        """Returns both tables, or the given rows of them: int32 [R], unique.
+        """Returns both tables, or their rows at the given indices, int32 [R], which must be unique.
 
         In training, `settings.item_dropout` of the items lose their own embedding, so that features learn to represent
         an item without it (DropoutNet: Volkovs, Yu and Poutanen, NeurIPS 2017).
@@ -133,7 +133,7 @@ class ItemTower(keras.layers.Layer):
 
         def rows_of(values: tf.Tensor | keras.Variable) -> tf.Tensor:
             if isinstance(values, keras.Variable):
-                values = values.value  # `tf.gather` reads only the rows from it.
+                values = values.value  # From it, `tf.gather` reads only the rows.
             return tf.convert_to_tensor(values) if rows is None else tf.gather(values, rows)
 
         table = self._own(rows) * rows_of(self._rated)
@@ -149,7 +149,7 @@ class ItemTower(keras.layers.Layer):
         return Tables(inputs * self.scale, table)
 
     def _own(self, rows: tf.Tensor | None) -> tf.Tensor:
-        """Returns each item's own embedding, plus the mean over similar items, for all items or the given rows."""
+        """Returns each item's own embedding plus the mean over similar items, for all items or the given ones."""
         if self._similar is None:
             return tf.convert_to_tensor(self._item) if rows is None else tf.gather(self._item.value, rows)
         items, weights = self._similar
@@ -157,18 +157,18 @@ class ItemTower(keras.layers.Layer):
             own = source = tf.convert_to_tensor(self._item)
         else:
             items, weights = tf.gather(items, rows), tf.gather(weights, rows)
-            # The optimizer needs a gradient with unique rows: one look-up for items and similar items.
+            # The optimizer needs a gradient with unique rows, hence one look-up of both items and similar items.
             source_rows, numbers = tf.unique(tf.concat([rows, tf.reshape(items, [-1])], axis=0))
             source = tf.gather(self._item.value, source_rows)
             own, items = tf.gather(source, numbers[: tf.size(rows)]), numbers[tf.size(rows) :]
             items = tf.reshape(items, [-1, weights.shape[1]])
-        # One rank of similarity at a time: an array of all would have K times the size of the table.
+        # One similar item at a time: the embeddings of all K would take K times the memory of the table.
         for rank in range(weights.shape[1]):
             own += weights[:, rank, None] * tf.gather(source, items[:, rank])
         return own
 
     def _mean_of(self, name: str, rows: tf.Tensor | None) -> tf.Tensor:
-        """Returns the mean embedding of each item's values of a feature, for all items or the given rows."""
+        """Returns the mean embedding of each item's values of a feature, for all items or the given ones."""
         values, splits = self._values[name]
         ragged = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
         size = len(splits) - 1 if rows is None else tf.shape(rows)[0]
@@ -180,7 +180,7 @@ class ItemTower(keras.layers.Layer):
 
 @tf.custom_gradient
 def _look_up(table: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
-    """Returns rows of a small table, float32 [N, d], with a dense gradient, because many items share a row."""
+    """Returns rows of a small table, float32 [N, d]; the gradient is dense, because many items share a row."""
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         return tf.math.unsorted_segment_sum(upstream, rows, table.shape[0]), None
@@ -190,7 +190,7 @@ def _look_up(table: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf
 
 @dataclass(frozen=True)
 class FeatureValues:
-    """The values of one feature for every item; sparse, since a catalogue may have thousands of brands.
+    """The values of one feature for every item, as a ragged array, since a feature may have thousands of values.
 
     Attributes:
         values: int32 [N], value numbers, item by item.
@@ -207,8 +207,8 @@ def feature_values(pairs: np.ndarray, tokens: np.ndarray, size: int) -> FeatureV
     """Returns the values of one feature for every item.
 
     Args:
-        pairs: int32 [F, 2], pairs of an item index and the index of one of its tokens, of all features.
-        tokens: int32 [W], the token indices of this feature.
+        pairs: int32 [F, 2], pairs of an item index and the index of one of its tokens, for all features.
+        tokens: int32 [W], token indices of the feature to return.
         size: number of item indices V.
     """
     chosen = pairs[np.isin(pairs[:, 1], tokens)]

@@ -1,4 +1,4 @@
-"""Adam that updates only the rows of a table that a training step used; Keras has no such optimizer."""
+"""An Adam optimizer, missing in Keras, that updates only the table rows that a training step uses."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import tensorflow as tf
 class LazyAdam(keras.optimizers.Adam):
     """Adam (Kingma and Ba, ICLR 2015) that is lazy for sparse gradients (`tf.IndexedSlices`).
 
-    A sparse gradient updates its rows and their moments as Adam does. All other rows and their moments stay as they
-    are, where Adam would decay the moments and keep moving the rows. This equals `LazyAdam` of TensorFlow Addons, which
-    does not support Keras 3.
+    A sparse gradient updates its rows and their moments as Adam does. Other rows and their moments do not change,
+    whereas Adam would decay the moments and continue to move the rows. `LazyAdam` of TensorFlow Addons does the same,
+    but does not support Keras 3.
 
     Args:
-        max_norm: largest global norm of the gradients, summed over all replicas. Keras' `global_clipnorm` clips the
-            gradients of each replica separately. None does not clip.
-        arguments: of Keras' Adam.
+        max_norm: maximum global norm of the gradients, summed over all replicas (Keras' `global_clipnorm` clips the
+            gradients of each replica separately); None: no clipping.
+        arguments: arguments of Keras' Adam.
     """
 
     def __init__(self, *arguments: Any, max_norm: float | None = None, **named: Any):
@@ -44,11 +44,11 @@ class LazyAdam(keras.optimizers.Adam):
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        rows, slopes = gradient.indices, gradient.values
+        rows, values = gradient.indices, gradient.values
         number = self._get_variable_index(variable)
         momenta, velocities = self._momentums[number], self._velocities[number]
-        momentum = tf.gather(momenta.value, rows) * self.beta_1 + slopes * (1 - self.beta_1)
-        velocity = tf.gather(velocities.value, rows) * self.beta_2 + slopes**2 * (1 - self.beta_2)
+        momentum = tf.gather(momenta.value, rows) * self.beta_1 + values * (1 - self.beta_1)
+        velocity = tf.gather(velocities.value, rows) * self.beta_2 + values**2 * (1 - self.beta_2)
         step = tf.cast(self.iterations + 1, tf.float32)
         rate = tf.cast(learning_rate, tf.float32) * tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
         self.assign(momenta, tf.IndexedSlices(momentum, rows))
@@ -57,7 +57,7 @@ class LazyAdam(keras.optimizers.Adam):
 
 
 def _merge_duplicate_rows(gradient: Any) -> Any:
-    """Returns a gradient with unique rows; several replicas may have used the same row."""
+    """Returns a gradient with unique rows; gradients of rows that several replicas use are added."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, places = tf.unique(gradient.indices)

@@ -1,14 +1,14 @@
-"""Losses for next-item prediction. Each returns a sum over positions, weighted, in nats.
+"""Losses for next-item prediction. Each loss returns a weighted sum over positions, in nats.
 
-Arguments that all losses share:
+All losses have these arguments:
 
-- contexts: float32 [P, d], one per position.
+- contexts: float32 [P, d], the context vector at each position.
 - table: float32 [V, d], the item embeddings.
-- targets: int32 [P].
-- weights: float32 [P], 0 where a position does not count; with a sum of 1 for the mean over positions.
-- absent: bool [P, S], which of the S candidates besides the target (all items or the negatives) do not compete at a
-  position; None where all do.
-- teacher: int32 and float [P, M], items and their shares of the target's probability; None without a teacher.
+- targets: int32 [P], the rows of the targets in the table.
+- weights: float32 [P], 0 for positions without a target. If they sum to 1, the loss is a mean.
+- absent: bool [P, S], whether each of the S candidates (all items or the negatives) is excluded from competing with the
+  target at a position; None: all compete.
+- teacher: int32 and float [P, M], items and the shares of the target's probability that they get; None: no teacher.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from components import features
 from components.trainer.encoders import FORBIDDEN
 
 Teacher = tuple[tf.Tensor, tf.Tensor]
-MIN_PROBABILITY = 1e-37  # its logarithm is finite
+MIN_PROBABILITY = 1e-37  # a lower bound that keeps logarithms finite
 
 
 def full_softmax(
@@ -40,11 +40,11 @@ def full_softmax(
         contexts, table, targets, weights: see above.
         smoothing: share of the target's probability that is spread over all competing items (label smoothing: Szegedy
             et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
-        absent, teacher: see above; there is no smoothing with a teacher.
+        absent, teacher: see above; with smoothing, the teacher is ignored.
     """
     table, labels = table[features.FIRST_INDEX :], tf.maximum(targets - features.FIRST_INDEX, 0)
     if not smoothing:
-        # The target has the probability that the teacher's items do not have.
+        # The target has the probability that remains besides the shares of the teacher's items.
         items, shares = labels[:, None], tf.ones_like(weights)[:, None]
         if teacher is not None:
             teacher_shares = tf.cast(teacher[1], tf.float32)
@@ -64,10 +64,10 @@ def full_softmax(
 def _cross_entropy(
     contexts: tf.Tensor, table: tf.Tensor, labels: Teacher, weights: tf.Tensor, absent: tf.Tensor | None
 ) -> tf.Tensor:
-    """Returns the cross-entropy, computed from the softmax: oneDNN's is six times as fast as TensorFlow's loss kernel.
+    """Returns the cross-entropy from a softmax by oneDNN, which is six times as fast as TensorFlow's loss kernel.
 
-    The gradient passes over all logits only once: weights scale vectors instead of logits, and labels are subtracted
-    separately.
+    The gradient passes over all logits only once: it applies the weights to context vectors instead of logits, and
+    subtracts the labels separately.
     """
     items, shares = labels
 
@@ -80,7 +80,7 @@ def _cross_entropy(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scales = (weights * upstream)[:, None]
             scaled = contexts * scales
-            if items.shape[1] == 1:  # Without a teacher, all probabilities need not be copied.
+            if items.shape[1] == 1:  # Without a teacher, this avoids a copy of all probabilities.
                 contexts_gradient = (tf.matmul(probabilities, table) - tf.gather(table, items[:, 0])) * scales
                 targets_gradient = tf.math.unsorted_segment_sum(scaled, items[:, 0], table.shape[0])
                 return contexts_gradient, tf.matmul(probabilities, scaled, transpose_a=True) - targets_gradient
@@ -105,7 +105,7 @@ def sampled_softmax(
     log_expected: tf.Tensor,
     absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Returns the cross-entropy over the target and negatives that the batch shares, with a log-Q correction.
+    """Returns the cross-entropy over the target and the batch's negatives, with a log-Q correction.
 
     The correction subtracts from a negative's logit the log of its expected count among the negatives. The sum over the
     negatives then estimates the sum over all items, and sampling by popularity does not push popular items down. A
@@ -113,11 +113,11 @@ def sampled_softmax(
 
     Sources: Bengio and Senécal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic
     Language Model", IEEE Trans. Neural Networks 2008; Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large
-    Corpus Item Recommendations", RecSys 2019. They correct the target's logit too, although it is not drawn.
+    Corpus Item Recommendations", RecSys 2019. They also correct the target's logit, but the target is not drawn.
 
     Args:
         contexts, table, targets, weights: see above.
-        negatives: int32 [S], drawn with replacement from any distribution Q over items; PADDING where a place is empty.
+        negatives: int32 [S], drawn with replacement from any distribution Q over items; PADDING never competes.
         log_expected: float32 [V], log(S * Q(item)).
         absent: see above.
     """
@@ -128,7 +128,7 @@ def sampled_softmax(
 
     @tf.custom_gradient
     def loss_of(contexts: tf.Tensor, own: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
-        """Computes the loss from the softmax over the negatives, with one pass back, as `_cross_entropy` does."""
+        """Returns the loss, from a softmax over the negatives; the gradient passes over all logits only once."""
         logits = tf.where(excluded, FORBIDDEN, tf.matmul(contexts, others, transpose_b=True) - corrections)
         shares = tf.nn.softmax(logits)
         log_total = tf.reduce_max(logits, axis=1) - tf.math.log(tf.reduce_max(shares, axis=1))
@@ -154,9 +154,9 @@ def in_batch_softmax(
     log_share: tf.Tensor,
     absent: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Returns the cross-entropy over the targets of the batch, each a negative for the others, with a log-Q correction.
+    """Returns the cross-entropy over the targets of the batch, which are each other's negatives, with log-Q correction.
 
-    Targets occur in proportion to their number of events, which is the Q of `sampled_softmax`; see there for sources.
+    The Q of `sampled_softmax`, which also names the sources, is each item's share of all train events.
 
     Args:
         contexts, table, targets, weights: see above.
@@ -186,9 +186,9 @@ def gbce(
     Args:
         contexts, table, targets, weights: see above.
         negatives: int32 [S], drawn uniformly and shared by the batch.
-        calibration: t of the paper, from 0, plain binary cross-entropy, to 1, fully calibrated scores.
+        calibration: t of the paper, from 0 (plain binary cross-entropy) to 1 (fully calibrated scores).
         absent: see above.
-        size: number of item indices V; None where the table has a row for each.
+        size: number of item indices V; None: the number of rows of the table.
     """
     sampling_rate = negatives.shape[0] / max((size or table.shape[0]) - features.FIRST_INDEX - 1, 1)
     power = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
@@ -209,7 +209,7 @@ def log_shares(counts: tf.Tensor, power: float = 1.0) -> tf.Tensor:
 
 
 class Seen:
-    """The items up to each position of windows: items that serving excludes need not compete in training.
+    """The items up to each position of a window, which need not compete in training, since serving excludes them.
 
     Args:
         items: int32 [B, L], item indices, then PADDING.
@@ -220,7 +220,7 @@ class Seen:
         self._positions = tf.range(tf.shape(items)[1])
 
     def before(self, size: int) -> tf.Tensor:
-        """Returns which of all items occur up to each position: bool [B * L, size - 2], one row per position.
+        """Returns whether each item, without PADDING and UNKNOWN, occurs up to each position: bool [B * L, size - 2].
 
         Args:
             size: number of item indices V.
@@ -232,14 +232,14 @@ class Seen:
         return tf.reshape(first[:, None, :] <= self._positions[None, :, None], [batch * length, -1])
 
     def among(self, candidates: tf.Tensor) -> tf.Tensor:
-        """Returns which candidates, int32 [S], occur up to each position: bool [B * L, S], one row per position."""
+        """Returns whether each candidate, int32 [S], occurs up to each position: bool [B * L, S]."""
         never = tf.shape(self._items)[1]
-        same = self._items[:, :, None] == candidates[None, None, :]
-        first = tf.reduce_min(tf.where(same, self._positions[None, :, None], never), axis=1)
+        is_candidate = self._items[:, :, None] == candidates[None, None, :]
+        first = tf.reduce_min(tf.where(is_candidate, self._positions[None, :, None], never), axis=1)
         seen = first[:, None, :] <= self._positions[None, :, None]
         return tf.reshape(seen, [-1, tf.shape(candidates)[0]])
 
     def has(self, targets: tf.Tensor) -> tf.Tensor:
-        """Returns whether each position's target, int32 [B, L], occurs up to it: bool [B, L]."""
-        same = self._items[:, None, :] == targets[:, :, None]
-        return tf.reduce_any(same & (self._positions[None, :] <= self._positions[:, None]), axis=2)
+        """Returns whether the target of each position, int32 [B, L], occurs up to the position: bool [B, L]."""
+        is_target = self._items[:, None, :] == targets[:, :, None]
+        return tf.reduce_any(is_target & (self._positions[None, :] <= self._positions[:, None]), axis=2)

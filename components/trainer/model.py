@@ -23,15 +23,15 @@ from components.trainer.similar_items import SimilarItems
 
 
 class Member(keras.layers.Layer):
-    """Embedding tables and an encoder; a recommender has one or more members.
+    """A part of a recommender, with its own embedding tables and encoder; a recommender has one or more members.
 
     Args:
-        settings: of the Trainer.
+        settings: the Trainer's settings.
         history_length: number of items N that the device sends.
-        counts: int64 [V], train events of each item index.
-        item_features: of each item, as `ItemTower` takes them.
-        activity_features: features of activities.
-        similar: the items that are similar to each item, or None.
+        counts: int64 [V], number of train events of each item index.
+        item_features: see `ItemTower`.
+        activity_features: the activity features that the settings name.
+        similar: the items that are similar to each item; None: the settings do not use them.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class Member(keras.layers.Layer):
         """Returns the context vectors after the latest activities.
 
         Args:
-            embed: looks up items, int32 [B, M] -> float32 [B, M, d]; called with the items that the encoder looks back
-                on.
+            embed: returns the embeddings of the items that the encoder looks back on: int32 [B, M] -> float32
+                [B, M, d].
             activities: each [B, L], the latest first, then PADDING.
 
         Returns:
             float32 [B, d].
         """
         if (look_back := self.encoder.look_back) is not None:
-            # The oldest time gap depends on one more activity.
+            # The time gap of the oldest activity depends on the activity before it.
             look_back += TIME_GAP in self.activity_tower.features
             if look_back < activities[ITEMS].shape[1]:
                 activities = {name: column[:, :look_back] for name, column in activities.items()}
@@ -102,20 +102,20 @@ class Member(keras.layers.Layer):
 class RecommenderModel(keras.Model):
     """A model that predicts the next item of a user.
 
-    The context vectors and tables of several members lie side by side, so that their dot product is the sum of the
-    members' scores. Members that are trained jointly form a group. The scores of groups are averaged (an ensemble:
-    Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017). `D` is members times d, the dimension of the tables.
+    The context vectors and tables of all members are concatenated, so that their dot product is the sum of the members'
+    scores. Members that are trained jointly form a group. The scores of groups are averaged (an ensemble:
+    Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017). Members have tables of size d; D is the sum of these sizes.
 
     Attributes:
-        trained: number of item indices up to the last one with train events; later ones never compete in training.
+        trained: number of item indices up to the last item with train events; later items never compete in training.
 
     Args:
-        settings: of the Trainer.
+        settings: the Trainer's settings.
         history_length: number of items N that the device sends.
-        counts: int64 [V], train events of each item index; items without train events come last.
-        item_features: of each item, as `ItemTower` takes them.
-        activity_features: the features of activities that the settings name.
-        similar: the items that are similar to each item, if the settings use them.
+        counts: int64 [V], number of train events of each item index; items without train events come last.
+        item_features: see `ItemTower`.
+        activity_features: the activity features that the settings name.
+        similar: the items that are similar to each item; None: the settings do not use them.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class RecommenderModel(keras.Model):
         return [weight for layer in layers for weight in layer.weights]
 
     def tables(self, training: bool = False, rows: tf.Tensor | None = None) -> Tables:
-        """Returns the tables of all members side by side, float32 [V, D] each, or the given rows, int32 [R], unique."""
+        """Returns the concatenated tables, float32 [V, D] each, or their rows at unique indices, int32 [R]."""
         member_tables = [member.item_tower.tables(training=training, rows=rows) for member in self.members]
         return Tables(*(tf.concat(columns, axis=1) for columns in zip(*member_tables, strict=True)))
 
@@ -180,14 +180,14 @@ class RecommenderModel(keras.Model):
     def read_out(self, histories: dict[str, tf.Tensor], tables: ItemEmbeddings) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the context vector after the last activity of each history.
 
-        PADDING, UNKNOWN and indices out of range may occur at any place, and are skipped.
+        PADDING, UNKNOWN and indices out of range are skipped; they may occur anywhere in a history.
 
         Args:
             histories: activities, each [B, N].
             tables: item embeddings.
 
         Returns:
-            float32 [B, D], undefined for empty histories, and the number of items, int32 [B].
+            The vectors, float32 [B, D], undefined for empty histories; and the number of known items, int32 [B].
         """
         items = histories[ITEMS]
         is_known = (items >= features.FIRST_INDEX) & (items < tables.size)
@@ -205,12 +205,12 @@ class RecommenderModel(keras.Model):
             member.latest(functools.partial(tables.embed, member=number, dimension=width), latest_first)
             for number, member in enumerate(self.members)
         ]
-        summed, groups = tf.concat(contexts, axis=-1), len(self.settings.group_sizes())
+        vectors, groups = tf.concat(contexts, axis=-1), len(self.settings.group_sizes())
         if groups == 1:
-            return summed, length
-        # Not a constant: the converter would multiply it into a copy of the tables.
+            return vectors, length
+        # Computed, because the converter would multiply a constant into a copy of the tables.
         share = tf.where(length[:, None] >= 0, 1 / groups, 0.0)
-        return summed * share, length
+        return vectors * share, length
 
     def loss_of(
         self,
@@ -223,15 +223,15 @@ class RecommenderModel(keras.Model):
         """Returns the loss in nats: the weighted mean over positions, summed over groups of members.
 
         Args:
-            activities: each [B, L].
+            activities: inputs of the model, [B, L] each.
             targets: int32 [B, L].
-            weights: float32 [B, L].
+            weights: float32 [B, L], 0 for positions without a target.
             teacher: the teacher's items and their probabilities, int32 and float [B, L, M]; `full_softmax` only.
             training: whether to apply dropout.
         """
         candidates = self._candidates(targets)
         if self.settings.takes_rows:
-            # From here on, items are numbered by their place in these rows.
+            # From here on, the number of an item is its place in `rows`, not its index.
             rows, (items, targets, candidates) = _renumber(activities[ITEMS], targets, candidates)
             activities = {**activities, ITEMS: items}
             tables = self.tables(training=training, rows=rows)
@@ -256,7 +256,7 @@ class RecommenderModel(keras.Model):
             teacher = items, tf.cast(probabilities, tf.float32) * self.settings.teacher_weight
         weights /= tf.maximum(_sum_of_replicas(tf.reduce_sum(weights)), 1.0)
         if self.settings.loss == "full_softmax" and not self.settings.jit_compile:
-            # Skips the scores of positions without weight. XLA does not support such dynamic shapes.
+            # Skips the scores of positions without weight; XLA does not support the dynamic shapes.
             counted = tf.where(weights > 0)[:, 0]
             contexts, targets, weights = (tf.gather(values, counted) for values in (contexts, targets, weights))
             absent = None if absent is None else tf.gather(absent, counted)
@@ -272,9 +272,9 @@ class RecommenderModel(keras.Model):
 
     @contextlib.contextmanager
     def _training_precision(self) -> Iterator[None]:
-        """Makes the encoders compute in bfloat16 with `settings.mixed_precision`.
+        """Makes the encoders compute in bfloat16 inside the context, with `settings.mixed_precision`.
 
-        Only training does: evaluation and the saved model use the same layers in float32.
+        Evaluation and the saved model use the same layers in float32.
         """
         encoders = [member.encoder for member in self.members if self.settings.mixed_precision]
         policies = {layer: layer.dtype_policy for encoder in encoders for layer in _nested_layers(encoder)}
@@ -307,7 +307,7 @@ class RecommenderModel(keras.Model):
 
         Args:
             positions: contexts, table, targets and weights, as in `losses.py`.
-            candidates: int32 [S], compete with the targets.
+            candidates: int32 [S], the items that compete with the targets.
             rows: int32 [R], the item index of each row of the table.
             absent, teacher: as in `losses.py`.
         """
@@ -324,26 +324,26 @@ class RecommenderModel(keras.Model):
     def _draw(self, log_shares: tf.Tensor) -> tf.Tensor:
         """Draws negatives in proportion to the items' shares, int32 [S]."""
         cumulative = tf.cumsum(tf.nn.softmax(log_shares[features.FIRST_INDEX :]))
-        # Not tf.random.uniform, which ignores its seed in a step that XLA compiles.
+        # `tf.random.uniform` would ignore its seed in a step that XLA compiles.
         draws = keras.random.uniform([self.settings.negatives], seed=self._negatives_seed)
         places = tf.searchsorted(cumulative, draws * cumulative[-1], side="right")
         return tf.minimum(places, self.trained - features.FIRST_INDEX - 1) + features.FIRST_INDEX
 
     def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Runs a training step of `fit` on the arguments of `loss_of`, and returns the mean loss."""
-        # Without data, at the end of an epoch, no part of the step may run, such as its counter.
+        # At the end of an epoch, the data is missing; no part of the step, such as its counter, may run then.
         with tf.control_dependencies(tf.nest.flatten(data)):
             with tf.GradientTape() as tape:
                 loss = self.loss_of(*data)
             gradients = tape.gradient(loss, self.trainable_variables)
             self.optimizer.apply(gradients, self.trainable_variables)
             self._loss.update_state(_sum_of_replicas(loss))
-        # With several workers, Keras reduces logs along a batch dimension, which a metric lacks.
+        # With several workers, Keras reduces logs along a batch dimension, which the metric does not have.
         has_workers = isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
         return {"loss": self._loss.result()[None] if has_workers else self._loss.result()}
 
     def _maybe_symbolic_build(self, *unused: Any, **named: Any) -> None:
-        """Does nothing: the constructor built the model, and Keras cannot build one from a batch that is a dict."""
+        """Does nothing: the constructor builds the model, and Keras cannot build it from a batch with a dict."""
 
     @property
     def metrics(self) -> list[keras.Metric]:
@@ -360,7 +360,7 @@ def _sum_of_replicas(value: tf.Tensor) -> tf.Tensor:
 
 
 def _kernel(size: int, units: int) -> keras.layers.Layer:
-    """Returns a linear layer between vectors of two sizes; the identity where the sizes are equal."""
+    """Returns a linear layer from vectors of one size to another; the identity if both sizes are equal."""
     if size == units:
         return keras.layers.Identity()
     layer = keras.layers.Dense(units, use_bias=False)
@@ -379,10 +379,10 @@ def _renumber(*indices: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Numbers items in the order of their first occurrence; PADDING and UNKNOWN keep their indices.
 
     Args:
-        indices: of items, int32.
+        indices: item indices, int32 tensors of any shapes.
 
     Returns:
-        The index of each number, int32 [R], and the numbers in the shapes of the indices.
+        The index of each number, int32 [R]; and the numbers, in tensors of the same shapes.
     """
     flat = [tf.range(features.FIRST_INDEX), *(tf.reshape(part, [-1]) for part in indices)]
     rows, numbers = tf.unique(tf.concat(flat, axis=0))

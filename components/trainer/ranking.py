@@ -1,4 +1,4 @@
-"""Exact ranking over the catalogue, without the items that a user has seen."""
+"""Exact ranking of all items of the catalogue, without the items that are not recommended to a user."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from components.trainer.model import RecommenderModel
 State = TypeVar("State")
 
 BATCH = 256  # users
-BLOCK = 8192  # items; the scores of a few hundred users for them fit in a CPU cache
+BLOCK = 8192  # items; the scores of these items for one batch of users fit in a CPU cache
 GAINS = (0.0, 1.0, 2.0, 4.0)  # candidates for `repeat_gain`; the eval split chooses
-MANY = 32_768  # scores from which two stages are faster than TFLite's TOPK_V2
-WIDTH = 128  # scores in a group
+MANY = 32_768  # number of scores from which `two_stage_top_k` uses two stages, which are faster than TFLite's TOPK_V2
+WIDTH = 128  # scores in a group of `two_stage_top_k`
 
 progress = logging.getLogger("recommender.progress")
 
@@ -38,7 +38,7 @@ class RankingMetrics:
 
 
 def evaluate(model: RecommenderModel, timelines: Timelines, repeat_gain: float | None = None) -> RankingMetrics:
-    """Returns Recall@10 and NDCG@10 of a model; the arguments are those of `target_ranks`."""
+    """Returns Recall@10 and NDCG@10 of a model; `target_ranks` describes the arguments."""
     ranks = target_ranks(model, timelines, repeat_gain)
     means = values_of(np.where(ranks < model.size, ranks, MISS)).mean(axis=0)
     metrics = dict(zip(NAMES, means.tolist(), strict=True))
@@ -46,27 +46,27 @@ def evaluate(model: RecommenderModel, timelines: Timelines, repeat_gain: float |
 
 
 def best_gain(model: RecommenderModel, holdout: Timelines) -> tuple[float, float]:
-    """Returns the gain of items of the history with the best Recall@10 on the eval split, and that Recall@10.
+    """Returns the `repeat_gain` with the best Recall@10 on the eval split, and this Recall@10.
 
-    Of equal gains it is the smallest.
+    If several gains are equally good, it is the smallest one.
     """
     recalls = {gain: evaluate(model, holdout, gain).recall_at_10 for gain in GAINS}
     best = max(GAINS, key=lambda gain: recalls[gain])
     values = best, recalls[best], recalls[0.0]
-    progress.info("items of the history gain %g in score: eval Recall@10 %.4f, without %.4f", *values)
+    progress.info("trainer.repeat_gain %g is the best: eval Recall@10 %.4f, with a gain of 0 %.4f", *values)
     return best, recalls[best]
 
 
 def target_ranks(model: RecommenderModel, timelines: Timelines, repeat_gain: float | None = None) -> np.ndarray:
     """Returns the rank of each user's target, from 0; int64 [U].
 
-    The items of the timeline are excluded unless the model recommends repeats. The rank is V where the target is
-    unknown or excluded. Memory does not grow with users or items.
+    The items of the timeline are excluded unless the model recommends repeats. The rank is V if the target is unknown
+    or excluded. The memory for scores does not grow with the number of users or items.
 
     Args:
-        model: ranks the items.
+        model: the model that ranks the items.
         timelines: timelines with one target each.
-        repeat_gain: replaces the model's `repeat_gain`.
+        repeat_gain: gain to use; None: the `repeat_gain` of the model's settings.
     """
     ranks_of = _make_ranker(model)
     gain = tf.constant((model.settings.repeat_gain or 0.0) if repeat_gain is None else repeat_gain)
@@ -93,7 +93,7 @@ def _make_ranker(model: RecommenderModel) -> tf.types.experimental.PolymorphicFu
 
         def score(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
             scores = tf.matmul(contexts, tables.labels[first:last], transpose_b=True)
-            # The vocabulary is sorted by popularity.
+            # Users without a history get the most popular items; the vocabulary is sorted by popularity.
             by_popularity = -tf.cast(tf.range(first, last), tf.float32) / tables.size
             return tf.where(length[:, None] > 0, scores, by_popularity)
 
@@ -111,7 +111,7 @@ class ItemScores:
         score: returns the scores of the items from `first` to before `last`, both int32 []: float32 [B, last - first].
         size: number of item indices V.
         excluded: int32 [B, T], the items that are not recommended to each user, and PADDING.
-        repeated: int32 [B, N], the items of each history and PADDING, whose scores rise by `gain`.
+        repeated: int32 [B, N], the items of each history and PADDING, to whose scores `gain` is added; None: no gain.
         gain: float32 [].
     """
 
@@ -130,31 +130,31 @@ class ItemScores:
         self._repeated, self._gain = repeated, gain
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Returns the rank of each user's target from 0, int32 [B] -> int32 [B]; V where it is no item or excluded.
+        """Returns the rank of each user's target, from 0: int32 [B] -> int32 [B]; V for an unknown or excluded target.
 
         Items with equal scores rank in the order of their indices.
         """
 
-        def find_score(first: tf.Tensor, scores: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+        def find_score(first: tf.Tensor, scores: tf.Tensor, current: tf.Tensor) -> tf.Tensor:
             places = targets - first
             inside = (places >= 0) & (places < tf.shape(scores)[1])
-            return tf.where(inside, tf.gather(scores, tf.where(inside, places, 0), batch_dims=1), own)
+            return tf.where(inside, tf.gather(scores, tf.where(inside, places, 0), batch_dims=1), current)
 
         def count_better(first: tf.Tensor, scores: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
             before = tf.range(tf.shape(scores)[1]) < (targets - first)[:, None]
-            better = (scores > own[:, None]) | (before & (scores == own[:, None]))
+            better = (scores > target_scores[:, None]) | (before & (scores == target_scores[:, None]))
             return ahead + tf.math.count_nonzero(better, axis=1, dtype=tf.int32)
 
-        # Two passes over the blocks: a separate kernel for the target's score could round it differently.
-        own = self._reduce(find_score, tf.fill(tf.shape(targets), FORBIDDEN))
+        # A first pass over the blocks finds the targets' scores: another kernel could round them differently.
+        target_scores = self._reduce(find_score, tf.fill(tf.shape(targets), FORBIDDEN))
         ahead = self._reduce(count_better, tf.zeros_like(targets))
-        return tf.where(own > FORBIDDEN / 2, ahead, self._size)
+        return tf.where(target_scores > FORBIDDEN / 2, ahead, self._size)
 
     def best(self, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best items.
+        """Returns the `length` items with the highest scores for each user.
 
         Returns:
-            Scores, float32 [B, length], FORBIDDEN where fewer items remain; and item indices, int32 [B, length].
+            Scores, float32 [B, length], FORBIDDEN if fewer items remain; and item indices, int32 [B, length].
         """
 
         def merge(
@@ -176,7 +176,7 @@ class ItemScores:
         def body(first: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             return first + BLOCK, step(first, self._block(first), state)
 
-        # TensorFlow would compute several blocks in parallel, and keep all of them in memory.
+        # By default, TensorFlow would compute several blocks in parallel and keep all of them in memory.
         initial = (tf.constant(0), state)
         return tf.while_loop(lambda first, _: first < self._size, body, initial, parallel_iterations=1)[1]
 
@@ -192,7 +192,7 @@ class ItemScores:
 
 
 def _places(items: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-    """Returns the rows and columns, int64 [E, 2], of items [B, T] in a block of scores from one index to another."""
+    """Returns the rows and columns, int64 [E, 2], of items [B, T] in the block from `first` to before `last`."""
     inside = tf.where((items >= first) & (items < last))
     columns = tf.cast(tf.gather_nd(items, inside) - first, tf.int64)
     return tf.stack([inside[:, 0], columns], axis=1)
@@ -201,16 +201,16 @@ def _places(items: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
 def two_stage_top_k(scores: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the same as `tf.math.top_k`, in the same order: float32 [1, V] -> float32 and int32 [1, length].
 
-    For many scores, the first stage selects the `length` groups with the highest maxima, and the second stage the best
-    of their scores. No other group can hold one of these: each selected group has a score that is at least as good.
-    TFLite and TensorFlow both take the first of equal scores, in both stages.
+    For many scores, the first stage selects the `length` groups with the highest maxima, and the second stage selects
+    the best of their scores. No other group is needed: each of the `length` selected groups has a score that is at
+    least as high. TFLite and TensorFlow prefer the first of equal scores, in both stages.
     """
     size = scores.shape[1]
     if size < max(MANY, 4 * WIDTH * length):
         return tf.math.top_k(scores, length)
     groups = tf.reshape(tf.pad(scores, [[0, 0], [0, -size % WIDTH]], constant_values=2 * FORBIDDEN), [-1, WIDTH])
     _, chosen = tf.math.top_k(tf.reduce_max(groups, axis=1), length)
-    # Back in catalogue order, so that equal scores stay in that order.
+    # Sorts the groups by index, so that equal scores stay in the order of their indices.
     chosen = -tf.math.top_k(-chosen, length)[0]
     best, places = tf.math.top_k(tf.reshape(tf.gather(groups, chosen), [1, -1]), length)
     indices = tf.expand_dims(chosen, 1) * WIDTH + tf.range(WIDTH)

@@ -44,13 +44,13 @@ def run_fn(fn_args: FnArgs) -> None:
     """Fits a recommender and saves it.
 
     Args:
-        fn_args: of TFX. `custom_config` holds `settings`, the `TrainerSettings` as a dict; `checkpoints`, a folder;
-            `split`, the kind of the split; and optionally `teacher`, the folder of a model to learn from. The
-            hyperparameters of a Tuner override the settings. `base_model` is the folder of an earlier model whose
-            weights the fit starts from; empty for fresh weights.
+        fn_args: TFX's arguments of the step. `custom_config` holds `settings`, the `TrainerSettings` as a dict;
+            `checkpoints`, a folder for backups; `split`, the kind of the split; and optionally `teacher`, the folder of
+            a teacher's SavedModel. The hyperparameters of a Tuner override the settings. `base_model` is the folder of
+            an earlier model whose weights the fit starts from; empty: fresh weights.
 
     Raises:
-        StepError: the data does not fit the settings, or the training diverged.
+        StepError: the settings do not suit the data, or the training diverged.
     """
     strategy = make_strategy()
     settings = TrainerSettings(**fn_args.custom_config["settings"])
@@ -91,18 +91,18 @@ def fit_and_save(
     """Fits a recommender, and writes its SavedModel, its weights and its facts.
 
     Args:
-        settings: of the Trainer.
-        data: to learn from.
+        settings: the Trainer's settings.
+        data: training data.
         transform_graph: folder of the Transform graph.
-        folder: of the SavedModel.
+        folder: folder for the SavedModel.
         checkpoints: folder for backups of the fit.
-        plan: of a fit that starts from fresh weights.
+        plan: plan of a fit that starts from fresh weights.
         facts: further facts to write.
-        log_dir: folder for TensorBoard; empty writes nothing.
-        strategy: distribution strategy; None takes TensorFlow's default.
-        base: folder of the SavedModel of an earlier model whose weights the fit starts from, and the plan for that;
-            None starts from fresh weights.
-        teacher: folder of the SavedModel of a model to learn from; empty where there is none.
+        log_dir: folder for TensorBoard's logs; empty: no logs.
+        strategy: distribution strategy; None: TensorFlow's default.
+        base: folder of an earlier model's SavedModel, from whose weights the fit starts, and the plan of this fit;
+            None: fresh weights.
+        teacher: folder of the teacher's SavedModel; empty: no teacher.
 
     Raises:
         StepError: the training diverged.
@@ -114,13 +114,13 @@ def fit_and_save(
     recommends_seen = model.settings.recommends_seen
     if recommends_seen:
         progress.info(
-            "%.1f%% of next items repeat one of the history: they are recommended", 100 * repeat_share(data.train)
+            "%.1f%% of targets repeat an earlier item: repeats are recommended", 100 * repeat_share(data.train)
         )
     started_from = ""
     if base is not None:
         share = take_over(base[0], model, data.ids, data.tokens)
         if share is None:
-            progress.info("%s has no weights of this shape: training starts with fresh ones", base[0])
+            progress.info("%s has no weights that fit this model: training starts with fresh weights", base[0])
         else:
             progress.info("starting with the weights of %s, which has %.1f%% of the items", base[0], 100 * share)
             started_from, plan = base
@@ -152,14 +152,13 @@ def fit_and_save(
 
 
 def learn_from(folder: str, settings: TrainerSettings, data: TrainingData) -> SoftTargets | None:
-    """Returns a teacher's predictions for the train split; None where its weights do not fit the data.
+    """Returns a teacher's predictions for the train split; None if its weights do not fit the data.
 
     Args:
-        folder: of the teacher's SavedModel.
-        settings: of the model that learns from it.
-        data: of the model that learns from it. The teacher may lack some of its items, and then never predicts them.
-            The bucket bounds of a number and the similar items are those of this data, not those that the teacher was
-            fitted with.
+        folder: folder of the teacher's SavedModel.
+        settings: settings of the model that learns from the teacher.
+        data: training data of that model. The teacher never predicts items that it lacks. Its bucket bounds of numeric
+            activity features and its similar items are computed from this data, not from its own.
     """
     teacher = build_model(TrainerSettings(**read_facts(folder)["settings"]), data)
     if take_over(folder, teacher, data.ids, data.tokens) is None:
@@ -169,16 +168,16 @@ def learn_from(folder: str, settings: TrainerSettings, data: TrainingData) -> So
 
 
 def read_facts(folder: str) -> dict[str, Any]:
-    """Returns the facts of the model whose SavedModel is in a folder."""
+    """Returns the facts of the model whose SavedModel is in the folder; `_facts` lists them."""
     with fileio.open(os.path.join(folder, FACTS_FILE)) as stream:
         facts: dict[str, Any] = json.loads(stream.read())
     return facts
 
 
 def _base_of(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData) -> tuple[str, Plan] | None:
-    """Returns the earlier model to start from and the plan for that; None where there is none that may be used.
+    """Returns the folder of the earlier model to start from, and the plan of this fit; None for fresh weights.
 
-    A model that was trained on interactions that are targets now must not be used.
+    An earlier model is not used if it was trained on interactions that are targets now.
     """
     folder = fn_args.base_model
     if not folder or not fileio.exists(os.path.join(folder, FACTS_FILE)):
@@ -204,14 +203,14 @@ def _extent(data: TrainingData) -> dict[str, int]:
 
 
 def build_model(settings: TrainerSettings, data: TrainingData) -> RecommenderModel:
-    """Returns a model with fresh weights for the data, which decides `repeats: auto`."""
+    """Returns a model with fresh weights for the data; the train split also decides `repeats: auto`."""
     settings = decide_repeats(settings, data.train)
     item_features: dict[str, FeatureValues | np.ndarray] = {}
     for name in settings.item_features:
         numbers = [number for number, token in enumerate(data.tokens) if features.feature_of(token) == name]
         words = [data.tokens[number] for number in numbers]
         if not numbers:
-            continue  # Only a default name; `check` refuses others.
+            continue  # Only for a default feature: for others, `check` raises an error.
         if words == [features.token(name, features.vector_word(data.vectors.shape[1]))]:
             item_features[name] = data.vectors
         else:
@@ -223,10 +222,10 @@ def build_model(settings: TrainerSettings, data: TrainingData) -> RecommenderMod
 
 
 def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
-    """Returns an activity feature, with its words or bucket bounds from the train split.
+    """Returns the activity feature of the given name, with its words or bucket bounds from the train split.
 
     Raises:
-        StepError: the data lacks the column, or it has no value in the train split.
+        StepError: the data lacks the column, or the column has no value in the train split.
     """
     if name == features.TIME_GAP_FEATURE:
         return TIME_GAP
@@ -237,7 +236,7 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
     values = activities.ratings if name == features.RATING_FEATURE else activities.columns.get(input_)
     if values is None:
         raise StepError(
-            f"trainer.activity_features names {name!r}, which ExampleGen did not read; name it in the configuration, "
+            f"trainer.activity_features names {name!r}, which ExampleGen did not read; set it in the configuration, "
             "since a runtime parameter cannot add a column"
         )
     if np.isnan(values).all() and name != features.RATING_FEATURE:

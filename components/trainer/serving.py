@@ -1,4 +1,4 @@
-"""The SavedModel, with which the Evaluator ranks, and which the Pusher converts for the device."""
+"""The SavedModel, which the Evaluator uses for ranking and the Pusher converts for the device."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from components.trainer.model import RecommenderModel
 from components.trainer.ranking import ItemScores, two_stage_top_k
 
 BIAS, ITEM = "bias", "item"
-EXPLAINED = 10  # latest items of a history that `explain` removes one by one
-# Transformed features of the activity features that every log has.
+EXPLAINED = 10  # number of latest items of a history that `explain` removes, one at a time
+# The transformed features of the activity features that need no further column of the log.
 HISTORY_FEATURES = {features.RATING_FEATURE: features.HISTORY_RATING, features.TIME_GAP_FEATURE: features.HISTORY_TIME}
-LISTED = 10  # top items that `rank` returns, for the coverage
+LISTED = 10  # number of top items that `rank` returns, for the coverage metric
 ALL_ROWS = slice(None)
 
 
 class StoredTable(tf.Module):
-    """A table with rows of greatest magnitude 1, and the magnitudes stored separately.
+    """A table whose rows are stored divided by their largest magnitudes; the magnitudes are stored separately.
 
-    One 8-bit scale for the table is then as exact as one per row, which TFLite would store once per signature.
+    One 8-bit scale for the table is then as exact as one scale per row, which TFLite would store in every signature.
 
     Args:
         table: float32 [V, D].
@@ -56,26 +56,26 @@ class StoredTable(tf.Module):
 
     def cosines(self, indices: tf.Tensor) -> tf.Tensor:
         """Returns the cosines between the given rows and all rows: int32 [B] -> float32 [B, V]."""
-        # Not a constant times a constant: the converter would store the product as another copy of the rows.
+        # Multiplies last: the converter would store a product of constants as another copy of the rows.
         lengths = tf.expand_dims(tf.gather(self._inverse_lengths, indices), 1) * self._inverse_lengths
         return tf.matmul(tf.gather(self._rows, indices), self._rows, transpose_b=True) * lengths
 
     def products(self, vectors: tf.Tensor, factors: tf.Tensor, part: slice = ALL_ROWS) -> tf.Tensor:
-        """Returns the products of vectors and rows, times a factor per vector: [B, D], [B, 1] -> float32 [B, V]."""
+        """Returns the dot products of vectors and rows, times a factor per vector: [B, D], [B, 1] -> float32 [B, V]."""
         rows, magnitudes = (
             variable if part == ALL_ROWS else variable[part] for variable in (self._rows, self._magnitudes)
         )
-        # In this order: the converter would multiply constant magnitudes into a copy of the rows.
+        # Multiplies last: the converter would multiply the constant magnitudes into a copy of the rows.
         return tf.matmul(vectors, rows, transpose_b=True) * (factors * magnitudes)
 
 
 class StoredTables(tf.Module):
     """The item embeddings, with each value stored once.
 
-    A member without transition embeddings derives its inputs from the labels.
+    A member without transition embeddings computes the embeddings of items in histories from those of candidates.
 
     Args:
-        model: fitted.
+        model: a fitted model.
     """
 
     def __init__(self, model: RecommenderModel):
@@ -92,7 +92,7 @@ class StoredTables(tf.Module):
 
     def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
         """See `ItemEmbeddings`."""
-        # One dimension, because the Pusher converts this to TFLite's EMBEDDING_LOOKUP.
+        # A vector, because the Pusher converts this to TFLite's EMBEDDING_LOOKUP.
         flat = tf.reshape(items, [-1])
         inputs = self._inputs[member]
         if inputs is None:
@@ -107,10 +107,10 @@ class ServingModel(tf.Module):
     """A fitted recommender with its Transform graph, without the weights that only training needs.
 
     Args:
-        model: fitted.
-        transform_output: of Transform.
-        transitions: the followers of each item in the train split, for `rank`. None is for a model that is not
-            evaluated; its Markov list is the popularity list.
+        model: a fitted model.
+        transform_output: output of Transform.
+        transitions: the followers of each item in the train split, for `rank`; None: for a model that is not evaluated.
+            Its Markov list is then the popularity list.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class ServingModel(tf.Module):
         self.history_length = model.history_length
         self._recommends_seen = model.settings.recommends_seen
         self._repeat_gain = (model.settings.repeat_gain or 0.0) if self._recommends_seen else 0.0
-        # Tracks the variables but not the Keras model, for which Keras would add a signature to the SavedModel.
+        # The variables without the Keras model, to which Keras would add a signature in the SavedModel.
         self.weights = [weight.value for weight in model.context_weights]
         self._activity_features = model.activity_features
         self._read_out = functools.partial(model.read_out)
         self._tables = StoredTables(model)
-        # Falling from 1 in vocabulary order, which is the order of popularity. Counts could be read from the file.
+        # Falls from 1 in the order of popularity. Does not contain the counts, which users could read from the file.
         self._popularity = tf.constant(1 - np.arange(self.size) / self.size, tf.float32)
         self._transitions = TransitionTable(transitions or no_transitions(self.size))
         self._raw_spec = transform_output.raw_feature_spec()
@@ -145,7 +145,7 @@ class ServingModel(tf.Module):
         return self._scorer(inputs)()
 
     def _scorer(self, inputs: dict[str, tf.Tensor]) -> Callable[..., tf.Tensor]:
-        """Returns a function that computes the scores of a slice of all indices."""
+        """Returns a function from a slice of the item indices to their scores; by default, of all items."""
         contexts, length = self._context_vectors(inputs)
         has_items = tf.cast(tf.expand_dims(length, 1) > 0, tf.float32)
 
@@ -176,10 +176,10 @@ class ServingModel(tf.Module):
         return self._best(scores, self._excluded(inputs[HISTORY]))
 
     def similar(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the items that are chosen in similar contexts, by the cosine of the label embeddings.
+        """Returns the items that are chosen in similar contexts, by the cosine of the candidate embeddings.
 
         Args:
-            item: int32 [1, 1]; the answer to an invalid index is empty.
+            item: int32 [1, 1]; for an invalid index, there are no similar items.
             bias: as in `recommend`.
 
         Returns:
@@ -191,7 +191,7 @@ class ServingModel(tf.Module):
         return self._best(scores, index)
 
     def explain(self, item: tf.Tensor, **histories: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns how far the score of an item falls without each of the latest items of a history.
+        """Returns how much the score of an item falls if each of the latest items of a history is removed.
 
         Args:
             item: int32 [1, 1]; the contributions to an invalid index are 0.
@@ -199,7 +199,7 @@ class ServingModel(tf.Module):
 
         Returns:
             `contributions` float32 [1, N], parallel to the history: 0 for padding, unknown items, and items before the
-            latest `EXPLAINED`. Negative where the score rises without the item of the history.
+            latest `EXPLAINED`. Negative if the score rises.
         """
         items, rows = histories[HISTORY], min(EXPLAINED, self.history_length)
         is_known = self._valid(items) >= features.FIRST_INDEX
@@ -228,20 +228,19 @@ class ServingModel(tf.Module):
         return tf.minimum(gains, self._repeat_gain)  # An item may occur twice.
 
     def _excluded(self, items: tf.Tensor) -> tf.Tensor:
-        """Returns the items that are not recommended: the given ones, or PADDING if the model recommends repeats."""
-        # Not a constant: the converter would store the penalties of all items in the file.
+        """Returns the items not to recommend: the given ones, or PADDING if the model recommends repeats."""
+        # Computed, because from constants the converter would store the penalties of all items in the file.
         return tf.minimum(items, features.PADDING) if self._recommends_seen else items
 
     def _best(self, scores: tf.Tensor, excluded: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the top K items: scores float32 [1, V], excluded items int32 [1, M]."""
         excluded = tf.concat([[features.PADDING, features.UNKNOWN], self._valid(excluded)[0]], axis=0)
-        # An addition, since an update in place takes three passes over all items on the device. A repeated index gets
-        # the penalty twice.
+        # An addition, since an update in place takes three passes over all items on the device.
         penalties = tf.scatter_nd(tf.expand_dims(excluded, 1), tf.fill(tf.shape(excluded), FORBIDDEN), [self.size])
         return _answer(*two_stage_top_k(scores + penalties, self.top_k))
 
     def _valid(self, indices: tf.Tensor) -> tf.Tensor:
-        """Replaces invalid item indices by PADDING."""
+        """Returns the item indices with PADDING in place of invalid ones."""
         return tf.where((indices >= features.FIRST_INDEX) & (indices < self.size), indices, features.PADDING)
 
     def encode_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -249,7 +248,7 @@ class ServingModel(tf.Module):
 
         Returns:
             The inputs of `recommend` without `bias`, [B, N] each; `target`, int32 [B]; `timeline`, the items of the
-            timeline, int32 [B, T]; and `left_out`, those of them that are not recommended, int32 [B, T].
+            timeline, int32 [B, T]; and `left_out`, the items that are not recommended, int32 [B, T].
         """
         transformed = self.transform(tf.io.parse_example(examples, self._raw_spec))
         timeline = tf.cast(tf.sparse.to_dense(transformed[features.TIMELINE], default_value=features.PADDING), tf.int32)
@@ -273,7 +272,7 @@ class ServingModel(tf.Module):
         """Ranks the targets of serialized raw examples, string [B], among the items that may be recommended.
 
         Returns:
-            `target_rank`, `popularity_rank` and `markov_rank` (float32 [B], from 0; V where the target is unknown or
+            `target_rank`, `popularity_rank` and `markov_rank` (float32 [B], from 0; V if the target is unknown or
             excluded), `top_ids`, `popularity_top_ids` and `markov_top_ids` (int32 [B, 10]), `num_items` (int32 [B]).
         """
         encoded = self.encode_examples(examples)
@@ -291,7 +290,7 @@ class ServingModel(tf.Module):
         }
 
     def _item_scores(self, encoded: dict[str, tf.Tensor]) -> ItemScores:
-        """Returns the scores of the items that may be recommended."""
+        """Returns the scores of the items that may be recommended, for the result of `encode_examples`."""
         score = self._scorer(encoded)
         repeated = encoded[HISTORY] if self._repeat_gain else None
         return ItemScores(

@@ -1,4 +1,4 @@
-"""Similar items: those that occur near each other in timelines."""
+"""Finds similar items, which occur near each other in timelines."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import scipy.sparse as sp
 from components import features
 from components.trainer.input_pipeline import Timelines
 
-DISTANCE = 20  # most positions between two items that count as a pair
-BLOCK = 4096  # items whose pairs are sorted at a time
+DISTANCE = 20  # maximum difference between the positions of two items that form a pair
+BLOCK = 4096  # number of items whose pairs are sorted at a time
 
 
 class SimilarItems(NamedTuple):
     """The items that are most similar to each item.
 
     Attributes:
-        items: int32 [V, K], the most similar item first; PADDING where there are fewer.
+        items: int32 [V, K], the most similar item first; PADDING if there are fewer.
         weights: float32 [V, K], in proportion to the similarity; each row with similar items has the sum 1.
     """
 
@@ -30,8 +30,8 @@ def similar_items(train: Timelines, size: int, count: int) -> SimilarItems:
     """Returns the items that are most similar to each item.
 
     The similarity of two items is the number of pairs that they form in timelines, at most `DISTANCE` positions apart,
-    divided by the geometric mean of their interactions, as in item-kNN with the cosine (Sarwar et al., WWW 2001). There
-    are at most `DISTANCE` pairs for each interaction, however long a timeline is.
+    divided by the geometric mean of their numbers of interactions, as in item-kNN with the cosine (Sarwar et al.,
+    WWW 2001). The number of pairs is at most `DISTANCE` times the number of interactions.
 
     Args:
         train: timelines of the train split.
@@ -54,7 +54,7 @@ def similar_items(train: Timelines, size: int, count: int) -> SimilarItems:
         block = pairs[first : first + BLOCK].tocoo()
         rows, columns = block.row + first, block.col
         similarities = block.data / np.sqrt(interactions[rows] * interactions[columns])
-        # The most similar item of each row first; of equal ones, the most frequent.
+        # The most similar item of each row first; of equally similar ones, the most popular.
         order = np.lexsort((columns, -similarities, rows))
         rows = rows[order]
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)

@@ -11,7 +11,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components import features
 from components.trainer.input_pipeline import Timelines, read_catalog, read_timelines, without_unknown
 
-NO_WORDS = "49d0cd50-04bb-48c0-bc6f-5b575dce351a"  # the only entry of an empty vocabulary of Transform
+NO_WORDS = "49d0cd50-04bb-48c0-bc6f-5b575dce351a"  # Transform writes this entry into an empty vocabulary.
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class TrainingData:
 
     Attributes:
         train: timelines of the train split, without unknown items.
-        holdout: timelines and targets of the eval split; None for a model that is fitted on the entire log.
-        ids: of the items that have an index, in order.
-        counts: int64 [V], train events of each item index.
+        holdout: timelines and targets of the eval split; None: the model is fitted on the entire log.
+        ids: ids of the items that have an index, in the order of their indices.
+        counts: int64 [V], number of train events of each item index.
         pairs: int32 [F, 2], pairs of an item index and the index of one of its tokens.
         tokens: all tokens, in the order of their indices.
-        vectors: float32 [V, D], the vectors of items; D is 0 where they have none.
+        vectors: float32 [V, D], the vectors of the items; D is 0 if the items have no vectors.
         history_length: number of items N that the device sends.
-        words: the words of each activity feature that is a column of words, in the order of their indices, by the name
-            of its input.
+        words: by the name of the model's input, the words of each activity feature that is a column of words, in the
+            order of their indices.
     """
 
     train: Timelines
@@ -67,7 +67,7 @@ def read_training_data(fn_args: FnArgs) -> TrainingData:
 
 
 def _activity_words(transform_output: tft.TFTransformOutput) -> dict[str, list[str]]:
-    """Returns the words of each column of the log, by the name of its input; empty for a column of numbers."""
+    """Returns the words of each activity feature that is a column, by input; none for a column of numbers."""
     prefix = features.column_feature(features.TIMELINE, "word", "")
     spec = transform_output.transformed_feature_spec()
     inputs = [name.removeprefix(prefix) for name in spec if name.startswith(prefix)]

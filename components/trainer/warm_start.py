@@ -1,4 +1,4 @@
-"""Saves weights by name, so that a fit with another vocabulary can start from them."""
+"""Saves weights with the keys of their rows, so that a fit with another vocabulary can start from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEIGHTS_FILE = "weights.npz"
 
 @dataclass(frozen=True)
 class _NamedWeight:
-    """A weight of a model, with the key of each row (an item id, token or word); None where rows have no keys."""
+    """A weight of a model, with the key of each row (an item id, token or word); None if the rows have no keys."""
 
     name: str
     variable: keras.Variable
@@ -30,9 +30,9 @@ def save_weights(folder: str, model: RecommenderModel, ids: Sequence[str], token
     """Writes the weights of a model into the folder of its SavedModel.
 
     Args:
-        folder: on any file system that TFX knows.
-        model: fitted.
-        ids: of the items that have an index, in order.
+        folder: folder on any file system that TFX supports.
+        model: a fitted model.
+        ids: ids of the items that have an index, in the order of their indices.
         tokens: all tokens, in the order of their indices.
     """
     arrays = {}
@@ -53,14 +53,14 @@ def take_over(folder: str, model: RecommenderModel, ids: Sequence[str], tokens: 
     model lacks keep their fresh weights.
 
     Args:
-        folder: of the earlier model's SavedModel.
+        folder: folder of the earlier model's SavedModel.
         model: a fresh model.
-        ids: of the items that have an index, in order.
+        ids: ids of the items that have an index, in the order of their indices.
         tokens: all tokens, in the order of their indices.
 
     Returns:
-        The share of the items that the earlier model has; None, with the fresh model unchanged, where the earlier model
-        has no weights file or weights of other shapes.
+        The share of the items that the earlier model has, from 0 to 1. None if the earlier model has no weights file or
+        weights of other shapes; the fresh model is then unchanged.
     """
     path = os.path.join(folder, WEIGHTS_FILE)
     if not fileio.exists(path):
@@ -87,7 +87,7 @@ def take_over(folder: str, model: RecommenderModel, ids: Sequence[str], tokens: 
         reserved = len(value) - len(rows)
         saved_reserved = len(saved_value) - len(saved_rows)
         if reserved == saved_reserved:
-            value[:reserved] = saved_value[:reserved]  # Of PADDING and UNKNOWN.
+            value[:reserved] = saved_value[:reserved]  # The rows of PADDING and UNKNOWN.
         value[reserved:][rows >= 0] = saved_value[saved_reserved:][rows[rows >= 0]]
         values.append((weight.variable, value))
         if weight.keys is ids and len(rows):
@@ -98,7 +98,7 @@ def take_over(folder: str, model: RecommenderModel, ids: Sequence[str], tokens: 
 
 
 def _named_weights(model: RecommenderModel, ids: Sequence[str], tokens: Sequence[str]) -> Iterator[_NamedWeight]:
-    """Yields all weights with names that do not depend on Keras."""
+    """Yields all weights, with names that do not depend on the Keras version."""
     for number, member in enumerate(model.members):
         for name, variable in member.item_tower.item_tables.items():
             yield _NamedWeight(f"{number}/{name}", variable, ids)

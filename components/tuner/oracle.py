@@ -1,4 +1,4 @@
-"""KerasTuner's oracles, with the configured settings as the first trial."""
+"""KerasTuner's oracles, which propose settings, extended to propose the configured settings first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OBJECTIVE = "eval_recall_at_10"
 
 
 class _FirstTrial:
-    """A mixin that sets the values of the first trial; None leaves them to the oracle."""
+    """A mixin that proposes the values `first` in the first trial; None: the oracle proposes them."""
 
     first: dict[str, Any] | None = None
     trials: dict[str, Any]
@@ -40,8 +40,8 @@ def make_oracle(settings: TunerSettings, trainer: TrainerSettings) -> keras_tune
     """Returns the oracle of a search that maximises OBJECTIVE.
 
     Args:
-        settings: settings of the Tuner.
-        trainer: configured settings of the Trainer.
+        settings: the Tuner's settings.
+        trainer: the configured settings of the Trainer.
     """
     common = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
@@ -53,7 +53,7 @@ def make_oracle(settings: TunerSettings, trainer: TrainerSettings) -> keras_tune
         "max_consecutive_failed_trials": settings.trials + 1,
     }
     if settings.algorithm == "bayesian":
-        # KerasTuner's default of three random trials per setting would make short searches entirely random.
+        # By default, KerasTuner draws three trials per setting at random: all trials of a short search.
         oracle = _Bayesian(num_initial_points=max(settings.trials // 2, 2), **common)
     else:
         oracle = _Random(**common)

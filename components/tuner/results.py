@@ -19,8 +19,8 @@ def read_results(hyperparameters_uri: str, results_uri: str) -> dict[str, Any]:
         results_uri: folder of a TunerResults artifact.
 
     Returns:
-        `chosen`, the best values by setting; `recall_at_10` of the best trial on the eval split; and `trials`, the
-        completed ones, best first, each with its `recall_at_10` and `settings`.
+        `chosen`, the best values by setting; `recall_at_10`, of the best trial on the eval split; and `trials`, the
+        completed trials, best first, each with its `recall_at_10` and `settings`.
     """
     hyperparameters = json.loads(
         io_utils.read_string_file(os.path.join(hyperparameters_uri, "best_hyperparameters.txt"))

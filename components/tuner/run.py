@@ -15,14 +15,14 @@ from components.tuner.settings import TunerSettings
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """Returns the search over the Trainer's data.
+    """Returns the search, whose trials fit models on the Trainer's data.
 
     Args:
         fn_args: TFX's arguments of the step. `custom_config` holds `settings`, the configured `TrainerSettings`, and
             `tuner`, the `TunerSettings`, as dicts.
 
     Raises:
-        StepError: the data does not fit the settings.
+        StepError: the settings do not suit the data.
     """
     trainer = TrainerSettings(**fn_args.custom_config["settings"])
     data = read_training_data(fn_args)

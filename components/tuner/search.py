@@ -21,14 +21,14 @@ progress = logging.getLogger("recommender.progress")
 
 
 class Search(BaseTuner):
-    """A search for the Trainer's best settings.
+    """A tuner that searches for the Trainer's settings with the best Recall@10 on the eval split.
 
-    A trial fails if it raises an error or its Recall@10 is not finite; the search continues.
+    A trial fails if it raises an error or its Recall@10 is not finite; the search continues with the next trial.
 
     Args:
-        settings: settings of the Tuner.
-        trainer: configured settings of the Trainer; a trial changes only the searched ones.
-        fit: fits a model and returns its Recall@10 on the eval split.
+        settings: the Tuner's settings.
+        trainer: the configured settings of the Trainer, of which a trial changes only the searched ones.
+        fit: function that fits a model and returns its Recall@10 on the eval split.
         directory: folder for KerasTuner's own files.
     """
 
@@ -62,7 +62,7 @@ class Search(BaseTuner):
         return {OBJECTIVE: recall}
 
     def on_search_end(self) -> None:
-        """Checks that a trial completed; see the base class.
+        """Checks that at least one trial succeeded; see the base class.
 
         Raises:
             StepError: every trial failed.
@@ -71,7 +71,7 @@ class Search(BaseTuner):
         if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
             raise StepError(f"all {len(trials)} trials of the Tuner failed; the last one: {self._last_failure}")
         if len(trials) < self._settings.trials:
-            progress.info("the search space holds no more than these %d combinations", len(trials))
+            progress.info("the search ends early: the search space has only %d combinations", len(trials))
 
     def _settings_of_trial(self, values: dict[str, Any]) -> TrainerSettings:
         budget = {"max_epochs": self._settings.max_epochs, "max_minutes": self._settings.minutes_per_trial}
@@ -80,7 +80,7 @@ class Search(BaseTuner):
 
 @contextlib.contextmanager
 def _demoted_progress(name: str) -> Iterator[None]:
-    """Logs the progress of a fit at debug level under the trial's name, because all epochs would be too many lines."""
+    """Logs the progress of a fit at debug level with the trial's name, since a search has too many epochs to show."""
 
     def demote(record: logging.LogRecord) -> bool:
         record.msg, record.args = f"{name}  {record.getMessage()}", ()

@@ -13,12 +13,12 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from components.settings import Settings
 from components.trainer.settings import TrainerSettings
 
-# Settings of the Trainer that cannot be searched, with the reason.
+# Settings of the Trainer that cannot be searched, with the reasons.
 NOT_SEARCHED = {
     "max_epochs": "trials use tuner.max_epochs",
     "max_minutes": "trials use tuner.minutes_per_trial",
     "top_k": "the app decides it, and Recall@10 does not depend on it",
-    "seed": "the best seed would only be the luckiest one",
+    "seed": "the best seed would be the best only by chance",
 }
 
 
@@ -28,7 +28,7 @@ class Range(Settings):
     Attributes:
         min: the smallest number, included.
         max: the largest number, included.
-        step: distance between neighbouring values; None is 1 for integers, and no fixed distance for other numbers.
+        step: distance between neighbouring values; null: 1 for integers, no fixed distance for other numbers.
         log: whether numbers are drawn uniformly on a logarithmic scale.
     """
 
@@ -46,7 +46,7 @@ class TunerSettings(Settings):
         algorithm: `random`; or `bayesian`, which draws the first half of the trials at random, and proposes the others
             with a Gaussian process (Snoek et al., "Practical Bayesian Optimization", NeurIPS 2012).
         trials: maximum number of models to fit; the search ends earlier if the space has fewer combinations.
-        minutes_per_trial: time limit for the fit of a trial, a safety net; 0 for no limit.
+        minutes_per_trial: time limit in minutes for the fit of a trial, for safety; 0: no limit.
         max_epochs: maximum number of passes over the train split in a trial, and length of its learning rate schedule.
         seed: seed of the search; initial weights and batches of every trial use the Trainer's seed.
         search_space: the Trainer's settings to search, each with a list of choices or a `Range`. The first trial uses
@@ -58,7 +58,7 @@ class TunerSettings(Settings):
     trials: int = Field(8, ge=1, le=1000)
     minutes_per_trial: float = Field(0.0, ge=0)
     max_epochs: int = Field(4, ge=1)
-    seed: int = Field(1, ge=1)  # KerasTuner takes 0 for no seed
+    seed: int = Field(1, ge=1)  # For KerasTuner, 0 means no seed.
     search_space: dict[str, Range | list[Any]] = {
         "learning_rate": Range(min=0.001, max=0.01, log=True),
         "dropout": [0.1, 0.2, 0.3, 0.4],
@@ -84,11 +84,11 @@ class TunerSettings(Settings):
         return checked
 
     def whole_values(self, name: str, otherwise: Any) -> list[Any]:
-        """Returns all values of an integer or named setting in the search.
+        """Returns all values that an integer or non-numeric setting can have in the search.
 
         Args:
             name: name of a setting of the Trainer that is not a float.
-            otherwise: the setting's value if it is not searched.
+            otherwise: the value of a setting that is not searched.
         """
         values = self.search_space.get(name, [otherwise])
         if isinstance(values, Range):
@@ -148,11 +148,11 @@ def _checked_range(name: str, values: Mapping[str, Any]) -> Range:
     if checked.min >= checked.max:
         raise ValueError(f"min {checked.min} is not below max {checked.max}")
     if checked.log and checked.step:
-        raise ValueError("step and log exclude each other")
+        raise ValueError("step and log cannot be combined")
     if checked.log and checked.min <= 0:
         raise ValueError(f"log needs min above 0, not {checked.min}")
     if number_type(name) is int and checked.step and checked.step % 1:
-        raise ValueError(f"step {checked.step} is not an integer, but the setting is")
+        raise ValueError(f"step {checked.step} is not an integer, but the values of the setting are")
     return checked
 
 
@@ -160,7 +160,7 @@ def _value(name: str, value: Any, role: str) -> Any:
     """Returns a value of a setting, converted to the setting's type, for JSON.
 
     Raises:
-        ValueError: the value is not valid; the message calls it by its `role`.
+        ValueError: the value is not valid; the message starts with its `role`: `min`, `max` or `choice`.
     """
     try:
         return TrainerSettings.model_validate({name: value}).model_dump(mode="json")[name]
@@ -168,7 +168,7 @@ def _value(name: str, value: Any, role: str) -> Any:
         for problem in error.errors():
             if problem["loc"][:1] == (name,):
                 raise ValueError(f"{role} {value!r}: {_lower(problem['msg'])}") from None
-        return value  # It is wrong only in combination with the defaults of other settings.
+        return value  # It is invalid only in combination with the defaults of other settings.
 
 
 def _lower(message: str) -> str:

@@ -1,4 +1,4 @@
-"""Converts the configured search space for KerasTuner."""
+"""Converts the configured search space, and settings in it, for KerasTuner."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from components.tuner.settings import Range, number_type
 
 
 def make_space(search_space: Mapping[str, Range | list[Any]]) -> keras_tuner.HyperParameters:
-    """Returns a search space of KerasTuner.
+    """Returns KerasTuner's form of a search space.
 
     Args:
         search_space: the `search_space` of `TunerSettings`.
 
     Returns:
-        An `Int`, `Float` or `Choice` for each setting; `hyperparameters.decode` returns the value of a choice.
+        An `Int`, `Float` or `Choice` for each setting; `hyperparameters.decode` converts a choice to its value.
     """
     space = keras_tuner.HyperParameters()
     for name, values in search_space.items():
@@ -32,14 +32,14 @@ def make_space(search_space: Mapping[str, Range | list[Any]]) -> keras_tuner.Hyp
 
 
 def position(search_space: Mapping[str, Range | list[Any]], values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the position of settings in a search space.
+    """Returns KerasTuner's form of the values of settings in a search space.
 
     Args:
         search_space: the `search_space` of `TunerSettings`.
         values: every searched setting by name, as JSON values.
 
     Returns:
-        KerasTuner's values by name; None where the space does not contain the settings.
+        KerasTuner's values by the name of the setting; None if the search space does not contain the given values.
     """
     encoded = {}
     for name, allowed in search_space.items():

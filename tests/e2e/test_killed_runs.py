@@ -37,7 +37,7 @@ def test_killed_in_every_step_and_started_again(tmp_path):
     in_trainer, after_it = (told["kills"][KILLED_IN.index(step)] for step in (steps.TRAINER, steps.EVALUATOR))
     assert in_trainer["epochs"][:2] == [1, 2]
     first = after_it["epochs"][0]
-    assert first >= 2 and f"going on after epoch {first - 1} of an interrupted run" in after_it["resumed"]
+    assert first >= 2 and f"resuming after epoch {first - 1} of an interrupted run" in after_it["resumed"]
     assert after_it["epochs"] == list(range(first, 7))
 
 

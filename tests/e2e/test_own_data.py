@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_says_what_it_does_with_the_teacher_and_the_columns(shop_run):
-    assert shop_run.stdout.count("the teacher answered at ") == 2, "to the Trainer and to Refit"
+    assert shop_run.stdout.count("the teacher predicted items at ") == 2, "to the Trainer and to Refit"
     assert "the items' column 'about' is free text and left out" in shop_run.stdout
 
 

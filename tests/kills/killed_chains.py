@@ -119,7 +119,7 @@ class Chain:
             return None
         if code != -signal.SIGKILL:
             raise Broken(f"the run failed by itself, with exit code {code}: {text[-2000:]}")
-        resumed = re.search(r"going on after epoch .*", text)
+        resumed = re.search(r"resuming after epoch .*", text)
         epochs = tuple(int(epoch) for epoch in re.findall(r"epoch (\d+)/", text))
         kill = Kill(_phase(printed), seconds, resumed[0] if resumed else "", epochs)
         self.kills.append(kill)

@@ -112,7 +112,7 @@ def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(folder, data,
     with pytest.raises(Interrupted):
         run(data, str(folder), stop_in=5)
     model, fitted, seen = run(data, str(folder))
-    assert "going on after epoch 1 of" in messages() and "going on after epoch 4 of" in messages()
+    assert "resuming after epoch 1 of" in messages() and "resuming after epoch 4 of" in messages()
     assert without_seconds(fitted) == without_seconds(expected)
     assert fitted.best_epoch == expected.best_epoch == 2
     assert (len(seen), len(expected_seen)) == (1, 5)
@@ -141,7 +141,7 @@ def test_what_is_in_an_object_store_is_gone_on_with(data, messages):
         with pytest.raises(Interrupted):
             run(data, folder, stop_in=3)
         _, _, seen = run(data, folder)
-    assert len(seen) == 3 and "going on after epoch 2 of" in messages()
+    assert len(seen) == 3 and "resuming after epoch 2 of" in messages()
 
 
 def test_weights_that_were_being_written_are_not_missed(folder, data, complete, messages):
@@ -150,7 +150,7 @@ def test_weights_that_were_being_written_are_not_missed(folder, data, complete, 
     with (folder / "history.csv").open("a", encoding="utf-8") as stream:
         stream.write("1,0.5,9.0,0.4,0.2\n")
     _, fitted, seen = run(data, str(folder), already=1)
-    assert "going on after epoch 1 of" in messages() and len(seen) == 4
+    assert "resuming after epoch 1 of" in messages() and len(seen) == 4
     assert without_seconds(fitted) == without_seconds(complete[1])
 
 

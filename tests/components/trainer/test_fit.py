@@ -128,7 +128,7 @@ def test_stops_when_the_time_is_over_and_says_so(data, caplog):
     fitted = fitting.fit(model, data, data)
     assert len(fitted.history) == fitted.best_epoch == 1 and fitted.out_of_time
     assert np.isfinite(fitted.history[0].loss)
-    assert "trainer.max_minutes 1e-06 is over" in caplog.text
+    assert "the limit trainer.max_minutes 1e-06 ends the fit" in caplog.text
 
 
 def test_the_schedule_goes_by_steps_and_not_by_the_clock(circle, monkeypatch):

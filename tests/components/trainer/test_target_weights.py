@@ -43,7 +43,7 @@ def test_ratings_below_zero_count_for_nothing(timelines_of):
         (
             {"min_target_rating": 6},
             RATINGS,
-            "6.0 and trainer.target_weight 'equal'; the highest is 5",
+            "6.0 and trainer.target_weight 'equal'; the highest rating is 5",
         ),
         ({"target_weight": "rating"}, [[0.0] * 3, [-2.0] * 2], "None and trainer.target_weight 'rating'; the highest"),
     ],

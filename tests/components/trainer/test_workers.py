@@ -99,7 +99,7 @@ def test_two_devices_of_one_machine_have_the_curve_of_one_and_draw_numbers(tmp_p
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(monkeypatch):
     monkeypatch.setenv("REQUESTED_GPUS", "2")
-    with pytest.raises(StepError, match="2 GPUs were asked for, and TensorFlow sees 0: compare the image's CUDA"):
+    with pytest.raises(StepError, match="2 GPUs were requested, but TensorFlow sees 0: compare the image's CUDA"):
         make_strategy()
 
 

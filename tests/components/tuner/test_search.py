@@ -110,7 +110,7 @@ def test_a_search_without_any_good_trial_says_why(tmp_path):
 def test_an_exhausted_space_ends_the_search(tmp_path, lines):
     found, tried = search(tmp_path, lambda settings: 0.1, trials=50)
     assert 2 <= len(tried) <= 4
-    assert lines.stay[-1] == f"the search space holds no more than these {len(tried)} combinations"
+    assert lines.stay[-1] == f"the search ends early: the search space has only {len(tried)} combinations"
     assert chosen(found) == {"dropout": 0.2}
 
 

@@ -42,7 +42,7 @@ def load(space: Any, **overrides: Any) -> TunerSettings:
         ({"blocks": {"min": 1, "max": 3, "step": 0.5}}, "tuner.search_space.blocks: step 0.5 is not an integer"),
         (
             {"learning_rate": {"min": 0.1, "max": 0.5, "step": 0.1, "log": True}},
-            "tuner.search_space.learning_rate: step and log exclude each other",
+            "tuner.search_space.learning_rate: step and log cannot be combined",
         ),
         ({}, "tuner.search_space: expected settings of the Trainer, such as {dropout: [0.1, 0.2]}"),
         ({"heads": [2, 3]}, "tuner.search_space: dimension 64 is not divisible by 3 heads"),
