@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.prepared import batches, run_steps
-from benchmarks.ranking import Ranking, rank_targets, recall
+from benchmarks.ranking import Ranking, recall
 from components.trainer.decisions import check
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import Timelines
-from components.trainer.model import RecommenderModel
+from components.trainer.ranking import target_ranks
 from components.trainer.run import build_model
 from components.trainer.training_data import TrainingData
 from pipeline import steps
@@ -65,27 +65,6 @@ def saved_model_ranking(folder: Path, raw_examples: list[bytes]) -> Ranking:
     return Ranking(ranks.astype(np.int64), lists)
 
 
-class ModelScorer:
-    """Scores of a model that has not been saved; see `ranking.Scorer`."""
-
-    def __init__(self, model: RecommenderModel):
-        @tf.function(reduce_retracing=True)
-        def score(histories: dict[str, tf.Tensor]) -> tf.Tensor:
-            tables = model.tables()
-            contexts, length = model.read_out(histories, tables)
-            # The vocabulary is in order of popularity.
-            by_popularity = -tf.range(tables.size, dtype=tf.float32)
-            return tf.where(length[:, None] > 0, tf.matmul(contexts, tables.labels, transpose_b=True), by_popularity)
-
-        self._history_length = model.history_length
-        self._score = score
-
-    def scores(self, timelines: Timelines, rows: np.ndarray) -> np.ndarray:
-        """Returns the scores of all items for the users of some rows: int64 [B] -> float32 [B, V]."""
-        scores: tf.Tensor = self._score(timelines.histories(rows, self._history_length).tensors())
-        return scores.numpy()
-
-
 def train_cell(config: PipelineConfig, data: TrainingData, test: Timelines) -> dict[str, Any]:
     """Trains an encoder with a history length.
 
@@ -100,7 +79,7 @@ def train_cell(config: PipelineConfig, data: TrainingData, test: Timelines) -> d
     check(config.trainer, data)
     model = build_model(config.trainer, data)
     fitted = fit(model, data.train, data.holdout)
-    estimate = recall(rank_targets(ModelScorer(model), test).ranks, 10)
+    estimate = recall(target_ranks(model, test), 10)
     return {
         "eval_recall_at_10": fitted.history[fitted.best_epoch - 1].recall_at_10,
         "recall_at_10": estimate.mean,

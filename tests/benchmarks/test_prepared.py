@@ -12,9 +12,10 @@ import tensorflow_transform as tft
 from benchmarks.baselines import Markov, Popularity
 from benchmarks.prepared import Prepared, pairs_fingerprint, prepare, training_data
 from benchmarks.ranking import ndcg, rank_targets, recall
-from benchmarks.trained import ModelScorer
 from components.evaluator.metrics import RankingSums
 from components.trainer.baselines import count_transitions
+from components.trainer.model import RecommenderModel
+from components.trainer.ranking import target_ranks
 from components.trainer.run import build_model
 from components.trainer.serving import ServingModel
 from pipeline.config import load_config
@@ -44,14 +45,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def ranked(prepared: Prepared) -> tuple[ModelScorer, dict[str, np.ndarray]]:
+def ranked(prepared: Prepared) -> tuple[RecommenderModel, dict[str, np.ndarray]]:
     """Returns an untrained model, and the outputs of its `rank` signature for the raw test examples."""
     data = training_data(prepared.transform_graph, prepared.transformed)
     model = build_model(CONFIG.trainer, data)
     transform_output = tft.TFTransformOutput(str(prepared.transform_graph))
     serving = ServingModel(model, transform_output, count_transitions(data.train, prepared.size))
     outputs = serving.rank(tf.constant(prepared.raw_test))
-    return ModelScorer(model), {name: value.numpy() for name, value in outputs.items()}
+    return model, {name: value.numpy() for name, value in outputs.items()}
 
 
 def test_every_user_is_tested_on_the_last_film(prepared):
@@ -94,8 +95,8 @@ def test_baselines_have_the_metrics_of_the_evaluator(prepared, ranked, prefix, b
 
 
 def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, ranked):
-    scorer, outputs = ranked
-    ranks = rank_targets(scorer, prepared.test).ranks
+    model, outputs = ranked
+    ranks = target_ranks(model, prepared.test)
     np.testing.assert_allclose(ranks, outputs["target_rank"], atol=1)  # Scores of neighbours differ by rounding.
     assert (ranks == outputs["target_rank"]).mean() > 0.98
 
