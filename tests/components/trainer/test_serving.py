@@ -48,6 +48,10 @@ MODELS = {
         "members": [{"encoder": "cnn", "look_back": 2, "joint": True, "transition": False}],
     },
 }
+CONVERTED = [
+    *((name, precision) for name in MODELS for precision in ("float32", "int8_tables")),
+    *((name, precision) for name in (*ENCODERS, "activities") for precision in ("float16", "dynamic_int8")),
+]
 # After item i came i + 4, i + 2 and 2, the most frequent first; after the last items nothing.
 FOLLOWERS = [[i + 4, i + 2, 2] if 2 < i < SIZE - 4 else [] for i in range(SIZE)]
 TRANSITIONS = Transitions(
@@ -317,7 +321,7 @@ def answered(saved) -> list[tuple]:
     return [(history, *recommend(saved, history)) for history in histories(500)]
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "int8_tables", "dynamic_int8"])
+@pytest.mark.parametrize(("saved", "precision"), CONVERTED, indirect=["saved"], scope="module")
 def test_file_answers_as_the_saved_model(saved, answered, precision):
     content = saved.convert(precision)
     assert check_operators(content) == "2.5.0"

@@ -17,15 +17,17 @@ from tfx.types import artifact_utils
 
 from tests.components.trainer.test_workers import cluster_of
 from tests.forked import ROOT, run_forked
+from tests.shared_runs import SAMPLE_CONFIG
 
 PROPERTIES = ("custom_config", "run_fn", "train_args", "eval_args")
 
 
 def step_of(database: Path, outputs: Path) -> list[str]:
-    """The command of the Trainer step of a run, with outputs in another folder."""
+    """Returns the command of the latest Trainer step, with outputs in another folder."""
     store = MetadataStore(sqlite_metadata_connection_config(str(database)))
     types = {type_.id: type_ for type_ in store.get_artifact_types()}
-    (execution,) = store.get_executions_by_type("components.trainer.component.RecommenderTrainer")
+    executions = store.get_executions_by_type("components.trainer.component.RecommenderTrainer")
+    execution = max(executions, key=lambda execution: execution.id)
     artifacts: dict[bool, dict[str, list[Any]]] = {True: {}, False: {}}
     for event in store.get_events_by_execution_ids([execution.id]):
         name = event.path.steps[0].key
@@ -51,10 +53,11 @@ def facts_of(model: Path) -> dict[str, Any]:
     return facts
 
 
-def test_two_workers_leave_the_model_that_one_would(tmp_path):
+def test_two_workers_leave_the_model_that_one_would(sample_run, tmp_path):
     settings = ["--encoder", "bow", "--max-epochs", "2", "--set", "trainer.loss=sampled_softmax"]
-    places = ["--output", str(tmp_path / "output"), "--serving-dir", str(tmp_path / "serving")]
-    sample = ["--data", str(ROOT / "data" / "sample"), "--config", str(ROOT / "configs" / "sample.yaml")]
+    output = sample_run.lend_results(tmp_path / "output")
+    places = ["--output", str(output), "--serving-dir", str(tmp_path / "serving")]
+    sample = ["--data", str(sample_run.data), "--config", str(SAMPLE_CONFIG)]
     run = run_forked("local_runner", [*sample, *settings, *places, "--to-node", "Trainer"], tmp_path)
     assert run.returncode == 4, "nothing is pushed"
     command = step_of(tmp_path / "output" / "sample" / "metadata.db", tmp_path / "workers")
