@@ -30,7 +30,7 @@ from benchmarks import program
 from components.errors import StepError
 from on_device.artifact import FIRST_INDEX, Artifact, open_artifact
 from on_device.demo.runtime import find_runtime
-from on_device.demo.server import DemoServer, make_site
+from on_device.demo.server import DemoServer
 from on_device.errors import ArtifactError
 from on_device.tflite_model import RECOMMEND
 from pipeline.config import ConfigError
@@ -231,10 +231,10 @@ def _chromium() -> Iterator[Any]:
 def _browser_milliseconds(page: Any, artifact: Artifact) -> float:
     """Returns the median time of an answer that the demo's page measures, warm, with copies in and out."""
     try:
-        site = make_site(artifact, find_runtime())
+        server = DemoServer(artifact, find_runtime())
     except ArtifactError as error:
         raise StepError(str(error)) from None
-    with DemoServer(site, 0) as server:
+    with server:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
         try:

@@ -263,13 +263,13 @@ def _demo(options: argparse.Namespace) -> list[str]:
     import webbrowser
 
     from on_device.demo.runtime import find_runtime
-    from on_device.demo.server import DemoServer, make_site
+    from on_device.demo.server import DemoServer
 
     artifact = open_artifact(options.model)
     print(f"model    {artifact.folder / MODEL}", flush=True)  # Before the runtime, which may have to be downloaded.
     runtime = find_runtime(options.runtime)
     print(f"runtime  {runtime}", flush=True)
-    with DemoServer(make_site(artifact, runtime), options.port) as server:
+    with DemoServer(artifact, runtime, options.port) as server:
         print(f"demo     {server.url}  (Ctrl-C stops it)", flush=True)
         if _has_screen() if options.open is None else options.open:
             webbrowser.open(server.url)

@@ -93,6 +93,27 @@ def find_runtime(
     return cached
 
 
+def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes a folder, which replaces an earlier one, either completely or not at all.
+
+    Args:
+        folder: The folder.
+        contents: Content of each file, by its path in the folder.
+
+    Raises:
+        OSError: A file cannot be written, or another process writes the folder at the same time.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        staging = Path(temporary) / folder.name
+        for name, content in contents.items():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).write_bytes(content)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        staging.rename(folder)
+
+
 def _missing(folder: Path, pinned: tuple[Package, ...]) -> list[str]:
     return [file for file in runtime_files(pinned) if not (folder / file).is_file()]
 
@@ -116,16 +137,10 @@ def _fill(folder: Path, pinned: tuple[Package, ...], registry: str) -> None:
         archive = _download(url, pinned)
         _verify(archive, package, url)
         contents.update(_unpack(archive, package, url))
+    if not _missing(folder, pinned):  # Another process has filled it in the meantime.
+        return
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as temporary:
-            staging = Path(temporary) / folder.name
-            for file, content in contents.items():
-                (staging / file).parent.mkdir(parents=True, exist_ok=True)
-                (staging / file).write_bytes(content)
-            if _missing(folder, pinned):  # Another process may have filled it in the meantime.
-                shutil.rmtree(folder, ignore_errors=True)
-                staging.rename(folder)
+        replace_folder(folder, contents)
     except OSError as error:
         if _missing(folder, pinned):
             raise ArtifactError(f"{folder}: cannot be written ({error.strerror}); {_npm_hint(pinned)}") from None

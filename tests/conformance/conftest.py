@@ -11,7 +11,7 @@ import pytest
 
 from on_device.artifact import open_artifact
 from on_device.demo.runtime import find_runtime
-from on_device.demo.server import DemoServer, make_site
+from on_device.demo.server import DemoServer
 from on_device.errors import ArtifactError
 from tests.conformance.generate import FOLDER
 from tests.on_device.servers import running
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path, browser: Any) -> Iterator[Any]:
     """The demo of the folder in Chromium."""
     try:
-        server = DemoServer(make_site(open_artifact(folder), find_runtime()))
+        server = DemoServer(open_artifact(folder), find_runtime())
     except ArtifactError as error:
         pytest.skip(f"no LiteRT.js: {error}")
     with running(server), browser.new_page() as page:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from on_device.artifact import open_artifact
 from on_device.demo.runtime import find_runtime, packages, runtime_files
-from on_device.demo.server import DemoServer, make_site
+from on_device.demo.server import DemoServer
 from on_device.errors import ArtifactError
 from tests.on_device.artifacts import write_info
 from tests.on_device.servers import running
@@ -149,7 +149,7 @@ def serve() -> Iterator[Callable[..., DemoServer]]:
     with contextlib.ExitStack() as servers:
 
         def start(folder: Path, runtime: Path) -> DemoServer:
-            server = DemoServer(make_site(open_artifact(folder), runtime))
+            server = DemoServer(open_artifact(folder), runtime)
             servers.enter_context(running(server))
             return server
 
