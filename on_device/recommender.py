@@ -89,8 +89,8 @@ class Recommender:
         check_runtime(artifact.info.get("min_runtime"), str(path))
         self._model = TFLiteModel(artifact.model, str(path), threads, xnnpack)
         for name, value in (("history_length", self._model.history_length), ("top_k", self._model.top_k)):
-            if value != artifact.info[name]:
-                raise ArtifactError(f"{path}: {name} is {value}, but model_info.json says {artifact.info[name]}")
+            if value != artifact.info.get(name):
+                raise ArtifactError(f"{path}: {name} is {value}, but model_info.json says {artifact.info.get(name)!r}")
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1, xnnpack: bool = True) -> Recommender:

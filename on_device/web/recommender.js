@@ -50,7 +50,7 @@ export class Recommender {
     this.#words = new Map(wordInputs.map(({ input, words }) => [input, indices(words)]));
     for (const [name, value] of Object.entries({ history_length: this.historyLength, top_k: this.topK })) {
       if (value !== info[name]) {
-        throw new Problem(`model.tflite: ${name} is ${value}, but model_info.json says ${info[name]}`);
+        throw new Problem(`model.tflite: ${name} is ${value}, but model_info.json says ${JSON.stringify(info[name])}`);
       }
     }
   }

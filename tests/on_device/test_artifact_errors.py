@@ -94,8 +94,8 @@ def test_model_with_other_tensors(pushed: Path, sign: Callable[..., None], conve
         ({"history_length": 5}, "model.tflite: history_length is 4, but model_info.json says 5"),
         ({"top_k": 5}, "model.tflite: top_k is 10, but model_info.json says 5"),
         ({"num_items": 13}, "items.json: 12 items, but model_info.json says 13"),
-        ({"top_k": "10"}, "model_info.json: top_k is '10'"),
-        ({"num_items": None}, "model_info.json: num_items is None"),
+        ({"top_k": "10"}, "model.tflite: top_k is 10, but model_info.json says '10'"),
+        ({"num_items": None}, "items.json: 12 items, but model_info.json says None"),
         ({"format": 3}, "model_info.json: format 3, this client reads 2; update the client"),
     ],
 )

@@ -36,9 +36,9 @@ class Artifact(val folder: File) {
         if (info.optInt("format") != FORMAT) {
             throw ArtifactException("$folder/$INFO: format ${info.opt("format")}, this app reads $FORMAT; update the app")
         }
-        val checksums = info.optJSONObject("sha256") ?: throw ArtifactException("$folder/$INFO: has no sha256")
+        val checksums = info.optJSONObject("sha256")
         for (name in listOf(ITEMS, MODEL)) {
-            if (sha256(File(folder, name)) != checksums.optString(name)) {
+            if (sha256(File(folder, name)) != checksums?.optString(name)) {
                 throw ArtifactException("$folder/$name: not the file that was pushed, or incomplete")
             }
         }
@@ -57,28 +57,22 @@ class Artifact(val folder: File) {
             throw ArtifactException("$folder/$name: not JSON (${error.message})")
         }
 
-    private fun readItems(): List<Item> {
-        val content = parse(ITEMS)
-        val entries = content.optJSONArray("items")
-        if (content.optInt("format") != FORMAT || entries == null) {
-            throw ArtifactException("$folder/$ITEMS: expected {\"format\": $FORMAT, \"items\": [...]}")
-        }
-        return List(entries.length()) { position ->
-            val index = position + FIRST_INDEX
-            try {
+    private fun readItems(): List<Item> =
+        try {
+            val content = parse(ITEMS)
+            if (content.getInt("format") != FORMAT) throw JSONException("the format is not $FORMAT")
+            val entries = content.getJSONArray("items")
+            List(entries.length()) { position ->
                 val entry = entries.getJSONObject(position)
+                val index = entry.getInt("index")
+                if (index != position + FIRST_INDEX) throw JSONException("index $index in place $position")
                 val year = if (entry.isNull("year")) null else entry.getInt("year")
                 val genres = strings(entry.getJSONArray("genres"))
-                Item(entry.getInt("index"), entry.getString("id"), entry.getString("title"), genres, year)
-            } catch (_: JSONException) {
-                throw ArtifactException("$folder/$ITEMS: the entry for index $index is not an item")
-            }.also {
-                if (it.index != index) {
-                    throw ArtifactException("$folder/$ITEMS: index ${it.index} where $index is expected")
-                }
+                Item(index, entry.getString("id"), entry.getString("title"), genres, year)
             }
+        } catch (error: JSONException) {
+            throw ArtifactException("$folder/$ITEMS: not the items of a model (${error.message})")
         }
-    }
 
     private fun sha256(file: File): String {
         val digest = MessageDigest.getInstance("SHA-256")
