@@ -28,7 +28,7 @@ from rich.console import Console
 
 from benchmarks import program
 from components.errors import StepError
-from on_device.artifact import FIRST_INDEX, Artifact, open_artifact
+from on_device.artifact import FIRST_INDEX, MODEL, Artifact, open_artifact
 from on_device.demo.runtime import find_runtime
 from on_device.demo.server import DemoServer
 from on_device.errors import ArtifactError
@@ -96,8 +96,7 @@ def report(
     pushed = {_name(artifact): artifact for artifact in artifacts}
     all_files = {REFERENCE: (reference_model.reference_file(), reference_model.ITEMS)}
     for name, artifact in pushed.items():
-        content = artifact.model.read_bytes() if isinstance(artifact.model, Path) else artifact.model
-        all_files[name] = (content, artifact.info["num_items"])
+        all_files[name] = ((artifact.folder / MODEL).read_bytes(), artifact.info["num_items"])
     times = inference_times({**all_files, **files}, runs)
     for name, artifact in pushed.items():
         times[name]["start_seconds"] = round(start_seconds(artifact.folder, STARTS), 3)

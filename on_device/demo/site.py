@@ -15,7 +15,7 @@ from on_device.errors import ArtifactError
 PAGE = Path(__file__).parent / "page"
 CLIENT = Path(__file__).parents[1] / "web"
 INDEX, WORKER, MANIFEST = "index.html", "sw.js", "manifest.webmanifest"
-POLICY_PLACEHOLDER, OFFLINE_PLACEHOLDER = "<!-- policy -->", "<!-- offline -->"
+PLACEHOLDER = "<!-- Tags of the export. -->"
 WASM = ".wasm"
 
 
@@ -76,10 +76,10 @@ def export(artifact: Artifact, runtime: Path, folder: Path) -> dict[str, int]:
         raise ArtifactError(f"{folder}: holds files that are not an exported demo; name a new folder")
     contents = {name: path.read_bytes() for name, path in make_files(artifact, runtime).items()}
     # Static hosts do not send our headers. The server of `demo` does: two policies would report errors twice.
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">'
-    links = f'<link rel="manifest" href="{MANIFEST}">\n    <meta name="offline" content="{WORKER}">'
-    page = contents[INDEX].decode()
-    contents[INDEX] = page.replace(POLICY_PLACEHOLDER, policy).replace(OFFLINE_PLACEHOLDER, links).encode()
+    tags = f'''<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">
+    <link rel="manifest" href="{MANIFEST}">
+    <meta name="offline" content="{WORKER}">'''
+    contents[INDEX] = contents[INDEX].replace(PLACEHOLDER.encode(), tags.encode())
     contents[WORKER] = _service_worker(contents)
     try:
         replace_folder(folder, contents)
