@@ -34,7 +34,7 @@ from components.example_gen.item_counts import Counts, SumCounts, count_items
 from components.example_gen.item_features import learnable
 from components.example_gen.records import ExampleWriter, ItemLookup, count_words, word_records
 from components.example_gen.settings import ExampleGenSettings
-from components.example_gen.sink import WriteExamples
+from components.example_gen.sink import write_examples
 from components.example_gen.timelines import Ratings
 from data.dataset import Dataset, Log
 from data.files import is_uri
@@ -88,8 +88,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
             blocks = Blocks(folder if _is_local(self._beam_pipeline_args or []) else "")
-            splits, item_counts, train_counts, words, facts = pipeline | BuildTimelines(
-                dataset, settings, blocks, timeline_splits, bool(exec_properties.get("drop_repeats"))
+            splits, item_counts, train_counts, words, facts = build_timelines(
+                pipeline, dataset, settings, blocks, timeline_splits, bool(exec_properties.get("drop_repeats"))
             )
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
                 catalog_records, items, vectors, beam.pvalue.AsSingleton(train_counts)
@@ -99,7 +99,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 splits[features.WORDS] = words
                 more_splits.append(features.WORDS)
             for split, records in splits.items():
-                _ = records | f"Write[{split}]" >> WriteExamples(os.path.join(examples.uri, f"Split-{split}"))
+                _ = records | f"Write[{split}]" >> write_examples(os.path.join(examples.uri, f"Split-{split}"))
             _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, described, catalog.uri)
             _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
 
@@ -126,88 +126,74 @@ def _is_local(beam_arguments: list[str]) -> bool:
     return not runners or runners[-1] in ("FnApiRunner", "DirectRunner")
 
 
-class BuildTimelines(beam.PTransform[Any, Any]):
-    """Reads interactions and returns serialized examples by split, counts by item, words of activities, and facts.
+def build_timelines(
+    pipeline: beam.Pipeline,
+    dataset: Dataset,
+    settings: ExampleGenSettings,
+    blocks: Blocks,
+    splits: Sequence[str],
+    drop_repeats: bool,
+) -> tuple[
+    dict[str, beam.PCollection[Any]],
+    beam.PCollection[Any],
+    beam.PCollection[Any],
+    beam.PCollection[Any] | None,
+    beam.PCollection[Any],
+]:
+    """Adds the stages that read interactions and serialize timelines to a pipeline.
 
     Args:
+        pipeline: the pipeline.
         dataset: the data to read.
         settings: settings of ExampleGen.
         blocks: storage for interactions between the stages.
         splits: names of the splits of timelines.
         drop_repeats: whether each item occurs only once in a timeline.
+
+    Returns:
+        Lists of records by split; one element (ids, counts) for all ratings, and one for the train split; records
+        of the words of activities, None if the log has no such columns; and one dict of facts.
     """
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        settings: ExampleGenSettings,
-        blocks: Blocks,
-        splits: Sequence[str] = features.SPLITS,
-        drop_repeats: bool = False,
-    ):
-        super().__init__()
-        self._drop_repeats = drop_repeats
-        self._splits = splits
-        self._dataset = dataset
-        self._settings = settings
-        self._blocks = blocks
-
-    def expand(
-        self, pipeline: beam.Pipeline
-    ) -> tuple[
-        dict[str, beam.PCollection[Any]],
-        beam.PCollection[Any],
-        beam.PCollection[Any],
-        beam.PCollection[Any] | None,
-        beam.PCollection[Any],
-    ]:
-        """Applies the transform.
-
-        Returns:
-            Lists of records by split; one element (ids, counts) for all ratings, and one for the train split; records
-            of the words of activities, None if the log has no such columns; and one dict of facts.
-        """
-        log, settings, blocks = self._dataset.log, self._settings, self._blocks
-        read = (
-            pipeline
-            | "Files" >> beam.Create(range(len(log.files)), reshuffle=True)
-            | "Units" >> beam.FlatMap(lambda number: units_of(log, number))
-            | "Spread" >> beam.Reshuffle()
-            | "Read"
-            >> beam.ParDo(ReadInteractions(log, settings, _partitions(log), blocks)).with_outputs(
-                "times", "bad_rows", "facts", main="interactions"
-            )
+    log = dataset.log
+    read = (
+        pipeline
+        | "Files" >> beam.Create(range(len(log.files)), reshuffle=True)
+        | "Units" >> beam.FlatMap(lambda number: units_of(log, number))
+        | "Spread" >> beam.Reshuffle()
+        | "Read"
+        >> beam.FlatMap(_read_interactions, log, settings, _partitions(log), blocks).with_outputs(
+            "times", "bad_rows", "facts", main="interactions"
         )
-        cuts = read.times | "Times" >> beam.combiners.ToList() | "Cuts" >> beam.Map(_cuts, settings)
-        grouped = (
-            read.interactions
-            | "GroupByPartition" >> beam.GroupByKey()
-            | "Timelines"
-            >> beam.ParDo(
-                SplitTimelines(settings, blocks, features.ALL in self._splits, self._drop_repeats),
-                beam.pvalue.AsSingleton(cuts),
-            ).with_outputs("train_counts", "all_counts", "train_words", "all_words", "facts", main="rows")
+    )
+    cuts = read.times | "Times" >> beam.combiners.ToList() | "Cuts" >> beam.Map(_cuts, settings)
+    grouped = (
+        read.interactions
+        | "GroupByPartition" >> beam.GroupByKey()
+        | "Timelines"
+        >> beam.FlatMap(
+            _split_timelines, settings, blocks, features.ALL in splits, drop_repeats, beam.pvalue.AsSingleton(cuts)
+        ).with_outputs("train_counts", "all_counts", "train_words", "all_words", "facts", main="rows")
+    )
+    train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
+    records = grouped.rows | "Serialize" >> beam.FlatMap(
+        _serialize, blocks, bool(settings.events or settings.targets), beam.pvalue.AsSingleton(train_counts)
+    ).with_outputs(*splits)
+    counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
+    bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
+    facts = (
+        (grouped.facts, read.facts)
+        | "AllFacts" >> beam.Flatten()
+        | "Facts" >> beam.combiners.ToList()
+        | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), settings.max_bad_rows)
+    )
+    words = None
+    if log.activity:
+        all_words, train_words = (
+            pcollection | name >> beam.CombineGlobally(SumCounts())
+            for name, pcollection in (("AllWords", grouped.all_words), ("TrainWords", grouped.train_words))
         )
-        train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
-        records = grouped.rows | "Serialize" >> beam.ParDo(
-            Serialize(blocks, bool(settings.events or settings.targets)), beam.pvalue.AsSingleton(train_counts)
-        ).with_outputs(*self._splits)
-        counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
-        bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
-        facts = (
-            (grouped.facts, read.facts)
-            | "AllFacts" >> beam.Flatten()
-            | "Facts" >> beam.combiners.ToList()
-            | "SumFacts" >> beam.Map(_sum_facts, beam.pvalue.AsSingleton(bad_rows), settings.max_bad_rows)
-        )
-        words = None
-        if log.activity:
-            all_words, train_words = (
-                pcollection | name >> beam.CombineGlobally(SumCounts())
-                for name, pcollection in (("AllWords", grouped.all_words), ("TrainWords", grouped.train_words))
-            )
-            words = all_words | "Words" >> beam.Map(word_records, beam.pvalue.AsSingleton(train_words))
-        return {split: records[split] for split in self._splits}, counts, train_counts, words, facts
+        words = all_words | "Words" >> beam.Map(word_records, beam.pvalue.AsSingleton(train_words))
+    return {split: records[split] for split in splits}, counts, train_counts, words, facts
 
 
 def _partitions(log: Log) -> int:
@@ -219,103 +205,93 @@ def _partitions(log: Log) -> int:
     return int(1 + size // PARTITION_BYTES)
 
 
-class ReadInteractions(beam.DoFn):
-    """Reads a unit of a file and yields (partition, block of interactions); each user belongs to one partition."""
+def _read_interactions(
+    unit: Unit, log: Log, settings: ExampleGenSettings, partitions: int, blocks: Blocks
+) -> Iterator[Any]:
+    """Yields (partition, block of interactions) of a unit of a file; each user belongs to one partition.
 
-    def __init__(self, log: Log, settings: ExampleGenSettings, partitions: int, blocks: Blocks):
-        self._log = log
-        self._settings = settings
-        self._partitions = partitions
-        self._blocks = blocks
-
-    def process(self, unit: Unit) -> Iterator[Any]:
-        """Reads one unit; `times`, `bad_rows` and `facts` are additional outputs."""
-        bad_rows, limit = 0, self._settings.max_bad_rows
-        by_rows = self._log.clock.kind == "rows"
-        for chunk in read_unit(self._log, unit):
-            bad_rows += len(chunk.bad_rows)
-            if bad_rows > limit:
-                raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], limit)
-            yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
-            table = timelines.as_table(chunk, self._settings, by_rows)
-            if chunk.event is not None and (self._settings.events or self._settings.targets):
-                kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.event.to_pylist())
-                yield beam.pvalue.TaggedOutput("facts", {**kinds, OTHER_EVENTS: len(chunk) - len(table)})
-            if not len(table):
-                continue
-            yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(table["timestamp"].to_numpy()))
-            users = table["user"].combine_chunks().dictionary_encode()
-            hashes = [zlib.crc32(user.encode()) % self._partitions for user in users.dictionary.to_pylist()]
-            partition = np.array(hashes, np.int64)[users.indices.to_numpy()]
-            order = np.argsort(partition, kind="stable")
-            numbers, starts = np.unique(partition[order], return_index=True)
-            table = table.take(pa.array(order))
-            sizes = np.diff(np.append(starts, len(order)))
-            tables = [table.slice(start, size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
-            yield from zip(numbers.tolist(), self._blocks.put(tables), strict=True)
+    `times`, `bad_rows` and `facts` are additional outputs.
+    """
+    bad_rows, limit = 0, settings.max_bad_rows
+    by_rows = log.clock.kind == "rows"
+    for chunk in read_unit(log, unit):
+        bad_rows += len(chunk.bad_rows)
+        if bad_rows > limit:
+            raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], limit)
+        yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
+        table = timelines.as_table(chunk, settings, by_rows)
+        if chunk.event is not None and (settings.events or settings.targets):
+            kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.event.to_pylist())
+            yield beam.pvalue.TaggedOutput("facts", {**kinds, OTHER_EVENTS: len(chunk) - len(table)})
+        if not len(table):
+            continue
+        yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(table["timestamp"].to_numpy()))
+        users = table["user"].combine_chunks().dictionary_encode()
+        hashes = [zlib.crc32(user.encode()) % partitions for user in users.dictionary.to_pylist()]
+        partition = np.array(hashes, np.int64)[users.indices.to_numpy()]
+        order = np.argsort(partition, kind="stable")
+        numbers, starts = np.unique(partition[order], return_index=True)
+        table = table.take(pa.array(order))
+        sizes = np.diff(np.append(starts, len(order)))
+        tables = [table.slice(start, size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
+        yield from zip(numbers.tolist(), blocks.put(tables), strict=True)
 
 
-class SplitTimelines(beam.DoFn):
-    """Groups the interactions of a partition into timelines and splits them."""
+def _split_timelines(
+    partition: tuple[int, Iterable[bytes | Block]],
+    settings: ExampleGenSettings,
+    blocks: Blocks,
+    with_all: bool,
+    drop_repeats: bool,
+    cuts: tuple[int, int] | None,
+) -> Iterator[Any]:
+    """Groups the interactions of a partition into timelines, and yields (block, rows by split).
 
-    def __init__(
-        self, settings: ExampleGenSettings, blocks: Blocks, with_all: bool = False, drop_repeats: bool = False
-    ):
-        self._drop_repeats = drop_repeats
-        self._settings = settings
-        self._blocks = blocks
-        self._with_all = with_all
-
-    def process(self, element: tuple[int, Iterable[bytes | Block]], cuts: tuple[int, int] | None) -> Iterator[Any]:
-        """Yields (block, rows); counts and facts are additional outputs."""
-        table = pa.concat_tables([self._blocks.get(block) for block in element[1]])
-        grouped = timelines.group(Ratings.from_table(table))
-        before = len(grouped.ratings)
-        if self._drop_repeats:
-            grouped = timelines.without_repeats(grouped)
-        rows = timelines.by_split(timelines.split_rows(grouped, self._settings, cuts, self._with_all))
-        ratings = grouped.ratings
-        trained = np.zeros(len(ratings), bool)
-        if features.TRAIN in rows:
-            train = rows[features.TRAIN]
-            for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
-                trained[start:stop] = True
-        yield self._blocks.put([ratings.to_table()])[0], rows
-        yield beam.pvalue.TaggedOutput("train_counts", count_items(ratings.items, ratings.item[trained]))
-        yield beam.pvalue.TaggedOutput("all_counts", count_items(ratings.items, ratings.item))
-        if ratings.activity.num_columns:
-            yield beam.pvalue.TaggedOutput("train_words", count_words(ratings, trained))
-            yield beam.pvalue.TaggedOutput("all_words", count_words(ratings, slice(None)))
-        lengths, repeated = np.diff(grouped.starts), timelines.repeats(grouped)
-        facts = {
-            RATINGS: len(ratings),
-            DUPLICATES: grouped.duplicates,
-            USERS: len(lengths),
-            SHORT_USERS: int((lengths < self._settings.min_interactions).sum()),
-            REPEATS: int(repeated.sum()),
-            DROPPED_REPEATS: before - len(ratings),
-            REPEATED_TARGETS: int(repeated[rows[features.TEST].target].sum()) if features.TEST in rows else 0,
-            **{split: len(split_rows) for split, split_rows in rows.items()},
-        }
-        yield beam.pvalue.TaggedOutput("facts", facts)
+    Counts and facts are additional outputs.
+    """
+    table = pa.concat_tables([blocks.get(block) for block in partition[1]])
+    grouped = timelines.group(Ratings.from_table(table))
+    before = len(grouped.ratings)
+    if drop_repeats:
+        grouped = timelines.without_repeats(grouped)
+    rows = timelines.by_split(timelines.split_rows(grouped, settings, cuts, with_all))
+    ratings = grouped.ratings
+    trained = np.zeros(len(ratings), bool)
+    if features.TRAIN in rows:
+        train = rows[features.TRAIN]
+        for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
+            trained[start:stop] = True
+    yield blocks.put([ratings.to_table()])[0], rows
+    yield beam.pvalue.TaggedOutput("train_counts", count_items(ratings.items, ratings.item[trained]))
+    yield beam.pvalue.TaggedOutput("all_counts", count_items(ratings.items, ratings.item))
+    if ratings.activity.num_columns:
+        yield beam.pvalue.TaggedOutput("train_words", count_words(ratings, trained))
+        yield beam.pvalue.TaggedOutput("all_words", count_words(ratings, slice(None)))
+    lengths, repeated = np.diff(grouped.starts), timelines.repeats(grouped)
+    facts = {
+        RATINGS: len(ratings),
+        DUPLICATES: grouped.duplicates,
+        USERS: len(lengths),
+        SHORT_USERS: int((lengths < settings.min_interactions).sum()),
+        REPEATS: int(repeated.sum()),
+        DROPPED_REPEATS: before - len(ratings),
+        REPEATED_TARGETS: int(repeated[rows[features.TEST].target].sum()) if features.TEST in rows else 0,
+        **{split: len(split_rows) for split, split_rows in rows.items()},
+    }
+    yield beam.pvalue.TaggedOutput("facts", facts)
 
 
-class Serialize(beam.DoFn):
-    """Serializes rows; each split is an output of lists of serialized examples."""
-
-    def __init__(self, blocks: Blocks, weighted: bool = False):
-        self._blocks = blocks
-        self._weighted = weighted
-
-    def process(self, element: tuple[bytes | Block, dict[str, timelines.Rows]], train_counts: Counts) -> Iterator[Any]:
-        """Serializes the rows of one partition."""
-        block, rows = element
-        ids, counts = train_counts
-        ratings = Ratings.from_table(self._blocks.get(block))
-        cold = features.POPULARITY_BUCKETS.index("cold")
-        write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold), self._weighted)
-        for split, split_rows in rows.items():
-            yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, split_rows))
+def _serialize(
+    partition: tuple[bytes | Block, dict[str, timelines.Rows]], blocks: Blocks, weighted: bool, train_counts: Counts
+) -> Iterator[Any]:
+    """Yields lists of serialized examples of a partition; each split is an output."""
+    block, rows = partition
+    ids, counts = train_counts
+    ratings = Ratings.from_table(blocks.get(block))
+    cold = features.POPULARITY_BUCKETS.index("cold")
+    write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold), weighted)
+    for split, split_rows in rows.items():
+        yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, split_rows))
 
 
 def summarise(

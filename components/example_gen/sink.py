@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -32,17 +31,12 @@ class _Sink(filebasedsink.FileBasedSink):
             file_handle.close()
 
 
-class WriteExamples(beam.PTransform[Any, Any]):
-    """Writes lists of serialized examples to the folder of a split, with the file names of TFX's own ExampleGens.
+def write_examples(folder: str) -> iobase.Write:
+    """Returns a transform that writes lists of serialized examples, with the file names of TFX's own ExampleGens.
+
+    Each worker writes its own files.
 
     Args:
-        folder: path or URI of the folder.
+        folder: path or URI of the folder of a split.
     """
-
-    def __init__(self, folder: str):
-        super().__init__()
-        self._folder = folder
-
-    def expand(self, blocks: beam.PCollection[Any]) -> beam.PCollection[Any]:
-        """Each worker writes its own files."""
-        return blocks | iobase.Write(_Sink(os.path.join(self._folder, "data_tfrecord")))
+    return iobase.Write(_Sink(os.path.join(folder, "data_tfrecord")))
