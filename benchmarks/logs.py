@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.example_gen.records import ExampleWriter, ItemLookup
+from components.example_gen.records import ItemLookup, timeline_records
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.timelines import Ratings, Rows, as_table, group
 from data.clock import SECOND
@@ -150,9 +150,10 @@ def targets_of(log: Log, start: int, stop: int, first_only: bool) -> Targets:
         _, first_of_user = np.unique(ratings.user[targets], return_index=True)
         targets = targets[first_of_user]
     begins = timelines.starts[np.searchsorted(timelines.starts, targets, side="right") - 1]
-    write = ExampleWriter(ItemLookup(pa.array([], pa.string()), np.empty(0, np.int64), 0))
+    popularity = ItemLookup(pa.array([], pa.string()), np.empty(0, np.int64), 0)
+    batches = timeline_records(ratings, Rows(begins, targets, targets), popularity)
     return Targets(
-        [example for batch in write(ratings, Rows(begins, targets, targets)) for example in batch],
+        [example for batch in batches for example in batch],
         np.array(ratings.users.cast(pa.binary()).to_pylist())[ratings.user[targets]],
         np.array(ratings.items.cast(pa.binary()).to_pylist())[ratings.item[targets]],
         seconds[begins] >= start,

@@ -10,9 +10,11 @@ from collections.abc import Set
 import numpy as np
 import pyarrow as pa
 from tfx.utils import io_utils
+from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
+from components import features
 from components.example_gen.item_counts import Counts
-from components.example_gen.records import ItemLookup, item_records
+from components.example_gen.records import ItemLookup, lists, singles
 from data.items import Item
 
 COUNTS_FILE = "counts.json"
@@ -37,13 +39,19 @@ def catalog_records(counts: Counts, items: list[Item], vectors: np.ndarray, trai
     all_vectors = np.zeros((len(all_items), vectors.shape[1]), np.float32)
     all_vectors[: len(items)] = vectors
     ids = pa.array([item.id for item in all_items], pa.string())
-    train_events = ItemLookup(*train_counts, 0)(ids).tolist()
-    events = ItemLookup(*counts, 0)(ids).tolist()
-    rows = [
-        (item.id, item.features, in_train, in_log)
-        for item, in_train, in_log in zip(all_items, train_events, events, strict=True)
+    tokens = [
+        [features.token(name, value).encode() for name, values in sorted(item.features.items()) for value in values]
+        for item in all_items
     ]
-    return item_records(rows, all_vectors)
+    columns = {
+        features.CATALOG_ITEM_ID: singles(ids.cast(pa.binary())),
+        features.CATALOG_TOKENS: pa.array(tokens, pa.large_list(pa.binary())),
+        features.CATALOG_VECTOR: lists(all_vectors.reshape(-1), np.arange(len(all_items) + 1) * vectors.shape[1]),
+        features.CATALOG_TRAIN_EVENTS: singles(ItemLookup(*train_counts, 0)(ids)),
+        features.CATALOG_EVENTS: singles(ItemLookup(*counts, 0)(ids)),
+    }
+    records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
+    return records
 
 
 def write_catalog(counts: Counts, items: list[Item], words: Set[str], uri: str) -> None:

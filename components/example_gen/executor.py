@@ -32,7 +32,7 @@ from components.example_gen.catalog import COUNTS_FILE, catalog_records, write_c
 from components.example_gen.checks import KIND, bad_rows_error, check, check_events, check_kinds, check_unchanged
 from components.example_gen.item_counts import Counts, SumCounts, count_items
 from components.example_gen.item_features import learnable
-from components.example_gen.records import ExampleWriter, ItemLookup, count_words, word_records
+from components.example_gen.records import ItemLookup, count_words, timeline_records, word_records
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import write_examples
 from components.example_gen.timelines import Ratings
@@ -289,9 +289,10 @@ def _serialize(
     ids, counts = train_counts
     ratings = Ratings.from_table(blocks.get(block))
     cold = features.POPULARITY_BUCKETS.index("cold")
-    write = ExampleWriter(ItemLookup(ids, timelines.popularity_buckets(counts), cold), weighted)
+    popularity = ItemLookup(ids, timelines.popularity_buckets(counts), cold)
     for split, split_rows in rows.items():
-        yield from (beam.pvalue.TaggedOutput(split, serialized) for serialized in write(ratings, split_rows))
+        for records in timeline_records(ratings, split_rows, popularity, weighted):
+            yield beam.pvalue.TaggedOutput(split, records)
 
 
 def summarise(

@@ -1,4 +1,4 @@
-"""Serializes rows of timelines, items and words as raw examples; `components/features.py` describes their features."""
+"""Serializes rows of timelines, and words, as raw examples; `components/features.py` describes their features."""
 
 from __future__ import annotations
 
@@ -39,58 +39,50 @@ class ItemLookup:
         return np.append(self.values, self.missing)[indices]
 
 
-class ExampleWriter:
-    """Serializes rows of timelines in batches.
+def timeline_records(
+    ratings: Ratings, rows: Rows, popularity: ItemLookup, weighted: bool = False
+) -> Iterator[list[bytes]]:
+    """Yields lists of the raw examples of rows of timelines.
 
     Args:
+        ratings: the ratings that `rows` index.
+        rows: rows of one split.
         popularity: the popularity bucket of each item with train events.
         weighted: whether examples contain the weight of each interaction as a target.
     """
+    encoder = RecordBatchToExamplesEncoder()
+    for piece in rows.pieces(BATCH_RATINGS):
+        yield encoder.encode(_timeline_columns(ratings, piece, popularity, weighted))
 
-    def __init__(self, popularity: ItemLookup, weighted: bool = False):
-        self._popularity = popularity
-        self._weighted = weighted
-        self._encoder = RecordBatchToExamplesEncoder()
 
-    def __call__(self, ratings: Ratings, rows: Rows) -> Iterator[list[bytes]]:
-        """Yields lists of serialized `tf.train.Example`s.
-
-        Args:
-            ratings: the ratings that `rows` index.
-            rows: rows of one split.
-        """
-        for piece in rows.pieces(BATCH_RATINGS):
-            yield self._encoder.encode(self._columns(ratings, piece))
-
-    def _columns(self, ratings: Ratings, rows: Rows) -> pa.RecordBatch:
-        lengths = rows.stop - rows.start
-        ends = np.cumsum(lengths)
-        bounds = np.concatenate([[0], ends])
-        indices = np.arange(bounds[-1]) + np.repeat(rows.start - bounds[:-1], lengths)
-        has_target = rows.target >= 0
-        # The history of a row with a target may be empty.
-        user = ratings.user[np.where(has_target, rows.target, rows.start)]
-        columns = {
-            features.USER_ID: _singles(_ids(ratings.users, user)),
-            features.ITEM_ID: _lists(_ids(ratings.items, ratings.item[indices]), bounds),
-            features.RATING: _lists(ratings.rating[indices], bounds),
-            features.TIMESTAMP: _lists(ratings.timestamp[indices] // SECOND, bounds),
+def _timeline_columns(ratings: Ratings, rows: Rows, popularity: ItemLookup, weighted: bool) -> pa.RecordBatch:
+    lengths = rows.stop - rows.start
+    ends = np.cumsum(lengths)
+    bounds = np.concatenate([[0], ends])
+    indices = np.arange(bounds[-1]) + np.repeat(rows.start - bounds[:-1], lengths)
+    has_target = rows.target >= 0
+    # The history of a row with a target may be empty.
+    user = ratings.user[np.where(has_target, rows.target, rows.start)]
+    columns = {
+        features.USER_ID: singles(_ids(ratings.users, user)),
+        features.ITEM_ID: lists(_ids(ratings.items, ratings.item[indices]), bounds),
+        features.RATING: lists(ratings.rating[indices], bounds),
+        features.TIMESTAMP: lists(ratings.timestamp[indices] // SECOND, bounds),
+    }
+    if ratings.activity.num_columns:
+        columns |= _activity_columns(ratings.activity.take(pa.array(indices)), bounds)
+    if weighted:
+        columns[features.WEIGHT] = lists(ratings.weight[indices], bounds)
+    if has_target.any():
+        target = ratings.item[rows.target]
+        columns |= {
+            features.TARGET_ID: singles(_ids(ratings.items, target)),
+            features.TARGET_RATING: singles(ratings.rating[rows.target]),
+            features.TARGET_TIMESTAMP: singles(ratings.timestamp[rows.target] // SECOND),
+            features.HISTORY_BUCKET: singles(_HISTORY_BUCKETS[_history_buckets(lengths)]),
+            features.POPULARITY_BUCKET: singles(_POPULARITY_BUCKETS[popularity(ratings.items)[target]]),
         }
-        if ratings.activity.num_columns:
-            columns |= _activity_columns(ratings.activity.take(pa.array(indices)), bounds)
-        if self._weighted:
-            columns[features.WEIGHT] = _lists(ratings.weight[indices], bounds)
-        if has_target.any():
-            target = ratings.item[rows.target]
-            popularity = self._popularity(ratings.items)[target]
-            columns |= {
-                features.TARGET_ID: _singles(_ids(ratings.items, target)),
-                features.TARGET_RATING: _singles(ratings.rating[rows.target]),
-                features.TARGET_TIMESTAMP: _singles(ratings.timestamp[rows.target] // SECOND),
-                features.HISTORY_BUCKET: _singles(_HISTORY_BUCKETS[_history_buckets(lengths)]),
-                features.POPULARITY_BUCKET: _singles(_POPULARITY_BUCKETS[popularity]),
-            }
-        return pa.RecordBatch.from_pydict(columns)
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _activity_columns(activity: pa.Table, bounds: np.ndarray) -> dict[str, pa.Array]:
@@ -105,8 +97,8 @@ def _activity_columns(activity: pa.Table, bounds: np.ndarray) -> dict[str, pa.Ar
     order = np.arange(len(words) * count).reshape(len(words), count).T.reshape(-1)
     joined = pa.concat_arrays([part.cast(pa.binary()) for part in words]).take(pa.array(order))
     return {
-        features.ACTIVITY_WORDS: _lists(joined, bounds * len(words)),
-        features.ACTIVITY_NUMBERS: _lists(np.stack(numbers, axis=1).reshape(-1), bounds * len(words)),
+        features.ACTIVITY_WORDS: lists(joined, bounds * len(words)),
+        features.ACTIVITY_NUMBERS: lists(np.stack(numbers, axis=1).reshape(-1), bounds * len(words)),
     }
 
 
@@ -130,10 +122,10 @@ def word_records(counts: Counts, train_counts: Counts) -> list[bytes]:
         return []
     numbers, words = zip(*(key.split(" ", 1) for key in keys.to_pylist()), strict=True)
     columns = {
-        features.WORD: _singles(pa.array([word.encode() for word in words], pa.binary())),
-        features.WORD_COLUMN: _singles(np.array(numbers, np.int64)),
-        features.WORD_TRAIN_EVENTS: _singles(ItemLookup(*train_counts, 0)(keys)),
-        features.WORD_EVENTS: _singles(events),
+        features.WORD: singles(pa.array([word.encode() for word in words], pa.binary())),
+        features.WORD_COLUMN: singles(np.array(numbers, np.int64)),
+        features.WORD_TRAIN_EVENTS: singles(ItemLookup(*train_counts, 0)(keys)),
+        features.WORD_EVENTS: singles(events),
     }
     records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
     return records
@@ -148,45 +140,16 @@ def _history_buckets(lengths: np.ndarray) -> np.ndarray:
     return np.searchsorted(list(features.HISTORY_BUCKETS.values()), lengths, side="right") - 1
 
 
-def item_records(
-    items: list[tuple[str, dict[str, tuple[str, ...]], int, int]], vectors: np.ndarray | None = None
-) -> list[bytes]:
-    """Returns the serialized `tf.train.Example`s of items.
-
-    Args:
-        items: for each item its id, values by feature, number of train events, and number of all events.
-        vectors: float32 [len(items), D]; None without vectors.
-    """
-    tokens = [
-        [features.token(name, value).encode() for name, values in sorted(item_features.items()) for value in values]
-        for _, item_features, _, _ in items
-    ]
-    columns = {
-        features.CATALOG_ITEM_ID: _singles(pa.array([id_.encode() for id_, _, _, _ in items], pa.binary())),
-        features.CATALOG_TOKENS: pa.array(tokens, pa.large_list(pa.binary())),
-        features.CATALOG_VECTOR: _vectors(vectors, len(items)),
-        features.CATALOG_TRAIN_EVENTS: _singles(np.array([events for _, _, events, _ in items], np.int64)),
-        features.CATALOG_EVENTS: _singles(np.array([events for _, _, _, events in items], np.int64)),
-    }
-    records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
-    return records
-
-
-def _vectors(vectors: np.ndarray | None, count: int) -> pa.Array:
-    vectors = np.empty((count, 0), np.float32) if vectors is None else vectors
-    return _lists(vectors.reshape(-1), np.arange(count + 1) * vectors.shape[1])
-
-
 def _ids(ids: pa.Array, numbers: np.ndarray) -> pa.Array:
     return ids.cast(pa.binary()).take(pa.array(numbers))
 
 
-def _singles(values: np.ndarray | pa.Array) -> pa.Array:
+def singles(values: np.ndarray | pa.Array) -> pa.Array:
     """Returns one list per example, each with one value."""
-    return _lists(values, np.arange(len(values) + 1))
+    return lists(values, np.arange(len(values) + 1))
 
 
-def _lists(values: np.ndarray | pa.Array, bounds: np.ndarray) -> pa.Array:
+def lists(values: np.ndarray | pa.Array, bounds: np.ndarray) -> pa.Array:
     """Returns one list per example; list `n` has the values from `bounds[n]` to before `bounds[n + 1]`."""
     values = values if isinstance(values, pa.Array) else pa.array(values)
     return pa.LargeListArray.from_arrays(pa.array(bounds, pa.int64()), values)

@@ -7,10 +7,13 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from components import features
-from components.example_gen.records import item_records
+from components.example_gen.catalog import catalog_records
+from data.items import Item
 from tests.components.example_gen.conftest import columns_of
 
 # Ann and Bob rate four items each; `gum` is missing from the items file, and nobody rates `ink`.
@@ -94,8 +97,9 @@ def test_pushed_catalogue_names_the_same_items(shop):
 
 
 def test_tokens_of_an_item_are_sorted_by_feature():
-    known = {"year": ("1994",), "genres": ("War", "Drama"), "brand": ()}
-    (record,) = item_records([("Ö 1", known, 7, 9)])
+    item = Item("Ö 1", "Title", ("War", "Drama"), 1994, {"brand": ()})
+    ids = pa.array(["Ö 1"], pa.string())
+    (record,) = catalog_records((ids, np.array([9])), [item], np.empty((1, 0), np.float32), (ids, np.array([7])))
     assert columns_of(record) == {
         features.CATALOG_ITEM_ID: ["Ö 1".encode()],
         features.CATALOG_TOKENS: [b"genres=War", b"genres=Drama", b"year=1994"],
