@@ -39,6 +39,16 @@ from on_device.tflite_model import RECOMMEND
 
 progress = logging.getLogger("recommender.progress")
 
+# For each id in `model_info.json`, the name of the input.
+_INPUTS = {
+    "model_id": "model",
+    "refitted_model_id": "refitted_model",
+    "evaluation_id": "evaluation",
+    "blessing_id": "model_blessing",
+    "catalog_id": "catalog",
+    "examples_id": "examples",
+}
+
 
 class Executor(base_executor.BaseExecutor):
     """Publishes a blessed model."""
@@ -87,29 +97,16 @@ class Executor(base_executor.BaseExecutor):
 
         On a cluster, TFX does not know the ids and generates random 63-bit numbers.
         """
-        refitted = inputs.get("refitted_model")
-        if os.environ.get(STEP):
-            uris = {name: address(artifact.uri) for name, artifact in inputs.items()}
-            return {
-                "model_id": uris["model"],
-                "refitted_model_id": uris.get("refitted_model"),
-                "evaluation_id": uris["evaluation"],
-                "blessing_id": uris["model_blessing"],
-                "catalog_id": uris["catalog"],
-                "examples_id": uris["examples"],
-                "execution_id": os.path.dirname(address(pushed)),  # The folder of the task, below that of the run.
-            }
+        on_cluster = bool(os.environ.get(STEP))
+        ids: dict[str, int | str | None] = dict.fromkeys(_INPUTS)
+        for key, name in _INPUTS.items():
+            if name in inputs:
+                ids[key] = address(inputs[name].uri) if on_cluster else inputs[name].id
+        if on_cluster:
+            return {**ids, "execution_id": os.path.dirname(address(pushed))}  # The folder of the task, below the run's.
         # TFX passes the id of the execution only under this name.
         execution = (self._context._unique_id if self._context else "") or ""
-        return {
-            "model_id": inputs["model"].id,
-            "refitted_model_id": refitted.id if refitted else None,
-            "evaluation_id": inputs["evaluation"].id,
-            "blessing_id": inputs["model_blessing"].id,
-            "catalog_id": inputs["catalog"].id,
-            "examples_id": inputs["examples"].id,
-            "execution_id": int(execution) if execution.isdecimal() else execution,
-        }
+        return {**ids, "execution_id": int(execution) if execution.isdecimal() else execution}
 
 
 def write_version(
