@@ -7,7 +7,6 @@ failing disk or a bad copy.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3://
+from data.files import file_digest
 
 THREADS = 2  # Hashing releases Python's global lock.
 
@@ -65,13 +65,5 @@ def _digests(folder: Path) -> dict[str, str]:
     """Returns the SHA-256 of every file in a folder, by its path relative to the parent folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor(THREADS) as threads:
-        digests = threads.map(_digest, paths)
+        digests = threads.map(file_digest, paths)
         return {path.relative_to(folder.parent).as_posix(): digest for path, digest in zip(paths, digests, strict=True)}
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

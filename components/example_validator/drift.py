@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import rel_entr
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components import features
@@ -108,9 +109,7 @@ def jensen_shannon(first: Mapping[str, int], second: Mapping[str, int]) -> float
     if not shares.any(axis=1).all():
         return float(shares.any())  # 1 if exactly one distribution is empty, 0 if both are.
     shares /= shares.sum(axis=1, keepdims=True)
-    mixture = np.broadcast_to(shares.mean(axis=0), shares.shape)
-    positive = shares > 0
-    return max(float((shares[positive] * np.log2(shares[positive] / mixture[positive])).sum() / 2), 0.0)
+    return max(float(rel_entr(shares, shares.mean(axis=0)).sum()) / (2 * math.log(2)), 0.0)
 
 
 def chance_divergence(first: Mapping[str, int], second: Mapping[str, int]) -> float:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
 from components import s3  # noqa: F401 - registers s3://
 from components.conditional import MAX_TRIES, ConflictError, shared_object
@@ -63,7 +64,7 @@ class ObjectVersionStore:
 
     def read(self, version: str, name: str) -> str:
         """See `VersionStore.read`."""
-        return _read(f"{self.folder}/{version}/{name}")
+        return io_utils.read_string_file(f"{self.folder}/{version}/{name}")
 
     @contextlib.contextmanager
     def here(self, version: str) -> Iterator[Path]:
@@ -97,7 +98,7 @@ class ObjectVersionStore:
             if path.name != COMPLETE:
                 fileio.copy(str(path), f"{folder}/{path.name}")
         content = json.dumps({**info, "version": str(number)}, indent=1, ensure_ascii=False)
-        _write(f"{folder}/{COMPLETE}", content + "\n")
+        io_utils.write_string_file(f"{folder}/{COMPLETE}", content + "\n")
         for _ in range(MAX_TRIES):
             served = self.latest() or ""
             if served.isdecimal() and int(served) > number:
@@ -132,14 +133,14 @@ class ObjectVersionStore:
     def history(self) -> list[dict[str, Any]]:
         """See `VersionStore.history`."""
         names = sorted(self._names(ROLLBACKS)) if fileio.exists(f"{self.folder}/{ROLLBACKS}") else []
-        return [json.loads(_read(f"{self.folder}/{ROLLBACKS}/{name}")) for name in names]
+        return [json.loads(io_utils.read_string_file(f"{self.folder}/{ROLLBACKS}/{name}")) for name in names]
 
     def record(self, entry: dict[str, Any]) -> None:
         """Adds an entry to the history."""
         fileio.makedirs(f"{self.folder}/{ROLLBACKS}")
         number = 1 + len(self._names(ROLLBACKS))
         name = f"{number:06}-{uuid.uuid4().hex}.json"  # Unique: simultaneous writers overwrite nothing.
-        _write(f"{self.folder}/{ROLLBACKS}/{name}", json.dumps(entry, ensure_ascii=False) + "\n")
+        io_utils.write_string_file(f"{self.folder}/{ROLLBACKS}/{name}", json.dumps(entry, ensure_ascii=False) + "\n")
 
     def _claim(self) -> int:
         """Claims a number for this push and returns it.
@@ -151,20 +152,10 @@ class ObjectVersionStore:
         used += [int(name) for name in self._names() if name.isdecimal()]
         for number in itertools.count(1 + max(used, default=0)):
             claim = f"{number}-{uuid.uuid4().hex}"
-            _write(f"{self.folder}/{CLAIMS}/{claim}", "")
+            io_utils.write_string_file(f"{self.folder}/{CLAIMS}/{claim}", "")
             if [name for name in self._names(CLAIMS) if name.startswith(f"{number}-")] == [claim]:
                 return number
         raise AssertionError("unreachable")
 
     def _names(self, folder: str = "") -> list[str]:
         return [os.fsdecode(name).rstrip("/") for name in fileio.listdir(os.path.join(self.folder, folder))]
-
-
-def _read(uri: str) -> str:
-    with fileio.open(uri) as stream:
-        return str(stream.read())
-
-
-def _write(uri: str, text: str) -> None:
-    with fileio.open(uri, "w") as stream:
-        stream.write(text)

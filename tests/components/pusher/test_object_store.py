@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
 from components import conditional
 from components.evaluator import last_blessed
@@ -86,7 +87,7 @@ def test_files_of_a_killed_push_are_never_served(store, monkeypatch, killed_at):
     latest = store._latest.replace
     with monkeypatch.context() as patch:
         patch.setattr(object_store.fileio, "copy", unless_killed(fileio.copy))
-        patch.setattr(object_store, "_write", unless_killed(object_store._write))
+        patch.setattr(object_store.io_utils, "write_string_file", unless_killed(io_utils.write_string_file))
         patch.setattr(store._latest, "replace", replace)
         with pytest.raises(Killed):
             push(store, "half")
@@ -109,15 +110,15 @@ def test_number_of_a_deleted_version_is_not_reused(store):
 def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
     """The other push claims its number after this one's claim and before this one lists the claims."""
     other = ObjectVersionStore(root, "rings")
-    real = object_store._write
+    real = io_utils.write_string_file
 
     def interrupted(uri: str, text: str) -> None:
         real(uri, text)
         if "/.claims/1-" in uri:
-            monkeypatch.setattr(object_store, "_write", real)
+            monkeypatch.setattr(object_store.io_utils, "write_string_file", real)
             push(other, "other")
 
-    monkeypatch.setattr(object_store, "_write", interrupted)
+    monkeypatch.setattr(object_store.io_utils, "write_string_file", interrupted)
     with contextlib.suppress(StoreError):  # The later number is served.
         push(store, "this")
     assert len(store.versions()) == 2 and store.latest() == store.versions()[-1]
