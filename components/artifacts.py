@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tfx.types.artifact import Artifact
-
-
-def _text(name: str) -> Any:
-    """Returns a text property that is stored as a custom property of the artifact."""
-    return property(
-        lambda artifact: artifact.get_string_custom_property(name),
-        lambda artifact, value: artifact.set_string_custom_property(name, value),
-    )
-
-
-def _number(name: str) -> Any:
-    """Returns an integer property that is stored as a custom property of the artifact."""
-    return property(
-        lambda artifact: artifact.get_int_custom_property(name),
-        lambda artifact, value: artifact.set_int_custom_property(name, value),
-    )
 
 
 class ItemCatalog(Artifact):
@@ -34,9 +16,3 @@ class ItemCatalog(Artifact):
     """
 
     TYPE_NAME = "components.ItemCatalog"
-
-    data_name = _text("data_name")
-    data_fingerprint = _text("data_fingerprint")
-    ratings = _number("ratings")
-    users = _number("users")
-    items = _number("items")

@@ -115,9 +115,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.split_names = artifact_utils.encode_split_names([*timeline_splits, *more_splits])
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
         examples.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
-        catalog.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
-        catalog.data_name, catalog.data_fingerprint = summary["name"], summary["fingerprint"]
-        catalog.ratings, catalog.users, catalog.items = (summary[key] for key in ("ratings", "users", "items"))
+        for key in ("name", "fingerprint", "fingerprint_of"):
+            catalog.set_string_custom_property(f"data_{key}", summary[key])
+        for key in ("ratings", "users", "items"):
+            catalog.set_int_custom_property(key, summary[key])
 
 
 def _is_local(beam_arguments: list[str]) -> bool:
