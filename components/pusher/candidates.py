@@ -12,7 +12,7 @@ import numpy as np
 from components.pusher.check import Check, check_files
 from components.pusher.convert import convert
 from components.pusher.describe import describe
-from components.pusher.operator_versions import check_operators
+from components.pusher.operator_versions import oldest_runtime
 from components.pusher.settings import Precision, PusherSettings, Signature
 from on_device.artifact import Artifact, Item
 from on_device.latency import latencies
@@ -77,7 +77,7 @@ def make_candidates(
         settings: settings of the Pusher.
 
     Raises:
-        PushError: the eval split is empty, or a file declares lower operator versions than it needs.
+        PushError: the eval split is empty, or old runtimes cannot run a file correctly.
     """
     precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
     converted = make_files(loaded, items, model_info, precisions, settings.signatures)
@@ -102,7 +102,7 @@ def make_files(
         signatures: names of the signatures of each file.
 
     Raises:
-        PushError: a file declares lower operator versions than it needs.
+        PushError: old runtimes cannot run a file correctly.
     """
     description = (
         f"Recommends {model_info['top_k']} of {len(items):,} items from the last {model_info['history_length']} items "
@@ -110,9 +110,9 @@ def make_files(
     )
     files = []
     contents = [convert(loaded, precision, signatures) for precision in precisions]
-    runtimes = [check_operators(content) for content in contents]
+    runtimes = [oldest_runtime(content) for content in contents]
     for precision, converted, runtime in zip(precisions, contents, runtimes, strict=True):
-        content = describe(converted, "On-device recommender", description, runtime)
+        content = describe(converted, "On-device recommender", description)
         artifact = Artifact(Path(), model_info, content, tuple(items))
         recommender = Recommender(artifact)
         times = _median_us(recommender), _median_us(Recommender(artifact, xnnpack=False))

@@ -1,4 +1,4 @@
-"""Adds metadata to a TFLite file: names and descriptions for model viewers, and the oldest suitable runtime."""
+"""Adds names and descriptions for model viewers to a TFLite file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 METADATA = b"TFLITE_METADATA"  # name of the entry that viewers read
-MIN_RUNTIME, MIN_RUNTIME_BYTES = b"min_runtime_version", 16  # name and size of the entry that runtimes read
 IDENTIFIER = b"M001"  # file identifier of the metadata, from tflite-support's metadata_schema.fbs
 SIGNATURES = {
     "recommend": "The top items; popular ones for an empty history. See model_info.json for whether it repeats items.",
@@ -34,14 +33,13 @@ OTHER_INPUTS = {
 }
 
 
-def describe(content: bytes, name: str, description: str, min_runtime: str) -> bytes:
-    """Names the tensors as in the signatures, describes them, and declares the oldest runtime.
+def describe(content: bytes, name: str, description: str) -> bytes:
+    """Names the tensors as in the signatures, and describes them.
 
     Args:
         content: content of a file with signatures from `SIGNATURES`.
         name: name of the model.
         description: description of the model.
-        min_runtime: oldest TensorFlow Lite version that runs the file.
 
     Returns:
         The content of the file with metadata.
@@ -53,21 +51,12 @@ def describe(content: bytes, name: str, description: str, min_runtime: str) -> b
         graph = model.subgraphs[signature.subgraphIndex]
         for tensor in (*signature.inputs, *signature.outputs):
             graph.tensors[tensor.tensorIndex].name = tensor.name
-    # The converter's entry describes the file before the weights were quantized.
-    model.metadata = [entry for entry in model.metadata or [] if entry.name != MIN_RUNTIME]
-    _add_metadata(model, METADATA, _metadata(model, signatures, name, description))
-    _add_metadata(model, MIN_RUNTIME, min_runtime.encode().ljust(MIN_RUNTIME_BYTES, b"\0"))
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _add_metadata(model: Any, name: bytes, content: bytes) -> None:
-    """Adds an entry to the metadata of a model."""
-    buffer = schema.BufferT()
-    buffer.data = list(content)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = name, len(model.buffers)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = list(_metadata(model, signatures, name, description))
+    entry.name, entry.buffer = METADATA, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata.append(entry)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _metadata(model: Any, signatures: Sequence[Any], name: str, description: str) -> bytes:

@@ -15,7 +15,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from components import features
 from components.pusher.convert import convert
-from components.pusher.operator_versions import check_operators
+from components.pusher.operator_versions import oldest_runtime
 from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.baselines import Transitions
 from components.trainer.encoders import FORBIDDEN
@@ -324,7 +324,7 @@ def answered(saved) -> list[tuple]:
 @pytest.mark.parametrize(("saved", "precision"), CONVERTED, indirect=["saved"], scope="module")
 def test_file_answers_as_the_saved_model(saved, answered, precision):
     content = saved.convert(precision)
-    assert check_operators(content) == "2.5.0"
+    assert oldest_runtime(content) == "2.5.0"
     file = TFLiteModel(content)
     assert (file.history_length, file.top_k) == (HISTORY, TOP_K)
     assert {"history", "bias", *file.activity_inputs} == saved.inputs
@@ -431,7 +431,7 @@ def test_each_item_of_the_history_gains_once(repeating, tmp_path):
     np.testing.assert_allclose(scores, expected[ids], atol=1e-4)
     assert recommend(plain, history)[0].tolist() != ids.tolist()
     content = convert(gaining.loaded, "float32")
-    check_operators(content)  # Old runtimes compute all of its operators rightly.
+    assert oldest_runtime(content) == "2.5.0"
     file = TFLiteModel(content)
     assert file.rank(history["history"])[0].tolist() == order[:TOP_K]
     examples = tf.constant([serialize(timeline, item) for item in order])
