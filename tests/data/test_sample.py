@@ -7,11 +7,11 @@ import itertools
 
 import pytest
 
-from data import make_sample
 from data.formats import open_dataset
 from data.items import read_items
 from data.quick_check import quick_check
 from data.registry import SAMPLE
+from tests.data import make_sample
 from tests.data.reading import read_all, rows_of
 
 

@@ -3,7 +3,7 @@
 Users change between moods. In each mood, a user prefers some films; after a film, its sequel is more likely. Therefore
 a model that uses the history can beat a list of popular films. The seed is fixed, so the files are always the same.
 
-    python -m data.make_sample
+    python -m tests.data.make_sample
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
+from data.registry import SAMPLE
 
 USERS, FILMS, MOODS = 300, 150, 10
 GENRES = ("Action", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Horror", "Musical", "Romance", "Sci-Fi")
@@ -59,4 +61,4 @@ def _timeline(random: np.random.Generator, user: int, mood_of: np.ndarray, charm
 
 
 if __name__ == "__main__":
-    make_sample(Path(__file__).parent / "sample")
+    make_sample(SAMPLE)
