@@ -1,4 +1,4 @@
-"""The common interface of the engines that run a compiled pipeline."""
+"""Types that the clients of both engines share, and the check of a schedule."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pipeline.config import ConfigError, PipelineConfig
 from pipeline.deployment import Engine
 
+if TYPE_CHECKING:
+    from cluster.kubeflow import Kubeflow
+    from cluster.vertex import Vertex
+
+Client: TypeAlias = "Kubeflow | Vertex"
 RunState = Literal["waiting", "running", "succeeded", "failed", "canceled"]
 LISTED = 20
 
@@ -85,40 +90,6 @@ class Schedule:
     cron: str
     active: bool
     page: str = ""
-
-
-class Client(Protocol):
-    """A client of an engine. Every method may raise `EngineError`."""
-
-    def check(self) -> None:
-        """Checks that the engine can be reached and accepts the credentials."""
-
-    def start(self, submission: Submission) -> EngineRun:
-        """Starts a run."""
-
-    def schedule(self, submission: Submission) -> Schedule:
-        """Creates a schedule of runs."""
-
-    def runs(self, pipeline: str, limit: int = LISTED) -> list[EngineRun]:
-        """Returns the newest runs of a pipeline, newest first, without their steps."""
-
-    def run(self, run_id: str) -> EngineRun:
-        """Returns a run with its steps."""
-
-    def schedules(self, pipeline: str) -> list[Schedule]:
-        """Returns the schedules of a pipeline."""
-
-    def pause(self, schedule: Schedule) -> None:
-        """Pauses a schedule."""
-
-    def resume(self, schedule: Schedule) -> None:
-        """Resumes a paused schedule, without the runs that it missed."""
-
-    def delete(self, schedule: Schedule) -> None:
-        """Deletes a schedule, but not its runs."""
-
-    def request(self, submission: Submission) -> dict[str, Any]:
-        """Returns the request of a submission, without credentials."""
 
 
 def check_schedule(config: PipelineConfig, engine: Engine, cron: str, time_zone: str) -> None:

@@ -26,7 +26,7 @@ STATES: dict[str, RunState] = {
 
 
 class Kubeflow:
-    """See `engines.Client`.
+    """A client of Kubeflow Pipelines. Every method may raise `EngineError`.
 
     Args:
         deployment: with the host and the credentials.
@@ -41,15 +41,19 @@ class Kubeflow:
         self._api = KubeflowApi(deployment.host, deployment.access)
 
     def check(self) -> None:
+        """Checks that the engine can be reached and accepts the credentials."""
         self._api.call("GET", "healthz")
 
     def start(self, submission: Submission) -> EngineRun:
+        """Starts a run."""
         return self._read_run(self._api.call("POST", "runs", body=self._body(submission)))
 
     def schedule(self, submission: Submission) -> Schedule:
+        """Creates a schedule of runs."""
         return self._read_schedule(self._api.call("POST", "recurringruns", body=self._body(submission)))
 
     def runs(self, pipeline: str, limit: int = LISTED) -> list[EngineRun]:
+        """Returns the newest runs of a pipeline, newest first, without their steps."""
         experiment = self._experiment(pipeline)
         if not experiment:
             return []
@@ -59,9 +63,11 @@ class Kubeflow:
         return [run for run in runs if not self._deployment.experiment or pipeline in run.name]
 
     def run(self, run_id: str) -> EngineRun:
+        """Returns a run with its steps."""
         return self._read_run(self._api.call("GET", f"runs/{run_id}"))
 
     def schedules(self, pipeline: str) -> list[Schedule]:
+        """Returns the schedules of a pipeline."""
         experiment = self._experiment(pipeline)
         if not experiment:
             return []
@@ -76,15 +82,19 @@ class Kubeflow:
                 return [schedule for schedule in schedules if schedule.name == pipeline]
 
     def pause(self, schedule: Schedule) -> None:
+        """Pauses a schedule."""
         self._api.call("POST", f"recurringruns/{schedule.id}:disable")
 
     def resume(self, schedule: Schedule) -> None:
+        """Resumes a paused schedule, without the runs that it missed."""
         self._api.call("POST", f"recurringruns/{schedule.id}:enable")
 
     def delete(self, schedule: Schedule) -> None:
+        """Deletes a schedule, but not its runs."""
         self._api.call("DELETE", f"recurringruns/{schedule.id}")
 
     def request(self, submission: Submission) -> dict[str, Any]:
+        """Returns the request of a submission, without credentials."""
         spec, *platform = yaml.safe_load_all(submission.file.read_text(encoding="utf-8"))
         body: dict[str, Any] = {
             "display_name": submission.run_name,

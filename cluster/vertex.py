@@ -27,7 +27,7 @@ STATES: dict[str, RunState] = {
 
 
 class Vertex:
-    """See `engines.Client`.
+    """A client of Vertex AI Pipelines, with the methods of `Kubeflow`. Every method may raise `EngineError`.
 
     Args:
         deployment: with the project and the region.
