@@ -22,7 +22,8 @@ from data.files import is_uri
 from data.formats import open_dataset
 from pipeline import local_execution, steps
 from pipeline.config import PipelineConfig
-from pipeline.local_execution import Observer, StepResult
+from pipeline.console import ConsoleObserver
+from pipeline.local_execution import StepResult
 from pipeline.local_pipeline import create_local_pipeline
 
 ENCODE_BATCH = 256
@@ -75,7 +76,7 @@ def pairs_fingerprint(users: np.ndarray, targets: np.ndarray) -> str:
 
 
 def run_steps(
-    data: Path | str, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, last: str
+    data: Path | str, config: PipelineConfig, output: Path, cache_dir: Path, observer: ConsoleObserver, last: str
 ) -> dict[str, StepResult]:
     """Runs the local pipeline up to a step. TFX's cache provides the outputs of earlier runs in the same folder.
 
@@ -108,7 +109,7 @@ def run_steps(
     return {result.name: result for result in results}
 
 
-def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer) -> Prepared:
+def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: ConsoleObserver) -> Prepared:
     """Runs the steps up to Transform and reads their outputs; arguments and errors are those of `run_steps`."""
     results = run_steps(data, config, output, cache_dir, observer, steps.TRANSFORM)
     raw = _split_folders(results[steps.EXAMPLE_GEN].outputs["examples"][0].uri)

@@ -21,7 +21,7 @@ from components.trainer.run import build_model
 from components.trainer.training_data import TrainingData
 from pipeline import steps
 from pipeline.config import PipelineConfig
-from pipeline.local_execution import Observer
+from pipeline.console import ConsoleObserver
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Trained:
 
 
 def train(
-    data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: Observer, raw_test: list[bytes]
+    data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: ConsoleObserver, raw_test: list[bytes]
 ) -> Trained:
     """Runs the steps up to the Trainer, and ranks `raw_test`, raw test examples, with the SavedModel.
 

@@ -125,7 +125,7 @@ class ConsoleObserver(logging.Handler):
         logger.propagate = False
 
     def started(self, step: str) -> None:
-        """See `Observer`."""
+        """Reports the start of a step."""
         self._step = step
         if self._console.is_terminal:
             self._status = self._console.status(f"{step:<{NAME_WIDTH}} running")
@@ -134,18 +134,18 @@ class ConsoleObserver(logging.Handler):
             self._console.print(f"  {step:<{NAME_WIDTH}} running")
 
     def finished(self, result: StepResult) -> None:
-        """See `Observer`."""
+        """Reports the result of a step."""
         self._stop()
         state = "cached" if result.cached else f"done in {duration(result.seconds)}"
         self._show("✓", "green", f"{result.name:<{NAME_WIDTH}} {state}")
 
     def failed(self, step: str, seconds: float) -> None:
-        """See `Observer`."""
+        """Reports that a step raised an error."""
         self._stop()
         self._show("✗", "red", f"{step:<{NAME_WIDTH}} failed after {duration(seconds)}")
 
     def interrupted(self, step: str, seconds: float) -> None:
-        """See `Observer`."""
+        """Reports that the user stopped a step."""
         self._stop()
         self._show("!", "yellow", f"{step:<{NAME_WIDTH}} interrupted after {duration(seconds)}")
 

@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine, step by step, and reports progress to an observer."""
+"""Runs a pipeline on this machine, step by step, and reports its progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -26,6 +25,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components import checksums
 from components.errors import describe
+from pipeline.console import ConsoleObserver
 
 progress = logging.getLogger("recommender.progress")
 
@@ -84,25 +84,9 @@ class Interrupted(KeyboardInterrupt):
         self.results = list(results)
 
 
-class Observer(Protocol):
-    """Receives the progress of a run."""
-
-    def started(self, step: str) -> None:
-        """Reports the start of a step."""
-
-    def finished(self, result: StepResult) -> None:
-        """Reports the result of a step."""
-
-    def failed(self, step: str, seconds: float) -> None:
-        """Reports that a step raised an error."""
-
-    def interrupted(self, step: str, seconds: float) -> None:
-        """Reports that the user stopped a step."""
-
-
 def run(
     pipeline: tfx.dsl.Pipeline,
-    observer: Observer,
+    observer: ConsoleObserver,
     *,
     from_nodes: Collection[str] = (),
     to_nodes: Collection[str] = (),
@@ -131,21 +115,12 @@ def run(
     """
     gc.freeze()  # Checking the libraries' objects in every garbage collection takes a second per step.
     runner = _Runner(pipeline, observer, from_nodes, to_nodes, is_stale, find_problem)
-    while True:
-        try:
-            return runner.run()
-        except _Stale as stale:
-            # ML Metadata considers a cached step of a run done. Therefore a new run starts, which reuses the valid
-            # results of this one.
-            runner.uncached.add(stale.step)
-
-
-class _Stale(Exception):
-    """A cached result is no longer valid."""
-
-    def __init__(self, step: str):
-        super().__init__(step)
-        self.step = step
+    results = None
+    while results is None:
+        # ML Metadata considers a cached step of a run done. Therefore, after a stale result, a new run starts, which
+        # reuses the valid results of this one.
+        results = runner.run()
+    return results
 
 
 @dataclass
@@ -159,7 +134,7 @@ class _Runner:
     """
 
     pipeline: tfx.dsl.Pipeline
-    observer: Observer
+    observer: ConsoleObserver
     from_nodes: Collection[str]
     to_nodes: Collection[str]
     is_stale: Callable[[StepResult], bool]
@@ -168,13 +143,12 @@ class _Runner:
     started: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
 
-    def run(self) -> list[StepResult]:
-        """Runs all steps once.
+    def run(self) -> list[StepResult] | None:
+        """Runs all steps once; returns None if a cached result was no longer valid, for another attempt without it.
 
         Raises:
             StepFailed: see `run`.
             Interrupted: see `run`.
-            _Stale: a cached result is no longer valid.
         """
         ir = compiler.Compiler().compile(self.pipeline)
         runtime_parameter_utils.substitute_runtime_parameter(
@@ -193,6 +167,9 @@ class _Runner:
             if name in self.uncached:
                 step.execution_options.caching_options.enable_cache = False
             result = self._run_step(ir, step, results)
+            if result is None:
+                self.uncached.add(name)
+                return None
             results.append(result)
             if problem := self.find_problem(result):
                 raise StepFailed(name, problem, results, is_usage=True)
@@ -228,7 +205,8 @@ class _Runner:
 
     def _run_step(
         self, ir: pipeline_pb2.Pipeline, step: pipeline_pb2.PipelineNode, results: list[StepResult]
-    ) -> StepResult:
+    ) -> StepResult | None:
+        """Returns the result of a step; None if it comes from the cache and is no longer valid."""
         name = step.node_info.id
         started = time.monotonic()
         try:
@@ -249,9 +227,7 @@ class _Runner:
             traceback.print_exc()  # Into the log, if there is one.
             self.observer.failed(name, time.monotonic() - started)
             raise StepFailed(name, describe(error), results) from error
-        if stale:
-            raise _Stale(name)
-        return result
+        return None if stale else result
 
 
 def _launch(

@@ -14,8 +14,8 @@ from components.trees import copy_tree
 from on_device.command_line import default_cache_dir
 from pipeline import steps
 from pipeline.config import load_config
+from pipeline.console import ConsoleObserver
 from pipeline.flink_jar import JarError, make_jar
-from pipeline.local_execution import Observer
 from tests.object_store import BUCKET, played_s3
 from tests.same_records import digests
 from tests.shared_runs import SAMPLE, SAMPLE_CONFIG
@@ -41,7 +41,7 @@ def flink() -> Iterator[dict[str, object]]:
 def run(data: Path | str, folder: Path, beam: dict[str, object]) -> dict[str, dict[str, tuple[int, str]]]:
     """Runs the data steps; returns digests by split of the records of ExampleGen and Transform."""
     config = load_config(SAMPLE_CONFIG, {"beam": beam})
-    results = run_steps(data, config, folder, default_cache_dir(), Mock(spec=Observer), steps.TRANSFORM)
+    results = run_steps(data, config, folder, default_cache_dir(), Mock(spec=ConsoleObserver), steps.TRANSFORM)
     outputs = {steps.EXAMPLE_GEN: "examples", steps.TRANSFORM: "transformed_examples"}
     return {step: digests(Path(results[step].outputs[name][0].uri)) for step, name in outputs.items()}
 
