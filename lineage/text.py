@@ -19,6 +19,7 @@ from lineage.find import Match
 from lineage.graph import Artifact, Execution, Graph
 from lineage.proof import Proof
 from lineage.runs import Run
+from pipeline.console import duration
 
 LOG_WIDTH = 120  # of the output in a file or a pipe
 TREE_WIDTH = 10_000  # so that no address is cut off
@@ -152,15 +153,6 @@ def main_fact(artifact: Artifact) -> str:
 def moment(milliseconds: float) -> str:
     """Returns a date and time of this time zone."""
     return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def duration(seconds: float) -> str:
-    """Returns a duration in words."""
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
 def value_in_words(value: Any) -> str:

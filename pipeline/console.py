@@ -167,7 +167,9 @@ class ConsoleObserver(logging.Handler):
 
 
 def duration(seconds: float) -> str:
-    """Returns seconds as text, such as `3.2 s` or `2 min 10 s`."""
+    """Returns seconds as text, such as `3.2 s`, `2 min 10 s` or `1 h 35 min`."""
     if seconds < 90:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    if seconds < 5400:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"

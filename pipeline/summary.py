@@ -10,7 +10,7 @@ from typing import Any
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from components.evaluation import ERROR, MARKOV, POPULARITY, read_metrics
+from components.evaluation import ERROR, MARKOV, METRICS, POPULARITY, read_metrics
 from components.evaluator.gate import read_conditions, read_verdict
 from components.example_validator.results import read_drift
 from components.pusher.rollback import open_store
@@ -20,15 +20,6 @@ from pipeline import steps
 from pipeline.console import duration
 from pipeline.local_execution import Interrupted, StepFailed, StepResult
 
-TITLES = {
-    "recall_at_1": "Recall@1",
-    "recall_at_5": "Recall@5",
-    "recall_at_10": "Recall@10",
-    "recall_at_50": "Recall@50",
-    "ndcg_at_10": "NDCG@10",
-    "mrr": "MRR",
-    "coverage_at_10": "Coverage@10",
-}
 RANKERS = {"model": "", "popularity": POPULARITY, "markov": MARKOV}  # prefixes of their metrics
 PUSHED, NOT_BLESSED, STOPPED_EARLY = "pushed", "not blessed", "stopped before the push"
 FAILED, INTERRUPTED = "failed", "interrupted"
@@ -99,11 +90,11 @@ def _metrics(evaluation: str) -> dict[str, Any]:
     content = read_metrics(evaluation)
     overall = content["overall"]
     standard_errors = {
-        ranker: {name: overall[f"{prefix}{name}{ERROR}"] for name in TITLES if f"{prefix}{name}{ERROR}" in overall}
+        ranker: {name: overall[f"{prefix}{name}{ERROR}"] for name in METRICS if f"{prefix}{name}{ERROR}" in overall}
         for ranker, prefix in RANKERS.items()
     }
     return {
-        **{ranker: {name: overall[f"{prefix}{name}"] for name in TITLES} for ranker, prefix in RANKERS.items()},
+        **{ranker: {name: overall[f"{prefix}{name}"] for name in METRICS} for ranker, prefix in RANKERS.items()},
         "standard_errors": standard_errors,
         "examples": int(overall["example_count"]),
         "unreachable": overall.get("unreachable"),
@@ -120,6 +111,19 @@ def _uri(outputs: dict[str, Any], step: str, name: str) -> str:
 def _read_json(folder: str, name: str) -> Any:
     with fileio.open(os.path.join(folder, name)) as stream:
         return json.loads(stream.read())
+
+
+def left_out_of(data: dict[str, Any]) -> list[str]:
+    """Returns the counts of what was left out of the data, each in words."""
+    counts = {
+        "duplicates dropped": data["duplicates"],
+        "repeats dropped": data.get("dropped_repeats", 0),
+        "interactions of other kinds left out": data.get("other_events", 0),
+        "bad rows skipped": len(data["bad_rows"]),
+        "users with too few interactions left out": data["short_users"],
+        "items without a title": data["unknown_items"],
+    }
+    return [f"{count:,} {words}" for words, count in counts.items() if count]
 
 
 def repeated(summary: dict[str, Any]) -> str:

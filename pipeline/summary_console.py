@@ -12,10 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from components.evaluation import METRICS
 from components.hyperparameters import in_words
+from lineage import facts
 from on_device.artifact import open_artifact
 from pipeline.console import duration, show_line
-from pipeline.summary import NOT_BLESSED, PUSHED, TITLES, refit_in_words, repeated, unreachable
+from pipeline.summary import NOT_BLESSED, PUSHED, left_out_of, refit_in_words, repeated, unreachable
 
 MUCH_UNREACHABLE = 0.2  # of all targets
 TITLE_WIDTH = 10  # columns before the text of a line
@@ -28,7 +30,7 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
     console.print()
     if data := summary.get("data"):
         counts = f"{data['ratings']:,} interactions, {data['users']:,} users, {data['items']:,} items"
-        line("Data", f"{data['name']}: {counts}{_left_out(data)}")
+        line("Data", f"{data['name']}: {'; '.join([counts, *left_out_of(data)])}")
     if (drift := summary.get("drift")) and drift["compared_with"]:
         line("Drift", _drift(drift))
     if tuner := summary.get("tuner"):
@@ -79,18 +81,6 @@ def show(summary: dict[str, Any], console: Console, log_file: Path | None, repor
     line("Next", _next_step(summary))
 
 
-def _left_out(data: dict[str, Any]) -> str:
-    counts = {
-        "duplicates dropped": data["duplicates"],
-        "repeats dropped": data.get("dropped_repeats", 0),
-        "interactions of other kinds left out": data.get("other_events", 0),
-        "bad rows skipped": len(data["bad_rows"]),
-        "users with too few interactions left out": data["short_users"],
-        "items without a title": data["unknown_items"],
-    }
-    return "".join(f"; {count:,} {label}" for label, count in counts.items() if count)
-
-
 def _drift(drift: dict[str, Any]) -> str:
     warnings = [measure["words"] for measure in drift["measures"] if measure["level"] != "ok"]
     if warnings:
@@ -119,15 +109,15 @@ def _metrics_table(summary: dict[str, Any]) -> Table:
     table = Table()
     table.add_column("")
     columns = {"model": "model", "popularity": "popularity", "Markov": "markov"}  # fits into 80 characters
-    cells = [[_with_error(metrics, ranker, name) for ranker in columns.values()] for name in TITLES]
+    cells = [[_with_error(metrics, ranker, name) for ranker in columns.values()] for name in METRICS]
     if artifact := summary.get("artifact"):
         columns["file"] = "tflite"
-        for row, name in zip(cells, TITLES, strict=True):
+        for row, name in zip(cells, METRICS, strict=True):
             row.append(f"{artifact['metrics']['tflite'][name]:.4f}")
     for column in columns:
         table.add_column(column, justify="right")
-    for title, row in zip(TITLES.values(), cells, strict=True):
-        table.add_row(title, *row)
+    for row, name in zip(cells, METRICS, strict=True):
+        table.add_row(facts.METRICS[name], *row)
     return table
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lineage.text import duration
+from pipeline.console import duration
 
 WIDTH = 340  # of a chart, in its own units; pages scale it a little
 _TEMPLATES = Environment(

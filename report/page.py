@@ -17,8 +17,9 @@ from lineage.page import Card
 from lineage.page import render as render_page
 from lineage.page.drawing import draw
 from lineage.runs import Step
-from lineage.text import counts_in_words, duration
-from pipeline.summary import refit_in_words, repeated, unreachable
+from lineage.text import counts_in_words
+from pipeline.console import duration
+from pipeline.summary import left_out_of, refit_in_words, repeated, unreachable
 from report.charts import Bar, Point, curve, share, slices
 from report.run_facts import RunFacts
 
@@ -27,14 +28,6 @@ CURVES = {"loss": "Training loss, nats", "recall_at_10": "Recall@10, eval split"
 SLICES = {
     "history": (features.HISTORY_BUCKET, features.HISTORY_BUCKETS),
     "popularity": (features.POPULARITY_BUCKET, features.POPULARITY_BUCKETS),
-}
-DROPPED = {
-    "duplicates": "duplicates dropped",
-    "dropped_repeats": "repeats dropped",
-    "other_events": "interactions of other kinds left out",
-    "bad_rows": "rows that could not be read skipped",
-    "short_users": "users with too few interactions left out",
-    "unknown_items": "items without a title",
 }
 OTHER_TOOLS = {
     facts.EVALUATION: "TFMA: tfma.load_eval_result(PATH)",
@@ -69,7 +62,6 @@ def render(run_facts: RunFacts, folder: Path) -> str:
         **{key: summary.get(key) for key in ("artifact", "metrics", "training", "tuner", "gate", "data", "drift")},
         slices=_slices(summary),
         curves=_curves(summary),
-        dropped=_dropped(summary),
         steps=_steps(run_facts, folder),
         files=_files(run_facts, folder),
         # On a cluster only the name of the pipeline is known.
@@ -78,6 +70,7 @@ def render(run_facts: RunFacts, folder: Path) -> str:
         share=share,
         slice_chart=_slice_chart,
         counts_in_words=counts_in_words,
+        left_out_of=left_out_of,
         refit_in_words=refit_in_words,
         repeated=repeated,
         unreachable=unreachable,
@@ -160,15 +153,6 @@ def _curves(summary: dict[str, Any]) -> dict[str, Markup]:
         )
         for name, title in CURVES.items()
     }
-
-
-def _dropped(summary: dict[str, Any]) -> str:
-    """Returns the counts of dropped data in words; empty if nothing was dropped."""
-    counts = {}
-    for key, words in DROPPED.items():
-        value = summary.get("data", {}).get(key, 0)
-        counts[words] = len(value) if isinstance(value, list) else value
-    return ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
 
 
 def _steps(run_facts: RunFacts, folder: Path) -> list[dict[str, Any]]:

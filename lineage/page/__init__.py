@@ -20,6 +20,7 @@ from lineage.find import Match
 from lineage.graph import NO_GRAPH, Artifact, Execution, Graph
 from lineage.page.drawing import Drawing, draw, nearest
 from lineage.runs import Run
+from pipeline.console import duration
 
 FOLDER = Path(__file__).parent
 BASE_STYLE = files("on_device.demo") / "page" / "base.css"
@@ -108,7 +109,7 @@ def render(template: Path, drawings: list[Drawing], **values: Any) -> str:
         "about": _about,
         "by_section": lambda settings: text.by_section(settings).items(),
         "decimals": "{:.4f}".format,
-        "duration": text.duration,
+        "duration": duration,
         "files": _files,
         "json": functools.partial(json.dumps, indent=1, ensure_ascii=False, default=str),
         "link": _link,

@@ -111,7 +111,7 @@ def test_page_shows_the_values_of_the_summary():
     text = text_of(page(summary()))
     for words in ("pushed as version 7", "0.2500 ± 0.0435", "targets 1001 100", "2.5 times", "0.2000 ± 0.0400",
                   "1,234 interactions", "3 duplicates dropped",
-                  "1 rows that could not be read", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
+                  "1 bad rows skipped", "Epoch 2 was kept", "2.00 MB", "99.87%", "0.2468", "dropout: 0.2",
                   "not checked: there was none to compare with"):  # fmt: skip
         assert words in text, words
     assert re.search(r"float16 chosen", text) and not re.search(r"float32 chosen", text)
