@@ -20,15 +20,6 @@ _TEMPLATES = Environment(
 
 
 @dataclass(frozen=True)
-class Point:
-    """A value after an epoch, and the seconds since training began."""
-
-    epoch: int
-    seconds: float
-    value: float
-
-
-@dataclass(frozen=True)
 class Share:
     """A metric between 0 and 1, and its standard error if it has one."""
 
@@ -44,51 +35,46 @@ class Share:
         return self.value - (self.error or 0.0), self.value + (self.error or 0.0)
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A metric of a slice.
-
-    Attributes:
-        label: name of the slice.
-        count: number of its targets.
-        value: of the model.
-        other: of the popularity list.
-    """
-
-    label: str
-    count: int
-    value: Share
-    other: Share
-
-
 def share(metrics: dict[str, float], name: str) -> Share:
     """Returns a metric with its standard error."""
     return Share(metrics[name], metrics.get(f"{name}_standard_error"))
 
 
-def curve(title: str, points: Sequence[Point], best: int) -> Markup:
-    """Draws a value by epoch, without values that are not finite. `best` is the epoch whose weights were kept."""
-    shown = [point for point in points if math.isfinite(point.value)]
+def curve(title: str, history: Sequence[dict[str, Any]], name: str, best: int) -> Markup:
+    """Draws a value by epoch, without values that are not finite.
+
+    Args:
+        title: title of the chart.
+        history: `epoch`, `seconds` since training began, and values, of each epoch.
+        name: key of the value.
+        best: the epoch whose weights were kept.
+    """
+    shown = [epoch for epoch in history if math.isfinite(epoch[name])]
     if not shown:
         return Markup('<p class="note">{}: no finite value</p>').format(title)
-    values = [point.value for point in shown]
+    values = [epoch[name] for epoch in shown]
     marks = ticks(min(values), max(values))
-    x = _scale(shown[0].epoch, shown[-1].epoch, 46, WIDTH - 14)
+    x = _scale(shown[0]["epoch"], shown[-1]["epoch"], 46, WIDTH - 14)
     y = _scale(marks[0], marks[-1], 158, 12)
     last = len(shown) - 1
-    path = " L".join(f"{x(point.epoch)} {y(point.value)}" for point in shown)
     labelled = [shown[place] for place in sorted({0, last // 2, last})]
     return _draw(
-        "curve.html", title=title, points=shown, labelled=labelled, best=best, path=path, marks=marks, x=x, y=y
+        "curve.html", title=title, name=name, points=shown, labelled=labelled, best=best, marks=marks, x=x, y=y
     )
 
 
-def slices(title: str, bars: Sequence[Bar]) -> Markup:
-    """Draws a metric by slice: the model's and the popularity list's, with one standard error to each side."""
-    reach = max((share.interval[1] for bar in bars for share in (bar.value, bar.other)), default=0)
+def slices(title: str, metrics: dict[str, dict[str, Any]]) -> Markup:
+    """Draws Recall@10 by slice: the model's and the popularity list's, with one standard error to each side.
+
+    Args:
+        title: title of the chart.
+        metrics: metrics of each slice, by its label.
+    """
+    names = ("recall_at_10", "popularity_recall_at_10")
+    reach = max((share(values, name).interval[1] for values in metrics.values() for name in names), default=0)
     marks = ticks(0.0, min(max(reach, 1e-3), 1.0))
     x = _scale(0.0, max(reach, marks[-1]), 78, WIDTH - 54)
-    return _draw("slices.html", title=title, bars=bars, marks=marks, x=x)
+    return _draw("slices.html", title=title, metrics=metrics, share=share, marks=marks, x=x)
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:

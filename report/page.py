@@ -20,7 +20,7 @@ from lineage.runs import Step
 from lineage.text import counts_in_words
 from pipeline.console import duration
 from pipeline.summary import left_out_of, refit_in_words, repeated, unreachable
-from report.charts import Bar, Point, curve, share, slices
+from report.charts import curve, share, slices
 from report.run_facts import RunFacts
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -68,7 +68,7 @@ def render(run_facts: RunFacts, folder: Path) -> str:
         settings="" if set(config) == {"name"} else yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         titles=facts.METRICS,
         share=share,
-        slice_chart=_slice_chart,
+        slice_chart=slices,
         counts_in_words=counts_in_words,
         left_out_of=left_out_of,
         refit_in_words=refit_in_words,
@@ -132,27 +132,11 @@ def _slices(summary: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     return {kind: labels for kind, labels in kinds.items() if labels}
 
 
-def _slice_chart(kind: str, metrics: dict[str, dict[str, Any]]) -> Markup:
-    names = ("recall_at_10", "popularity_recall_at_10")
-    bars = [
-        Bar(label, int(values["example_count"]), *(share(values, name) for name in names))
-        for label, values in metrics.items()
-    ]
-    return slices(f"Recall@10 by {kind}", bars)
-
-
 def _curves(summary: dict[str, Any]) -> dict[str, Markup]:
     training = summary.get("training") or {"history": []}
     if not training["history"]:
         return {}
-    return {
-        title: curve(
-            title,
-            [Point(epoch["epoch"], epoch["seconds"], epoch[name]) for epoch in training["history"]],
-            training["best_epoch"],
-        )
-        for name, title in CURVES.items()
-    }
+    return {title: curve(title, training["history"], name, training["best_epoch"]) for name, title in CURVES.items()}
 
 
 def _steps(run_facts: RunFacts, folder: Path) -> list[dict[str, Any]]:

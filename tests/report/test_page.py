@@ -14,7 +14,7 @@ from lineage.runs import list_runs
 from lineage.store import open_store
 from on_device.recommender import Recommendation
 from report import write_report
-from report.charts import Bar, Point, Share, curve, decimals, slices, ticks
+from report.charts import Share, curve, decimals, slices, ticks
 from report.examples import Example
 from report.page import render
 from report.run_facts import RunFacts
@@ -97,6 +97,11 @@ def page(summary: dict[str, Any], **facts: Any) -> str:
     return render(RunFacts(summary, {"name": "films", "trainer": {"dropout": 0.2}}, **facts), Path("/output/films"))
 
 
+def epochs(*losses: float) -> list[dict[str, Any]]:
+    """A history of epochs of 100 seconds."""
+    return [{"epoch": n, "seconds": 100.0 * n, "loss": loss} for n, loss in enumerate(losses, 1)]
+
+
 def text_of(content: str) -> str:
     """Returns the visible text of a page, without the titles of charts."""
     return re.sub(r"\s+", " ", re.sub(r"<(style|title)>.*?</\1>|<[^>]+>", " ", content, flags=re.S))
@@ -123,7 +128,7 @@ def test_text_from_users_is_escaped():
     assert "<script>alert" not in content and content.count("</title>") == page(summary()).count("</title>")
     assert content.count("&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; &amp; &#39;Tom&#39;") >= 4
     assert "R&amp;B" in content
-    assert "&lt;i&gt;" in curve("<i>", [Point(1, 1.0, 7.0)], 1) and "<i>" not in slices("<i>", [])
+    assert "&lt;i&gt;" in curve("<i>", epochs(7.0), "loss", 1) and "<i>" not in slices("<i>", {})
 
 
 def test_page_shows_drift_with_its_limits_or_the_reason_for_no_comparison():
@@ -181,12 +186,15 @@ def test_page_without_slices_and_with_one_epoch():
 
 
 def test_charts_stay_within_their_frame():
-    charts = slices("Recall", [Bar("a", 4, Share(1.0), Share(0.0)), Bar("c", 3, Share(0.5, 0.29), Share(0.25, 0.25))])
-    charts += curve("Loss", [Point(1, 1, 7.0), Point(2, 2, float("nan")), Point(3, 300, 6.9999)], 3)
+    certain = {"example_count": 4.0, "recall_at_10": 1.0, "popularity_recall_at_10": 0.0}
+    uncertain = {"example_count": 3.0, "recall_at_10": 0.5, "popularity_recall_at_10": 0.25}
+    errors = {"recall_at_10_standard_error": 0.29, "popularity_recall_at_10_standard_error": 0.25}
+    charts = slices("Recall", {"a": certain, "c": uncertain | errors})
+    charts += curve("Loss", epochs(7.0, float("nan"), 6.9999), "loss", 3)
     assert "nan" not in charts.lower() and "5 min 00 s" in charts
     for x in re.findall(r'\b(?:x|cx|x1|x2)="([-\d.]+)"', charts):
         assert 0 <= float(x) <= 346
-    assert "no finite value" in curve("Loss", [Point(1, 1, float("inf"))], 1)
+    assert "no finite value" in curve("Loss", epochs(float("inf")), "loss", 1)
     assert ticks(0.0, 0.31) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4]) and len(ticks(5.0, 5.0)) >= 2
     assert decimals([0.0, 0.25]) == 2 and decimals([1.0, 2.0]) == 0
     assert str(Share(0.5, 0.05)) == "0.5000 ± 0.0500" and str(Share(0.5)) == "0.5000"
