@@ -143,8 +143,8 @@ def _find_data(options: argparse.Namespace, config: PipelineConfig) -> str:
     """Returns the checked path or URI of the data; downloads a published dataset."""
     data = DEFAULT_DATASET if options.data is None else str(options.data)
     if data in DATASETS and not Path(data).exists():
-        fetched = fetch(data, options.cache_dir, functools.partial(print, flush=True), or_another=options.data is None)
-        data = str(fetched.path)
+        say = functools.partial(print, flush=True)
+        data = str(fetch(data, options.cache_dir, say, or_another=options.data is None))
     quick_check(data, config.example_gen.max_bad_rows, config.reading)
     return data if is_uri(data) else os.path.abspath(data)
 

