@@ -44,7 +44,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     deployment = config.deployment
     default_values = defaults(config)
     parameters = {
-        name: RuntimeParameter(name, PARAMETERS[name].type, value, PARAMETERS[name].about)
+        name: RuntimeParameter(name, PARAMETERS[name].type, value, PARAMETERS[name].help)
         for name, value in default_values.items()
     }
     pipeline = create_pipeline(
@@ -99,7 +99,7 @@ def _complete(spec: dict[str, Any], pipeline_root: str, default_values: dict[str
     spec["defaultPipelineRoot"] = pipeline_root
     declared = spec["root"]["inputDefinitions"]["parameters"]
     for name, value in default_values.items():
-        declared[name].update(defaultValue=value, isOptional=True, description=PARAMETERS[name].about)
+        declared[name].update(defaultValue=value, isOptional=True, description=PARAMETERS[name].help)
     # These steps read records of earlier runs, which change although their inputs do not: no caching.
     tasks = spec["root"]["dag"]["tasks"]
     for step in (steps.WARM_START, steps.RESOLVER, steps.EXAMPLE_VALIDATOR):

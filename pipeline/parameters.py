@@ -6,37 +6,20 @@ This module imports neither TensorFlow nor TFX, so that errors appear immediatel
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from pipeline.config import ConfigError, PipelineConfig
+from pipeline.options import OPTIONS, Option
 
 DATA = "data"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A runtime parameter.
-
-    Attributes:
-        key: key of the configuration with the default value.
-        type: type of the value.
-        about: description.
-    """
-
-    key: str
-    type: type
-    about: str
-
-
 PARAMETERS = {
-    DATA: Parameter("deployment.data", str, "the log as the containers see it"),
-    "encoder": Parameter("trainer.encoder", str, "bow, cnn, lstm or transformer"),
-    "max_epochs": Parameter("trainer.max_epochs", int, "maximum number of passes over the train split"),
-    "max_minutes": Parameter("trainer.max_minutes", float, "time limit of training in minutes; 0: no limit"),
-    "min_recall_at_10": Parameter("gate.min_recall_at_10", float, "minimum recall at the gate"),
+    DATA: Option("deployment.data", "the log as the containers see it"),
+    "encoder": OPTIONS["encoder"],
+    "max_epochs": OPTIONS["max-epochs"],
+    "max_minutes": OPTIONS["max-minutes"],
+    "min_recall_at_10": OPTIONS["min-recall"],
 }
 
 
