@@ -6,7 +6,6 @@ immediately.
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import itertools
 import re
@@ -158,35 +157,26 @@ def read_assignments(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
-# Characters that start a list, a map or a quoted text in YAML, and characters that start syntax that no setting uses.
-_OPENING, _YAML_MARKS = "[{\"'", "@`%*&!|>#,]}"
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
 def _read_value(text: str, assignment: str) -> Any:
-    """Returns a value of `--set`: YAML, or the text itself if YAML would interpret it as special syntax or a comment.
+    """Returns a value of `--set`: YAML for a list, a map or quoted text; otherwise the text, which settings convert.
 
     Raises:
-        ConfigError: the text is a list, a map or quoted text that is not valid YAML.
+        ConfigError: the text cannot be read.
     """
-    if text.startswith(tuple(_YAML_MARKS)):
+    if text in _NULLS:
+        return None
+    if not text.startswith(("[", "{", '"', "'")) and text.replace("\t", " ").isprintable():
         return text
     try:
-        value = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        if not text.startswith(tuple(_OPENING)) and text.replace("\t", " ").isprintable():
-            return text
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deeply nested"
         raise ConfigError(f"--set {assignment!r}: the value is not YAML: {reason}; quote text as in YAML") from None
     except ValueError:  # For example, a date with month 13.
         return text
-    if text.startswith(tuple(_OPENING)):
-        return value
-    if isinstance(value, str) or (value is None and text not in _NULLS):
-        return text  # YAML would drop a comment.
-    if isinstance(value, datetime.date) or (isinstance(value, int | float) and ":" in text):
-        return text  # YAML reads a date, or digits with colons as a base 60 number; no setting has these types.
-    return value
 
 
 def check_literal(folder: str | Path, name: str) -> None:

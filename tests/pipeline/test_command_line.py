@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ConfigError, read_assignments
+from pipeline.config import ConfigError, load_config, read_assignments
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 3.0  # seconds
@@ -284,11 +284,20 @@ def test_data_from_a_pipe_is_refused_at_once(tmp_path):
     [
         *((text, text) for text in ("@shop", "%x", "*x", "&x", "!x", "`x`", "#shop", "a #b", "a: b: c", "a\tb", "> x")),
         *((text, text) for text in ("2024-13-45", "2024-01-01", "10:30", "http://localhost:8080")),
-        *(("0.1", 0.1), ("[a, 1]", ["a", 1]), ("{a: 1}", {"a": 1}), ("'@x'", "@x"), ("true", True), ("~", None)),
+        *(("0.1", "0.1"), ("[a, 1]", ["a", 1]), ("{a: 1}", {"a": 1}), ("'@x'", "@x"), ("~", None)),
     ],
 )
 def test_a_value_that_yaml_has_other_plans_for_is_taken_as_text(text, value):
     assert read_assignments([f"deployment.experiment={text}"]) == {"deployment.experiment": value}
+
+
+def test_a_setting_converts_the_text_of_a_value():
+    values = ["trainer.dropout=0.1", "trainer.dimension=32", "refit=true", "data.columns.user=3", "name=2024"]
+    config = load_config(None, read_assignments(values))
+    assert (config.trainer.dropout, config.trainer.dimension, config.refit) == (0.1, 32, True)
+    assert (config.data.columns.user, config.name) == ("3", "2024")
+    space = read_assignments(["tuner.search_space.dropout.min=0.1", "tuner.search_space.dropout.max=0.5"])
+    assert load_config(None, space).tuner.search_space["dropout"].max == 0.5
 
 
 @pytest.mark.parametrize("text", ["[", "{a", "'a", '"a', "[" * 3000, "a\x07", "a\udcff", "{[a]: b}"])
