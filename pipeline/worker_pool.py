@@ -16,11 +16,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
@@ -29,15 +26,12 @@ from google.protobuf import text_format
 from on_device.command_line import command_line
 
 ROOT = Path(__file__).parent.parent
-THREADS = 8
-GRACE = 5.0  # seconds
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     """Starts a process for each worker that a TaskManager requests."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def StartWorker(
@@ -51,9 +45,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
             "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.logging_endpoint),
         }
         command = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
-        with self._lock:
-            self._workers = [worker for worker in self._workers if worker.poll() is None]
-            self._workers.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+        self._workers = [worker for worker in self._workers if worker.poll() is None]
+        self._workers.append(subprocess.Popen(command, cwd=ROOT, env=environment))
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(
@@ -64,14 +57,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
     def close(self) -> None:
         """Stops all workers."""
-        with self._lock:
-            for worker in self._workers:
-                worker.terminate()
-            for worker in self._workers:
-                try:
-                    worker.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    worker.kill()
+        for worker in self._workers:
+            worker.terminate()
 
 
 def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
@@ -81,7 +68,8 @@ def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
         RuntimeError: the port is in use.
     """
     pool = WorkerPool()
-    server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
+    # One thread, so that requests do not overlap.
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
     port = server.add_insecure_port(f"{host}:{port}")
     server.start()
@@ -100,17 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError:
         print(f"error: --port {options.port}: cannot listen on {options.host}; choose a free port", file=sys.stderr)
         return 2
-    ended = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> Any:
-        ended.set()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    print(f"starts workers for {options.host}:{port}", flush=True)
-    ended.wait()
-    server.stop(None)
-    pool.close()
+        signal.signal(number, signal.default_int_handler)
+    try:
+        print(f"starts workers for {options.host}:{port}", flush=True)
+        server.wait_for_termination()
+    except KeyboardInterrupt:
+        server.stop(None)
+        pool.close()
     return 0
 
 

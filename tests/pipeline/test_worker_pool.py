@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import queue
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +88,15 @@ def test_each_task_manager_keeps_its_worker():
         server.stop(None)
         for manager in managers:
             manager.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_pool(number: int):
+    command = [sys.executable, "-m", "pipeline.worker_pool", "--port", "0"]
+    with subprocess.Popen(command, cwd=worker_pool.ROOT, stdout=subprocess.PIPE, text=True) as pool:
+        assert pool.stdout.readline().startswith("starts workers for localhost:")
+        pool.send_signal(number)
+        assert pool.wait(WITHIN) == 0
 
 
 def test_port_that_is_taken(capsys: pytest.CaptureFixture[str]):
