@@ -114,7 +114,7 @@ def _read_json(folder: str, name: str) -> Any:
 
 
 def left_out_of(data: dict[str, Any]) -> list[str]:
-    """Returns the counts of what was left out of the data, each in words."""
+    """Returns the counts of interactions, users and rows that were left out, each in words."""
     counts = {
         "duplicates dropped": data["duplicates"],
         "repeats dropped": data.get("dropped_repeats", 0),

@@ -25,13 +25,7 @@ from components.trainer.similar_items import SimilarItems
 class Member(keras.layers.Layer):
     """A part of a recommender, with its own embedding tables and encoder; a recommender has one or more members.
 
-    Args:
-        settings: the Trainer's settings.
-        history_length: number of items N that the device sends.
-        counts: int64 [V], number of train events of each item index.
-        item_features: see `ItemTower`.
-        activity_features: the activity features that the settings name.
-        similar: the items that are similar to each item; None: the settings do not use them.
+    The arguments are those of `RecommenderModel`, with the settings of the member.
     """
 
     def __init__(

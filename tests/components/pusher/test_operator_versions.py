@@ -38,13 +38,19 @@ def test_a_large_catalogue_needs_no_newer_runtime(tmp_path: Path, monkeypatch: p
     assert {oldest_runtime(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
 
 
-def test_versions_and_runtime_are_raised_to_those_that_int8_weights_need(content: bytes) -> None:
-    def understate(model: Any) -> None:
-        for code in model.operatorCodes:
-            code.version = 1
-        _entry(model).data = list(b"1.5.0".ljust(16, b"\0"))
+def redeclared(content: bytes, version: int, runtime: bytes) -> bytes:
+    """Returns a quantized file whose converter declared the given version of all operators, and the given runtime."""
 
-    declared = declare_versions(changed(quantize(content, tables_only=False), understate))
+    def change(model: Any) -> None:
+        for code in model.operatorCodes:
+            code.version = version
+        _entry(model).data = list(runtime.ljust(16, b"\0"))
+
+    return declare_versions(changed(quantize(content, tables_only=False), change))
+
+
+def test_versions_and_runtime_are_raised_to_those_that_int8_weights_need(content: bytes) -> None:
+    declared = redeclared(content, 1, b"1.5.0")
     assert oldest_runtime(declared) == "1.14.0"
     codes = flatbuffer_utils.read_model_from_bytearray(bytearray(declared)).operatorCodes
     raised = {code.builtinCode: code.version for code in codes if code.version > 1}
@@ -52,12 +58,7 @@ def test_versions_and_runtime_are_raised_to_those_that_int8_weights_need(content
 
 
 def test_newer_versions_of_the_converter_stay(content: bytes) -> None:
-    def newer(model: Any) -> None:
-        for code in model.operatorCodes:
-            code.version = 12
-        _entry(model).data = list(b"2.17.0".ljust(16, b"\0"))
-
-    declared = declare_versions(changed(quantize(content, tables_only=False), newer))
+    declared = redeclared(content, 12, b"2.17.0")
     assert oldest_runtime(declared) == "2.17.0"
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(declared))
     assert {code.version for code in model.operatorCodes} == {12}
