@@ -175,15 +175,17 @@ def _references(prepared: Prepared, config: PipelineConfig, results: Results) ->
     from benchmarks.ranking import rank_targets, recall
     from benchmarks.tuning import GRIDS, choose
 
-    key = hashlib.sha256(f"{prepared.fingerprint}\n{config.transform.min_item_count}".encode()).hexdigest()
+    repeats = prepared.recommends_seen
+    key = hashlib.sha256(f"{prepared.fingerprint}\n{config.transform.min_item_count}\n{repeats}".encode()).hexdigest()
     if key not in results.references:
         references = {}
         for name in REFERENCES:
             try:
-                chosen = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size)
+                chosen = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size, repeats)
             except TooLarge:
                 continue
-            references[name] = dataclasses.asdict(recall(rank_targets(chosen.baseline, prepared.test).ranks, 10))
+            ranks = rank_targets(chosen.baseline, prepared.test, repeats).ranks
+            references[name] = dataclasses.asdict(recall(ranks, 10))
         results.references[key] = references
         results.save()
     return results.references[key]

@@ -161,7 +161,7 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 
 
 def _read_value(text: str, assignment: str) -> Any:
-    """Returns a value of `--set`: YAML for a list, a map or quoted text; otherwise the text, which settings convert.
+    """Returns a value of `--set`: YAML for `[...]`, `{...}` and quotes; otherwise the text, which settings convert.
 
     Raises:
         ConfigError: the text cannot be read.

@@ -26,6 +26,7 @@ from google.protobuf import text_format
 from on_device.command_line import command_line
 
 ROOT = Path(__file__).parent.parent
+GRACE = 5.0  # seconds
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
@@ -68,7 +69,7 @@ def serve(host: str, port: int) -> tuple[grpc.Server, WorkerPool, int]:
         RuntimeError: the port is in use.
     """
     pool = WorkerPool()
-    # One thread, so that requests do not overlap.
+    # With one thread, requests do not overlap.
     server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
     port = server.add_insecure_port(f"{host}:{port}")
@@ -94,7 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"starts workers for {options.host}:{port}", flush=True)
         server.wait_for_termination()
     except KeyboardInterrupt:
-        server.stop(None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        server.stop(GRACE).wait()  # Until no request starts another worker.
         pool.close()
     return 0
 

@@ -3,7 +3,8 @@
 A runtime that supports version 5 of an operator runs every file that declares version 5 or lower. If the operator needs
 a newer version than the file declares, an old runtime accepts the file and computes wrong results. The converter
 declares the versions, and writes the oldest runtime that supports them into the file's metadata. The AI Edge Quantizer,
-which gives operators int8 weights afterwards, changes neither; `declare_versions` does.
+which gives operators int8 weights afterwards, changes neither; `declare_versions` does. For operators without int8
+weights, this module relies on the converter, which ignores operators that are not in its table of runtimes.
 """
 
 from __future__ import annotations
@@ -89,8 +90,14 @@ def _read_entry(model: Any) -> str:
 
 
 def _entry(model: Any) -> Any:
-    """Returns the buffer of the metadata entry with the oldest runtime."""
-    (number,) = (entry.buffer for entry in model.metadata if entry.name == ENTRY)
+    """Returns the buffer of the metadata entry with the oldest runtime.
+
+    Raises:
+        PushError: there is no entry.
+    """
+    number = next((entry.buffer for entry in model.metadata or [] if entry.name == ENTRY), None)
+    if number is None:
+        raise PushError("the converter did not write the oldest runtime into the file; nothing is pushed")
     return model.buffers[number]
 
 

@@ -160,7 +160,7 @@ class MarkovList:
         self._rest = PopularityList(size, tf.concat([seen, self._followers], axis=1))
 
     def ranks(self, targets: tf.Tensor) -> tf.Tensor:
-        """Returns the rank of each user's target, from 0: int32 [B] -> int32 [B]; V for an unknown or seen target."""
+        """Returns the rank of each user's target, from 0: int32 [B] -> int32 [B]; V if it is unknown or excluded."""
         is_target = self._followers == targets[:, None]
         count = tf.math.count_nonzero
         place = tf.argmax(is_target, axis=1, output_type=tf.int32)

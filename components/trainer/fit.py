@@ -107,7 +107,7 @@ def fit(
     plan = plan or Plan.of(settings)
     holdout = None if holdout is None else _sample_users(holdout, settings)
     weights = target_weights(train, settings)
-    assert settings.batch_positions is not None  # A model's settings have no unset values.
+    assert settings.batch_positions is not None  # `for_data` has set it.
     batches = Batches(train, settings.window, settings.batch_positions, weights, settings.seed, soft)
     steps = math.ceil(batches.steps * plan.epochs / (1 - plan.begin))
     warm_up = min(WARM_UP_STEPS, steps)

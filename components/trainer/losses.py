@@ -1,6 +1,6 @@
 """Losses for next-item prediction. Each loss returns a weighted sum over positions, in nats.
 
-All losses have these arguments:
+The losses have these arguments, `teacher` only for `full_softmax`:
 
 - contexts: float32 [P, d], the context vector at each position.
 - table: float32 [V, d], the item embeddings.

@@ -191,7 +191,7 @@ class ServingModel(tf.Module):
         return self._best(scores, index)
 
     def explain(self, item: tf.Tensor, **histories: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns how much the score of an item falls if each of the latest items of a history is removed.
+        """Returns how much the score of an item falls without each of the latest items of a history.
 
         Args:
             item: int32 [1, 1]; the contributions to an invalid index are 0.

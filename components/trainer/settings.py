@@ -72,8 +72,8 @@ SIMILAR_POSITIONS, MIN_SIMILAR_EPOCHS = 1_100_000, 8
 class TrainerSettings(Settings):
     """Settings of the model and its training.
 
-    Some settings are unset if they are null, `auto` or 0, as their descriptions say: `for_data` computes them from the
-    size of the data. "Positions per item" is the number of interactions in the train split, without each user's first,
+    Some settings are unset if they are null, `auto` or 0, as their descriptions say: the Trainer computes them from the
+    data. "Positions per item" is the number of interactions in the train split, without each user's first,
     divided by the number of items.
 
     Attributes:
@@ -111,8 +111,9 @@ class TrainerSettings(Settings):
         target_weight: weights of targets in the loss: `equal`; or `rating`, in proportion to the rating (after Hu,
             Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008).
         loss: `full_softmax` over the catalogue; `sampled_softmax` or `in_batch_softmax`, with a log-Q correction; or
-            `gbce`, a calibrated binary loss. See `losses.py`. Only with `full_softmax`, steps take longer for a larger
-            catalogue. `auto`: `full_softmax` if a fit with it takes at most a few minutes, otherwise `sampled_softmax`.
+            `gbce`, a calibrated binary loss. See `losses.py`. The time of a step with `full_softmax` is proportional to
+            the size of the catalogue. `auto`: `full_softmax` if a fit with it takes at most a few minutes, otherwise
+            `sampled_softmax`.
         repeats: treatment of items that the history contains. `recommend` recommends them, for example groceries that
             are bought again; `keep` keeps them in histories but does not recommend them, for example films that are
             watched once; `drop` makes ExampleGen keep one occurrence of each item in a timeline. `auto`: `recommend`

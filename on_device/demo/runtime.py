@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -93,12 +93,13 @@ def find_runtime(
     return cached
 
 
-def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+def replace_folder(folder: Path, contents: Mapping[str, bytes], keep: Callable[[], bool] = lambda: False) -> None:
     """Writes a folder, which replaces an earlier one, either completely or not at all.
 
     Args:
         folder: The folder.
         contents: Content of each file, by its path in the folder.
+        keep: Returns whether the earlier folder stays after all, because another process has written it meanwhile.
 
     Raises:
         OSError: A file cannot be written, or another process writes the folder at the same time.
@@ -109,9 +110,9 @@ def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         for name, content in contents.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).write_bytes(content)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        staging.rename(folder)
+        if not keep():
+            shutil.rmtree(folder, ignore_errors=True)
+            staging.rename(folder)
 
 
 def _missing(folder: Path, pinned: tuple[Package, ...]) -> list[str]:
@@ -137,10 +138,8 @@ def _fill(folder: Path, pinned: tuple[Package, ...], registry: str) -> None:
         archive = _download(url, pinned)
         _verify(archive, package, url)
         contents.update(_unpack(archive, package, url))
-    if not _missing(folder, pinned):  # Another process has filled it in the meantime.
-        return
     try:
-        replace_folder(folder, contents)
+        replace_folder(folder, contents, keep=lambda: not _missing(folder, pinned))
     except OSError as error:
         if _missing(folder, pinned):
             raise ArtifactError(f"{folder}: cannot be written ({error.strerror}); {_npm_hint(pinned)}") from None

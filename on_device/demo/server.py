@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,7 +51,7 @@ class DemoServer(ThreadingHTTPServer):
             "Cache-Control": "no-store",
         }
         try:
-            super().__init__((LOOPBACK, port), _Handler)
+            super().__init__((LOOPBACK, port), functools.partial(_Handler, directory="/"))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or "not from 0 to 65535"
             raise ArtifactError(f"port {port}: cannot be used ({reason}); --port 0 takes any free one") from None

@@ -50,7 +50,8 @@ MODELS = {
 }
 CONVERTED = [
     *((name, precision) for name in MODELS for precision in ("float32", "int8_tables")),
-    *((name, precision) for name in (*ENCODERS, "activities") for precision in ("float16", "dynamic_int8")),
+    *((name, "float16") for name in (*ENCODERS, "activities")),
+    *((name, "dynamic_int8") for name in (*ENCODERS, "activities", "short")),
 ]
 # After item i came i + 4, i + 2 and 2, the most frequent first; after the last items nothing.
 FOLLOWERS = [[i + 4, i + 2, 2] if 2 < i < SIZE - 4 else [] for i in range(SIZE)]

@@ -121,6 +121,13 @@ def test_deleted_file(ask: Ask, server: DemoServer) -> None:
     assert ask("/gone.js").status == 404
 
 
+def test_deleted_working_directory(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert ask("/").status == 200
+
+
 def test_head(ask: Ask) -> None:
     response: Any = ask("/app.js", "HEAD")
     assert (response.status, response.body) == (200, b"")
