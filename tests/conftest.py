@@ -1,4 +1,4 @@
-"""The order of the suite, its shared runs of the pipeline, and the browser of all its pages."""
+"""The order of the tests, the shared runs of the pipeline, and the shared browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLAGS = [
 ]
 
 
-# What the fast subset (`-m "not slow"`) leaves out: tests that run the pipeline, import TensorFlow, or start
+# Excluded from the fast subset (`-m "not slow"`): tests that run the pipeline, import TensorFlow, or start
 # a browser or a compiler.
 SLOW = (
     *("e2e", "kubeflow", "components", "benchmarks", "report", "on_device/demo", "lineage/test_speed.py"),
@@ -42,13 +42,13 @@ FIRST = ("kubeflow/test_pipeline_on_kubeflow.py", "e2e/test_own_data.py", "e2e/t
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks slow tests, and sorts the longest files to the start."""
-    places: dict[Path, int] = {}
+    ranks: dict[Path, int] = {}
     for item in items:
         name = item.path.relative_to(TESTS).as_posix()
         if name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-        places[item.path] = next((place for place, start in enumerate(FIRST) if name.startswith(start)), len(FIRST))
-    items.sort(key=lambda item: places[item.path])
+        ranks[item.path] = next((rank for rank, prefix in enumerate(FIRST) if name.startswith(prefix)), len(FIRST))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +65,12 @@ def shop_run(tmp_path_factory: pytest.TempPathFactory) -> SharedRun:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A Chromium, where there is one; Playwright has but one a process."""
+    """Starts Chromium, or skips the test without one; Playwright can start only once in a process."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
         pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUM)})")
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=program, args=FLAGS)
-        yield running
-        running.close()
+        chromium = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()

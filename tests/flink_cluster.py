@@ -1,10 +1,10 @@
-"""Runs the data steps on a Flink cluster of this machine, and checks that the records are those of a run without it.
+"""Runs the data steps on a Flink cluster of this machine, and checks that the records are the same as without it.
 
     .venv/bin/python -m tests.flink_cluster --ratings 10_000_000
 
-Starts what an operator would, each a process of its own: a JobManager, two TaskManagers and a pool of Python workers;
-`local_runner.py --beam flink` starts the job server. Flink's classes are those of the job server's jar (`make
-flink-jar`). Data is generated (`benchmarks/generate.py`) in the shape of `beam_speed.py`. All ends with the program.
+Starts the processes that an operator starts: a JobManager, two TaskManagers and a pool of Python workers;
+`local_runner.py --beam flink` starts the job server. Flink's classes are in the job server's jar (`make flink-jar`).
+`benchmarks/generate.py` generates the data in the shape of `beam_speed.py`. All processes end with the program.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ FRAMEWORK_MB, NETWORK_MB, MANAGED_MB = 128, 192, 256
 
 
 class ClusterError(Exception):
-    """The cluster does not come up; the message is one line for a person."""
+    """The cluster does not start; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where a cluster is.
+    """The addresses of a cluster.
 
     Attributes:
         master: `HOST:PORT` of the JobManager's REST service.
@@ -59,16 +59,16 @@ class Cluster:
 
 @contextlib.contextmanager
 def running(jar: Path, folder: Path, task_managers: int = 2, heap_mb: int = 512) -> Iterator[Cluster]:
-    """A cluster, as long as the context lasts.
+    """Starts a cluster, and stops it at the end of the context.
 
     Args:
-        jar: that has Flink's classes.
-        folder: an empty one for configuration, logs and temporary files.
-        task_managers: how many, each with one slot.
-        heap_mb: megabytes of Java's heap in each process; TaskManagers have as much again beside it.
+        jar: A jar with Flink's classes.
+        folder: An empty folder for configuration, logs and temporary files.
+        task_managers: The number of TaskManagers, each with one slot.
+        heap_mb: Megabytes of Java heap in each process; a TaskManager has the same amount of off-heap memory.
 
     Raises:
-        ClusterError: it does not come up.
+        ClusterError: The cluster does not start.
     """
     rpc, rest, pool = _free_ports(3)
     (folder / "temporary").mkdir(parents=True)
@@ -86,18 +86,20 @@ def running(jar: Path, folder: Path, task_managers: int = 2, heap_mb: int = 512)
         "worker_pool": [sys.executable, "-m", "pipeline.worker_pool", "--port", str(pool)],
     }
     with contextlib.ExitStack() as stack:
-        started = {name: stack.enter_context(_process(one, folder / f"{name}.log")) for name, one in commands.items()}
-        _wait(f"http://localhost:{rest}/taskmanagers", task_managers, started, folder)
+        processes = {
+            name: stack.enter_context(_process(command, folder / f"{name}.log")) for name, command in commands.items()
+        }
+        _wait(f"http://localhost:{rest}/taskmanagers", task_managers, processes, folder)
         yield Cluster(f"localhost:{rest}", f"localhost:{pool}")
 
 
 def _configuration(rpc: int, rest: int, heap_mb: int, folder: Path) -> dict[str, object]:
-    """What Flink's own scripts work out before they start a process is written down: they are not in the jar."""
+    """Returns the configuration, with the values that Flink's own scripts compute: the jar has no scripts."""
     memory = {
         "framework.heap.size": FRAMEWORK_MB,
         "framework.off-heap.size": FRAMEWORK_MB,
         "task.heap.size": heap_mb - FRAMEWORK_MB,
-        "task.off-heap.size": heap_mb,  # what goes to and from Python's workers
+        "task.off-heap.size": heap_mb,  # data to and from the Python workers
         "managed.size": MANAGED_MB,
         "network.min": NETWORK_MB,
         "network.max": NETWORK_MB,
@@ -118,9 +120,9 @@ def _configuration(rpc: int, rest: int, heap_mb: int, folder: Path) -> dict[str,
         "taskmanager.cpu.cores": 1,
         **{f"taskmanager.memory.{name}": f"{megabytes}m" for name, megabytes in memory.items()},
         "taskmanager.network.sort-shuffle.min-buffers": 64,
-        # The job brings the classes that the cluster, which runs from the same jar, has already.
+        # The job contains the classes that the cluster, which runs from the same jar, has already.
         "classloader.resolve-order": "parent-first",
-        # A TaskManager without memory would otherwise go on, and its job wait for ever.
+        # Otherwise, a TaskManager without memory would continue, and its job would wait forever.
         "cluster.uncaught-exception-handling": "FAIL",
         "io.tmp.dirs": str(folder / "temporary"),
     }
@@ -129,35 +131,35 @@ def _configuration(rpc: int, rest: int, heap_mb: int, folder: Path) -> dict[str,
 def _free_ports(number: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for listener in sockets:
+            listener.bind(("localhost", 0))
+        return [listener.getsockname()[1] for listener in sockets]
 
 
 @contextlib.contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as stream:
-        started = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        yield started
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGTERM)
             try:
-                started.wait(GRACE)
+                process.wait(GRACE)
             except subprocess.TimeoutExpired:
-                os.killpg(started.pid, signal.SIGKILL)
-                started.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-def _wait(url: str, task_managers: int, started: dict[str, subprocess.Popen[bytes]], folder: Path) -> None:
-    until = time.monotonic() + UP_WITHIN
-    while time.monotonic() < until:
-        for name, process in started.items():
+def _wait(url: str, task_managers: int, processes: dict[str, subprocess.Popen[bytes]], folder: Path) -> None:
+    deadline = time.monotonic() + UP_WITHIN
+    while time.monotonic() < deadline:
+        for name, process in processes.items():
             if process.poll() is not None:
                 raise ClusterError(f"{name} ended with code {process.returncode}; its log: {folder / f'{name}.log'}")
-        with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=5) as answer:
-            if len(json.load(answer)["taskmanagers"]) == task_managers:
+        with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=5) as response:
+            if len(json.load(response)["taskmanagers"]) == task_managers:
                 return
         time.sleep(0.5)
     raise ClusterError(f"not {task_managers} TaskManagers within {UP_WITHIN:.0f} s; logs: {folder}")
@@ -171,7 +173,7 @@ def example_folders(output: Path) -> dict[str, Path]:
 
 
 def compare(data: Path, ratings: int, scratch: Path, cluster: Cluster, console: Console) -> int:
-    """Runs the steps without Flink and on a cluster; returns 1 where a run fails or records differ."""
+    """Runs the steps without Flink and on a cluster; returns 1 if a run fails or records differ."""
     addresses = [f"--set=beam.flink.{name}={getattr(cluster, name)}" for name in ("master", "worker_pool")]
     table = Table("where", *STEPS, "together", "peak of the runner")
     folders = []
@@ -186,10 +188,10 @@ def compare(data: Path, ratings: int, scratch: Path, cluster: Cluster, console: 
         times = [f"{value:.1f} s" for value in (*(run.seconds[step] for step in STEPS), run.total)]
         table.add_row(name, *times, f"{run.peak_bytes / 2**30:.2f} GiB")
     console.print(table)
-    here, on_flink = folders
+    local, on_flink = folders
     code = 0
-    for step in here:
-        expected, actual = digests(here[step]), digests(on_flink[step])
+    for step in local:
+        expected, actual = digests(local[step]), digests(on_flink[step])
         counts = ", ".join(f"{split} {count:,}" for split, (count, _) in expected.items())
         console.print(f"{step}: {counts}: {'the same' if expected == actual else 'DIFFERENT'}", highlight=False)
         if expected != actual or not expected:
@@ -198,7 +200,7 @@ def compare(data: Path, ratings: int, scratch: Path, cluster: Cluster, console: 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run, compare and print; returns 1 where a run failed or records differ."""
+    """Runs the steps, and prints a comparison; returns 1 if a run fails or records differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings", type=int, default=1_000_000, metavar="N", help="default: 1,000,000")
     parser.add_argument("--data", type=Path, metavar="PATH", help="ratings to take in place of generated ones")

@@ -1,7 +1,7 @@
-"""Programs of the project that need not import TensorFlow and TFX: children of a process that has.
+"""Runs programs of the project in children of a process that has imported TensorFlow and TFX.
 
-A child starts as a new process stands after some ten seconds of imports, with a folder, an environment and streams of
-its own. Each worker of pytest has one such parent. What a person sees of a fresh process is tested with real ones.
+A child starts in the state of a new process after some ten seconds of imports, with its own folder, environment and
+streams. Each worker of pytest has one such parent. Tests of the start of a process start a new process instead.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def run_forked(
     """Runs a module as `python -m MODULE` does, and returns its exit code and all that it printed.
 
     Args:
-        module: such as `local_runner`.
-        arguments: of its command line.
-        folder: where it runs.
-        environment: of the process; by default this one's.
+        module: The module, such as `local_runner`.
+        arguments: The arguments of its command line.
+        folder: The working directory.
+        environment: The environment of the process; by default that of this process.
     """
     with tempfile.TemporaryDirectory() as scratch:
         streams = [str(Path(scratch) / name) for name in ("stdout", "stderr")]
@@ -63,18 +63,20 @@ def _serve() -> None:
 
     from tests.kills.forked_runs import import_all
 
-    answers = os.fdopen(os.dup(1), "w")  # Children print to other files.
+    exit_codes = os.fdopen(os.dup(1), "w")  # Children print to other files.
     import_all()
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
-            end_with(functools.partial(_be, *json.loads(line)))
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
-        answers.flush()
+            end_with(functools.partial(_run_program, *json.loads(line)))
+        exit_codes.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+        exit_codes.flush()
 
 
-def _be(module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
-    """Becomes a program."""
+def _run_program(
+    module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str
+) -> None:
+    """Runs a program in this process, with its own streams, folder and environment."""
     for path, stream in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -87,7 +89,7 @@ def _be(module: str, arguments: list[str], folder: str, environment: dict[str, s
 
 
 def end_with(work: Callable[[], int | None]) -> NoReturn:
-    """Does the work of a child process, and ends the process with the exit code of the work; None is 0."""
+    """Runs the function of a child process, and ends the process with its exit code; None is 0."""
     code: object = 1
     try:
         code = work()

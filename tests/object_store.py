@@ -1,4 +1,4 @@
-"""S3, played by moto's server in this process."""
+"""A fake S3: moto's server in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUCKET = "bucket"
 
 @contextmanager
 def played_s3() -> Iterator[dict[str, str]]:
-    """A server with a bucket; yields the environment in which AWS's tools find it, which this process has meanwhile."""
+    """Starts a server with a bucket, sets the variables with which AWS's tools find it, and yields the variables."""
     moto = pytest.importorskip("moto.server", reason="moto is not installed")
     server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()

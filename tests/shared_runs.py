@@ -1,4 +1,4 @@
-"""Runs of the pipeline that test files share, also with the files that another worker of pytest runs."""
+"""Runs of the pipeline that test files share, also across the workers of pytest."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.forked import run_forked
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
 SAMPLE_CONFIG = ROOT / "configs" / "sample.yaml"
-# Rich, Beam and shells read parts of these names as something else.
+# Rich, Beam and shells interpret parts of these names.
 STRANGE_FOLDER = "my [old] [/b] :smile: run, " + "which has a long name " * 5
 STRANGE_DATA, STRANGE_SERVING, STRANGE_SUMMARY = "shop [*]", "models [/b]", "summary [/b].json"
 
 
 @dataclass(frozen=True)
 class SharedRun:
-    """A run that pushed a model. Tests of one file only may run again in its folders; others borrow its results.
+    """A run that pushed a model. Only the tests of one file may run again in its folders; others use its results.
 
     Attributes:
-        folder: where it ran.
+        folder: its working directory.
         data: the log.
         output: folder of the metadata and artifacts.
         serving: folder of the pushed models.
@@ -52,14 +52,14 @@ class SharedRun:
     store: Path
 
     def lend_results(self, output: Path) -> Path:
-        """Makes the results of the run available to runs with another output folder, and returns that folder."""
+        """Copies the store to another output folder, so that runs there can use the results; returns the folder."""
         (output / self.store.stem).mkdir(parents=True)
         shutil.copy(self.store, output / self.store.stem / "metadata.db")
         return output
 
 
 def run_once(factory: pytest.TempPathFactory, name: str, run: Callable[[Path], SharedRun]) -> SharedRun:
-    """Calls `run` with an empty folder in the first worker that asks for the run, and returns its result in both."""
+    """Calls `run` with an empty folder in the first worker that needs the run; returns its result in all workers."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
@@ -71,8 +71,8 @@ def run_once(factory: pytest.TempPathFactory, name: str, run: Callable[[Path], S
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             result.write_bytes(pickle.dumps(run(folder)))
-    finished: SharedRun = pickle.loads(result.read_bytes())
-    return finished
+    shared_run: SharedRun = pickle.loads(result.read_bytes())
+    return shared_run
 
 
 def run_on_sample(base: Path) -> SharedRun:
@@ -81,15 +81,15 @@ def run_on_sample(base: Path) -> SharedRun:
     shutil.copytree(SAMPLE, folder / STRANGE_DATA)
     command = [sys.executable, str(ROOT / "local_runner.py"), "--output", str(base / "output")]
     command += ["--data", STRANGE_DATA, "--serving-dir", STRANGE_SERVING, "--json", STRANGE_SUMMARY]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, "--config", str(SAMPLE_CONFIG)],
         capture_output=True,
         encoding="utf-8",
         cwd=folder,
         env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"},
     )
-    places = (folder, folder / STRANGE_DATA, base / "output", folder / STRANGE_SERVING, folder / STRANGE_SUMMARY)
-    return _finished(done, "sample", *places)
+    paths = (folder, folder / STRANGE_DATA, base / "output", folder / STRANGE_SERVING, folder / STRANGE_SUMMARY)
+    return _finished(process, "sample", *paths)
 
 
 def run_on_shop(base: Path) -> SharedRun:
@@ -97,12 +97,12 @@ def run_on_shop(base: Path) -> SharedRun:
     data, output, serving, summary = (base / name for name in ("shop", "output", "serving", "summary.json"))
     shop.write_log(data)
     arguments = ["--data", str(data), "--output", str(output), "--serving-dir", str(serving), "--json", str(summary)]
-    done = run_forked("local_runner", [*arguments, *shop.OPTIONS], base)
-    return _finished(done, "shop", base, data, output, serving, summary)
+    process = run_forked("local_runner", [*arguments, *shop.OPTIONS], base)
+    return _finished(process, "shop", base, data, output, serving, summary)
 
 
 def _finished(
-    done: subprocess.CompletedProcess[str],
+    process: subprocess.CompletedProcess[str],
     name: str,
     folder: Path,
     data: Path,
@@ -110,8 +110,8 @@ def _finished(
     serving: Path,
     summary_file: Path,
 ) -> SharedRun:
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
     summary = json.loads(summary_file.read_text(encoding="utf-8"))
     store = output.with_name(f"{name}.db")
     shutil.copy(output / name / "metadata.db", store)
-    return SharedRun(folder, data, output, serving, summary, done.stdout, done.stderr, store)
+    return SharedRun(folder, data, output, serving, summary, process.stdout, process.stderr, store)

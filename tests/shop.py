@@ -35,7 +35,7 @@ RATINGS = sample_rows("ratings.dat")
 
 
 def write_log(folder: Path) -> None:
-    """Writes the log and the items, with items that nobody chose yet, to a new folder."""
+    """Writes the log and the items, including items without interactions, to a new folder."""
     folder.mkdir(parents=True)
     kinds = ["leave" if number % 10 == 9 else "buy" if number % 3 else "look" for number in range(len(RATINGS))]
     devices = ["", "phone", "tablet"]
@@ -47,8 +47,8 @@ def write_log(folder: Path) -> None:
     items = [[*row, f"brand {number % 5}"] for number, row in enumerate(sample_rows("movies.dat"))]
     items += [[id_, f"Film {id_}", "Comedy", "brand 1"] for id_ in UNRATED]
     films = len(items) - len(UNRATED)
-    for number, row in ((min(place, films), row) for place, row in enumerate(items)):
-        vector = " ".join(f"{math.sin(number * place):.3f}" for place in range(1, 9))
+    for number, row in ((min(position, films), row) for position, row in enumerate(items)):
+        vector = " ".join(f"{math.sin(number * position):.3f}" for position in range(1, 9))
         row += [f"{number * 1.5}", f"All that is to say of film number {number}", vector]
     _write(folder / "items.csv", ["item", "title", "genres", "brand", "price", "about", "text"], items)
 

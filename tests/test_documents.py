@@ -1,4 +1,4 @@
-"""Links in the documents lead somewhere, the README stays short, and the linter rejects bad prose and workflows."""
+"""Links in the documents have targets, the README stays short, and the linter rejects bad prose and workflows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def documents() -> list[Path]:
-    """The Markdown files of the project."""
-    found = [path for path in ROOT.glob("*.md")]
+    """Returns the Markdown files of the project."""
+    paths = [path for path in ROOT.glob("*.md")]
     for folder in ("docs", "data", "benchmarks", "serving_models", "configs", "tests"):
-        found += (ROOT / folder).glob("*.md")
-    return sorted(found)
+        paths += (ROOT / folder).glob("*.md")
+    return sorted(paths)
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors of a document's headings, as GitHub makes them."""
+    """Returns the anchors of a document's headings, in the form of GitHub."""
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_links(document: Path) -> None:
+def test_every_link_has_a_target(document: Path) -> None:
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in LINK.findall(text):
         if re.match(r"[a-z]+:", link):
@@ -41,7 +41,7 @@ def test_links(document: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{document}: {link}"
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_has_at_most_200_lines() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
@@ -68,7 +68,9 @@ def test_every_document_is_linked() -> None:
         ("workflows", ".github/workflows/ci.yml", "name: CI\n", "on: push\njobs: {a: {uses: ./b.yml}}\n"),
     ],
 )
-def test_lint_rejects(tmp_path: Path, hook: str, name: str, wrong: str, right: str) -> None:
+def test_lint_rejects_an_error_and_accepts_its_correction(
+    tmp_path: Path, hook: str, name: str, wrong: str, right: str
+) -> None:
     for file in (".pre-commit-config.yaml", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
@@ -78,5 +80,5 @@ def test_lint_rejects(tmp_path: Path, hook: str, name: str, wrong: str, right: s
     for text, code in ((wrong.replace("|", ""), 1), (right, 0)):
         (tmp_path / name).write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "pre_commit", "run", hook, "--files", name]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == code and (code == 0) != (name in done.stdout), done.stdout + done.stderr
+        process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert process.returncode == code and (code == 0) != (name in process.stdout), process.stdout + process.stderr

@@ -17,7 +17,7 @@ def convert_functions(module: tf.Module, functions: dict[Callable[..., Any], Spe
     content = tf.lite.TFLiteConverter.from_concrete_functions(concrete, module).convert()
     if len(functions) > 1:
         return bytes(content)
-    # The converter has a name of its own for a single one.
+    # The converter replaces the name of a single function.
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     (model.signatureDefs[0].signatureKey,) = (function.__name__.encode() for function in functions)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -1,4 +1,4 @@
-"""A compiled pipeline, and a console that keeps its output."""
+"""A compiled pipeline, and a console that records its output."""
 
 from __future__ import annotations
 

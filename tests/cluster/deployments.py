@@ -23,17 +23,17 @@ NIGHTLY = "0 3 * * *"
 
 
 def config(**deployment: Any) -> PipelineConfig:
-    places = {"pipeline_root": "gs://bucket/pipelines", "service_account": "runner", **deployment}
-    return load_config(None, {"name": "shop", **{f"deployment.{key}": value for key, value in places.items()}})
+    values = {"pipeline_root": "gs://bucket/pipelines", "service_account": "runner", **deployment}
+    return load_config(None, {"name": "shop", **{f"deployment.{key}": value for key, value in values.items()}})
 
 
 def client(engine: Any = "kubeflow", **deployment: Any) -> Any:
     return connect(config(**deployment).deployment, engine)
 
 
-def submission(file: Path, **more: Any) -> Submission:
-    return Submission("shop", file, "shop 2026-11-28 01234567", {"encoder": "bow"}, **more)
+def submission(file: Path, **options: Any) -> Submission:
+    return Submission("shop", file, "shop 2026-11-28 01234567", {"encoder": "bow"}, **options)
 
 
 def no_records(run: EngineRun) -> None:
-    """Of runs that recorded nothing."""
+    """Returns no outcome, as for a run that recorded nothing."""

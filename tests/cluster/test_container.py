@@ -1,4 +1,4 @@
-"""The addresses of artifacts that Kubeflow's launcher and TFX's entry point get."""
+"""The addresses of artifacts for Kubeflow's launcher and for TFX's entry point."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def no_addresses(monkeypatch):
 
 
 def executor_input(**custom):
-    """With an input in another store, and two outputs of which one's name begins with the other's."""
-    made = {name: {"artifacts": [{"uri": f"{ROOT}/{name}", **custom}]} for name in ("model", "model_run")}
+    """Returns an executor input with an input in another store, and two outputs whose names have the same prefix."""
+    outputs = {name: {"artifacts": [{"uri": f"{ROOT}/{name}", **custom}]} for name in ("model", "model_run")}
     return json.dumps(
         {
             "inputs": {
@@ -33,51 +33,51 @@ def executor_input(**custom):
                     }
                 },
             },
-            "outputs": {"artifacts": made, "outputFile": "/tmp/kfp_outputs/output_metadata.json"},
+            "outputs": {"artifacts": outputs, "outputFile": "/tmp/kfp_outputs/output_metadata.json"},
         }
     )
 
 
-def test_steps_read_and_write_where_the_launcher_copies_to_and_from():
-    told = json.loads(for_tfx(executor_input(), SPEC))
-    (examples,) = told["inputs"]["artifacts"]["examples"]["artifacts"]
+def test_steps_use_the_local_copies_of_the_launcher():
+    converted = json.loads(for_tfx(executor_input(), SPEC))
+    (examples,) = converted["inputs"]["artifacts"]["examples"]["artifacts"]
     assert examples == {"name": "7", "uri": "/minio/other/examples", "type": TYPE}
-    assert told["inputs"]["parameterValues"] == {"data": "s3://bucket/log.csv"}, "no artifact"
-    (model,) = told["outputs"]["artifacts"]["model"]["artifacts"]
+    assert converted["inputs"]["parameterValues"] == {"data": "s3://bucket/log.csv"}, "not an artifact"
+    (model,) = converted["outputs"]["artifacts"]["model"]["artifacts"]
     assert model["uri"] == "/s3/bucket/pipelines/shop/run/Trainer/task/model"
-    assert told["outputs"]["outputFile"] == "/tmp/kfp_outputs/output_metadata.json"
+    assert converted["outputs"]["outputFile"] == "/tmp/kfp_outputs/output_metadata.json"
 
 
-def test_copies_of_google_s_buckets_are_used_too():
-    given = executor_input().replace("s3://", "gs://").replace("minio://", "gs://")
-    told = json.loads(for_tfx(given, SPEC))
-    assert told["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "/gcs/other/examples"
+def test_steps_use_the_local_copies_of_google_cloud_storage():
+    original = executor_input().replace("s3://", "gs://").replace("minio://", "gs://")
+    converted = json.loads(for_tfx(original, SPEC))
+    assert converted["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "/gcs/other/examples"
 
 
-def test_artifacts_are_read_and_written_in_place_where_there_are_no_copies(monkeypatch):
+def test_steps_use_remote_addresses_if_there_are_no_local_copies(monkeypatch):
     monkeypatch.setenv(ARTIFACTS_IN_PLACE, "yes")
-    given = executor_input().replace("s3://", "gs://").replace("minio://", "gs://")
-    told = json.loads(for_tfx(given, SPEC))
-    assert told["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "gs://other/examples"
+    original = executor_input().replace("s3://", "gs://").replace("minio://", "gs://")
+    converted = json.loads(for_tfx(original, SPEC))
+    assert converted["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "gs://other/examples"
     assert addresses._URIS == {}
 
 
-def test_the_log_is_none_of_the_step_s_outputs():
-    given = json.loads(executor_input())
+def test_the_log_of_a_step_is_not_an_output():
+    original = json.loads(executor_input())
     log = {"uri": f"{ROOT}/executor-logs", "type": {"schemaTitle": "system.Artifact"}}
-    given["outputs"]["artifacts"]["executor-logs"] = {"artifacts": [log]}
-    assert set(json.loads(for_tfx(json.dumps(given), SPEC))["outputs"]["artifacts"]) == {"model", "model_run"}
+    original["outputs"]["artifacts"]["executor-logs"] = {"artifacts": [log]}
+    assert set(json.loads(for_tfx(json.dumps(original), SPEC))["outputs"]["artifacts"]) == {"model", "model_run"}
 
 
-def test_a_path_that_the_launcher_gives_counts():
-    told = json.loads(for_tfx(executor_input(customPath="/mnt/model"), SPEC))
-    assert told["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"] == "/mnt/model"
+def test_a_custom_path_of_the_launcher_is_used():
+    converted = json.loads(for_tfx(executor_input(customPath="/mnt/model"), SPEC))
+    assert converted["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"] == "/mnt/model"
 
 
-def test_what_a_step_tells_names_no_local_path():
+def test_the_outputs_for_kubeflow_contain_no_local_paths():
     for_tfx(executor_input(), SPEC)
     local = "/s3/bucket/pipelines/shop/run/Trainer/task"
-    told = {
+    outputs = {
         "artifacts": {
             "model": {
                 "artifacts": [{"uri": f"{local}/model", "metadata": {"blessed": 1.0, "base": "/minio/other/examples"}}]
@@ -86,7 +86,7 @@ def test_what_a_step_tells_names_no_local_path():
         },
         "parameterValues": {"place": "/elsewhere", "more": f"{local}/models"},
     }
-    assert for_kubeflow(told) == {
+    assert for_kubeflow(outputs) == {
         "artifacts": {
             "model": {
                 "artifacts": [{"uri": f"{ROOT}/model", "metadata": {"blessed": 1.0, "base": "minio://other/examples"}}]
@@ -97,6 +97,6 @@ def test_what_a_step_tells_names_no_local_path():
     }
 
 
-def test_where_artifacts_are_in_place_their_address_is_their_uri():
+def test_the_address_of_an_artifact_in_place_is_its_uri():
     assert addresses.address("gs://bucket/model") == "gs://bucket/model"
     assert addresses.address("/home/ann/output/model") == "/home/ann/output/model"

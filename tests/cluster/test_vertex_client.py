@@ -1,4 +1,4 @@
-"""Requests to Vertex AI as its client is called."""
+"""Calls of the client of Vertex AI."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.cluster.deployments import NIGHTLY, client, no_records, submission
 
 
 class VertexClient:
-    """Plays `google.cloud.aiplatform`: keeps how it is called."""
+    """A fake of `google.cloud.aiplatform` that records the arguments of its calls."""
 
     def __init__(self) -> None:
-        self.called: dict[str, Any] = {}
-        called = self.called
+        self.calls: dict[str, Any] = {}
+        calls = self.calls
         state = types.SimpleNamespace(name="PIPELINE_STATE_FAILED")
         task = types.SimpleNamespace(
             task_name="Trainer",
@@ -30,13 +30,13 @@ class VertexClient:
             state = types.SimpleNamespace(name="PAUSED")
 
             def pause(self) -> None:
-                called["pause"] = self.resource_name
+                calls["pause"] = self.resource_name
 
             def resume(self, catch_up: bool) -> None:
-                called["resume"] = catch_up
+                calls["resume"] = catch_up
 
             def delete(self) -> None:
-                called["delete"] = self.resource_name
+                calls["delete"] = self.resource_name
 
         class Job:
             resource_name, display_name = "projects/7/locations/r/pipelineJobs/9", "shop"
@@ -44,21 +44,21 @@ class VertexClient:
 
             def __init__(self, **arguments: Any):
                 self.state = state
-                called["job"] = arguments
+                calls["job"] = arguments
 
             def submit(self, **arguments: Any) -> None:
-                called["submit"] = arguments
+                calls["submit"] = arguments
 
             def create_schedule(self, *arguments: Any, **more: Any) -> Schedule:
-                called["schedule"] = (*arguments, more)
+                calls["schedule"] = (*arguments, more)
                 return Schedule()
 
             def _dashboard_uri(self) -> str:
                 return "https://console.cloud.google.com/run"
 
             @classmethod
-            def list(cls, chosen: str, **more: Any) -> list[Any]:
-                called["list"] = (chosen, more)
+            def list(cls, query: str, **more: Any) -> list[Any]:
+                calls["list"] = (query, more)
                 return [cls()]
 
             @classmethod
@@ -67,29 +67,32 @@ class VertexClient:
 
         class Schedules:
             @staticmethod
-            def list(chosen: str, **more: Any) -> list[Any]:
-                return [Schedule()] if chosen == 'display_name="shop"' else []
+            def list(query: str, **more: Any) -> list[Any]:
+                return [Schedule()] if query == 'display_name="shop"' else []
 
         self.PipelineJob, self.PipelineJobSchedule = Job, Schedules
 
 
 @pytest.fixture
 def vertex(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """How Vertex's client is called; the real one, which takes seconds to import, is given a file elsewhere."""
+    """Replaces the client of Vertex AI, which takes seconds to import, and returns the arguments of its calls.
+
+    `tests/kubeflow/test_compilation.py` uses the real client.
+    """
     import google.cloud
 
-    played = VertexClient()
-    monkeypatch.setitem(sys.modules, "google.cloud.aiplatform", played)
-    monkeypatch.setattr(google.cloud, "aiplatform", played, raising=False)
-    return played.called
+    fake_client = VertexClient()
+    monkeypatch.setitem(sys.modules, "google.cloud.aiplatform", fake_client)
+    monkeypatch.setattr(google.cloud, "aiplatform", fake_client, raising=False)
+    return fake_client.calls
 
 
 PLACE = {"project": "p", "region": "r"}
 
 
-def test_a_run_on_vertex(file, vertex):
-    places = {"network": "projects/7/global/networks/n", "encryption_key": "k", "experiment": "shops"}
-    run = client("vertex", **PLACE, **places, labels={"team": "ads"}).start(submission(file))
+def test_start_submits_a_run_to_vertex(file, vertex):
+    options = {"network": "projects/7/global/networks/n", "encryption_key": "k", "experiment": "shops"}
+    run = client("vertex", **PLACE, **options, labels={"team": "ads"}).start(submission(file))
     assert run.page == "https://console.cloud.google.com/run"
     assert vertex["job"] == {
         "display_name": "shop 2026-11-28 01234567",
@@ -117,7 +120,7 @@ def test_schedules_on_vertex_are_paused_and_resumed(vertex, console):
     for change in ("pause", "resume"):
         change_schedules(vertex_client, "shop", change, console)
     assert vertex["pause"] == "projects/7/locations/r/schedules/1"
-    assert vertex["resume"] is False, "no run for each one that was missed"
+    assert vertex["resume"] is False, "missed runs are not started later"
 
 
 def test_a_failed_run_on_vertex_names_the_step(vertex, console):

@@ -123,8 +123,8 @@ class Reference:
 
     def recommend(self, history: list[str], options: dict[str, Any]) -> list[tuple[str, float]] | None:
         """Returns ids and scores, or None if neighbouring scores are too close."""
-        seen = {self.index[item] for item in history if item in self.index}
-        candidates = self._ranked(self.scores(history, options.get("activity", {})), seen, options)[:TOP_K]
+        history_indices = {self.index[item] for item in history if item in self.index}
+        candidates = self._ranked(self.scores(history, options.get("activity", {})), history_indices, options)[:TOP_K]
         k, diversity = options.get("k", 10), options.get("diversity", 0)
         if not diversity:
             return self._answer(candidates[: k + 1], k)
@@ -137,7 +137,7 @@ class Reference:
             for position, (index, value) in enumerate(candidates):
                 span = values[0] - values[-1]
                 relevance = (value - values[-1]) / span if span else 1.0
-                nearest = max((self._cosines[index, candidates[other][0]] for other in selected), default=-1.0)
+                nearest = max((self._cosines[index, candidates[chosen][0]] for chosen in selected), default=-1.0)
                 if position not in selected:
                     gains[position] = (1 - diversity) * relevance - diversity * nearest if selected else relevance
             best = sorted(gains, key=lambda position: -gains[position])
@@ -299,18 +299,18 @@ def make_vectors(reference: Reference, generator: random.Random) -> list[dict[st
         items, item = history(), generator.choice(ids)
         options = activity(len(items)) if number % 2 else {}
         add(reference.because(items, item, options), kind="because", history=items, item=item, options=options)
-    for wrong in ({"k": 0}, {"k": TOP_K + 1}, {"diversity": -0.1}, {"diversity": 1.5}, {"boost": {"1002": 1001}}):
-        vectors.append({"kind": "recommend", "history": ["1002"], "options": wrong, "error": True})
+    for invalid in ({"k": 0}, {"k": TOP_K + 1}, {"diversity": -0.1}, {"diversity": 1.5}, {"boost": {"1002": 1001}}):
+        vectors.append({"kind": "recommend", "history": ["1002"], "options": invalid, "error": True})
     vectors.append(
         {"kind": "recommend", "history": ["1002"], "options": {"activity": {"ratings": [1, 2]}}, "error": True}
     )
     vectors.append({"kind": "recommend", "history": ["1002"], "options": {"activity": {"mood": [1]}}, "error": True})
     vectors.append({"kind": "similar", "item": "gone", "options": {}, "error": True})
     vectors.append({"kind": "because", "history": ["1002"], "item": "gone", "options": {}, "error": True})
-    return [*vectors, *_about_titles()]
+    return [*vectors, *_title_questions()]
 
 
-def _about_titles() -> list[dict[str, Any]]:
+def _title_questions() -> list[dict[str, Any]]:
     """Returns questions about titles, with answers written by hand."""
     searches = {
         "leon": ["1003", "1004"],

@@ -29,12 +29,12 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def info(**values: Any) -> tuple[str, Change]:
-    """Changes properties of `model_info.json`."""
+    """Returns a change of properties of `model_info.json`."""
     return "model_info.json", lambda content: {**content, **values}
 
 
 def items(change: Change) -> tuple[str, Change]:
-    """Changes `items.json`, whose checksum is renewed."""
+    """Returns a change of `items.json`; the checksum is updated later."""
     return "items.json", change
 
 

@@ -29,6 +29,6 @@ ASK = """async (vectors) => {
 }"""
 
 
-def test_every_answer(page: Any) -> None:
+def test_every_question_has_the_expected_answer(page: Any) -> None:
     vectors = read_vectors()
     compare(vectors, page.evaluate(ASK, vectors))

@@ -117,7 +117,7 @@ def outcome(
     return result
 
 
-def test_every_answer(outcome: dict[str, Any]) -> None:
+def test_every_question_has_the_expected_answer(outcome: dict[str, Any]) -> None:
     compare(read_vectors(), outcome["answers"])
 
 

@@ -29,7 +29,7 @@ def ask(recommender: Recommender, vector: dict[str, Any]) -> Any:
     return [[item.id, item.score] for item in answer]
 
 
-def test_every_answer() -> None:
+def test_every_question_has_the_expected_answer() -> None:
     recommender, vectors, answers = Recommender.load(FOLDER), read_vectors(), []
     for vector in vectors:
         try:

@@ -89,7 +89,7 @@ def outcome(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     raise AssertionError(f"the harness ended with {process.returncode} and no answers")
 
 
-def test_every_answer(outcome: dict[str, Any]) -> None:
+def test_every_question_has_the_expected_answer(outcome: dict[str, Any]) -> None:
     compare(read_vectors(), outcome["answers"])
 
 

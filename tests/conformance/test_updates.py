@@ -17,7 +17,7 @@ from tests.conformance.generate import FOLDER, UPDATES
 from tests.on_device.servers import serving
 
 
-def changed(change: dict[str, Any]) -> Callable[[str], BinaryIO]:
+def fetch_changed(change: dict[str, Any]) -> Callable[[str], BinaryIO]:
     """Returns a function that opens the files of version 2, one of which is changed."""
 
     class Interrupted(io.BytesIO):
@@ -35,14 +35,14 @@ def changed(change: dict[str, Any]) -> Callable[[str], BinaryIO]:
         content = (FOLDER / name).read_bytes()
         if name != change.get("file"):
             return io.BytesIO(content)
-        at = change.get("at", 0)
+        offset = change.get("at", 0)
         match change["change"]:
             case "flip":
-                return io.BytesIO(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+                return io.BytesIO(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :])
             case "truncate":
-                return io.BytesIO(content[:at])
+                return io.BytesIO(content[:offset])
             case "interrupt":
-                return Interrupted(content[:at])
+                return Interrupted(content[:offset])
             case "set":
                 return io.BytesIO(json.dumps({**json.loads(content), change["key"]: change["value"]}).encode())
         raise FileNotFoundError(2, "no such file")
@@ -69,24 +69,24 @@ def test_broken_updates_change_nothing(installed: Path) -> None:
     before = files(installed)
     for change in changes:
         with pytest.raises(ArtifactError) as error:
-            update("https://models.example/films", installed, changed(change))
+            update("https://models.example/films", installed, fetch_changed(change))
         assert "\n" not in str(error.value), change
         assert files(installed) == before and current(installed) == installed / "1", change
     assert Recommender.load(installed).recommend([], 1)[0].id == "1002"
 
 
-def test_an_update(installed: Path) -> None:
-    assert update("https://models.example/films/", installed, changed({})) == installed / "2"
+def test_a_valid_update_replaces_the_model_in_use(installed: Path) -> None:
+    assert update("https://models.example/films/", installed, fetch_changed({})) == installed / "2"
     assert current(installed) == installed / "2" and (installed / "1").is_dir()
-    assert update("https://models.example/films/", installed, changed({})) is None
+    assert update("https://models.example/films/", installed, fetch_changed({})) is None
     (installed / "latest").write_text("1\n")
     shutil.copytree(installed / "1", installed / "0")
     (installed / ".staging-killed").mkdir()
-    assert update("https://models.example/films/", installed, changed({})) == installed / "2"
+    assert update("https://models.example/films/", installed, fetch_changed({})) == installed / "2"
     assert sorted(path.name for path in installed.iterdir()) == ["1", "2", "latest"]
 
 
-def test_first_update_over_http(tmp_path: Path) -> None:
+def test_the_first_update_downloads_a_version_over_http(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "served" / "7")
     (tmp_path / "served" / "latest").write_text("7\n")
     with serving(tmp_path / "served") as address:
@@ -101,14 +101,14 @@ def test_first_update_over_http(tmp_path: Path) -> None:
     assert Recommender.load(tmp_path / "models").recommend([], 1)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ArtifactError, match=r"file.*: cannot be written \("):
-        update("https://models.example/films", tmp_path / "file" / "models", changed({}))
+        update("https://models.example/films", tmp_path / "file" / "models", fetch_changed({}))
 
 
 @pytest.mark.parametrize("latest", ["../1", "", "a/b", "1 2"])
-def test_invalid_latest(latest: str, installed: Path) -> None:
+def test_an_invalid_latest_version_is_an_error(latest: str, installed: Path) -> None:
     with pytest.raises(ArtifactError, match="is not a version"):
         update("https://models.example/films", installed, lambda address: io.BytesIO(latest.encode()))
     assert current(installed) == installed / "1"

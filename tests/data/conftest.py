@@ -57,7 +57,7 @@ def as_bytes(content: str | bytes) -> bytes:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Writes files into a folder."""
+    """Returns a function that writes files into a folder."""
 
     def _write(files: Files, folder: str = "given") -> Path:
         for name, content in files.items():
@@ -71,7 +71,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def write_zip(tmp_path: Path) -> Callable[..., Path]:
-    """Writes files into a zip."""
+    """Returns a function that writes files into a zip."""
 
     def _write(files: Files, name: str = "given.zip", inside: str = "") -> Path:
         path = tmp_path / name

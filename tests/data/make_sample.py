@@ -25,23 +25,23 @@ START = 978_300_000  # seconds since 1970-01-01 UTC
 def make_sample(folder: Path, seed: int = 20) -> None:
     """Writes `ratings.dat` and `movies.dat`."""
     random = np.random.default_rng(seed)
-    mood_of = np.arange(FILMS) % MOODS
+    film_moods = np.arange(FILMS) % MOODS
     charm = 1 / (1 + random.permutation(FILMS)) ** 0.7
     titles = [
         f"{ADJECTIVES[i % 10]} {NOUNS[i // 10 % 10]}{' II' if i >= 100 else ''} ({1960 + i % 40})" for i in range(FILMS)
     ]
-    genres = [f"{GENRES[mood_of[i]]}|{GENRES[(mood_of[i] * 3 + i // MOODS) % 10]}" for i in range(FILMS)]
+    genres = [f"{GENRES[film_moods[i]]}|{GENRES[(film_moods[i] * 3 + i // MOODS) % 10]}" for i in range(FILMS)]
     movies = [
         f"{i + 1}::{title}::{'|'.join(dict.fromkeys(g.split('|')))}"
         for i, (title, g) in enumerate(zip(titles, genres, strict=True))
     ]
-    ratings = [row for user in range(USERS) for row in _timeline(random, user, mood_of, charm)]
+    ratings = [row for user in range(USERS) for row in _timeline(random, user, film_moods, charm)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "movies.dat").write_text("\n".join(movies) + "\n", encoding="latin-1")
     (folder / "ratings.dat").write_text("\n".join(ratings) + "\n", encoding="latin-1")
 
 
-def _timeline(random: np.random.Generator, user: int, mood_of: np.ndarray, charm: np.ndarray) -> list[str]:
+def _timeline(random: np.random.Generator, user: int, film_moods: np.ndarray, charm: np.ndarray) -> list[str]:
     """Returns the rows of one user, oldest first."""
     mood, time, film = int(random.integers(MOODS)), START + int(random.integers(10_000_000)), -1
     unseen = np.ones(FILMS, bool)
@@ -52,7 +52,7 @@ def _timeline(random: np.random.Generator, user: int, mood_of: np.ndarray, charm
             film = sequel
         else:
             mood = mood if random.random() < STAY else int(random.integers(MOODS))
-            chances = charm * unseen * np.where(mood_of == mood, 1.0, 0.02)
+            chances = charm * unseen * np.where(film_moods == mood, 1.0, 0.02)
             film = int(random.choice(FILMS, p=chances / chances.sum()))
         unseen[film] = False
         rows.append(f"{user + 1}::{film + 1}::{int(random.integers(1, 6))}::{time}")

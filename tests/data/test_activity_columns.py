@@ -80,7 +80,7 @@ def read(path: Path, names: list[str], **declared: Any) -> tuple[Dataset, dict[s
 
 
 @pytest.mark.parametrize("form", [csv, compressed, json_lines, parquet, recbole])
-def test_words_and_numbers(form: Any, tmp_path: Path) -> None:
+def test_every_form_has_the_same_words_and_numbers(form: Any, tmp_path: Path) -> None:
     dataset, columns = read(form(tmp_path), ["event_type", "device", "price", "hour"])
     assert dataset.log.activity == {"event_type": "words", "device": "words", "price": "numbers", "hour": "numbers"}
     assert columns == {
@@ -91,11 +91,11 @@ def test_words_and_numbers(form: Any, tmp_path: Path) -> None:
     }
 
 
-def test_the_kind_of_the_interaction_goes_by_our_name_for_it(tmp_path: Path) -> None:
+def test_the_column_event_type_is_available_as_event(tmp_path: Path) -> None:
     assert read(csv(tmp_path), ["event"])[1] == {"event": ["view", "buy", "view", "view"]}
 
 
-def test_numbers_that_are_declared_as_words(tmp_path: Path) -> None:
+def test_numbers_can_be_declared_as_words(tmp_path: Path) -> None:
     dataset, columns = read(csv(tmp_path), ["hour"], activity={"hour": "words", "price": "words"})
     assert columns == {"hour": ["7", "8", "23", "0"]} and dataset.log.activity == {"hour": "words"}
 
@@ -107,7 +107,7 @@ def test_a_log_without_a_header_has_columns_by_number(tmp_path: Path) -> None:
     assert read(path, ["5", "7"], **declared)[1] == {"5": ["phone", "", "tablet", ""], "7": [7, 8, 23, 0]}
 
 
-def test_a_later_value_that_is_no_number_is_a_bad_row(tmp_path: Path) -> None:
+def test_a_value_that_is_not_a_number_is_a_bad_row(tmp_path: Path) -> None:
     path = csv(tmp_path)
     path.write_text(path.read_text(encoding="utf-8") + "u3,i1,1700000240,view,phone,cheap,9\n", encoding="utf-8")
     settings = DataSettings(activity={"price": "numbers"}).with_activity(["price"])
@@ -121,25 +121,25 @@ def test_a_later_value_that_is_no_number_is_a_bad_row(tmp_path: Path) -> None:
     assert "price '1e50' is not a finite number" in chunk.bad_rows[0].describe()
 
 
-def test_a_column_that_the_log_lacks(tmp_path: Path) -> None:
+def test_a_column_that_the_log_lacks_is_an_error(tmp_path: Path) -> None:
     settings = DataSettings().with_activity(["browser"])
     with pytest.raises(DataError, match=r"log.csv, line 1: no column 'browser', which trainer.activity_features"):
         quick_check(csv(tmp_path), settings=settings)
 
 
-def test_a_published_layout_has_its_own_columns_only(tmp_path: Path) -> None:
+def test_a_published_layout_has_only_its_own_columns(tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::2::3::978300000\n", encoding="latin-1")
     with pytest.raises(DataError, match=r"no column 'device', .* the columns are user, item, rating, timestamp"):
         open_dataset(tmp_path, tmp_path, DataSettings().with_activity(["device"]))
 
 
-def test_lists_are_refused(tmp_path: Path) -> None:
+def test_a_column_of_lists_is_an_error(tmp_path: Path) -> None:
     pq.write_table(pa.table({**COLUMNS, "tags": [["a"], [], ["b"], None]}), tmp_path / "log.parquet")
     with pytest.raises(DataError, match=r"column 'tags', .* holds list.*a word or a number"):
         open_dataset(tmp_path, tmp_path, DataSettings().with_activity(["tags"]))
 
 
-def test_a_description_counts_them_and_declares_their_kinds(tmp_path: Path) -> None:
+def test_describe_counts_activity_values_and_declares_their_kinds(tmp_path: Path) -> None:
     dataset, _ = read(csv(tmp_path), ["device", "price"])
     lines = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in describe(dataset).splitlines()}
     assert lines["device"] == "2 words: tablet 25.0%, phone 25.0%; missing in 50.0%"

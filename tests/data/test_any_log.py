@@ -1,4 +1,4 @@
-"""Logs of other people: columns by any name, many files, compressed files, Parquet, JSON Lines, and object stores."""
+"""Any log: columns with any name, many files, compressed files, Parquet, JSON Lines, and object stores."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def zstd_csv(folder: Path) -> Path:
 
 
 def daily_csv(folder: Path) -> Path:
-    """300 files, in folders by day, the columns of every second file in another order."""
+    """Writes 300 files in folders by day; every second file has its columns in another order."""
     for number in range(300):
         rows = ROWS[2 * number : 2 * number + 2]
         text = csv_of(rows)
@@ -72,7 +72,7 @@ def daily_csv(folder: Path) -> Path:
 
 
 def parquet_parts(folder: Path) -> Path:
-    """50 parts of 12 rows, in row groups of 5."""
+    """Writes 50 parts of 12 rows, in row groups of 5."""
     (folder / "log").mkdir()
     for number in range(50):
         table = table_of(ROWS[12 * number : 12 * number + 12])
@@ -81,7 +81,7 @@ def parquet_parts(folder: Path) -> Path:
 
 
 def parquet_with_types(folder: Path) -> Path:
-    """Integers and categories for ids, and timestamps with a zone."""
+    """Writes item ids as categories, and timestamps with a zone."""
     table = table_of(ROWS)
     times = pa.array([time * 1000 for _, _, _, time in ROWS], pa.timestamp("ms", "America/New_York"))
     table = table.set_column(3, "timestamp", times).set_column(1, "item_id", table["item_id"].dictionary_encode())
@@ -113,7 +113,7 @@ def test_every_form_gives_the_same_rows(write_log: Callable[[Path], Path], tmp_p
 
 
 @pytest.mark.parametrize("write_log", [daily_csv, parquet_parts])
-def test_a_pattern_of_names(write_log: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_a_pattern_matches_the_files_of_a_log(write_log: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = write_log(tmp_path)
     pattern = f"{folder}/day=*/*.csv" if write_log is daily_csv else f"{folder}/*.parquet"
     dataset = open_dataset(pattern, "")
@@ -121,7 +121,7 @@ def test_a_pattern_of_names(write_log: Callable[[Path], Path], tmp_path: Path) -
     assert len(list_files(f"{folder}/**/part*[!x]*")) == len(dataset.log.files)
 
 
-def test_bad_rows_of_every_form_have_their_place(tmp_path: Path) -> None:
+def test_bad_rows_of_every_form_have_their_position(tmp_path: Path) -> None:
     text = csv_of(ROWS[:3]) + "u,i,3,soon\n"
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
     (tmp_path / "b.jsonl").write_text(
@@ -160,7 +160,7 @@ def test_a_part_without_a_column_is_named(tmp_path: Path) -> None:
         "User,Item,Date",
     ],
 )
-def test_column_names_that_are_recognised(header: str, tmp_path: Path) -> None:
+def test_common_column_names_are_recognised(header: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(f"{header}\nann,tea,{START}\n")
     assert rows_of(read_all(open_dataset(tmp_path / "log.csv", ""))) == [("ann", "tea", 1.0, START * 10**9)]
 
@@ -169,7 +169,7 @@ def declared(**sections: object) -> DataSettings:
     return DataSettings.model_validate(sections)
 
 
-def test_declared_columns_come_first(tmp_path: Path) -> None:
+def test_declared_columns_override_recognised_columns(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(f"user,shopper,thing,when\nx,ann,tea,{START}\n")
     with pytest.raises(DataError, match=r"no column for item, timestamp .*as in --set data\.columns\.item=NAME"):
@@ -195,7 +195,7 @@ def test_a_file_without_a_header_has_columns_by_number(tmp_path: Path) -> None:
         open_dataset(path, "", declared(header=False, columns={"user": 1, "timestamp": 2, "item": 5}))
 
 
-def test_movietweetings_is_a_log_with_a_scale_of_its_own(tmp_path: Path) -> None:
+def test_movietweetings_is_read_with_its_own_rating_scale(tmp_path: Path) -> None:
     lines = [f"{user}::01{item:05}::{(user + item) % 11}::{START + item}" for user in range(1, 9) for item in range(20)]
     (tmp_path / "ratings.dat").write_text("\n".join(lines) + "\n")
     (tmp_path / "movies.dat").write_text("0100001::Gravity (2013)::Drama\n")
@@ -206,7 +206,7 @@ def test_movietweetings_is_a_log_with_a_scale_of_its_own(tmp_path: Path) -> None
     assert [item.id for item in read_items(dataset)] == ["0100001"]
 
 
-def test_retailrocket_and_recbole_layouts(tmp_path: Path) -> None:
+def test_retailrocket_and_recbole_layouts_are_read(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text(
         "timestamp,visitorid,event,itemid,transactionid\n1433221332117,257597,view,355908,\n"
     )
@@ -219,7 +219,7 @@ def test_retailrocket_and_recbole_layouts(tmp_path: Path) -> None:
     ]
 
 
-def test_words_for_a_missing_value_are_declared(tmp_path: Path) -> None:
+def test_words_for_missing_values_can_be_declared(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(f"user,item,time\n{{}},tea,{START}\nNA,tea,{START}\n")
     (chunk,) = read_all(open_dataset(path, "", declared(missing=["{}"])))
@@ -232,7 +232,7 @@ def with_items(folder: Path) -> Path:
     return one_csv(folder)
 
 
-def test_a_symbolic_link_has_the_name_and_the_items_beside_it(tmp_path: Path) -> None:
+def test_a_symbolic_link_has_its_own_name_and_the_items_beside_it(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "here").mkdir()
     with_items(tmp_path / "here").rename(tmp_path / "store" / "blob-1")
@@ -243,7 +243,7 @@ def test_a_symbolic_link_has_the_name_and_the_items_beside_it(tmp_path: Path) ->
     assert rows_of(read_all(dataset)) == EXPECTED
 
 
-def test_the_items_file_is_declared(tmp_path: Path) -> None:
+def test_the_items_file_can_be_declared(tmp_path: Path) -> None:
     path = one_csv(tmp_path)
     (tmp_path / "wares.tsv").write_text("sku\tlabel\ni1\tTea\n")
     items = {"path": "wares.tsv", "columns": {"item": "sku", "title": "label"}}
@@ -263,7 +263,7 @@ def upload(path: Path, uri: str) -> None:
 
 
 @pytest.mark.parametrize("write_log", [with_items, parquet_parts, gzip_csv])
-def test_an_object_store_gives_what_a_disk_gives(
+def test_data_in_an_object_store_is_the_same_as_on_disk(
     write_log: Callable[[Path], Path], tmp_path: Path, bucket: str
 ) -> None:
     local = write_log(tmp_path)
@@ -283,7 +283,7 @@ def test_an_object_store_gives_what_a_disk_gives(
     assert fingerprint(open_dataset(f"{folder}/{local.name}", "")) != before
 
 
-def test_a_zip_in_an_object_store(tmp_path: Path, bucket: str, write_zip) -> None:
+def test_a_zip_in_an_object_store_is_read(tmp_path: Path, bucket: str, write_zip) -> None:
     upload(write_zip({"log.csv": csv_of(ROWS)}), f"{bucket}/zips/shop.zip")
     dataset = open_dataset(f"{bucket}/zips/shop.zip", tmp_path / "cache")
     assert (dataset.name, rows_of(read_all(dataset))) == ("shop", EXPECTED)
@@ -297,7 +297,7 @@ def test_a_zip_in_an_object_store(tmp_path: Path, bucket: str, write_zip) -> Non
         ("nowhere/*.csv", "nowhere/*.csv: no such file or folder"),
     ],
 )
-def test_what_is_not_there_is_named(path: str, message: str, bucket: str) -> None:
+def test_the_error_for_a_missing_path_names_it(path: str, message: str, bucket: str) -> None:
     with pytest.raises(DataError) as caught:
         open_dataset(path, "")
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
@@ -319,7 +319,7 @@ def test_damaged_files_are_named(name: str, content: bytes, message: str, tmp_pa
     assert str(caught.value).startswith(str(tmp_path / name)) and message in str(caught.value)
 
 
-def test_a_compressed_file_that_was_cut_off(tmp_path: Path) -> None:
+def test_a_truncated_compressed_file_is_an_error(tmp_path: Path) -> None:
     path = gzip_csv(tmp_path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match=r"log\.csv\.gz: cannot be read"):

@@ -34,9 +34,9 @@ def test_a_zip_is_unpacked_once(shapes, write_zip, tmp_path) -> None:
 )
 def test_a_path_outside_the_folder_is_refused(name: str, write_zip, tmp_path) -> None:
     archive = write_zip({"ratings.dat": "1::1::1::1\n", name: "evil"})
-    for use in (quick_check, functools.partial(open_dataset, cache_dir=tmp_path / "cache")):
+    for open_archive in (quick_check, functools.partial(open_dataset, cache_dir=tmp_path / "cache")):
         with pytest.raises(DataError, match=r"refused: .*would be unpacked outside its folder"):
-            use(archive)
+            open_archive(archive)
     assert list((tmp_path / "cache").iterdir()) == []
     assert not (tmp_path / "evil.txt").exists()
 
@@ -58,7 +58,7 @@ def damage_content(archive: Path) -> None:
 
 
 def damage_name(archive: Path) -> None:
-    """A name in the directory that claims to be UTF-8 and is not."""
+    """Marks a name in the directory of the zip as UTF-8, and makes it invalid."""
     content = bytearray(archive.read_bytes())
     entry = content.find(b"PK\x01\x02")
     content[entry + 9] |= 0x08
@@ -67,7 +67,7 @@ def damage_name(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_content, damage_name])
-def test_a_corrupt_zip_leaves_nothing(damage: Callable[[Path], None], shapes, write_zip, tmp_path) -> None:
+def test_a_corrupt_zip_leaves_no_files(damage: Callable[[Path], None], shapes, write_zip, tmp_path) -> None:
     archive = write_zip(shapes["ml-1m"])
     damage(archive)
     with pytest.raises(DataError, match="a corrupt zip") as caught:
@@ -76,7 +76,7 @@ def test_a_corrupt_zip_leaves_nothing(damage: Callable[[Path], None], shapes, wr
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_an_interruption_while_unpacking_leaves_nothing(shapes, write_zip, tmp_path, monkeypatch) -> None:
+def test_an_interruption_while_unpacking_leaves_no_files(shapes, write_zip, tmp_path, monkeypatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -89,7 +89,7 @@ def test_an_interruption_while_unpacking_leaves_nothing(shapes, write_zip, tmp_p
     assert len(rows_of(read_all(open_dataset(archive, tmp_path / "cache")))) == 3
 
 
-def test_a_full_disk_is_not_blamed_on_the_zip(shapes, write_zip, tmp_path, monkeypatch) -> None:
+def test_the_error_for_a_full_disk_does_not_blame_the_zip(shapes, write_zip, tmp_path, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -98,7 +98,7 @@ def test_a_full_disk_is_not_blamed_on_the_zip(shapes, write_zip, tmp_path, monke
         unpack(write_zip(shapes["ml-1m"]), tmp_path / "cache")
 
 
-def test_a_cache_that_cannot_be_made_is_named(tmp_path) -> None:
+def test_the_error_for_a_cache_that_cannot_be_created_names_it(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/cache: the cache folder cannot be written .*--cache-dir"):
         make_cache_dir(tmp_path / "file" / "cache")

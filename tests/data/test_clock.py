@@ -1,4 +1,4 @@
-"""Timestamps: every way in which logs write them, one decision for a column, at full precision."""
+"""Timestamps: every notation of logs, one notation per column, at full precision."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FIRST_OF_MARCH = 1_709_251_200 * SECOND
         (" 2024-03-01T12:00 ", "iso", NOON),
     ],
 )
-def test_ways_of_writing_a_time(text: str, kind: str, time: int) -> None:
+def test_every_notation_of_a_time_is_read(text: str, kind: str, time: int) -> None:
     clock, _ = choose_clock(pa.array([text]), Timestamps())
     values, bad = clock.read(pa.array([text]))
     assert (clock.kind, values.tolist(), bad) == (kind, [time], {})
@@ -61,11 +61,11 @@ def test_ways_of_writing_a_time(text: str, kind: str, time: int) -> None:
     ],
     ids=lambda value: str(getattr(value, "type", "")),
 )
-def test_typed_columns(column: pa.Array, time: int) -> None:
+def test_typed_columns_are_read(column: pa.Array, time: int) -> None:
     assert choose_clock(column, Timestamps())[0].read(column)[0].tolist() == [time]
 
 
-def test_one_decision_holds_for_a_column() -> None:
+def test_a_column_has_one_notation() -> None:
     clock, _ = choose_clock(pa.array(["1709294400", "1709294401"]), Timestamps())
     values, bad = clock.read(pa.array(["1709294400", "1709294400123", "2024-03-01", "-1", ""]))
     assert values.tolist() == [NOON, 0, 0, 0, 0]
@@ -79,18 +79,18 @@ def test_one_decision_holds_for_a_column() -> None:
     assert iso[0].tolist() == [0, 0, FIRST_OF_MARCH] and list(iso[1]) == [0, 1]
 
 
-def test_years_are_no_times() -> None:
+def test_years_are_not_timestamps() -> None:
     with pytest.raises(DataError, match="timestamps 1998 to 2003 look like years"):
         choose_clock(pa.array(["1998", "2003"]), Timestamps())
 
 
-def test_a_log_within_one_day_of_1970_is_in_order_and_a_person_reads_it() -> None:
+def test_times_within_one_day_of_1970_are_an_order_and_a_note_says_so() -> None:
     clock, (note,) = choose_clock(pa.array(["1", "2", "204"]), Timestamps())
     assert clock.kind == "order" and "within one day of 1970" in note
     assert clock.read(pa.array(["3", "100000"]))[0].tolist() == [3 * SECOND, 100_000 * SECOND]
 
 
-def test_text_in_another_order_of_day_and_month_is_declared() -> None:
+def test_another_order_of_day_and_month_must_be_declared() -> None:
     column = pa.array(["01/03/2024 13:00", "1/3/2024 13:00", "30/02/2024 13:00"])
     with pytest.raises(DataError, match=r"such as '01/03/2024 13:00' are neither.*data\.timestamp\.format="):
         choose_clock(column, Timestamps())
@@ -100,13 +100,13 @@ def test_text_in_another_order_of_day_and_month_is_declared() -> None:
     assert bad == {2: "timestamp '30/02/2024 13:00' does not have the format '%d/%m/%Y %H:%M'"}
 
 
-def test_a_zone_holds_for_times_that_name_none() -> None:
+def test_the_declared_zone_applies_to_times_without_a_zone() -> None:
     clock, _ = choose_clock(pa.array(["2024-03-01"]), Timestamps(zone="Europe/Berlin"))
     values, _ = clock.read(pa.array(["2024-03-01T13:00", "2024-03-01T13:00Z"]))
     assert values.tolist() == [NOON, NOON + 3600 * SECOND]
 
 
-def test_mistakes_in_the_declaration() -> None:
+def test_an_invalid_declaration_is_an_error() -> None:
     with pytest.raises(ValueError, match="'Mars/Olympus' is not a time zone"):
         Timestamps(zone="Mars/Olympus")
     with pytest.raises(ValueError, match="set either unit or format, not both"):

@@ -1,4 +1,4 @@
-"""What a person reads of a log, and the section to paste, which reads the same log in the same way."""
+"""The description of a log, and its section of the configuration, which reads the log in the same way."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LOG = """when;who;what;event;stars
 """
 
 
-def test_everything_that_a_person_wants_to_know(tmp_path: Path) -> None:
+def test_the_description_has_all_facts_and_the_section(tmp_path: Path) -> None:
     (tmp_path / "shop.csv").write_text(LOG)
     (tmp_path / "items.csv").write_text("item,title\ntea,Tea\nink,Ink\n")
     settings = DataSettings.model_validate({"columns": {"user": "who", "item": "what", "timestamp": "when"}})
     text = describe(open_dataset(tmp_path / "shop.csv", "", settings))
-    head, _, paste = text.partition("\n\n")
-    assert head.splitlines() == [
+    facts, _, section_text = text.partition("\n\n")
+    assert facts.splitlines() == [
         "log         shop: 1 file, shop.csv, 0.0 MB, text separated by ';'",
         "columns     user: who, item: what, rating: stars, timestamp: when, event: event",
         "timestamps  ISO 8601, UTC if they have no zone",
@@ -49,7 +49,7 @@ def test_everything_that_a_person_wants_to_know(tmp_path: Path) -> None:
         "ties        16.7% of the interactions have the same time as the user's previous one",
         "repeats     33.3% of the interactions repeat an item of the user, 16.7% the previous one",
     ]
-    assert yaml.safe_load(paste) == {
+    assert yaml.safe_load(section_text) == {
         "data": {
             "columns": {"user": "who", "item": "what", "rating": "stars", "timestamp": "when", "event": "event"},
             "separator": ";",
@@ -63,8 +63,8 @@ def test_the_section_reads_the_same_log(write_log, tmp_path: Path) -> None:
     dataset = open_dataset(write_log(tmp_path), "")
     settings = DataSettings.model_validate(section(dataset))
     files = dataset.log.files
-    again = open_dataset(files[0].path if len(files) == 1 else tmp_path / "log", "", settings)
-    assert rows_of(read_all(again)) == rows_of(read_all(dataset))
+    reopened = open_dataset(files[0].path if len(files) == 1 else tmp_path / "log", "", settings)
+    assert rows_of(read_all(reopened)) == rows_of(read_all(dataset))
 
 
 def test_a_published_layout_has_nothing_to_declare(shapes, write) -> None:

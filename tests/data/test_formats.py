@@ -61,13 +61,13 @@ def test_datasets_and_errors_survive_pickling(shapes, write, tmp_path) -> None:
 @pytest.mark.parametrize(
     "header", ["userId,movieId,ts", "USER,ITEM,TIME", "time;movie;user", '"user"\t"item_id"\t"ts"']
 )
-def test_column_names_of_own_tables(header: str, tmp_path) -> None:
+def test_column_names_of_own_tables_are_recognised(header: str, tmp_path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(header + "\n")
     assert set(open_dataset(path, tmp_path).log.columns) == {"user", "item", "timestamp"}
 
 
-def test_a_file_with_a_movielens_header_in_a_folder_is_movielens_and_others_are_not(shapes, write, tmp_path) -> None:
+def test_only_a_file_with_the_movielens_header_is_movielens(shapes, write, tmp_path) -> None:
     assert open_dataset(write(shapes["ml-latest"], "a"), tmp_path).movielens
     assert not open_dataset(write({"ratings.csv": "user,item,timestamp\nanna,x,5\n"}, "b"), tmp_path).movielens
     assert not open_dataset(
@@ -87,7 +87,7 @@ def test_a_file_with_a_movielens_header_in_a_folder_is_movielens_and_others_are_
         ({"log.csv": ""}, "log.csv: an empty file; its first line should name the columns user, item, timestamp"),
     ],
 )
-def test_unknown_shapes_are_named_in_one_line(files, message: str, write, tmp_path) -> None:
+def test_the_error_for_an_unknown_shape_is_one_line(files, message: str, write, tmp_path) -> None:
     with pytest.raises(DataError) as caught:
         open_dataset(write(files), tmp_path)
     assert message in str(caught.value)
@@ -99,9 +99,9 @@ def test_the_shadow_files_of_macos_are_skipped(shape, shapes, write, tmp_path) -
     assert rows(open_dataset(write(shapes[shape] | shadow), tmp_path)) == EXPECTED
 
 
-def test_recognition_loads_neither_tensorflow_nor_tfx() -> None:
+def test_recognition_imports_neither_tensorflow_nor_tfx() -> None:
     command = (
         "import data.quick_check, sys; print([m for m in ('tensorflow', 'tfx', 'apache_beam') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -33,7 +33,7 @@ def own(write, tmp_path):
     return lambda content: open_dataset(write({"log.csv": content}) / "log.csv", tmp_path)
 
 
-def test_columns_and_types(ml_1m) -> None:
+def test_columns_have_their_types(ml_1m) -> None:
     chunk = read(ml_1m("1::1193::5::978300760\n22::661::0.5::0\n"))
     assert rows_of([chunk]) == [("1", "1193", 5.0, 978300760 * SECOND), ("22", "661", 0.5, 0)]
     assert chunk.rating.dtype == np.float32 and chunk.timestamp.dtype == np.int64
@@ -51,7 +51,7 @@ def test_columns_and_types(ml_1m) -> None:
     ],
     ids=["no last newline", "CRLF", "byte order mark", "blank lines"],
 )
-def test_harmless_differences_between_files(content: bytes, ml_1m) -> None:
+def test_harmless_differences_between_files_are_ignored(content: bytes, ml_1m) -> None:
     chunk = read(ml_1m(content))
     assert rows_of([chunk]) == [("1", "2", 3.0, 4 * SECOND), ("5", "6", 1.0, 8 * SECOND)]
     assert chunk.bad_rows == ()
@@ -77,14 +77,14 @@ def test_harmless_differences_between_files(content: bytes, ml_1m) -> None:
         ("1::2::3::4\r5::6::1::8", "a carriage return inside the line"),
     ],
 )
-def test_a_bad_row_is_left_out_and_described(line: str, reason: str, ml_1m) -> None:
+def test_a_bad_row_is_excluded_and_described(line: str, reason: str, ml_1m) -> None:
     dataset = ml_1m(f"7::8::5::1\n{line}\n9::8::5::2\n")
     chunk = read(dataset)
     assert chunk.user.to_pylist() == ["7", "9"]
     assert [bad.describe() for bad in chunk.bad_rows] == [f"ratings.dat, line 2: {reason}: {line!r}"]
 
 
-def test_a_bad_row_in_a_later_range_has_its_line_in_the_file(own) -> None:
+def test_a_bad_row_in_a_later_range_has_its_line_number(own) -> None:
     dataset = own(OWN_HEADER + "a,b,1,1\n" * 4 + "a,b,x,1\n")
     bad_rows = [bad for chunk in read_all(dataset, 8) for bad in chunk.bad_rows]
     assert [(bad.row, bad.text) for bad in bad_rows] == [(6, "a,b,x,1")]
@@ -95,7 +95,7 @@ def test_a_long_bad_row_is_cut_in_its_description(ml_1m) -> None:
     assert len(read(dataset).bad_rows[0].describe()) < 200
 
 
-def test_own_ids_are_any_text(own) -> None:
+def test_ids_of_own_data_can_be_any_text(own) -> None:
     ids = ["anna", "18446744073709551616", "007", "Zoë", "a b", "x::y"]
     chunk = read(own(OWN_HEADER + "".join(f"{id_},{id_},-7.5,1\n" for id_ in ids)))
     assert chunk.user.to_pylist() == chunk.item.to_pylist() == ids
@@ -110,7 +110,7 @@ def test_both_ways_of_reading_agree_on_an_id(other: str, own) -> None:
     assert chunk.item.to_pylist() == ['x, "y"', "Â\u00a0z".strip()]
 
 
-def test_no_rating_column_counts_as_one(own) -> None:
+def test_the_rating_is_one_without_a_rating_column(own) -> None:
     assert read(own("user,item,timestamp\na,b,1\nc,d,2\n")).rating.tolist() == [1.0, 1.0]
 
 
@@ -128,25 +128,25 @@ def test_no_rating_column_counts_as_one(own) -> None:
         ("a;b;1;1", "expected 4 fields separated by ',', found 1; the line contains ';'"),
     ],
 )
-def test_bad_rows_of_own_data(line: str, reason: str, own) -> None:
+def test_bad_rows_of_own_data_are_described(line: str, reason: str, own) -> None:
     chunk = read(own(f"{OWN_HEADER}a,b,1,1\n{line}\n"))
     assert [(bad.row, bad.text, bad.reason) for bad in chunk.bad_rows] == [(3, line, reason)]
     assert len(chunk) == 1
 
 
-def test_files_without_ratings(ml_1m, own) -> None:
+def test_files_without_ratings_have_no_interactions(ml_1m, own) -> None:
     assert read_all(ml_1m("")) == read_all(own(OWN_HEADER)) == read_all(own(OWN_HEADER.strip())) == []
     chunk = read(ml_1m("\n\n"))
     assert len(chunk.user) == len(chunk.item) == len(chunk.rating) == len(chunk.timestamp) == len(chunk.position) == 0
     assert chunk.bad_rows == ()
 
 
-def test_ranges_cover_the_file_behind_the_header(own) -> None:
+def test_ranges_cover_the_file_after_the_header(own) -> None:
     dataset = own(OWN_HEADER + "a,b,1,1\n" * 3)
     assert [(unit.start, unit.stop) for unit in units_of(dataset.log, 0, 10)] == [(27, 37), (37, 47), (47, 51)]
 
 
-def test_an_unquoted_table_reads_quotes_as_they_are(write, tmp_path) -> None:
+def test_quotes_in_an_unquoted_table_are_part_of_the_value(write, tmp_path) -> None:
     folder = write({"shop.inter": 'user_id:token\titem_id:token\ttimestamp:float\n"a"\tb"\t5\n'})
     chunk = read(open_dataset(folder, tmp_path))
     assert (chunk.user.to_pylist(), chunk.item.to_pylist()) == (['"a"'], ['b"'])
@@ -156,7 +156,7 @@ def lines_of(count: int) -> list[str]:
     return [f"u{row},i{row},3,{978300000 + row}" for row in range(count)]
 
 
-def test_unbalanced_quotes_are_bad_rows_and_lose_no_row_between_them(own) -> None:
+def test_rows_between_unbalanced_quotes_are_kept(own) -> None:
     rows = lines_of(1510)
     rows[1000], rows[1040] = 'u1000,"i1000,3,978301000', 'u1040,"i1040,3,978301040'
     chunk = read(own(OWN_HEADER + "\n".join(rows) + "\n"))
@@ -164,7 +164,7 @@ def test_unbalanced_quotes_are_bad_rows_and_lose_no_row_between_them(own) -> Non
     assert [bad.row for bad in chunk.bad_rows] == [1002, 1042]
 
 
-def test_an_id_holds_no_line_break(own) -> None:
+def test_an_id_with_a_line_break_is_a_bad_row(own) -> None:
     chunk = read(own(OWN_HEADER + "\n".join([*lines_of(30), 'a,"two\nlines",3,978300760']) + "\n"))
     assert len(chunk.user) == 30
     assert [bad.row for bad in chunk.bad_rows] == [32, 33]
@@ -172,7 +172,7 @@ def test_an_id_holds_no_line_break(own) -> None:
 
 @pytest.mark.parametrize("word", ["NA", "nan", "None", "NULL", "(null)", "-", "n/a"])
 @pytest.mark.parametrize("column", ["user", "item"])
-def test_words_for_a_missing_value_are_no_ids(word: str, column: str, own) -> None:
+def test_words_for_a_missing_value_are_not_ids(word: str, column: str, own) -> None:
     bad = f"{word},i,3,978300760" if column == "user" else f"u,{word},3,978300760"
     chunk = read(own(OWN_HEADER + "\n".join([*lines_of(3), bad]) + "\n"))
     assert len(chunk.user) == 3
@@ -180,7 +180,7 @@ def test_words_for_a_missing_value_are_no_ids(word: str, column: str, own) -> No
     assert (row.row, row.reason) == (5, f"{column} id {word!r} stands for a missing value")
 
 
-def test_an_id_of_any_length_takes_no_memory_from_the_others(own) -> None:
+def test_a_very_long_id_is_a_bad_row_and_uses_little_memory(own) -> None:
     chunk = read(own(OWN_HEADER + "\n".join([*lines_of(3), "x" * 100_000 + ",i,3,978300760"]) + "\n"))
     (row,) = chunk.bad_rows
     assert row.row == 5 and row.reason.endswith("is longer than 1,000 bytes") and len(row.reason) < 200

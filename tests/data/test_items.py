@@ -1,4 +1,4 @@
-"""Items: what the files of each shape leave open."""
+"""Items: details of each shape of items file, and errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLAGS = ["0"] * 19
 
 @pytest.fixture
 def items_of(write, tmp_path) -> Callable[[str, str | bytes], list[Item]]:
-    """The items of an items file, read beside a ratings file of its shape."""
+    """Returns a function that reads an items file, with a ratings file of the same shape beside it."""
     ratings = {
         "movies.dat": {"ratings.dat": ""},
         "u.item": {"u.data": ""},
@@ -26,20 +26,20 @@ def items_of(write, tmp_path) -> Callable[[str, str | bytes], list[Item]]:
     return lambda name, content: read_items(open_dataset(write(ratings[name] | {name: content}), tmp_path))
 
 
-def test_no_items_file_is_no_items(write, tmp_path) -> None:
+def test_there_are_no_items_without_an_items_file(write, tmp_path) -> None:
     assert read_items(open_dataset(write({"ratings.dat": ""}), tmp_path)) == []
 
 
-def test_the_first_of_two_rows_for_an_item_wins(items_of) -> None:
+def test_the_first_of_two_rows_for_an_item_is_used(items_of) -> None:
     assert items_of("movies.dat", "1::A (1990)::Drama\n1::B (1991)::War\n") == [Item("1", "A (1990)", ("Drama",), 1990)]
 
 
-def test_a_title_with_another_year_than_the_release_keeps_its_own(items_of) -> None:
+def test_a_title_keeps_its_year_if_the_release_year_differs(items_of) -> None:
     row = "|".join(["1", "Kolya (1996)", "24-Jan-1997", "", "", *FLAGS])
     assert items_of("u.item", row + "\n") == [Item("1", "Kolya (1996)", (), 1997)]
 
 
-def test_a_missing_release_date_leaves_the_year_of_the_title(items_of) -> None:
+def test_the_year_of_the_title_replaces_a_missing_release_date(items_of) -> None:
     row = "|".join(["1", "Kolya (1996)", "", "", "", *FLAGS])
     assert items_of("u.item", row + "\n") == [Item("1", "Kolya (1996)", (), 1996)]
 
@@ -49,7 +49,7 @@ def test_every_genre_flag_has_its_name(items_of) -> None:
     assert items_of("u.item", row + "\n") == [Item("1", "unknown", ("War", "Western"), None)]
 
 
-def test_recbole_years_may_be_blank_and_its_genres_have_spaces_between(items_of) -> None:
+def test_recbole_years_may_be_blank_and_spaces_separate_genres(items_of) -> None:
     header = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
     assert items_of("ml-100k.item", header + "1\tOdd\t\tDrama Film-Noir\n2\tEven\t1995\t\n") == [
         Item("1", "Odd", ("Drama", "Film-Noir"), None),
@@ -61,11 +61,11 @@ def test_recbole_years_may_be_blank_and_its_genres_have_spaces_between(items_of)
     ("title", "year"),
     [("A (1995) ", 1995), ("A (2006-2007)", None), ("A", None), ("A (1995) B", None), ("(9999)", None)],
 )
-def test_year_at_the_end_of_a_title(title: str, year: int | None, items_of) -> None:
+def test_the_year_is_read_from_the_end_of_a_title(title: str, year: int | None, items_of) -> None:
     assert items_of("movies.dat", f"1::{title}::Drama\n")[0].year == year
 
 
-def test_quoted_titles_may_hold_quotes_commas_and_line_ends(items_of) -> None:
+def test_quoted_titles_may_contain_quotes_commas_and_line_ends(items_of) -> None:
     content = 'movieId,title,genres\r\n1,"A ""b"", c",Drama\r\n2,"D\nE",War\r\n\r\n'
     assert [item.title for item in items_of("movies.csv", content)] == ['A "b", c', "D\nE"]
 
@@ -76,20 +76,20 @@ def test_titles_of_mixed_encodings_are_read_line_by_line(items_of) -> None:
 
 
 @pytest.mark.parametrize("end", ["", ', "green"', "\r, grey", "\n"])
-def test_descriptions_of_several_lines_may_hold_as_many_commas_as_a_row(end: str, items_of) -> None:
+def test_lines_of_a_description_may_contain_as_many_commas_as_a_row(end: str, items_of) -> None:
     text = f"Soft, warm.\nBlack, white{end}\nMade in Oslo, 2019"
-    (item, after) = items_of("items.csv", 'item,description\nB01,"' + text.replace('"', '""') + '"\nB02,C\n')
-    assert item.id == "B01" and item.more == {"description": (text,)} and after.id == "B02"
+    (item, next_item) = items_of("items.csv", 'item,description\nB01,"' + text.replace('"', '""') + '"\nB02,C\n')
+    assert item.id == "B01" and item.more == {"description": (text,)} and next_item.id == "B02"
 
 
 @pytest.mark.parametrize(
     ("text", "year"), [("20190501", 2019), ("12345", None), ("20191301", None), ("1998-2003", 1998)]
 )
-def test_years_of_dates(text: str, year: int | None, items_of) -> None:
+def test_the_year_of_a_date_is_read(text: str, year: int | None, items_of) -> None:
     assert items_of("items.csv", f"item,title,release_year\nx,A,{text}\n")[0].year == year
 
 
-def test_lines_of_spaces_are_no_items(items_of) -> None:
+def test_lines_of_spaces_are_not_items(items_of) -> None:
     assert len(items_of("items.csv", "item,title\nx,A\n   \n")) == 1
 
 
@@ -113,14 +113,14 @@ def test_lines_of_spaces_are_no_items(items_of) -> None:
         ),
     ],
 )
-def test_bad_items_are_named_by_file_and_line(content: str, message: str, items_of) -> None:
+def test_the_error_for_a_bad_item_names_the_file_and_the_line(content: str, message: str, items_of) -> None:
     with pytest.raises(DataError) as caught:
         items_of("items.csv", content)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_other_columns_of_ones_own_items_are_kept_under_their_names(items_of) -> None:
+def test_other_columns_of_own_items_are_kept_under_their_names(items_of) -> None:
     content = (
         "item,Brand,title,genres,colour,release_year,\n"
         'x,Alp,A,Drama,"red|dark blue| ",1990,unnamed\n'
@@ -132,7 +132,7 @@ def test_other_columns_of_ones_own_items_are_kept_under_their_names(items_of) ->
     ]
 
 
-def test_a_second_column_of_a_known_kind_is_no_column_of_ones_own(items_of) -> None:
+def test_a_second_column_of_a_known_kind_is_ignored(items_of) -> None:
     (item,) = items_of("items.csv", "item_id,title,name,year,release_year,genres\nx,A,B,1990,1991,Drama\n")
     assert item == Item("x", "A", ("Drama",), 1990)
 
@@ -154,12 +154,12 @@ def test_features_of_an_item_are_words(name: str, content: str, items_of) -> Non
     assert items_of(name, content)[0].features == {"genres": ("Drama", "War"), "year": ("1990",)}
 
 
-def test_features_of_an_item_of_which_little_is_known() -> None:
+def test_unknown_features_of_an_item_are_empty() -> None:
     assert Item("1", "A").features == {"genres": (), "year": ()}
     assert Item("1", "A", more={"brand": ("Alp",)}).features == {"genres": (), "year": (), "brand": ("Alp",)}
 
 
-def test_a_title_is_shipped_as_it_stands(items_of) -> None:
+def test_a_title_is_kept_unchanged(items_of) -> None:
     items = items_of("items.csv", "item,title,year\nx,Moka pot,2019\ny, ,\n")
     assert items == [Item("x", "Moka pot", (), 2019), Item("y", "Item y")]
     assert items_of("items.csv", "item,genres\nx,Drink\n") == [Item("x", "Item x", ("Drink",))]
@@ -176,7 +176,7 @@ def test_a_title_is_shipped_as_it_stands(items_of) -> None:
         ("12345", None),
     ],
 )
-def test_years_of_own_items(text: str, year: int | None, items_of) -> None:
+def test_the_year_of_own_items_is_read(text: str, year: int | None, items_of) -> None:
     assert items_of("items.csv", f"item,title,year\nx,A,{text}\n")[0].year == year
 
 

@@ -14,12 +14,12 @@ HEADER = "user,item,timestamp\n"
 
 
 def test_every_shape_passes_as_folder_and_as_zip(shape, shapes, write, write_zip) -> None:
-    name = "ml-100k" if shape == "recbole" else "given"  # RecBole's files bear the dataset's name.
+    name = "ml-100k" if shape == "recbole" else "given"  # RecBole's files have the name of the dataset.
     assert quick_check(write(shapes[shape])).name == name
     assert quick_check(write_zip(shapes[shape], inside="inner/")).name == name
 
 
-def test_a_zip_is_not_unpacked_whole(write_zip, tmp_path, monkeypatch) -> None:
+def test_a_zip_is_checked_without_unpacking_it(write_zip, tmp_path, monkeypatch) -> None:
     archive = write_zip({"log.csv": HEADER + "anna,x,5\n" * 3_000_000})
     monkeypatch.chdir(tmp_path)
     started = time.perf_counter()
@@ -28,7 +28,7 @@ def test_a_zip_is_not_unpacked_whole(write_zip, tmp_path, monkeypatch) -> None:
     assert os.listdir(tmp_path) == ["given.zip"]
 
 
-def test_what_is_wrong_in_a_zip_is_told_of_the_zip(write_zip) -> None:
+def test_the_error_for_a_file_in_a_zip_names_the_zip(write_zip) -> None:
     archive = write_zip({"ratings.csv": "user,thing,timestamp\n"})
     with pytest.raises(DataError) as caught:
         quick_check(archive)
@@ -50,14 +50,14 @@ def test_bad_rows_at_the_start_are_counted(write) -> None:
     assert quick_check(path, max_bad_rows=2).name == "log"
 
 
-def test_a_row_cut_off_by_the_end_of_the_look_is_not_bad(write, write_zip) -> None:
+def test_a_row_at_the_end_of_the_checked_part_is_not_bad(write, write_zip) -> None:
     rows = HEADER + "anna,x,5\n" * (HEAD_BYTES // 9)
     assert rows[HEAD_BYTES - 1] != "\n"
     assert quick_check(write({"log.csv": rows})).name == "given"
     assert quick_check(write_zip({"log.csv": rows})).name == "given"
 
 
-def test_a_last_row_without_a_line_end_counts(write) -> None:
+def test_a_last_row_without_a_line_end_is_checked(write) -> None:
     with pytest.raises(DataError, match="line 3: timestamp 'soon'"):
         quick_check(write({"log.csv": HEADER + "anna,x,5\nbob,y,soon"}))
 
@@ -65,12 +65,12 @@ def test_a_last_row_without_a_line_end_counts(write) -> None:
 @pytest.mark.parametrize(
     "files", [{"ratings.dat": ""}, {"log.csv": HEADER}, {"log.csv": HEADER.strip()}, {"log.csv": HEADER + "\n\n"}]
 )
-def test_no_ratings_at_all(files, write) -> None:
+def test_data_without_ratings_is_an_error(files, write) -> None:
     with pytest.raises(DataError, match=r"(ratings\.dat|log\.csv): it contains no interactions"):
         quick_check(write(files))
 
 
-def test_a_file_that_may_not_be_read_is_named(write, monkeypatch) -> None:
+def test_the_error_for_an_unreadable_file_names_it(write, monkeypatch) -> None:
     folder = write({"ratings.dat": "1::2::3::4\n"})
 
     def refused(path: str) -> None:
@@ -81,7 +81,7 @@ def test_a_file_that_may_not_be_read_is_named(write, monkeypatch) -> None:
         quick_check(folder)
 
 
-def test_a_text_file_named_zip(tmp_path) -> None:
+def test_a_text_file_with_the_name_of_a_zip_is_an_error(tmp_path) -> None:
     (tmp_path / "ml-1m.zip").write_text("<html>404</html>")
     with pytest.raises(DataError, match=r"ml-1m\.zip: not a zip file, or a truncated one; download it again"):
         quick_check(tmp_path / "ml-1m.zip")
@@ -95,13 +95,13 @@ def test_a_text_file_named_zip(tmp_path) -> None:
         ({"t.csv": "a,b\n1,2\n"}, "no column for user, item, timestamp"),
     ],
 )
-def test_folders_without_interactions(files, message: str, write, tmp_path) -> None:
+def test_a_folder_without_interactions_is_an_error(files, message: str, write, tmp_path) -> None:
     (tmp_path / "given").mkdir()
     with pytest.raises(DataError, match=message):
         quick_check(write(files))
 
 
-def test_a_path_that_does_not_exist(tmp_path) -> None:
+def test_a_path_that_does_not_exist_is_an_error(tmp_path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         quick_check(tmp_path / "nowhere")
 

@@ -51,7 +51,7 @@ def write(
     newline=st.sampled_from(["\n", "\r\n"]),
     end=st.sampled_from(["", "\n"]),
 )
-def test_every_shape_and_every_cut_gives_the_rows_in_order(tmp_path_factory, name, rows, target_bytes, newline, end):
+def test_rows_of_every_shape_and_split_are_in_order(tmp_path_factory, name, rows, target_bytes, newline, end):
     dataset = open_dataset(write(tmp_path_factory.mktemp("data"), name, rows, newline, end), "")
     chunks = read_all(dataset, target_bytes)
     assert rows_of(chunks) == [(str(u), str(i), r, t * 10**9) for u, i, r, t in rows]
@@ -77,7 +77,7 @@ def open_file(name: str, content: bytes, folder: str) -> Dataset:
 
 @settings(max_examples=60, deadline=None)
 @given(OWN_ROWS, st.integers(1, 500), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-def test_own_rows_come_back_whatever_the_ids_and_the_cut(rows: list[Row], target: int, quoting: int) -> None:
+def test_own_rows_with_any_ids_are_read_for_any_split(rows: list[Row], target: int, quoting: int) -> None:
     text = io.StringIO()
     writer = csv.writer(text, quoting=quoting, lineterminator="\n")  # type: ignore[arg-type]
     writer.writerows([("user", "item", "rating", "timestamp"), *rows])
@@ -97,18 +97,20 @@ LINES = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(LINES, max_size=20), st.integers(1, 100))
-def test_any_lines_give_the_same_rows_and_bad_rows_whatever_the_cut(lines: list[str], target: int) -> None:
+def test_rows_and_bad_rows_do_not_depend_on_the_split(lines: list[str], target: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = open_file("ratings.dat", "\n".join(lines).encode(), folder)
-        whole, cut = read_all(dataset, 1 << 20), read_all(dataset, target)
-    assert rows_of(cut) == rows_of(whole)
-    assert [bad for chunk in cut for bad in chunk.bad_rows] == [bad for chunk in whole for bad in chunk.bad_rows]
+        unsplit, split = read_all(dataset, 1 << 20), read_all(dataset, target)
+    assert rows_of(split) == rows_of(unsplit)
+    assert [bad for chunk in split for bad in chunk.bad_rows] == [bad for chunk in unsplit for bad in chunk.bad_rows]
     assert all(
-        lines[bad.row - 1].rstrip("\r").removeprefix("\ufeff") == bad.text for chunk in whole for bad in chunk.bad_rows
+        lines[bad.row - 1].rstrip("\r").removeprefix("\ufeff") == bad.text
+        for chunk in unsplit
+        for bad in chunk.bad_rows
     )
 
 
-def test_own_data_takes_names_and_milliseconds(tmp_path):
+def test_own_data_may_have_names_and_milliseconds(tmp_path):
     path = tmp_path / "shop.csv"
     path.write_text('user;item;time\nann;"tea, green";1700000000000\nbob;jam;1700000000123\nann;jam;1700000000124\n')
     assert rows_of(read_all(open_dataset(path, ""))) == [

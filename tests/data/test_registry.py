@@ -72,23 +72,23 @@ def test_a_changing_dataset_is_checked_with_the_checksum_beside_it(served, conte
     address, folder = served
     (folder / "ml-latest-small.zip").write_bytes(content)
     (folder / "ml-latest-small.zip.md5").write_text(f"MD5 (ml-latest-small.zip) = {hashlib.md5(content).hexdigest()}\n")
-    said: list[str] = []
-    found = fetch("ml-latest-small", tmp_path / "cache", said.append, address, or_another=True)
-    assert found.read_bytes() == content
-    assert said == []
+    messages: list[str] = []
+    path = fetch("ml-latest-small", tmp_path / "cache", messages.append, address, or_another=True)
+    assert path.read_bytes() == content
+    assert messages == []
 
 
-def test_a_page_in_place_of_the_checksum_is_not_believed(served, content, tmp_path, no_wheel) -> None:
+def test_a_page_instead_of_a_checksum_is_refused(served, content, tmp_path, no_wheel) -> None:
     address, folder = served
     (folder / "ml-latest-small.zip").write_bytes(content)
     (folder / "ml-latest-small.zip.md5").write_text("<html>Please log in to the network</html>")
-    said: list[str] = []
-    assert fetch("ml-latest-small", tmp_path / "cache", said.append, address, or_another=True) == SAMPLE
-    assert "contains no checksum" in said[0]
+    messages: list[str] = []
+    assert fetch("ml-latest-small", tmp_path / "cache", messages.append, address, or_another=True) == SAMPLE
+    assert "contains no checksum" in messages[0]
     assert not (tmp_path / "cache" / "ml-latest-small.zip").exists()
 
 
-def test_a_server_that_ignores_ranges_sends_all_again(served, content, tmp_path) -> None:
+def test_a_download_restarts_if_the_server_ignores_ranges(served, content, tmp_path) -> None:
     address, folder = served
     (folder / "toy.zip").write_bytes(content)
     (tmp_path / "toy.part").write_bytes(b"what came last time")
@@ -125,7 +125,7 @@ def test_a_missing_file_is_unreachable(served, tmp_path) -> None:
     assert not list(tmp_path.glob("toy.*"))
 
 
-def test_an_answer_that_is_not_http_is_unreachable(tmp_path) -> None:
+def test_a_server_that_does_not_speak_http_is_unreachable(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -144,12 +144,12 @@ def test_an_answer_that_is_not_http_is_unreachable(tmp_path) -> None:
 
 
 def test_substitutes_are_reported(tmp_path, no_wheel) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(DataError, match=r"ml-1m: GroupLens cannot be reached .*ml-1m\.zip elsewhere"):
-        fetch("ml-1m", tmp_path, said.append, NOBODY)
-    assert fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True) == SAMPLE
-    assert "GroupLens cannot be reached" in said[0] and "MovieLens 100K" in said[0]
-    assert "synthetic sample" in said[1]
+        fetch("ml-1m", tmp_path, messages.append, NOBODY)
+    assert fetch("ml-1m", tmp_path, messages.append, NOBODY, or_another=True) == SAMPLE
+    assert "GroupLens cannot be reached" in messages[0] and "MovieLens 100K" in messages[0]
+    assert "synthetic sample" in messages[1]
 
 
 def test_a_cached_download_needs_no_network(tmp_path) -> None:
@@ -159,7 +159,7 @@ def test_a_cached_download_needs_no_network(tmp_path) -> None:
 
 @pytest.fixture
 def fake_pip(monkeypatch, shapes) -> list[list[str]]:
-    """Stands in for pip: writes the wheel; keeps the commands and what pip was asked to install."""
+    """Replaces pip by a function that writes the wheel; returns the commands, each with its requirements."""
     commands: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -177,33 +177,33 @@ def fake_pip(monkeypatch, shapes) -> list[list[str]]:
     return commands
 
 
-def test_movielens_100k_is_taken_out_of_the_wheel(fake_pip, tmp_path) -> None:
-    said: list[str] = []
-    found = fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True)
-    assert sorted(path.name for path in found.iterdir()) == ["ml-100k.inter", "ml-100k.item"]
-    assert len(said) == 1 and "using MovieLens 100K from the package recbole==1.2.1 instead of ml-1m" in said[0]
-    assert fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True) == found
-    (command,) = fake_pip  # The second time it was there.
+def test_movielens_100k_is_extracted_from_the_wheel(fake_pip, tmp_path) -> None:
+    messages: list[str] = []
+    folder = fetch("ml-1m", tmp_path, messages.append, NOBODY, or_another=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["ml-100k.inter", "ml-100k.item"]
+    assert len(messages) == 1 and "using MovieLens 100K from the package recbole==1.2.1 instead of ml-1m" in messages[0]
+    assert fetch("ml-1m", tmp_path, messages.append, NOBODY, or_another=True) == folder
+    (command,) = fake_pip  # The second call finds it in the cache.
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert {"--no-deps", "--require-hashes", "--only-binary=:all:"} <= set(command)
     assert command[-1] == f"recbole==1.2.1 --hash=sha256:{registry.WHEEL_SHA256}\n"
-    assert [path for path in tmp_path.iterdir() if path != found] == []
+    assert [path for path in tmp_path.iterdir() if path != folder] == []
 
 
-def test_the_index_that_uv_uses_is_passed_on(fake_pip, tmp_path, monkeypatch) -> None:
+def test_pip_uses_the_index_of_uv(fake_pip, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:9/simple")
     fetch("ml-100k", tmp_path, lambda _: None, NOBODY)
     assert fake_pip[0][-3:-1] == ["--index-url", "http://127.0.0.1:9/simple"]
 
 
-def test_pip_that_fails_is_quoted(monkeypatch, tmp_path) -> None:
+def test_the_error_of_pip_is_reported(monkeypatch, tmp_path) -> None:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "WARNING: x\nERROR: No matching distribution found\n")
 
     monkeypatch.setattr(subprocess, "run", run)
-    said: list[str] = []
-    assert fetch("ml-1m", tmp_path, said.append, NOBODY, or_another=True) == SAMPLE
-    assert "ERROR: No matching distribution found" in said[1] and "WARNING" not in said[1]
+    messages: list[str] = []
+    assert fetch("ml-1m", tmp_path, messages.append, NOBODY, or_another=True) == SAMPLE
+    assert "ERROR: No matching distribution found" in messages[1] and "WARNING" not in messages[1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -222,7 +222,7 @@ def test_the_command_line_prints_the_path(served: tuple[str, Path], content: byt
     assert capsys.readouterr().out == f"{tmp_path / 'ml-32m.zip'}\n"
 
 
-def test_what_is_in_the_cache_is_checked(tmp_path, capsys) -> None:
+def test_a_cached_file_is_checked(tmp_path, capsys) -> None:
     (tmp_path / "ml-1m.zip").write_bytes(b"x")
     assert main(["ml-1m", "--cache", str(tmp_path)]) == 2
     message = f"error: {tmp_path / 'ml-1m.zip'}: not a zip file, or a truncated one; download it again\n"

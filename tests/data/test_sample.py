@@ -37,7 +37,7 @@ def test_the_sample_is_small_and_complete(timelines) -> None:
     assert all(len(set(timeline)) == len(timeline) for timeline in timelines)
 
 
-def test_what_follows_an_item_says_more_than_what_is_popular(timelines) -> None:
+def test_transitions_predict_better_than_popularity(timelines) -> None:
     popular: collections.Counter[bytes] = collections.Counter()
     following: dict[bytes, collections.Counter[bytes]] = collections.defaultdict(collections.Counter)
     for *history, _ in timelines:

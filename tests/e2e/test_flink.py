@@ -1,4 +1,4 @@
-"""The data steps on a Flink inside the job server: the same records as without it."""
+"""The data steps write the same records on a Flink in the job server as without Flink."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ def flink() -> Iterator[dict[str, object]]:
         pytest.skip(f"no job server for Flink: {error}")
     from pipeline.flink_runner import stop_job_servers
 
-    # The cheaper compiler and one task at a time: it is over before more would pay.
+    # The cheaper compiler and one task at a time: more would not pay in so short a run.
     options = ["-Xmx512m", "-XX:TieredStopAtLevel=1"]
     yield {"runner": "flink", "parallelism": 1, "flink": {"jar": str(jar), "java_options": options}}
     stop_job_servers()
 
 
 def run(data: Path | str, folder: Path, beam: dict[str, object]) -> dict[str, dict[str, tuple[int, str]]]:
-    """Runs the data steps; returns digests by split of the records of ExampleGen and Transform."""
+    """Runs the data steps; returns the digests of the records of ExampleGen and Transform, by split."""
     config = load_config(SAMPLE_CONFIG, {"beam": beam})
     results = run_steps(data, config, folder, default_cache_dir(), Mock(spec=ConsoleObserver), steps.TRANSFORM)
     outputs = {steps.EXAMPLE_GEN: "examples", steps.TRANSFORM: "transformed_examples"}
     return {step: digests(Path(results[step].outputs[name][0].uri)) for step, name in outputs.items()}
 
 
-# Beam's workers, threads of this process, complain of Flink closing their channels.
+# Beam's workers, threads of this process, raise errors when Flink closes their channels.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_flink_whose_workers_read_from_s3_makes_the_same_records(flink, sample_run, tmp_path):
+def test_flink_with_data_in_s3_writes_the_same_records(flink, sample_run, tmp_path):
     with played_s3():
         copy_tree(str(SAMPLE), f"s3://{BUCKET}/flink/sample")
-        there = run(f"s3://{BUCKET}/flink/sample", tmp_path / "flink", flink)
-    here = run(sample_run.data, sample_run.lend_results(tmp_path / "here"), {"runner": "local"})
-    assert there == here
-    assert {split: count for split, (count, _) in here[steps.EXAMPLE_GEN].items()} == {
+        flink_records = run(f"s3://{BUCKET}/flink/sample", tmp_path / "flink", flink)
+    local_records = run(sample_run.data, sample_run.lend_results(tmp_path / "here"), {"runner": "local"})
+    assert flink_records == local_records
+    assert {split: count for split, (count, _) in local_records[steps.EXAMPLE_GEN].items()} == {
         **dict.fromkeys(features.SPLITS, 300),
         features.CATALOG: 150,
     }

@@ -1,8 +1,8 @@
-"""A run that is killed inside a step, whichever it is, and started again, ends well and pushes once.
+"""A run that is killed in any step and started again succeeds and pushes once.
 
-In the Trainer it is killed after the second epoch, and the next run goes on from there. `tests/kills` does all
-this, and looks after every kill whether anything is lost; one process imports TensorFlow and TFX for all runs. A run
-that a person interrupts leaves a report.
+In the Trainer, the run is killed after the second epoch, and the next run resumes there. `tests/kills` kills the runs,
+and checks after every kill that nothing is lost; one process imports TensorFlow and TFX for all runs. A run that the
+user interrupts writes a report.
 """
 
 from __future__ import annotations
@@ -25,28 +25,35 @@ KILLED_IN = [
 ]
 
 
-def test_killed_in_every_step_and_started_again(tmp_path):
-    places = ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "told.json")]
-    done = run_forked("tests.kills", ["--every-step", "--seed", "5", *places], ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))
-    assert told["broken"] == [] and told["chains"] == 1 and told["ended_before"] == 0
-    assert [kill["phase"] for kill in told["kills"]] == KILLED_IN
-    assert all(kill["survived"] for kill in told["kills"])
+def test_a_run_killed_in_any_step_resumes_and_pushes_once(tmp_path):
+    places = ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "results.json")]
+    process = run_forked("tests.kills", ["--every-step", "--seed", "5", *places], ROOT)
+    assert process.returncode == 0, process.stdout + process.stderr
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert results["broken"] == [] and results["chains"] == 1 and results["ended_before"] == 0
+    assert [kill["phase"] for kill in results["kills"]] == KILLED_IN
+    assert all(kill["survived"] for kill in results["kills"])
 
-    in_trainer, after_it = (told["kills"][KILLED_IN.index(step)] for step in (steps.TRAINER, steps.EVALUATOR))
-    assert in_trainer["epochs"][:2] == [1, 2]
-    first = after_it["epochs"][0]
-    assert first >= 2 and f"resuming after epoch {first - 1} of an interrupted run" in after_it["resumed"]
-    assert after_it["epochs"] == list(range(first, 7))
+    trainer_kill, evaluator_kill = (
+        results["kills"][KILLED_IN.index(step)] for step in (steps.TRAINER, steps.EVALUATOR)
+    )
+    assert trainer_kill["epochs"][:2] == [1, 2]
+    first_epoch = evaluator_kill["epochs"][0]
+    assert (
+        first_epoch >= 2
+        and f"resuming after epoch {first_epoch - 1} of an interrupted run" in evaluator_kill["resumed"]
+    )
+    assert evaluator_kill["epochs"] == list(range(first_epoch, 7))
 
 
-def test_interrupted_by_a_person(tmp_path):
+def test_an_interrupted_run_writes_a_report(tmp_path):
     places = ["--output", str(tmp_path / "output"), "--serving-dir", str(tmp_path / "serving")]
     command = [sys.executable, "local_runner.py", "--data", "data/sample", "--config", "configs/sample.yaml", *places]
     # A shell's background jobs ignore Ctrl-C, and so would their children.
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heed) as process:
+    restore_interrupts = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=restore_interrupts
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "StatisticsGen" in line and "running" in line:

@@ -35,30 +35,32 @@ for cell in json.load(sys.stdin):
 
 
 def code_cells() -> list[str]:
-    """The code cells of the notebook."""
+    """Returns the code cells of the notebook."""
     cells = json.loads((ROOT / "docs/tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_every_cell(tmp_path: Path) -> None:
+def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
     commands = re.findall(r"```sh\n(.*?)\n```", (ROOT / "docs/tutorial.md").read_text(encoding="utf-8"), re.DOTALL)
     _, *cells = code_cells()  # The first cell changes to the folder of the checkout.
     assert cells == [f"%%bash -e\n{command}" for command in commands] and len(cells) >= 9
-    # A checkout without what runs have left in this one.
+    # A checkout without the files of earlier runs.
     for name in (*LINKED, *FILES):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "docs").mkdir()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", RUN_CELLS],
-        input=json.dumps([cell for cell in code_cells() if not cell.endswith("\nmake setup")]),  # The tests are set up.
+        input=json.dumps(
+            [cell for cell in code_cells() if not cell.endswith("\nmake setup")]
+        ),  # The environment is set up already.
         cwd=tmp_path / "docs",
         env={**os.environ, "PYTHONPATH": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
         timeout=LIMIT,
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    for promise in ("data:\n  columns:", "blessed: Recall@10", "because of", "Refit     after the gate"):
-        assert promise in done.stdout, promise
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-2000:]
+    for expected in ("data:\n  columns:", "blessed: Recall@10", "because of", "Refit     after the gate"):
+        assert expected in process.stdout, expected
     assert (tmp_path / "serving_models/shop/1/model.tflite").is_file()
     assert (tmp_path / "output/shop/report.html").is_file() and (tmp_path / "site/sw.js").is_file()

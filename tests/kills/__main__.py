@@ -1,21 +1,21 @@
-"""Kills runs of the pipeline at random moments, starts them again, and looks whether anything is lost.
+"""Kills runs of the pipeline at random moments, starts them again, and checks that nothing is lost.
 
     .venv/bin/python -m tests.kills --kills 100
 
-Runs of the synthetic sample get SIGKILL at moments that are uniform over the time of a run. A chain of runs lives
-in one folder and pushes two models. The first one's runs are killed at three fifths of the chain's moments
-(`--per-chain`) and then a run is left alone; so are the second one's, which differ in the seed of the fit, at moments
-after the data steps. After every kill:
+Runs of the synthetic sample get SIGKILL at moments that are uniform over the duration of a run. A chain of runs has
+one folder and pushes two models. The runs of the first model are killed at three fifths of the moments of the chain
+(`--per-chain`); then one run finishes. The runs of the second model, which has another seed, are killed at moments
+after the data steps; then one run finishes. After every kill:
 
-- `latest` names a version that is whole and has its checksums, or there is none yet;
-- every version that can be seen is complete and unchanged;
-- a copy of the ML Metadata store opens, and SQLite finds it whole.
+- `latest` names a complete version with the right checksums, or does not exist yet;
+- every visible version is complete and unchanged;
+- a copy of the ML Metadata store opens, and passes SQLite's integrity check.
 
-And when a run was left alone: there are exactly the versions that there should be, each model once; the store knows the
-same ones; nothing else is left. What does not hold ends the program with exit code 1.
+After every finished run, exactly the expected versions exist, each model once; the store has the same versions; and no
+other files are left. If a check fails, the program ends with exit code 1.
 
-Runs are children of a process that has imported TensorFlow and TFX, so that a rerun takes seconds. Moments differ by
-`--seed`: the tables of several seeds add up.
+Runs are children of a process that has imported TensorFlow and TFX, so a rerun takes seconds. The moments depend on
+`--seed`: the tables of several seeds can be added.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 EXIT_BROKEN, EXIT_USAGE = 1, 2
-FIRST_SHARE = 0.6  # of a chain's kills, for the runs of its first model: the second one's data is there already
+FIRST_SHARE = (
+    0.6  # of a chain's kills, for the runs of its first model; the second model uses the data of the first one
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Kill, check and print; returns the exit code."""
+    """Kills runs, checks them and prints a table; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         quick_check(options.data)
@@ -62,72 +64,74 @@ def main(arguments: list[str] | None = None) -> int:
             from tests.kills.forked_runs import import_all
 
             import_all()
-            told = _kill(options, folder, console)
-            console.print(_table(told))
+            results = _run_chains(options, folder, console)
+            console.print(_table(results))
     if options.json:
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return EXIT_BROKEN if told["broken"] else 0
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return EXIT_BROKEN if results["broken"] else 0
 
 
-def _kill(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
-    """Chains of runs until there are enough kills."""
+def _run_chains(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
+    """Runs chains until there are enough kills, and returns the results."""
     from pipeline import steps
     from tests.kills import killed_chains
 
     started = time.monotonic()
     moments = random.Random(options.seed)
     data = options.data.resolve()
-    told: dict[str, Any] = {"seed": options.seed, "chains": 0, "kills": [], "ended_before": 0, "broken": []}
+    results: dict[str, Any] = {"seed": options.seed, "chains": 0, "kills": [], "ended_before": 0, "broken": []}
     seconds = {} if options.every_step else killed_chains.measure(folder / "measured", data)
     if seconds:
         console.print(f"a run that is left alone: {duration(sum(seconds.values()))}")
-    wanted = len(killed_chains.in_every_step(moments)) if options.every_step else options.kills
-    while len(told["kills"]) < wanted:
-        told["chains"] += 1
-        chain = killed_chains.Chain(folder / f"chain-{told['chains']}", data)
+    total = len(killed_chains.in_every_step(moments)) if options.every_step else options.kills
+    while len(results["kills"]) < total:
+        results["chains"] += 1
+        chain = killed_chains.Chain(folder / f"chain-{results['chains']}", data)
         models: list[list[Moment]]
         if options.every_step:
             models = [killed_chains.in_every_step(moments)]
         else:
-            count = min(options.per_chain, wanted - len(told["kills"]))
+            count = min(options.per_chain, total - len(results["kills"]))
             first = round(count * FIRST_SHARE)
-            fitting = [killed_chains.START, *steps.STEPS[steps.STEPS.index(steps.TRAINER) :], killed_chains.REPORT]
+            fit_phases = [killed_chains.START, *steps.STEPS[steps.STEPS.index(steps.TRAINER) :], killed_chains.REPORT]
             models = [
                 killed_chains.draw(moments, seconds, first, list(seconds)),
-                killed_chains.draw(moments, seconds, count - first, [phase for phase in fitting if phase in seconds]),
+                killed_chains.draw(
+                    moments, seconds, count - first, [phase for phase in fit_phases if phase in seconds]
+                ),
             ]
         try:
             for number, planned in enumerate(models, start=1):
                 for moment in planned:
                     kill = chain.kill(number, moment)
                     if kill is None:
-                        told["ended_before"] += 1
+                        results["ended_before"] += 1
                         continue
-                    told["kills"].append({**asdict(kill), "chain": told["chains"], "survived": False})
+                    results["kills"].append({**asdict(kill), "chain": results["chains"], "survived": False})
                     chain.check()
-                    told["kills"][-1]["survived"] = True
-                    count, place = len(told["kills"]), f"chain {told['chains']}, model {number}"
-                    console.print(f"{count:>4}  {place}: killed in {kill.phase} after {kill.seconds:.1f} s; whole")
+                    results["kills"][-1]["survived"] = True
+                    count, position = len(results["kills"]), f"chain {results['chains']}, model {number}"
+                    console.print(f"{count:>4}  {position}: killed in {kill.phase} after {kill.seconds:.1f} s; whole")
                 chain.finish(number)
                 chain.check_end(number)
         except killed_chains.Broken as error:
-            told["broken"].append(f"chain {told['chains']}: {error}")
-            if told["kills"]:
-                told["kills"][-1]["survived"] = False
-            where = f"see {chain.folder}" if options.output else "--output FOLDER keeps it"
-            console.print(f"broken: {told['broken'][-1]}; {where}", style="red", soft_wrap=True, markup=False)
-            if len(told["broken"]) > told["chains"] // 2 + 1:
+            results["broken"].append(f"chain {results['chains']}: {error}")
+            if results["kills"]:
+                results["kills"][-1]["survived"] = False
+            hint = f"see {chain.folder}" if options.output else "--output FOLDER keeps it"
+            console.print(f"broken: {results['broken'][-1]}; {hint}", style="red", soft_wrap=True, markup=False)
+            if len(results["broken"]) > results["chains"] // 2 + 1:
                 break
         else:
-            console.print(f"      chain {told['chains']}: pushed {len(models)} of {len(models)}, each once")
+            console.print(f"      chain {results['chains']}: pushed {len(models)} of {len(models)}, each once")
             shutil.rmtree(chain.folder)
-    return {**told, "seconds": time.monotonic() - started}
+    return {**results, "seconds": time.monotonic() - started}
 
 
-def _table(told: dict[str, Any]) -> Table:
-    kills = collections.Counter(kill["phase"] for kill in told["kills"])
-    survived = collections.Counter(kill["phase"] for kill in told["kills"] if kill["survived"])
-    table = Table(title=f"{told['chains']} chains, seed {told['seed']}, {duration(told['seconds'])}")
+def _table(results: dict[str, Any]) -> Table:
+    kills = collections.Counter(kill["phase"] for kill in results["kills"])
+    survived = collections.Counter(kill["phase"] for kill in results["kills"] if kill["survived"])
+    table = Table(title=f"{results['chains']} chains, seed {results['seed']}, {duration(results['seconds'])}")
     for name in ("killed in", "kills", "survived"):
         table.add_column(name, justify="left" if name == "killed in" else "right")
     for phase, count in kills.most_common():

@@ -1,7 +1,7 @@
-"""Runs of `local_runner.py` that need not import TensorFlow and TFX: children of a process that has.
+"""Runs `local_runner.py` in children of a process that has imported TensorFlow and TFX.
 
-A child starts with everything imported and nothing computed, as a new process stands after some 15 seconds of imports.
-The parent itself must never run an operation of TensorFlow: its threads would not be in the children.
+A child starts in the state of a new process after some 15 seconds of imports: nothing is computed yet. The parent must
+never run an operation of TensorFlow, because the children would not have its threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.forked import end_with
 
-# What a run imports: the runner's own late imports, and what the executors name by path.
+# The modules that a run imports: late imports of the runner, and modules that the executors name by path.
 IMPORTED = (
     *("pipeline.local_execution", "pipeline.local_pipeline", "pipeline.summary", "report"),
     *("components.transform.preprocessing", "components.trainer.run", "components.evaluator.metrics"),
@@ -25,7 +25,7 @@ IMPORTED = (
 
 
 def import_all() -> None:
-    """Import what runs need, once."""
+    """Imports the modules that runs need."""
     for name in IMPORTED:
         importlib.import_module(name)
 
@@ -34,8 +34,8 @@ class ForkedRun:
     """A run in a child process.
 
     Args:
-        arguments: of `local_runner.py`.
-        folder: where it runs.
+        arguments: The arguments of `local_runner.py`.
+        folder: The working directory.
     """
 
     def __init__(self, arguments: list[str], folder: Path):
@@ -49,25 +49,25 @@ class ForkedRun:
         self.pid, self._output = _fork(run)
 
     def lines(self) -> Iterator[str]:
-        """What it prints, line by line, spaces between words as one."""
+        """Yields the printed lines, with one space between words."""
         for line in self._output:
             yield " ".join(line.split())
 
     def kill(self) -> None:
-        """SIGKILL: it has no chance to clear up."""
+        """Sends SIGKILL, so that the run cannot clean up."""
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Waits for its end; returns its exit code, negative for the signal that ended it."""
+        """Waits for the end of the run; returns its exit code, or the negative number of the signal that ended it."""
         self._output.close()
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def in_child(work: Callable[[], str]) -> str:
-    """The text that some work gives, done in a child: its processes and imports are gone afterwards.
+    """Calls a function in a child, whose processes and imports end with it, and returns the text.
 
     Raises:
-        RuntimeError: it failed; the text says how.
+        RuntimeError: The function failed; the message is its output.
     """
     pid, output = _fork(lambda: print(work()))
     text = output.read()
@@ -78,7 +78,7 @@ def in_child(work: Callable[[], str]) -> str:
 
 
 def _fork(work: Callable[[], int | None]) -> tuple[int, object]:
-    """A child that does some work and ends with its exit code; its pid, and all that it prints."""
+    """Starts a child that calls a function and ends with its exit code; returns the pid and the output of the child."""
     sys.stdout.flush()
     sys.stderr.flush()
     read_end, write_end = os.pipe()
@@ -91,7 +91,7 @@ def _fork(work: Callable[[], int | None]) -> tuple[int, object]:
         for stream in (1, 2):
             os.dup2(write_end, stream)
         os.close(read_end)
-        # Python's own streams may have been files, in which it would seek.
+        # Python's own streams may be files, in which Python would seek.
         sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
         return work()
 

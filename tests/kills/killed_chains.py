@@ -1,4 +1,4 @@
-"""Chains of runs that are killed at random moments, and what must hold after every kill."""
+"""Chains of runs that are killed at random moments, and the checks after every kill."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.kills.forked_runs import ForkedRun, in_child
 ROOT = Path(__file__).parents[2]
 NAME = "sample"
 PUSHED_MODEL = "PushedModel"
-# What a run does before its first step and after its last one.
+# The phases of a run before its first step and after its last step.
 START, REPORT = "start", "report"
 # The smallest encoder compiles fastest, and the Pusher makes only one file.
 FIT = ("--max-epochs", "6", "--set", "trainer.encoder=bow", "--set", "pusher.precision=dynamic_int8")
-# The models of so few epochs are pushed whatever their quality: these tests are about pushes that must not be lost.
+# Models of so few epochs are pushed regardless of their quality: these tests check that no push is lost.
 for name in ("min_targets", "min_recall_at_10", "min_lift_over_popularity", "min_lift_over_markov", "baseline_runs"):
     FIT += ("--set", f"gate.{name}=0")
 
 
 class Broken(Exception):
-    """Something does not hold; the message is one line."""
+    """A check failed; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Moment:
 
     Attributes:
         phase: a step, or START or REPORT.
-        seconds: after its start.
-        sign: what a line must say for the clock to start; empty: that the phase starts.
+        seconds: after the start of the phase, or after the line with `sign`.
+        sign: text of a line of the output; empty for the start of the phase.
     """
 
     phase: str
@@ -55,10 +55,10 @@ class Kill:
     """A kill.
 
     Attributes:
-        phase: that the run was in.
+        phase: the phase of the run.
         seconds: after the start of the run.
-        resumed: what the Trainer of the killed run said of the epochs that it did not have to fit again.
-        epochs: those that it did fit.
+        resumed: the line of the killed run's Trainer about the epochs that it did not fit again.
+        epochs: the epochs that the killed run fitted.
     """
 
     phase: str
@@ -75,13 +75,13 @@ class Chain:
         folder: for output and serving models.
         data: ratings.
         kills: so far.
-        seen: SHA-256 of the model of every version that was ever visible.
+        visible: SHA-256 of the model of every version that was visible after the last kill.
     """
 
     folder: Path
     data: Path
     kills: list[Kill] = field(default_factory=list)
-    seen: dict[str, str] = field(default_factory=dict)
+    visible: dict[str, str] = field(default_factory=dict)
 
     @property
     def serving(self) -> Path:
@@ -94,14 +94,14 @@ class Chain:
         return self.folder / "output" / NAME / "metadata.db"
 
     def start(self, seed: int) -> ForkedRun:
-        """Start a run that fits with a seed."""
+        """Starts a run with a seed of the Trainer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         places = ["--output", str(self.folder / "output"), "--serving-dir", str(self.folder / "serving")]
         config = ["--config", str(ROOT / "configs" / "sample.yaml"), "--set", f"trainer.seed={seed}", *FIT]
         return ForkedRun(["--data", str(self.data), *places, *config], self.folder)
 
     def kill(self, seed: int, moment: Moment) -> Kill | None:
-        """Start a run and kill it at a moment, or soon after; None where it ended before."""
+        """Starts a run and kills it at a moment, or soon after; returns None if the run ended before."""
         run = self.start(seed)
         lines, printed = run.lines(), []
         if moment.phase != START:
@@ -126,7 +126,7 @@ class Chain:
         return kill
 
     def finish(self, seed: int) -> str:
-        """Run to the end; returns its output."""
+        """Runs to the end; returns the output."""
         run = self.start(seed)
         text = "\n".join(run.lines())
         if code := run.wait():
@@ -134,10 +134,10 @@ class Chain:
         return text
 
     def check(self) -> None:
-        """What must hold whenever a run was killed.
+        """Checks the folder after a kill.
 
         Raises:
-            Broken: `latest` names no complete version, a visible one is incomplete or has changed, or the
+            Broken: `latest` names no complete version, a visible version is incomplete or has changed, or the
                 store does not open.
         """
         versions = {}
@@ -145,10 +145,10 @@ class Chain:
             if path.name.startswith(".") or path.name == LATEST:
                 continue
             versions[path.name] = _digest(path)
-        for name, digest in self.seen.items():
+        for name, digest in self.visible.items():
             if versions.get(name) != digest:
                 raise Broken(f"version {name} is lost or was written anew")
-        self.seen = versions
+        self.visible = versions
         pointer = self.serving / LATEST
         if pointer.exists():
             name = pointer.read_text(encoding="utf-8")
@@ -157,30 +157,30 @@ class Chain:
         self._known()
 
     def check_end(self, pushed: int) -> None:
-        """What must hold when everything ran to its end.
+        """Checks the folder after a run to the end.
 
         Args:
-            pushed: how many models.
+            pushed: the number of models.
 
         Raises:
-            Broken: a version is missing, there is one too many, one is there twice, or the store contradicts them.
+            Broken: a version is missing or unexpected, two versions have the same model, or the store differs.
         """
         self.check()
         expected = [str(number) for number in range(1, pushed + 1)]
-        if sorted(self.seen) != expected or len(set(self.seen.values())) != pushed:
-            raise Broken(f"{pushed} models were to be pushed, the versions are {self.seen}")
+        if sorted(self.visible) != expected or len(set(self.visible.values())) != pushed:
+            raise Broken(f"{pushed} models were to be pushed, the versions are {self.visible}")
         if (self.serving / LATEST).read_text(encoding="utf-8") != f"{pushed}\n":
             raise Broken(f"latest does not name version {pushed}")
-        if (known := self._known()) != self.seen:
-            raise Broken(f"the store knows the versions {known}, there are {self.seen}")
-        left = [path.name for path in self.serving.iterdir() if path.name.startswith(".staging")]
-        left += [str(path) for path in (self.folder / "output").glob("**/checkpoints/*")]
-        if left:
-            raise Broken(f"left behind: {left}")
+        if (known := self._known()) != self.visible:
+            raise Broken(f"the store knows the versions {known}, there are {self.visible}")
+        leftovers = [path.name for path in self.serving.iterdir() if path.name.startswith(".staging")]
+        leftovers += [str(path) for path in (self.folder / "output").glob("**/checkpoints/*")]
+        if leftovers:
+            raise Broken(f"left behind: {leftovers}")
 
     def _known(self) -> dict[str, str]:
-        """What the store knows of pushes. A copy is asked: opening mends what a kill left, which is the next run's."""
-        if not self.database.exists() or not self.database.stat().st_size:  # Killed as it made the file.
+        """Returns the pushes in a copy of the store: opening it repairs it, which the next run must do."""
+        if not self.database.exists() or not self.database.stat().st_size:  # Killed while it created the file.
             return {}
         with tempfile.TemporaryDirectory() as scratch:
             for path in self.database.parent.glob(f"{self.database.name}*"):
@@ -198,10 +198,10 @@ class Chain:
 
 
 def pushes(database: Path) -> dict[str, str]:
-    """SHA-256 of the model of every version that a store says was pushed.
+    """Returns the SHA-256 of the model of every pushed version in a store, by version.
 
     Raises:
-        RuntimeError: the store does not open.
+        RuntimeError: The store does not open.
     """
     import ml_metadata as mlmd
     from ml_metadata.proto import metadata_store_pb2 as pb
@@ -211,21 +211,25 @@ def pushes(database: Path) -> dict[str, str]:
     store = mlmd.MetadataStore(connection)
     if PUSHED_MODEL not in {kind.name for kind in store.get_artifact_types()}:
         return {}
-    held = [artifact.custom_properties for artifact in store.get_artifacts_by_type(PUSHED_MODEL)]
-    return {one["pushed_version"].string_value: one["sha256"].string_value for one in held if one["pushed"].int_value}
+    properties = [artifact.custom_properties for artifact in store.get_artifacts_by_type(PUSHED_MODEL)]
+    return {
+        values["pushed_version"].string_value: values["sha256"].string_value
+        for values in properties
+        if values["pushed"].int_value
+    }
 
 
 def measure(folder: Path, data: Path) -> dict[str, float]:
-    """Seconds of each phase of a run that is left alone."""
+    """Returns the seconds of each phase of a run to the end."""
     run = Chain(folder, data).start(seed=1)
     phase, since = START, run.started
     seconds: dict[str, float] = {}
     for line in run.lines():
-        began = line.split()[0] if line.endswith(" running") else REPORT if f"✓ {steps.PUSHER} " in line else ""
-        if began:
+        next_phase = line.split()[0] if line.endswith(" running") else REPORT if f"✓ {steps.PUSHER} " in line else ""
+        if next_phase:
             now = time.monotonic()
             seconds[phase] = now - since
-            phase, since = began, now
+            phase, since = next_phase, now
     seconds[phase] = time.monotonic() - since
     if code := run.wait():
         raise Broken(f"a run that nobody killed ended with exit code {code}")
@@ -233,26 +237,26 @@ def measure(folder: Path, data: Path) -> dict[str, float]:
 
 
 def draw(random_: random.Random, seconds: dict[str, float], count: int, phases: list[str]) -> list[Moment]:
-    """Moments that are uniform over the time of some phases, in order."""
+    """Returns moments that are uniform over the duration of some phases, in order."""
     total = sum(seconds[phase] for phase in phases)
     moments = []
-    for at in sorted(random_.uniform(0, total) for _ in range(count)):
+    for seconds_left in sorted(random_.uniform(0, total) for _ in range(count)):
         for phase in phases:
-            if at < seconds[phase]:
-                moments.append(Moment(phase, at))
+            if seconds_left < seconds[phase]:
+                moments.append(Moment(phase, seconds_left))
                 break
-            at -= seconds[phase]
+            seconds_left -= seconds[phase]
     return moments
 
 
 def in_every_step(random_: random.Random) -> list[Moment]:
-    """A moment within the first second of each step that takes time; the Trainer's, once two epochs are fitted."""
-    signs = {steps.TRAINER: "epoch 2/"}  # The state after an epoch is saved behind the line on it.
-    worked = (
+    """Returns a moment in the first second of each step that takes time; in the Trainer, after two epochs."""
+    signs = {steps.TRAINER: "epoch 2/"}  # The state after an epoch is saved after its line.
+    slow_steps = (
         *(steps.EXAMPLE_GEN, steps.STATISTICS_GEN, steps.TRANSFORM),
         *(steps.TRAINER, steps.EVALUATOR, steps.PUSHER),
     )
-    return [Moment(step, random_.uniform(0, 1), signs.get(step, "")) for step in worked]
+    return [Moment(step, random_.uniform(0, 1), signs.get(step, "")) for step in slow_steps]
 
 
 def _begins(line: str, moment: Moment) -> bool:
@@ -262,7 +266,7 @@ def _begins(line: str, moment: Moment) -> bool:
 
 
 def _phase(printed: list[str]) -> str:
-    """The phase that a run was in which printed some lines."""
+    """Returns the phase of a run from its printed lines."""
     running = [line.split()[0] for line in printed if line.endswith(" running")]
     if not running:
         return START
@@ -270,10 +274,10 @@ def _phase(printed: list[str]) -> str:
 
 
 def _digest(version: Path) -> str:
-    """SHA-256 of the model of a version.
+    """Returns the SHA-256 of the model of a version.
 
     Raises:
-        Broken: it is not whole.
+        Broken: The version is incomplete.
     """
     try:
         checksum: str = open_artifact(version).info["sha256"][MODEL]

@@ -14,15 +14,15 @@ import pytest
 
 @pytest.fixture
 def webhook() -> Iterator[SimpleNamespace]:
-    """A server that keeps the messages posted to its `url`, in `heard`, and first refuses those in `refuses`."""
-    played = SimpleNamespace(heard=[], refuses=[])
+    """Starts a server that keeps the posted `messages`; first, it responds with the statuses in `errors`."""
+    state = SimpleNamespace(messages=[], errors=[])
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status = played.refuses.pop(0) if played.refuses else 200
+            status = state.errors.pop(0) if state.errors else 200
             if status == 200:
-                played.heard.append(body)
+                state.messages.append(body)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -32,7 +32,7 @@ def webhook() -> Iterator[SimpleNamespace]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    played.url = f"http://127.0.0.1:{server.server_port}/hook"
-    yield played
+    state.url = f"http://127.0.0.1:{server.server_port}/hook"
+    yield state
     server.shutdown()
     server.server_close()

@@ -1,11 +1,11 @@
-"""Plays the part of Kubeflow Pipelines 2 without a cluster.
+"""Imitates Kubeflow Pipelines 2 without a cluster.
 
-It does what the backend's driver and launcher do (`backend/src/v2/driver` and `component/launcher_v2.go` of
+It imitates the backend's driver and launcher (`backend/src/v2/driver` and `component/launcher_v2.go` of
 kubeflow/pipelines): resolves a task's inputs, provisions its outputs, replaces `{{$}}` with the executor input, runs
-the container's command in a process of its own, and records its outputs. The image is this checkout and
-the Python that runs the test. Buckets of `gs://` are folders, which steps read and write themselves; for those of
-`s3://` the launcher's part is played, too: inputs are downloaded to the step's own disk, outputs uploaded from it, and
-the disk is wiped. What the backend does not implement is refused here too.
+the container's command in its own process, and records its outputs. The image is this checkout and the Python that
+runs the test. Buckets of `gs://` are folders, which steps read and write themselves. For `s3://`, the engine also
+imitates the copies of the launcher: it downloads inputs to the step's own disk, uploads outputs from it, and wipes the
+disk. The engine refuses features that the backend does not implement.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from tests.forked import run_forked
 
 EXECUTOR_INPUT = "{{$}}"
 S3 = "s3://"
-SESSION = '{"Provider":"s3","Params":{"fromEnv":"true"}}'  # how the launcher reached the artifact's store
-LOG = "executor-logs"  # that the launcher adds where PUBLISH_LOGS is "true", as in Kubeflow's own manifests
+SESSION = '{"Provider":"s3","Params":{"fromEnv":"true"}}'  # the launcher's access to the artifact's store
+LOG = "executor-logs"  # which the launcher adds if PUBLISH_LOGS is "true", as in Kubeflow's own manifests
 
 
 class EngineError(Exception):
-    """The pipeline asks for what the backend has not, or a task failed."""
+    """The pipeline uses a feature that the backend lacks, or a task failed."""
 
 
 @dataclass
 class TaskRun:
-    """What came of a task.
+    """The result of a task.
 
     Attributes:
-        command: as it was run, its arguments included.
+        command: the command, with its arguments.
         artifacts: by output name, as `RuntimeArtifact` in JSON.
         seconds: wall time.
     """
@@ -59,11 +59,11 @@ class Engine:
     """Runs a compiled pipeline.
 
     Args:
-        text: the YAML file's content.
-        folder: for buckets, working directories and logs.
-        project: the checkout that the image holds.
-        environment: of every container, besides what an image has.
-        forked: whether the containers' processes start with the libraries imported, which saves some ten seconds each.
+        text: The content of the YAML file.
+        folder: A folder for buckets, working directories and logs.
+        project: The checkout in the image.
+        environment: Variables of every container, in addition to those of the image.
+        forked: Whether the containers' processes start with the libraries imported, which saves some ten seconds each.
             It can be changed between runs.
     """
 
@@ -82,52 +82,54 @@ class Engine:
         self._environment = dict(environment or {})
         # A bucket is a folder: processes here cannot speak to an object store.
         spec, *_ = yaml.safe_load_all(text.replace("gs://", f"{folder}/"))
-        json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())  # raises where it is no pipeline spec
+        json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())  # raises an error if it is not a pipeline spec
         self._spec = spec
         self._ids = itertools.count(1)
         self.runs: dict[str, TaskRun] = {}
 
     def run(self, parameters: Mapping[str, Any], only: Iterable[str] | None = None) -> dict[str, TaskRun]:
-        """Run the tasks in the order of their dependencies.
+        """Runs the tasks in the order of their dependencies.
 
         Args:
-            parameters: given at submission.
-            only: tasks to run again, for the others the last run counts; None is all.
+            parameters: The parameters of the submission.
+            only: The tasks to run again; the results of other tasks are those of the last run. None is all tasks.
 
         Returns:
-            What was run, by task, in order.
+            The results of the tasks that ran, by task, in order.
 
         Raises:
-            EngineError: a task failed, or cannot be run by the backend.
+            EngineError: A task failed, or the backend cannot run it.
         """
         values = self._root_parameters(parameters)
         root = "/".join((self._spec["defaultPipelineRoot"], self._spec["pipelineInfo"]["name"], uuid.uuid4().hex))
-        done = {}
+        results = {}
         for name, task in self._in_order():
             if only is None or name in only:
-                self.runs[name] = done[name] = self._run_task(name, task, values, root)
-        return done
+                self.runs[name] = results[name] = self._run_task(name, task, values, root)
+        return results
 
-    def _root_parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _root_parameters(self, submitted: Mapping[str, Any]) -> dict[str, Any]:
         declared = self._spec["root"].get("inputDefinitions", {}).get("parameters", {})
-        if unknown := set(given) - set(declared):
+        if unknown := set(submitted) - set(declared):
             raise EngineError(f"the pipeline has no parameters {sorted(unknown)}")
-        values = {name: spec["defaultValue"] for name, spec in declared.items() if "defaultValue" in spec} | dict(given)
+        values = {name: spec["defaultValue"] for name, spec in declared.items() if "defaultValue" in spec} | dict(
+            submitted
+        )
         if missing := {name for name, spec in declared.items() if not spec.get("isOptional")} - set(values):
             raise EngineError(f"the parameters {sorted(missing)} have no value")
         return values
 
     def _in_order(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Tasks, each after those that it depends on."""
+        """Yields the tasks, each after the tasks that it depends on."""
         waiting = dict(self._spec["root"]["dag"]["tasks"])
-        done: set[str] = set()
+        finished: set[str] = set()
         while waiting:
-            ready = [name for name, task in waiting.items() if set(task.get("dependentTasks", [])) <= done]
+            ready = [name for name, task in waiting.items() if set(task.get("dependentTasks", [])) <= finished]
             if not ready:
                 raise EngineError(f"a circle among the tasks {sorted(waiting)}")
             for name in ready:
                 yield name, waiting.pop(name)
-                done.add(name)
+                finished.add(name)
 
     def _run_task(self, name: str, task: dict[str, Any], values: dict[str, Any], root: str) -> TaskRun:
         component = self._spec["components"][task["componentRef"]["name"]]
@@ -148,37 +150,39 @@ class Engine:
         executor_input = {
             "inputs": {
                 "parameterValues": self._parameters(name, task, values),
-                "artifacts": {key: {"artifacts": [_on(disk, found)]} for key, found in inputs.items()},
+                "artifacts": {key: {"artifacts": [_on_disk(disk, artifact)]} for key, artifact in inputs.items()},
             },
             "outputs": {
-                "artifacts": {key: {"artifacts": [_on(disk, made)]} for key, made in (outputs | log).items()},
+                "artifacts": {key: {"artifacts": [_on_disk(disk, output)]} for key, output in (outputs | log).items()},
                 "outputFile": str(output_file),
             },
         }
         json_format.ParseDict(executor_input, pipeline_spec_pb2.ExecutorInput())
         output_file.parent.mkdir(parents=True)
-        for found in inputs.values():
-            self._download(found["uri"], disk)
-        for made in outputs.values():
-            _local(made["uri"], disk).parent.mkdir(parents=True, exist_ok=True)
+        for artifact in inputs.values():
+            self._download(artifact["uri"], disk)
+        for output in outputs.values():
+            _local(output["uri"], disk).parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         if hook := container.get("lifecycle", {}).get("preCacheCheck"):
             self._execute(f"{name}-driver", [*hook["command"], *hook.get("args", [])], executor_input, {})
         variables = {variable["name"]: variable["value"] for variable in container.get("env", [])}
         command = self._execute(name, [*container["command"], *container.get("args", [])], executor_input, variables)
-        told = json.loads(output_file.read_text()) if output_file.exists() else {}
-        for key, made in outputs.items():
-            for described in told.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
-                made["uri"] = described.get("uri") or made["uri"]
-                made["metadata"] = {**made["metadata"], **described.get("metadata", {})}
-            if not made["uri"].startswith(f"{root}/"):
-                raise EngineError(f"{name}: its output {key} is {made['uri']}, which is not in the run's folder {root}")
-            self._upload(made["uri"], disk)
-            # As ML Metadata hands it on: by its number, with a display name.
-            made["name"] = str(next(self._ids))
-            known = {field: _property(value, f"{name}: {key}") for field, value in made["metadata"].items()}
-            made["metadata"] = {"display_name": key, "store_session_info": SESSION, **known}
-            made["type"] = {"instanceSchema": ""}  # `OutputArtifact.ToRuntimeArtifact` knows none.
+        recorded = json.loads(output_file.read_text()) if output_file.exists() else {}
+        for key, output in outputs.items():
+            for update in recorded.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
+                output["uri"] = update.get("uri") or output["uri"]
+                output["metadata"] = {**output["metadata"], **update.get("metadata", {})}
+            if not output["uri"].startswith(f"{root}/"):
+                raise EngineError(
+                    f"{name}: its output {key} is {output['uri']}, which is not in the run's folder {root}"
+                )
+            self._upload(output["uri"], disk)
+            # ML Metadata passes it on under its number, with a display name.
+            output["name"] = str(next(self._ids))
+            properties = {field: _property(value, f"{name}: {key}") for field, value in output["metadata"].items()}
+            output["metadata"] = {"display_name": key, "store_session_info": SESSION, **properties}
+            output["type"] = {"instanceSchema": ""}  # `OutputArtifact.ToRuntimeArtifact` sets none.
         shutil.rmtree(disk)
         return TaskRun(command, outputs, time.monotonic() - started)
 
@@ -190,18 +194,18 @@ class Engine:
         )
 
     def _download(self, uri: str, disk: Path) -> None:
-        """Copy what lies below a key; without anything there, there is no local path either."""
+        """Copies the objects below a key; without objects, there is no local path."""
         if not uri.startswith(S3):
             return
         store, key = self._store(), uri.removeprefix(S3)
-        for found in store.get_file_info(FileSelector(key, allow_not_found=True, recursive=True)):
-            if found.is_file:
-                target = _local(S3 + found.path, disk)
+        for entry in store.get_file_info(FileSelector(key, allow_not_found=True, recursive=True)):
+            if entry.is_file:
+                target = _local(S3 + entry.path, disk)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(store.open_input_stream(found.path).read())
+                target.write_bytes(store.open_input_stream(entry.path).read())
 
     def _upload(self, uri: str, disk: Path) -> None:
-        """Copy only files: an object store has no empty folders."""
+        """Copies only files: an object store has no empty folders."""
         if not uri.startswith(S3):
             return
         store, source = self._store(), _local(uri, disk)
@@ -213,7 +217,7 @@ class Engine:
 
     def _container(self, name: str, task: dict[str, Any], component: dict[str, Any]) -> dict[str, Any]:
         if "dag" in component or "iterator" in str(sorted(task)) or task.get("triggerPolicy"):
-            raise EngineError(f"{name}: nested, repeated and conditional tasks are not played here")
+            raise EngineError(f"{name}: nested, repeated and conditional tasks are not supported here")
         executor = self._spec["deploymentSpec"]["executors"][component["executorLabel"]]
         if "container" not in executor:
             raise EngineError(f"{name}: Kubeflow Pipelines has no executor of the kind {sorted(executor)}")
@@ -221,31 +225,31 @@ class Engine:
         return container
 
     def _parameters(self, name: str, task: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-        found = {}
+        parameters = {}
         for key, spec in task.get("inputs", {}).get("parameters", {}).items():
             if "componentInputParameter" in spec:
-                found[key] = values[spec["componentInputParameter"]]
+                parameters[key] = values[spec["componentInputParameter"]]
             elif "constant" in spec.get("runtimeValue", {}):
-                found[key] = spec["runtimeValue"]["constant"]
+                parameters[key] = spec["runtimeValue"]["constant"]
             else:
                 raise EngineError(f"{name}: no way to the parameter {key} from {spec}")
-        return found
+        return parameters
 
     def _artifacts(self, name: str, task: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        found = {}
+        artifacts = {}
         for key, spec in task.get("inputs", {}).get("artifacts", {}).items():
             source = spec["taskOutputArtifact"]
             if source["producerTask"] not in task["dependentTasks"]:
                 raise EngineError(f"{name}: does not wait for {source['producerTask']}, whose output it takes")
-            found[key] = self.runs[source["producerTask"]].artifacts[source["outputArtifactKey"]]
-        return found
+            artifacts[key] = self.runs[source["producerTask"]].artifacts[source["outputArtifactKey"]]
+        return artifacts
 
     def _execute(
         self, name: str, command: list[str], executor_input: dict[str, Any], variables: Mapping[str, str]
     ) -> list[str]:
         argument = json.dumps(executor_input)
         command = [part.replace(EXECUTOR_INPUT, argument) for part in command]
-        # The image's environment: its Python first on the PATH, the project importable; nothing else of this process.
+        # The image's environment: its Python first on the PATH, the project importable; no variables of this process.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
         environment = {"PATH": path, "PYTHONPATH": str(self._project), "HOME": str(self.folder)}
         environment |= {**variables, **self._environment}
@@ -253,15 +257,15 @@ class Engine:
         if self.forked:
             python, option, module, *arguments = command
             assert (python, option) == ("python", "-m")
-            done = run_forked(module, arguments, self.folder, environment)
-            log.write_text(done.stdout + done.stderr)
+            process = run_forked(module, arguments, self.folder, environment)
+            log.write_text(process.stdout + process.stderr)
         else:
             with log.open("w") as stream:
-                done = subprocess.run(
+                process = subprocess.run(
                     command, cwd=self.folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, text=True
                 )
-        if done.returncode:
-            raise EngineError(f"{name} ended with {done.returncode}:\n{log.read_text()[-3000:]}")
+        if process.returncode:
+            raise EngineError(f"{name} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
         return command
 
 
@@ -269,15 +273,15 @@ def _local(uri: str, disk: Path) -> Path:
     return disk / "s3" / uri.removeprefix(S3).lstrip("/")
 
 
-def _property(value: Any, of: str) -> Any:
-    """A property as it comes back from ML Metadata (`StructValueToMLMDValue`)."""
+def _property(value: Any, name: str) -> Any:
+    """Returns a property in the form of ML Metadata (`StructValueToMLMDValue`)."""
     if value is None:
-        raise EngineError(f"{of}: Kubeflow Pipelines cannot record a property without a value")
+        raise EngineError(f"{name}: Kubeflow Pipelines cannot record a property without a value")
     return {"list": value} if isinstance(value, list) else {"struct": value} if isinstance(value, dict) else value
 
 
-def _on(disk: Path, artifact: dict[str, Any]) -> dict[str, Any]:
-    """An artifact as a step gets it. A test may not write to `/s3`, so that the path is given."""
+def _on_disk(disk: Path, artifact: dict[str, Any]) -> dict[str, Any]:
+    """Returns an artifact as a step gets it, with a custom path, because a test may not write to `/s3`."""
     return {
         **artifact,
         **({"customPath": str(_local(artifact["uri"], disk))} if artifact["uri"].startswith(S3) else {}),

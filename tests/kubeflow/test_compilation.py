@@ -1,4 +1,4 @@
-"""What the compiled files say, and that the engines' own loaders take them."""
+"""The content of the compiled files, which the engines' own loaders accept."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     arguments = json.dumps([options(folder / name, name) for name in PIPELINES])
     environment = {"PATH": "/bin", "HOME": str(folder)}
     command = [sys.executable, "-c", PROGRAM, arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert process.returncode == 0, process.stdout + process.stderr
     files = {name: folder / name / f"pipeline.{extension}" for name, (_, extension, _, _) in PIPELINES.items()}
-    assert done.stdout.splitlines() == [f"compiled shop for {PIPELINES[name][0]}: {files[name]}" for name in files]
+    assert process.stdout.splitlines() == [f"compiled shop for {PIPELINES[name][0]}: {files[name]}" for name in files]
     for file in files.values():
         assert sorted(path.name for path in file.parent.iterdir()) == ["c.yaml", file.name]
     return files
@@ -125,7 +125,7 @@ def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name.removesuffix("_executor"): executor["container"] for name, executor in executors.items()}
 
 
-def test_kfps_own_loader_takes_the_yaml(kubeflow, spec):
+def test_the_loader_of_kfp_accepts_the_yaml(kubeflow, spec):
     component = kfp.components.load_component_from_file(str(kubeflow))
     assert component.name == "shop"
     assert set(component.component_spec.inputs) == {"data", "encoder", "max_epochs", "max_minutes", "min_recall_at_10"}
@@ -135,10 +135,10 @@ def test_kfps_own_loader_takes_the_yaml(kubeflow, spec):
 
 
 def test_every_step_is_a_container_with_the_image(spec, job):
-    for steps, found in ((STEPS, spec), (STEPS | {"Tuner"}, job["pipelineSpec"])):
-        assert set(found["root"]["dag"]["tasks"]) == steps
-        assert set(containers(found)) == steps, "Kubeflow has no resolvers"
-        for step, container in containers(found).items():
+    for steps, pipeline_spec in ((STEPS, spec), (STEPS | {"Tuner"}, job["pipelineSpec"])):
+        assert set(pipeline_spec["root"]["dag"]["tasks"]) == steps
+        assert set(containers(pipeline_spec)) == steps, "Kubeflow has no resolvers"
+        for step, container in containers(pipeline_spec).items():
             assert container["image"] == IMAGE
             assert container["command"] == ["python", "-m", "cluster.container"]
             assert {variable["name"]: variable["value"] for variable in container["env"]} == {
@@ -150,18 +150,18 @@ def test_every_step_is_a_container_with_the_image(spec, job):
             }
 
 
-def test_optional_steps_are_there_where_they_are_asked_for(files):
+def test_optional_steps_are_compiled_if_they_are_enabled(files):
     first, *_ = yaml.safe_load_all(files["optional"].read_text(encoding="utf-8"))
     tasks = first["root"]["dag"]["tasks"]
     assert set(tasks) == STEPS | {"WarmStart", "Teacher", "RefitTransform", "Refit"}
-    assert tasks["WarmStart"]["cachingOptions"] == {}, "which model is the last one changes from run to run"
+    assert tasks["WarmStart"]["cachingOptions"] == {}, "the last model changes from run to run"
     assert tasks["Refit"]["inputs"]["artifacts"]["model_blessing"]["taskOutputArtifact"]["producerTask"] == "Evaluator"
-    for pupil in ("Trainer", "Refit"):
-        assert tasks[pupil]["inputs"]["artifacts"]["teacher"]["taskOutputArtifact"]["producerTask"] == "Teacher"
+    for step in ("Trainer", "Refit"):
+        assert tasks[step]["inputs"]["artifacts"]["teacher"]["taskOutputArtifact"]["producerTask"] == "Teacher"
     assert tasks["Pusher"]["inputs"]["artifacts"]["refitted_model"]["taskOutputArtifact"]["producerTask"] == "Refit"
 
 
-def test_resources_are_where_they_belong(spec, job):
+def test_each_step_has_its_resources(spec, job):
     for name, container in containers(spec).items():
         resources = container["resources"]
         assert resources["resourceMemoryLimit"] == "8Gi" and resources["memoryLimit"] == pytest.approx(8.59, abs=0.01)
@@ -172,33 +172,37 @@ def test_resources_are_where_they_belong(spec, job):
     assert containers(job["pipelineSpec"])["Trainer"]["resources"]["accelerator"]["type"] == "NVIDIA_TESLA_T4"
 
 
-def test_beam_arguments_are_those_of_the_deployment(spec):
+def test_steps_have_the_beam_arguments_of_the_deployment(spec):
     for name in ("StatisticsGen", "Transform", "Evaluator"):
         assert containers(spec)[name]["args"][-4:-2] == ["--runner=DataflowRunner", "--project=p"]
     assert containers(spec)["ExampleGen"]["args"][-1] == containers(spec)["Transform"]["args"][-1], "workers read files"
 
 
-def test_options_of_the_local_runner_are_there_too(spec):
-    given = spec["root"]["dag"]["tasks"]["ExampleGen"]["inputs"]["parameters"]["settings"]["runtimeValue"]["constant"]
-    assert json.loads(given)["max_bad_rows"] == 3
+def test_options_of_the_local_runner_reach_the_steps(spec):
+    settings = spec["root"]["dag"]["tasks"]["ExampleGen"]["inputs"]["parameters"]["settings"]["runtimeValue"][
+        "constant"
+    ]
+    assert json.loads(settings)["max_bad_rows"] == 3
 
 
 def test_parameters_reach_their_steps(spec):
     tasks = spec["root"]["dag"]["tasks"]
-    wired = {
+    connections = {
         (name, key, source["componentInputParameter"])
         for name, task in tasks.items()
         for key, source in task.get("inputs", {}).get("parameters", {}).items()
         if "componentInputParameter" in source
     }
-    assert wired == {
+    assert connections == {
         ("ExampleGen", "data", "data"),
         *(("Trainer", name, name) for name in ("encoder", "max_epochs", "max_minutes")),
         ("Evaluator", "min_recall_at_10", "min_recall_at_10"),
     }
     declared = spec["root"]["inputDefinitions"]["parameters"]
-    found = {name: (parameter["parameterType"], parameter["defaultValue"]) for name, parameter in declared.items()}
-    assert found == {
+    definitions = {
+        name: (parameter["parameterType"], parameter["defaultValue"]) for name, parameter in declared.items()
+    }
+    assert definitions == {
         "data": ("STRING", "gs://bucket/log.csv"),
         "encoder": ("STRING", "transformer"),
         "max_epochs": ("NUMBER_INTEGER", 0),
@@ -207,22 +211,22 @@ def test_parameters_reach_their_steps(spec):
     }
 
 
-def test_the_engine_caches_every_step_but_those_that_look_at_the_last_run(spec):
+def test_the_engine_caches_every_step_that_does_not_use_the_last_run(spec):
     for name, task in spec["root"]["dag"]["tasks"].items():
-        looks_back = name in ("LatestBlessedModel", "ExampleValidator")
-        assert task["cachingOptions"] == ({} if looks_back else {"enableCache": True})
+        uses_last_run = name in ("LatestBlessedModel", "ExampleValidator")
+        assert task["cachingOptions"] == ({} if uses_last_run else {"enableCache": True})
 
 
-def test_the_validator_reads_the_last_statistics_beside_the_artifacts(spec, job):
-    for found in (spec, job["pipelineSpec"]):
-        inputs = found["root"]["dag"]["tasks"]["ExampleValidator"]["inputs"]
-        given = {name: value["runtimeValue"]["constant"] for name, value in inputs["parameters"].items()}
-        assert given["record"] == "gs://bucket/pipelines/shop/last_statistics"
-        assert json.loads(given["settings"])["new_items"]["warn"] == 0.05
+def test_the_validator_reads_the_last_statistics_from_a_record(spec, job):
+    for pipeline_spec in (spec, job["pipelineSpec"]):
+        inputs = pipeline_spec["root"]["dag"]["tasks"]["ExampleValidator"]["inputs"]
+        parameters = {name: value["runtimeValue"]["constant"] for name, value in inputs["parameters"].items()}
+        assert parameters["record"] == "gs://bucket/pipelines/shop/last_statistics"
+        assert json.loads(parameters["settings"])["new_items"]["warn"] == 0.05
         assert inputs["artifacts"]["catalog"]["taskOutputArtifact"]["producerTask"] == "ExampleGen"
 
 
-def test_pods_are_as_the_configuration_says(kubeflow, spec):
+def test_pods_have_the_configured_settings(kubeflow, spec):
     _, platform = yaml.safe_load_all(kubeflow.read_text(encoding="utf-8"))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for executor in executors.values():
@@ -255,7 +259,7 @@ def test_pods_are_as_the_configuration_says(kubeflow, spec):
     assert (resources["resourceCpuRequest"], resources["resourceMemoryRequest"]) == ("4", "6Gi")
 
 
-def test_labels_are_on_pods_and_jobs_and_secrets_on_pods(kubeflow, job, spec):
+def test_pods_and_jobs_have_labels_and_pods_have_secrets(kubeflow, job, spec):
     _, platform = yaml.safe_load_all(kubeflow.read_text(encoding="utf-8"))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(executors) == set(spec["deploymentSpec"]["executors"])
@@ -263,23 +267,23 @@ def test_labels_are_on_pods_and_jobs_and_secrets_on_pods(kubeflow, job, spec):
         {"secretName": "minio", "keyToEnv": [{"secretKey": key, "envVar": name}]}
         for name, key in (("AWS_ACCESS_KEY_ID", "access"), ("AWS_SECRET_ACCESS_KEY", "secret"))
     ]
-    wanted = {"podMetadata": {"labels": {"team": "ads"}}, "secretAsEnv": secrets}
-    assert all(wanted.items() <= executor.items() for executor in executors.values())
+    expected = {"podMetadata": {"labels": {"team": "ads"}}, "secretAsEnv": secrets}
+    assert all(expected.items() <= executor.items() for executor in executors.values())
     assert job["labels"]["team"] == "ads"
 
 
-def test_vertexs_own_client_takes_the_job(job, tmp_path):
+def test_the_client_of_vertex_accepts_the_job(job, tmp_path):
     message = json_format.ParseDict(job, pipeline_spec_pb2.PipelineJob())
     json_format.ParseDict(json_format.MessageToDict(message.pipeline_spec), pipeline_spec_pb2.PipelineSpec())
     assert message.runtime_config.gcs_output_directory == "gs://bucket/pipelines"
-    assert "encoder" not in message.runtime_config.parameter_values, "with a Tuner it is fixed"
+    assert "encoder" not in message.runtime_config.parameter_values, "the Tuner needs a fixed encoder"
 
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import aiplatform
 
     file = tmp_path / "job.json"
     file.write_text(json.dumps(job), encoding="utf-8")
-    taken = aiplatform.PipelineJob(
+    pipeline_job = aiplatform.PipelineJob(
         "shop",
         str(file),
         parameter_values={"max_epochs": 3, "data": "gs://bucket/other.csv"},
@@ -287,7 +291,7 @@ def test_vertexs_own_client_takes_the_job(job, tmp_path):
         location="europe-west4",
         credentials=AnonymousCredentials(),
     )
-    config = taken.to_dict()["runtimeConfig"]
+    config = pipeline_job.to_dict()["runtimeConfig"]
     assert config["gcsOutputDirectory"] == "gs://bucket/pipelines"
     assert config["parameterValues"] == {
         "data": "gs://bucket/other.csv",

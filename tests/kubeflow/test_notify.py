@@ -1,4 +1,4 @@
-"""The last task of a run: in the compiled file, and as it runs."""
+"""The last task of a run, which posts the outcome: its compilation and its messages."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ DEPLOYMENT = {
 
 @pytest.fixture
 def folder(tmp_path) -> str:
-    """Of a run."""
+    """Returns the folder of a run."""
     return str(tmp_path / "pipelines" / "shop" / "r1")
 
 
-def test_the_last_task_runs_whatever_became_of_the_others():
+def test_the_last_task_runs_after_success_and_failure():
     text = compile_pipeline(load_config(None, {"name": "shop", "deployment": DEPLOYMENT}), "kubeflow")
     spec, platform = yaml.safe_load_all(text)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
@@ -44,7 +44,7 @@ def test_the_last_task_runs_whatever_became_of_the_others():
     assert set(inner["inputDefinitions"]["parameters"]) == set(spec["root"]["inputDefinitions"]["parameters"])
     assert set(tasks["Pipeline"]["inputs"]["parameters"]) == set(inner["inputDefinitions"]["parameters"])
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert set(executors) == set(spec["deploymentSpec"]["executors"]), "the last task has the secret, too"
+    assert set(executors) == set(spec["deploymentSpec"]["executors"]), "the last task also has the secret"
     for name, executor in spec["deploymentSpec"]["executors"].items():
         module = "cluster.notify" if name == "Notify" else "cluster.container"
         assert executor["container"]["command"] == ["python", "-m", module]
@@ -60,14 +60,14 @@ def run_task(folder: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_failure_is_posted_with_the_step_and_its_reason(folder, webhook, monkeypatch):
     record_failure(folder, "Trainer", "the loss is not a number in epoch 3")
-    webhook.refuses = [503]  # A chat server that restarts.
+    webhook.errors = [503]  # A chat server that restarts.
     run_task(folder, webhook.url, monkeypatch)
-    (message,) = webhook.heard
+    (message,) = webhook.messages
     assert message["text"] == "shop: failed: Trainer: the loss is not a number in epoch 3"
     assert (message["outcome"], message["step"], message["run"]) == ("failed", "Trainer", "r1")
 
 
-def test_a_step_that_succeeds_at_its_second_try_forgets_its_failure(folder):
+def test_a_successful_retry_deletes_the_recorded_failure(folder):
     record_failure(folder, "Trainer", "the node went away")
     record_failure(folder, "Transform", "the disk is full")
     forget_failure(folder, "Transform")
@@ -78,22 +78,22 @@ def test_a_step_that_succeeds_at_its_second_try_forgets_its_failure(folder):
     assert read_outcome(folder) is None
 
 
-def test_the_end_of_a_run_counts_whatever_failed_before(folder, webhook, monkeypatch):
+def test_the_outcome_of_a_run_overrides_earlier_failures(folder, webhook, monkeypatch):
     record_failure(folder, "Trainer", "the node went away")
     record_end(folder, Outcome("pushed", "version 3, gs://bucket/models/shop/3", "", "3", {"recall_at_10": 0.25}))
     run_task(folder, webhook.url, monkeypatch)
-    (message,) = webhook.heard
+    (message,) = webhook.messages
     assert message["text"] == "shop: pushed: version 3, gs://bucket/models/shop/3"
     assert message["metrics"] == {"recall_at_10": 0.25} and message["step"] == ""
 
 
-def test_a_pod_that_was_killed_recorded_nothing(folder, webhook, monkeypatch):
+def test_a_run_without_a_recorded_outcome_is_reported_as_failed(folder, webhook, monkeypatch):
     run_task(folder, webhook.url, monkeypatch)
-    (message,) = webhook.heard
+    (message,) = webhook.messages
     assert message["text"].startswith("shop: failed: a step recorded no outcome: its pod was killed or never started")
 
 
-def test_a_webhook_that_refuses_fails_the_task(folder, webhook, monkeypatch):
-    webhook.refuses = [403]
+def test_the_task_fails_if_the_webhook_refuses_the_message(folder, webhook, monkeypatch):
+    webhook.errors = [403]
     with pytest.raises(requests.HTTPError, match="403"):
         run_task(folder, webhook.url, monkeypatch)

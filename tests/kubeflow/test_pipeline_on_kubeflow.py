@@ -1,7 +1,7 @@
-"""The compiled YAML, run step by step as Kubeflow Pipelines would, on the log of a shop: the same file as locally.
+"""The compiled YAML, run step by step as in Kubeflow Pipelines, on the log of a shop: the same file as a local run.
 
-Everything is in a played S3, the artifacts, too: each step has them on its own disk, and no other's. With `gs://`,
-whose part folders play, steps read and write in place.
+All data and artifacts are in a fake S3; each step has copies on its own disk. With `gs://`, which folders imitate,
+steps read and write in place.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ STEPS = (
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "LatestBlessedModel"),
     *("WarmStart", "Teacher", "Evaluator", "RefitTransform", "Refit", "Pusher"),
 )
-EPOCHS, FLOOR = 6, 0.02  # The epochs are those of the shop's run.
+EPOCHS, FLOOR = 6, 0.02  # The local run on the shop has the same number of epochs.
 
 pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The compiled files by the scheme of their places, with settings that the submission changes."""
+    """Returns the compiled files by the scheme of their addresses, with settings that the submission overrides."""
     folder = tmp_path_factory.mktemp("compiled")
     options = ["--engine", "kubeflow", "--image", "registry/recommender:1", "--project-dir", str(ROOT)]
-    # Given at submission.
+    # The submission overrides these.
     options += [*shop.OPTIONS, "--max-epochs", "1", "--max-minutes", "1", "--min-recall", "0.9"]
     for scheme in ("gs", "s3"):
         bucket = f"{scheme}://{BUCKET}"
-        places = ["--pipeline-root", f"{bucket}/pipelines", "--data", f"{bucket}/elsewhere"]
-        places += ["--serving-dir", f"{bucket}/models", "--output", str(folder / f"{scheme}.yaml")]
-        done = run_forked("kubeflow_runner", [*options, *places], ROOT)
-        assert done.returncode == 0, done.stdout + done.stderr
+        addresses = ["--pipeline-root", f"{bucket}/pipelines", "--data", f"{bucket}/elsewhere"]
+        addresses += ["--serving-dir", f"{bucket}/models", "--output", str(folder / f"{scheme}.yaml")]
+        process = run_forked("kubeflow_runner", [*options, *addresses], ROOT)
+        assert process.returncode == 0, process.stdout + process.stderr
     return {file.stem: file.read_text(encoding="utf-8") for file in folder.iterdir()}
 
 
@@ -63,10 +63,10 @@ def engine(compiled: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def ran(engine: Engine) -> list[str]:
+def finished_steps(engine: Engine) -> list[str]:
     data = f"s3://{BUCKET}/shop"
-    given = {"data": data, "max_epochs": EPOCHS, "max_minutes": 30.0, "min_recall_at_10": FLOOR}
-    return list(engine.run(given))
+    parameters = {"data": data, "max_epochs": EPOCHS, "max_minutes": 30.0, "min_recall_at_10": FLOOR}
+    return list(engine.run(parameters))
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def store(engine: Engine) -> ObjectVersionStore:
 
 
 @pytest.fixture(scope="module")
-def pushed(store: ObjectVersionStore, ran: list[str]) -> dict[str, Any]:
+def pushed(store: ObjectVersionStore, finished_steps: list[str]) -> dict[str, Any]:
     latest = store.latest()
     assert latest == "1"
     with store.here(latest) as folder:
         assert (folder / "model.tflite").stat().st_size > 1000
-        found: dict[str, Any] = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
-    return found
+        info: dict[str, Any] = json.loads((folder / "model_info.json").read_text(encoding="utf-8"))
+    return info
 
 
 def read(uri: str) -> str:
@@ -89,48 +89,53 @@ def read(uri: str) -> str:
         return str(stream.read())
 
 
-def test_every_step_ran_in_a_container_of_its_own(engine, ran):
-    assert sorted(ran) == sorted(STEPS)
-    for name in ran:
+def test_every_step_runs_in_its_own_container(engine, finished_steps):
+    assert sorted(finished_steps) == sorted(STEPS)
+    for name in finished_steps:
         assert engine.runs[name].command[:3] == ["python", "-m", "cluster.container"]
-    assert ran.index("Trainer") < ran.index("Evaluator") < ran.index("Pusher") == len(ran) - 1
+    assert (
+        finished_steps.index("Trainer")
+        < finished_steps.index("Evaluator")
+        < finished_steps.index("Pusher")
+        == len(finished_steps) - 1
+    )
 
 
-def test_steps_left_nothing_on_their_disks_and_name_no_local_path(engine, ran):
+def test_steps_leave_no_local_files_and_record_no_local_paths(engine, finished_steps):
     assert not list((engine.folder / "disks").iterdir())
-    told = [json.dumps(engine.runs[name].artifacts) for name in ran]
-    told += [read(f"s3://{BUCKET}/pipelines/shop/{name}") for name in ("last_blessed_model", "last_statistics")]
-    assert not [text for text in told if str(engine.folder) in text]
+    records = [json.dumps(engine.runs[name].artifacts) for name in finished_steps]
+    records += [read(f"s3://{BUCKET}/pipelines/shop/{name}") for name in ("last_blessed_model", "last_statistics")]
+    assert not [text for text in records if str(engine.folder) in text]
 
 
-def test_the_next_run_finds_what_it_compares_its_data_with(ran, pushed):
-    (passed,) = read_record(f"s3://{BUCKET}/pipelines/shop/last_statistics")
-    profile = read_profile(passed.statistics, passed.catalog)
+def test_the_next_run_can_read_the_statistics_of_this_run(finished_steps, pushed):
+    (record,) = read_record(f"s3://{BUCKET}/pipelines/shop/last_statistics")
+    profile = read_profile(record.statistics, record.catalog)
     assert profile.interactions == pushed["data"]["ratings"] and len(profile.items) > 100
 
 
-def test_parameters_of_the_submission_were_honoured(pushed):
+def test_the_parameters_of_the_submission_are_used(pushed):
     assert pushed["settings"]["max_epochs"] == EPOCHS
     assert pushed["settings"]["max_minutes"] == 30.0
     assert pushed["data"]["name"] == "shop"  # not the compiled value
 
 
-def test_pushed_file_is_as_good_as_that_of_a_local_run(pushed, shop_run):
+def test_the_pushed_file_is_as_good_as_the_file_of_a_local_run(pushed, shop_run):
     local = shop_run.summary["artifact"]
     assert pushed["data"]["fingerprint_of"] == "names, sizes and ETags"
     assert local["data"]["fingerprint_of"] == "content"
-    differ = {"fingerprint": "", "fingerprint_of": ""}
-    assert pushed["data"] | differ == local["data"] | differ
+    ignored = {"fingerprint": "", "fingerprint_of": ""}
+    assert pushed["data"] | ignored == local["data"] | ignored
     assert pushed["settings"] == {**local["settings"], "max_minutes": 30.0}
     assert pushed["metrics"]["popularity"] == pytest.approx(local["metrics"]["popularity"])
-    recall, here = (info["metrics"]["tflite"]["recall_at_10"] for info in (pushed, local))
+    recall, local_recall = (info["metrics"]["tflite"]["recall_at_10"] for info in (pushed, local))
     assert recall > FLOOR
-    # A few hits of the targets in the test split: sums in another order, and weights in 8 bits, no more.
-    assert recall == pytest.approx(here, abs=0.02)
+    # The difference is a few hits in the test split: sums have another order, and weights have 8 bits.
+    assert recall == pytest.approx(local_recall, abs=0.02)
     assert recall == pytest.approx(pushed["metrics"]["saved_model"]["recall_at_10"], abs=0.02)
 
 
-def test_the_engine_s_pages_show_metrics_and_the_report(engine, ran, pushed):
+def test_metrics_and_the_report_are_recorded_for_the_pages_of_the_engine(engine, finished_steps, pushed):
     evaluated, published = (engine.runs[step].artifacts for step in ("Evaluator", "Pusher"))
     shown = evaluated["metrics"]["metadata"]
     assert shown["blessed"] == 1 and shown["recall_at_10"] == pushed["metrics"]["saved_model"]["recall_at_10"]
@@ -142,16 +147,16 @@ def test_the_engine_s_pages_show_metrics_and_the_report(engine, ran, pushed):
     assert "Missing: " not in page
 
 
-def test_a_webhook_hears_what_was_pushed(engine, ran, webhook):
+def test_a_webhook_receives_the_pushed_version(engine, finished_steps, webhook):
     folder = engine.runs["Pusher"].artifacts["pushed_model"]["uri"].partition("/Pusher/")[0]
     notify("shop", folder, webhook.url)
-    (message,) = webhook.heard
+    (message,) = webhook.messages
     assert message["text"] == f"shop: pushed: version 1, s3://{BUCKET}/models/shop/1"
     assert (message["outcome"], message["version"], message["run"]) == ("pushed", "1", folder.rpartition("/")[2])
     assert message["metrics"]["latency_us"] > 0
 
 
-def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothing_weak(engine, store, pushed):
+def test_a_second_run_uses_the_blessed_model_as_baseline_and_pushes_no_weak_model(engine, store, pushed):
     trained = engine.runs["Trainer"].artifacts["model"]["uri"]
     record = f"s3://{BUCKET}/pipelines/shop/last_blessed_model"
     assert read_blessed(record) == [Blessed(trained)]
@@ -167,7 +172,7 @@ def test_a_second_run_compares_with_the_model_that_was_blessed_and_pushes_nothin
     assert read_blessed(record) == [Blessed(trained)]
 
 
-def test_a_step_that_fails_records_the_reason_in_the_run_s_folder(engine, store, pushed):
+def test_a_failed_step_records_the_reason_in_the_folder_of_the_run(engine, store, pushed):
     with fileio.open(f"s3://{BUCKET}/damaged/log.csv", "w") as stream:
         stream.write("user,item,rating,timestamp,event_type,device,price\n" + "1,2,many,978300760,buy,phone,1\n" * 10)
     with pytest.raises(EngineError):
@@ -179,15 +184,15 @@ def test_a_step_that_fails_records_the_reason_in_the_run_s_folder(engine, store,
     assert failure.text.startswith("ExampleGen: log.csv, line 2: rating 'many' is not a number")
 
 
-def test_steps_read_and_write_google_s_buckets_in_place(compiled, tmp_path):
-    """The first steps of the same pipeline, with folders for buckets."""
+def test_steps_read_and_write_google_cloud_storage_in_place(compiled, tmp_path):
+    """Runs the first steps of the same pipeline with folders in place of buckets."""
     engine = Engine(compiled["gs"], tmp_path, ROOT)
     shop.write_log(tmp_path / BUCKET / "shop")
     data = {"data": str(tmp_path / BUCKET / "shop")}
-    ran = engine.run(data, only=("ExampleGen",))
-    engine.forked = True  # A process of its own for one step is enough.
-    ran |= engine.run(data, only=("StatisticsGen",))
-    for name, run in ran.items():
+    task_runs = engine.run(data, only=("ExampleGen",))
+    engine.forked = True  # One step in a new process is enough.
+    task_runs |= engine.run(data, only=("StatisticsGen",))
+    for name, run in task_runs.items():
         for artifact in run.artifacts.values():
             assert Path(artifact["uri"]).is_relative_to(tmp_path / BUCKET / "pipelines" / "shop"), name
             assert any(Path(artifact["uri"]).iterdir())

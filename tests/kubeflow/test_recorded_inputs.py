@@ -1,6 +1,7 @@
-"""What the driver of a real Kubeflow Pipelines 2.17.0 handed to the steps, given to the entry of each step.
+"""Executor inputs that the driver of a real Kubeflow Pipelines 2.17.0 passed to the steps.
 
-`executor_inputs_2.17.json.gz` holds the executor inputs of four runs, by run and step.
+`executor_inputs_2.17.json.gz` has the executor inputs of four runs, by run and step. Each test passes one to the entry
+of its step.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ DEPLOYMENT = {
 
 @pytest.fixture(scope="module")
 def arguments() -> dict[str, list[str]]:
-    """The arguments of each step's container."""
+    """Returns the arguments of each step's container."""
     import yaml
 
     text = compile_pipeline(load_config(None, {"name": "sample", "deployment": DEPLOYMENT}), "kubeflow")
     spec = next(iter(yaml.safe_load_all(text)))
     executors = spec["deploymentSpec"]["executors"]
-    return {name.removesuffix("_executor"): found["container"]["args"] for name, found in executors.items()}
+    return {name.removesuffix("_executor"): executor["container"]["args"] for name, executor in executors.items()}
 
 
-def test_beam_runs_in_the_step_s_container_and_packs_nothing(arguments):
+def test_beam_runs_in_the_container_of_the_step(arguments):
     for step in ("StatisticsGen", "Transform", "Evaluator"):
         assert {"--runner=FnApiRunner", "--sdk_container_image=none"} <= set(arguments[step])
 
@@ -51,50 +52,50 @@ def no_addresses(monkeypatch):
     monkeypatch.setattr(addresses, "_URIS", {})
 
 
-def run_entry(step: str, given: str, arguments: dict[str, list[str]]) -> None:
-    flags = [given if argument == "{{$}}" else argument for argument in arguments[step]]
+def run_entry(step: str, executor_input: str, arguments: dict[str, list[str]]) -> None:
+    flags = [executor_input if argument == "{{$}}" else argument for argument in arguments[step]]
     container.run(entry._parse_flags(["entry", *flags]))
 
 
 @pytest.mark.parametrize("name", list(RECORDED))
-def test_every_step_takes_what_the_driver_hands_to_it(name, arguments, tmp_path, monkeypatch):
+def test_every_step_accepts_its_recorded_input(name, arguments, tmp_path, monkeypatch):
     step = name.partition("-")[2]
     output_file = tmp_path / "output_metadata.json"
     recorded = json.loads(json.dumps(RECORDED[name]))
     recorded["outputs"]["outputFile"] = str(output_file)
-    done: dict[str, Any] = {}
+    received: dict[str, Any] = {}
 
-    def keep(self: base_executor.BaseExecutor, inputs: Any, outputs: Any, properties: Any) -> None:
-        done.update(inputs=inputs, outputs=outputs, properties=properties)
+    def record_call(self: base_executor.BaseExecutor, inputs: Any, outputs: Any, properties: Any) -> None:
+        received.update(inputs=inputs, outputs=outputs, properties=properties)
 
     executor = arguments[step][arguments[step].index("--executor_class_path") + 1]
-    monkeypatch.setattr(import_utils.import_class_by_path(executor), "Do", keep)
+    monkeypatch.setattr(import_utils.import_class_by_path(executor), "Do", record_call)
     run_entry(step, json.dumps(recorded), arguments)
     expected = set(recorded["outputs"]["artifacts"]) - {container.LOG}
-    assert set(done["outputs"]) == expected
-    assert set(done["inputs"]) == set(recorded["inputs"].get("artifacts", {}))
-    assert set(done["properties"]) >= set(recorded["inputs"].get("parameterValues", {}))
-    for artifacts in (*done["inputs"].values(), *done["outputs"].values()):
+    assert set(received["outputs"]) == expected
+    assert set(received["inputs"]) == set(recorded["inputs"].get("artifacts", {}))
+    assert set(received["properties"]) >= set(recorded["inputs"].get("parameterValues", {}))
+    for artifacts in (*received["inputs"].values(), *received["outputs"].values()):
         assert artifacts[0].uri.startswith(("/minio/", "/s3/")), "the launcher's copy"
-    told = json.loads(output_file.read_text(encoding="utf-8"))
-    assert set(told["artifacts"]) == expected
-    for made in told["artifacts"].values():
-        assert made["artifacts"][0]["uri"].startswith(("minio://", "s3://")), "where others find it"
+    outputs_written = json.loads(output_file.read_text(encoding="utf-8"))
+    assert set(outputs_written["artifacts"]) == expected
+    for artifact_list in outputs_written["artifacts"].values():
+        assert artifact_list["artifacts"][0]["uri"].startswith(("minio://", "s3://")), "the address in the store"
 
 
-def test_a_step_that_fails_records_why(arguments, tmp_path, monkeypatch):
+def test_a_failed_step_records_the_reason(arguments, tmp_path, monkeypatch):
     recorded = json.loads(json.dumps(RECORDED["4835c601-ExampleGen"]).replace("minio://mlpipeline", str(tmp_path)))
     monkeypatch.setenv(container.STEP, "ExampleGen")
     monkeypatch.setenv(container.COMPILED_CODE, "0" * 16)
     with pytest.raises(container.StepError, match="the image contains other code"):
         run_entry("ExampleGen", json.dumps(recorded), arguments)
     (record,) = tmp_path.glob(f"v2/artifacts/sample/*/{FOLDER}/ExampleGen.json")
-    found = Outcome(**json.loads(record.read_text(encoding="utf-8")))
-    assert (found.outcome, found.step) == ("failed", "ExampleGen")
-    assert found.text.startswith("ExampleGen: the image contains other code (")
+    outcome = Outcome(**json.loads(record.read_text(encoding="utf-8")))
+    assert (outcome.outcome, outcome.step) == ("failed", "ExampleGen")
+    assert outcome.text.startswith("ExampleGen: the image contains other code (")
 
 
-def test_a_pipeline_that_was_compiled_from_the_image_s_code_runs(arguments, monkeypatch):
+def test_a_pipeline_compiled_from_the_code_of_the_image_is_accepted(arguments, monkeypatch):
     compiled = compile_pipeline(load_config(None, {"name": "sample", "deployment": DEPLOYMENT}), "kubeflow")
     assert compiled.count(container.project_version()) == len(arguments)
     container.check_code(container.project_version(), container.project_version())

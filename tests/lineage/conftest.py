@@ -115,10 +115,10 @@ class Recorder:
         executions: list[pb.Execution] = []
         artifacts: list[pb.Artifact] = []
         edges: list[tuple[int, int | None, pb.Event]] = []
-        places: dict[str, tuple[int | None, int | None]] = {}  # By output: index among the new ones, or id.
+        sources: dict[str, tuple[int | None, int | None]] = {}  # By output: index among the new ones, or id.
         steps = list(STEPS)[: list(STEPS).index(last) + 1]
         cached_steps = list(STEPS)[: list(STEPS).index(cached_until) + 1] if cached else []
-        for at, step in enumerate(steps):
+        for index, step in enumerate(steps):
             is_cached = step in cached_steps and step != "LatestBlessedModel"
             state = last_state if step == last and not is_cached else "CACHED" if is_cached else "COMPLETE"
             execution = pb.Execution(type_id=self.execution_types[step], last_known_state=STATES[state])
@@ -127,18 +127,18 @@ class Recorder:
                 execution.custom_properties[name].CopyFrom(_value(value))
             executions.append(execution)
             for name in INPUTS.get(step, []):
-                edges.append(_edge(at, places[name], name, pb.Event.INPUT))
+                edges.append(_edge(index, sources[name], name, pb.Event.INPUT))
             if step == "LatestBlessedModel":
-                edges.append(_edge(at, places["model"], "candidate", pb.Event.INTERNAL_OUTPUT))
+                edges.append(_edge(index, sources["model"], "candidate", pb.Event.INTERNAL_OUTPUT))
                 if baseline:
-                    edges.append(_edge(at, (None, baseline), "model", pb.Event.OUTPUT))
+                    edges.append(_edge(index, (None, baseline), "model", pb.Event.OUTPUT))
             if step == "Evaluator" and baseline:
-                edges.append(_edge(at, (None, baseline), "baseline_model", pb.Event.INPUT))
+                edges.append(_edge(index, (None, baseline), "baseline_model", pb.Event.INPUT))
             if state not in ("COMPLETE", "CACHED"):
                 continue
             for name, kind in OUTPUTS.get(step, {}).items():
                 if is_cached and cached:
-                    places[name] = (None, cached.artifacts[name])
+                    sources[name] = (None, cached.artifacts[name])
                 else:
                     artifact = pb.Artifact(
                         type_id=self.artifact_types[kind],
@@ -148,14 +148,14 @@ class Recorder:
                     properties = self._artifact_properties(name, data, recall, blessed, model, destination)
                     for key, value in properties.items():
                         artifact.custom_properties[key].CopyFrom(_value(value))
-                    places[name] = (len(artifacts), None)
+                    sources[name] = (len(artifacts), None)
                     artifacts.append(artifact)
-                edges.append(_edge(at, places[name], name, pb.Event.OUTPUT))
+                edges.append(_edge(index, sources[name], name, pb.Event.OUTPUT))
         execution_ids, artifact_ids, context_ids = self.store.put_lineage_subgraph(
             executions, artifacts, contexts, edges, reuse_context_if_already_exist=True
         )
         self.pipelines[pipeline].id = context_ids[0]
-        ids = {name: known_id or artifact_ids[new or 0] for name, (new, known_id) in places.items()}
+        ids = {name: known_id or artifact_ids[new or 0] for name, (new, known_id) in sources.items()}
         return RecordedRun(context_ids[1], dict(zip(steps, execution_ids, strict=True)), ids)
 
     def _pipeline(self, name: str) -> pb.Context:
@@ -248,10 +248,10 @@ def _value(value: Any) -> pb.Value:
 
 
 def _edge(
-    execution: int, place: tuple[int | None, int | None], name: str, kind: pb.Event.Type
+    execution: int, source: tuple[int | None, int | None], name: str, kind: pb.Event.Type
 ) -> tuple[int, int | None, pb.Event]:
     event = pb.Event(type=kind, path=pb.Event.Path(steps=[pb.Event.Path.Step(key=name), pb.Event.Path.Step(index=0)]))
-    new, known = place
+    new, known = source
     if known is not None:
         event.artifact_id = known
     return execution, new, event

@@ -79,25 +79,25 @@ def test_ancestors_of_a_model_exclude_those_of_its_baseline(recorder, opened):
 def test_descendants_of_data_exclude_cached_executions_resolvers_and_other_data(recorder, opened):
     first = recorder.run(data="ratings-a")
     recorder.run(cached=first)
-    other = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
-    again = recorder.run(cached=first, cached_until="Transform", dropout=0.3)
+    other_run = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
+    retrained = recorder.run(cached=first, cached_until="Transform", dropout=0.3)
     graph = descendants(opened(), [first.artifacts["examples"]])
     models = {artifact.id for artifact in graph.of_type("Model")}
-    assert models == {first.artifacts["model"], again.artifacts["model"]}
+    assert models == {first.artifacts["model"], retrained.artifacts["model"]}
     assert "LatestBlessedModel" not in steps_of(graph)
     assert not {execution.state for execution in graph.executions.values()} & {"CACHED"}
-    assert not set(other.executions.values()) & set(graph.executions)
+    assert not set(other_run.executions.values()) & set(graph.executions)
 
 
 def test_lineage_of_a_model_includes_the_statistics_of_its_data(recorder, opened):
     run = recorder.run()
-    other = recorder.run(data="ratings-b")
+    other_run = recorder.run(data="ratings-b")
     graph = find(opened(), str(run.artifacts["pushed_model"])).graph
     assert [artifact.id for artifact in graph.of_type("ExampleStatistics")] == [run.artifacts["statistics"]]
-    assert other.artifacts["statistics"] not in graph.artifacts
+    assert other_run.artifacts["statistics"] not in graph.artifacts
 
 
-def test_cached_model_was_made_by_the_run_that_trained_it(recorder, opened):
+def test_the_maker_of_a_cached_model_is_the_run_that_trained_it(recorder, opened):
     first = recorder.run()
     second = recorder.run(cached=first)
     match = find(opened(), f"execution:{second.executions['Trainer']}")
@@ -219,7 +219,7 @@ def test_proof_lists_earlier_pushes_of_the_same_content(recorder, opened, tmp_pa
     assert proof.push.id == second.artifacts["pushed_model"] and proof.others == [first.artifacts["pushed_model"]]
 
 
-def test_difference_of_two_runs(recorder, opened):
+def test_compare_returns_the_differences_of_two_runs(recorder, opened):
     left = recorder.run(dropout=0.2, recall=0.31)
     right = recorder.run(dropout=0.3, recall=0.29, data="ratings-b", model=b"new", destination="/serving/films/2")
     store = opened()

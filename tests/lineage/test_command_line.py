@@ -66,8 +66,10 @@ def test_show_lists_an_evaluation_under_the_evaluated_model(recorder, ask):
     second = recorder.run(cached=first, cached_until="Transform", dropout=0.3, baseline=first.artifacts["model"])
     descendants = ask("show", str(first.artifacts["examples"]))[1].split("Descendants")[1]
     lines = descendants.splitlines()
-    (model,) = [at for at, line in enumerate(lines) if f"Model {second.artifacts['model']} " in line]
-    (evaluator,) = [at for at, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line]
+    (model,) = [index for index, line in enumerate(lines) if f"Model {second.artifacts['model']} " in line]
+    (evaluator,) = [
+        index for index, line in enumerate(lines) if f"(execution {second.executions['Evaluator']}," in line
+    ]
     between = [line for line in lines[model + 1 : evaluator] if "Trainer" in line or " Model " in line]
     assert model < evaluator and between == []
 
@@ -91,8 +93,8 @@ def test_show_as_json_has_graph_and_story(recorder, ask):
     answer = json.loads(ask("show", str(run.artifacts["model"]), "--json")[1])
     assert answer["story"]["data"]["name"] == "ratings-a"
     assert answer["artifact"] == run.artifacts["model"]
-    made = {(link["execution"], link["artifact"]) for link in answer["graph"]["links"] if link["made"]}
-    assert (run.executions["Trainer"], run.artifacts["model"]) in made
+    outputs = {(link["execution"], link["artifact"]) for link in answer["graph"]["links"] if link["made"]}
+    assert (run.executions["Trainer"], run.artifacts["model"]) in outputs
 
 
 def test_diff_shows_differences_and_on_request_equal_values(recorder, ask):
@@ -121,5 +123,5 @@ def test_prove_prints_the_origin_of_a_file(recorder, ask, tmp_path):
     assert code == 1 and json.loads(out) == {"file": str(file), "known": False}
 
 
-def test_runs_of_an_empty_store(recorder, ask):
+def test_runs_reports_an_empty_store(recorder, ask):
     assert ask("runs") == (0, "no runs yet\n") and ask("runs", "--json") == (0, "[]\n")

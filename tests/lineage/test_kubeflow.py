@@ -72,14 +72,14 @@ def where(tmp_path) -> str:
     artifacts: list[pb.Artifact] = []
     edges = []
     positions: dict[str, int] = {}
-    for at, (task, (inputs, outputs, parameters)) in enumerate(TASKS.items(), start=1):
+    for index, (task, (inputs, outputs, parameters)) in enumerate(TASKS.items(), start=1):
         execution = pb.Execution(type_id=container, last_known_state=pb.Execution.COMPLETE)
         execution.custom_properties["task_name"].string_value = task
         execution.custom_properties["image"].string_value = "registry/recommender:1"
         execution.custom_properties["inputs"].struct_value.update(parameters)
         executions.append(execution)
         for name in inputs:
-            edges.append((at, positions[name], pb.Event(type=pb.Event.INPUT, path=path_of(name))))
+            edges.append((index, positions[name], pb.Event(type=pb.Event.INPUT, path=path_of(name))))
         for name, kind in outputs.items():
             kind_id = store.put_artifact_type(pb.ArtifactType(name=kind))
             artifact = pb.Artifact(type_id=kind_id, uri=f"gs://bucket/{task}/{name}", state=pb.Artifact.LIVE)
@@ -88,7 +88,7 @@ def where(tmp_path) -> str:
                 setattr(artifact.custom_properties[key], field, value)
             positions[name] = len(artifacts)
             artifacts.append(artifact)
-            edges.append((at, positions[name], pb.Event(type=pb.Event.OUTPUT, path=path_of(name))))
+            edges.append((index, positions[name], pb.Event(type=pb.Event.OUTPUT, path=path_of(name))))
     store.put_lineage_subgraph(executions, artifacts, contexts, edges)
     return str(tmp_path / "metadata.db")
 

@@ -107,7 +107,7 @@ def test_missing_store_is_not_created(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_errors_for_files_that_are_not_stores(tmp_path):
+def test_files_that_are_not_stores_are_errors(tmp_path):
     (tmp_path / "text.db").write_text("this is no database\n" * 100, encoding="utf-8")
     (tmp_path / "empty.db").write_bytes(b"")
     sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE T (a)").connection.close()
@@ -121,7 +121,7 @@ def test_errors_for_files_that_are_not_stores(tmp_path):
     assert (tmp_path / "empty.db").stat().st_size == 0
 
 
-def test_error_for_a_damaged_store(recorder):
+def test_a_damaged_store_is_an_error(recorder):
     recorder.run()
     recorder.store = None
     content = bytearray(recorder.path.read_bytes())
@@ -131,7 +131,7 @@ def test_error_for_a_damaged_store(recorder):
         list_runs(open_store(str(recorder.path)))
 
 
-def test_error_for_a_store_that_stays_locked(recorder, monkeypatch):
+def test_a_store_that_stays_locked_is_an_error(recorder, monkeypatch):
     recorder.run()
     monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.2)
     command = [sys.executable, "-c", HOLD_LOCK, str(recorder.path)]
@@ -174,12 +174,12 @@ def test_store_is_found_in_a_folder(tmp_path, make_recorder):
 @pytest.mark.parametrize(
     "where", ["mysql://host/db", "mysql://user@host", "grpc://host", "grpc://host:x", "http://host:1", "grpc://h:1/x"]
 )
-def test_errors_for_invalid_addresses(where):
+def test_an_invalid_address_is_an_error(where):
     with pytest.raises(StoreError, match="grpc://host:port"):
         open_store(where)
 
 
-def test_errors_for_unreachable_servers(capfd):
+def test_an_unreachable_server_is_an_error(capfd):
     with pytest.raises(StoreError, match="no MySQL server answers"):
         open_store("mysql://user:secret@127.0.0.1:1/db")
     with pytest.raises(StoreError, match="no metadata server answers there"):
@@ -289,7 +289,7 @@ def test_metadata_server_gives_the_same_answers(recorder, server, tmp_path):
     assert prove(open_store(server), str(file)).story == prove(open_store(str(recorder.path)), str(file)).story
 
 
-def test_metadata_server_with_tls(recorder, secure_server, monkeypatch, tmp_path):
+def test_metadata_server_with_tls_needs_the_certificates(recorder, secure_server, monkeypatch, tmp_path):
     run = recorder.run()
     assert [listed.id for listed in list_runs(open_store(secure_server))] == [run.context]
     monkeypatch.delenv("MLMD_CA_FILE")
@@ -310,23 +310,23 @@ def test_no_tensorflow_is_imported(recorder):
         "{'tensorflow', 'tfx', 'keras', 'apache_beam', 'tensorflow_data_validation', 'numpy', 'pyarrow'}; "
         "print('heavy:', heavy, file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (done.returncode, done.stderr) == (0, "heavy: set()\n")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (process.returncode, process.stderr) == (0, "heavy: set()\n")
 
 
 def test_exit_codes_and_one_line_errors(recorder, tmp_path):
     run = recorder.run(model=b"mine")
     (tmp_path / "good.tflite").write_bytes(b"mine")
     (tmp_path / "bad.tflite").write_bytes(b"tampered")
-    here = ["--metadata", str(recorder.path)]
+    metadata = ["--metadata", str(recorder.path)]
     for arguments, code, message in (
-        (["prove", str(tmp_path / "good.tflite"), *here], 0, ""),
-        (["prove", str(tmp_path / "bad.tflite"), *here], 1, "unknown file: "),
-        (["diff", str(run.context), "77", *here], 1, "no run '77'"),
-        (["show", "nonsense", *here], 1, "does not have nonsense"),
+        (["prove", str(tmp_path / "good.tflite"), *metadata], 0, ""),
+        (["prove", str(tmp_path / "bad.tflite"), *metadata], 1, "unknown file: "),
+        (["diff", str(run.context), "77", *metadata], 1, "no run '77'"),
+        (["show", "nonsense", *metadata], 1, "does not have nonsense"),
         (["runs", "--metadata", str(tmp_path / "nothing.db")], 2, "no such file or folder"),
-        (["runs", "--html", str(tmp_path / "no" / "page.html"), *here], 2, "cannot be written"),
+        (["runs", "--html", str(tmp_path / "no" / "page.html"), *metadata], 2, "cannot be written"),
     ):
-        done = lineage(*arguments)
-        assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        assert message in done.stderr and done.stderr.count("\n") == (1 if code else 0)
+        process = lineage(*arguments)
+        assert process.returncode == code, (arguments, process.stdout, process.stderr)
+        assert message in process.stderr and process.stderr.count("\n") == (1 if code else 0)

@@ -1,4 +1,4 @@
-"""Values of the other inputs reach the model, in parallel with the right items of the history."""
+"""Values of the activity inputs reach the model, in parallel with the items of the history."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def model(content: bytes) -> TFLiteModel:
 def inputs_of(scores: np.ndarray) -> dict[str, list[float | None]]:
     """Returns the inputs that the model received, by name, with None for NaN."""
     values = [None if np.isnan(score) else score for score in scores.tolist()]
-    return {name: values[at * HISTORY_LENGTH : (at + 1) * HISTORY_LENGTH] for at, name in enumerate(SPECS)}
+    return {name: values[index * HISTORY_LENGTH : (index + 1) * HISTORY_LENGTH] for index, name in enumerate(SPECS)}
 
 
 def rank(model: TFLiteModel, *args: Any, **activity: Any) -> dict[str, list[float | None]]:
@@ -58,7 +58,7 @@ def rank(model: TFLiteModel, *args: Any, **activity: Any) -> dict[str, list[floa
     return inputs_of(scores)
 
 
-def test_activity_inputs_of_models(model: TFLiteModel) -> None:
+def test_activity_inputs_are_the_other_inputs_of_the_model(model: TFLiteModel) -> None:
     assert model.activity_inputs == ("ratings", "times")
     assert TFLiteModel(mirror(history=SPECS["history"])).activity_inputs == ()
     assert TFLiteModel(mirror(history=SPECS["history"], times=SPECS["times"])).activity_inputs == ("times",)
@@ -105,7 +105,9 @@ def test_times_after_2038_wrap_around(model: TFLiteModel) -> None:
         ({"ratings": [], "times": [1, 2]}, "films/model.tflite: ratings: 0 values for a history of 2 items"),
     ],
 )
-def test_values_of_another_length(model: TFLiteModel, values: dict[str, list[float]], message: str) -> None:
+def test_values_of_another_length_are_an_error(
+    model: TFLiteModel, values: dict[str, list[float]], message: str
+) -> None:
     with pytest.raises(ArtifactError) as error:
         model.rank(np.array([5, 6]), **{name: np.array(column) for name, column in values.items()})
     assert str(error.value) == message
@@ -124,7 +126,7 @@ def test_values_of_another_length(model: TFLiteModel, values: dict[str, list[flo
         ({"times": [1, -float("inf")]}, "times: -inf is too large; use None for an unknown value"),
     ],
 )
-def test_invalid_values(model: TFLiteModel, values: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_an_error(model: TFLiteModel, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ArtifactError) as error:
         model.rank(np.array([5, 6]), **values)
     assert str(error.value).startswith(f"films/model.tflite: {message}")
@@ -136,13 +138,13 @@ def test_nan_and_none_are_unknown(model: TFLiteModel) -> None:
     assert rank(model, np.array([5, 6, 7]), ratings=[NAN, None, 4], times=[None, NAN, 9.7]) == expected
 
 
-def test_inputs_of_a_wrong_shape_or_type() -> None:
+def test_inputs_of_a_wrong_shape_or_type_are_an_error() -> None:
     longer = tf.TensorSpec([1, 5], tf.float32, "ratings")
     with pytest.raises(ArtifactError, match="m: ratings has length 5, but history has length 4"):
         TFLiteModel(mirror(history=SPECS["history"], ratings=longer), "m")
-    of_ints = tf.TensorSpec([1, 4], tf.int32, "ratings")
+    integers = tf.TensorSpec([1, 4], tf.int32, "ratings")
     with pytest.raises(ArtifactError, match=r"m: ratings is int32 \[1, 4\], expected float32 \[1, length\]"):
-        TFLiteModel(mirror(history=SPECS["history"], ratings=of_ints), "m")
+        TFLiteModel(mirror(history=SPECS["history"], ratings=integers), "m")
 
 
 @pytest.fixture
@@ -159,19 +161,21 @@ def recommend(pushed: Path, sign: Callable[..., None], content: bytes) -> Callab
     return run
 
 
-def test_recommends_with_ratings_and_times(recommend: Callable[..., dict[str, list[float]]]) -> None:
+def test_recommend_passes_ratings_and_times_to_the_model(recommend: Callable[..., dict[str, list[float]]]) -> None:
     history = ["1005", "no such film", 1005]
     inputs = recommend(history, ratings=[4, NAN, 2], times=[10, 0, 30])
     assert inputs == {"history": [5, 1, 5, 0], "ratings": [4, None, 2, None], "times": [10, 0, 30, 0]}
 
 
-def test_recommends_after_a_long_history(recommend: Callable[..., dict[str, list[float]]]) -> None:
+def test_recommend_uses_the_last_values_of_a_long_history(recommend: Callable[..., dict[str, list[float]]]) -> None:
     history = [1002, 1003, 1004, 1005, 1006, 1007]
     inputs = recommend(history, ratings=[1, 2, 3, 4, 5, 0.5], times=range(1, 7), deny=["1010"])
     assert inputs == {"history": [4, 5, 6, 7], "ratings": [3, 4, 5, 0.5], "times": [3, 4, 5, 6]}
 
 
-def test_ratings_of_another_length_than_the_history(recommend: Callable[..., dict[str, list[float]]]) -> None:
+def test_ratings_of_another_length_than_the_history_are_an_error(
+    recommend: Callable[..., dict[str, list[float]]],
+) -> None:
     with pytest.raises(ArtifactError, match="ratings: 1 values for a history of 2 items"):
         recommend([1002, 1003], ratings=[1])
 
@@ -184,7 +188,7 @@ def test_a_model_without_ratings_and_times_ignores_them(pushed_once: Path) -> No
 
 
 @pytest.fixture
-def with_columns(pushed: Path, sign: Callable[..., None]) -> Recommender:
+def column_recommender(pushed: Path, sign: Callable[..., None]) -> Recommender:
     """A recommender whose model is a mirror with a column of words and a column of numbers."""
     shape = [1, HISTORY_LENGTH]
     columns = {"device": tf.TensorSpec(shape, tf.int32, "device"), "price": tf.TensorSpec(shape, tf.float32, "price")}
@@ -202,12 +206,18 @@ def scores_of(recommender: Recommender, history: list, **values: Any) -> list[fl
     return [None if np.isnan(score) else score for score in scores]
 
 
-def test_words_become_their_indices(with_columns: Recommender) -> None:
-    assert with_columns.activity_inputs == ("device", "price")
-    scores = scores_of(with_columns, [1002, 1003, 1004], device=["phone", 7, "watch"], price=[1.5, None, 100_000])
+def test_words_become_their_indices(column_recommender: Recommender) -> None:
+    assert column_recommender.activity_inputs == ("device", "price")
+    scores = scores_of(column_recommender, [1002, 1003, 1004], device=["phone", 7, "watch"], price=[1.5, None, 100_000])
     assert scores[HISTORY_LENGTH:] == [2, 3, 1, 0, 1.5, None, 100_000, None]
-    assert scores_of(with_columns, [1002, 1003], device=[None, " phone "])[HISTORY_LENGTH:] == [0, 2, 0, 0, *[None] * 4]
-    assert scores_of(with_columns, [1002], device=[NAN], ratings=[5])[HISTORY_LENGTH:] == [0] * 4 + [None] * 4
+    assert scores_of(column_recommender, [1002, 1003], device=[None, " phone "])[HISTORY_LENGTH:] == [
+        0,
+        2,
+        0,
+        0,
+        *[None] * 4,
+    ]
+    assert scores_of(column_recommender, [1002], device=[NAN], ratings=[5])[HISTORY_LENGTH:] == [0] * 4 + [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -219,6 +229,6 @@ def test_words_become_their_indices(with_columns: Recommender) -> None:
         ({"price": ["cheap"]}, "price: expected numbers"),
     ],
 )
-def test_invalid_columns(with_columns: Recommender, values: dict[str, Any], message: str) -> None:
+def test_invalid_columns_are_an_error(column_recommender: Recommender, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
-        with_columns.recommend([1002], **values)
+        column_recommender.recommend([1002], **values)

@@ -25,64 +25,68 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
 
-def test_loads_a_version_or_the_newest_version(pushed: Path) -> None:
+def test_load_opens_a_version_or_the_newest_version(pushed: Path) -> None:
     assert Recommender.load(pushed / "1").recommend([], k=1)[0].index == 7
     assert Recommender.load(pushed).recommend([], k=1)[0].index == 2
     assert Recommender.load(str(pushed)).artifact.info["version"] == "2"
 
 
-def test_no_folder(pushed: Path) -> None:
+def test_a_missing_folder_is_an_error(pushed: Path) -> None:
     assert _load_error(pushed / "3").endswith(
         "films/3: no such folder; it should hold model.tflite, items.json and model_info.json"
     )
     assert "no such folder" in _load_error(pushed / "1" / "model.tflite")
 
 
-def test_folder_above_the_pipelines(pushed: Path) -> None:
+def test_the_folder_above_the_pipelines_is_an_error(pushed: Path) -> None:
     assert _load_error(pushed.parent).endswith(f"holds no pushed model; there are {pushed}")
 
 
-def test_pipeline_without_latest(pushed: Path) -> None:
+def test_a_pipeline_without_latest_is_an_error(pushed: Path) -> None:
     (pushed / "latest").unlink()
     assert _load_error(pushed).endswith(f"holds no pushed model; there are {pushed / '1'}, {pushed / '2'}")
 
 
 @pytest.mark.parametrize("name", ["3", "", "../films/2", "."])
-def test_latest_names_a_missing_version(pushed: Path, name: str) -> None:
+def test_a_missing_version_in_latest_is_an_error(pushed: Path, name: str) -> None:
     _write(pushed / "latest", name)
     assert _load_error(pushed).endswith(f"latest: no version {name!r} in the folder; versions: 1, 2")
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "items.json"])
-def test_missing_file(pushed: Path, name: str) -> None:
+def test_a_missing_file_is_an_error(pushed: Path, name: str) -> None:
     (pushed / "2" / name).unlink()
     assert _load_error(pushed).endswith(f"2/{name}: missing; push or copy it again")
 
 
-def test_unreadable_file(pushed: Path) -> None:
+def test_an_unreadable_file_is_an_error(pushed: Path) -> None:
     (pushed / "2" / "items.json").unlink()
     (pushed / "2" / "items.json").mkdir()
     assert "items.json: cannot be read (Is a directory)" in _load_error(pushed)
 
 
-def test_truncated_model(pushed: Path) -> None:
+def test_a_truncated_model_is_an_error(pushed: Path) -> None:
     model = pushed / "2" / "model.tflite"
     model.write_bytes(model.read_bytes()[:100])
     assert "2/model.tflite: not the file that was pushed, or incomplete (100 bytes)" in _load_error(pushed)
 
 
-def test_items_of_another_version(pushed: Path) -> None:
+def test_items_of_another_version_are_an_error(pushed: Path) -> None:
     _write(pushed / "2" / "items.json", {"format": 2, "items": []})
     assert "2/items.json: not the file that was pushed" in _load_error(pushed)
 
 
-def test_model_with_other_signatures(pushed: Path, sign: Callable[..., None], convert: Callable[..., bytes]) -> None:
+def test_a_model_with_other_signatures_is_an_error(
+    pushed: Path, sign: Callable[..., None], convert: Callable[..., bytes]
+) -> None:
     (pushed / "2" / "model.tflite").write_bytes(convert(name="serve"))
     sign()
     assert "not a model file that this client can run (" in _load_error(pushed)
 
 
-def test_model_with_other_tensors(pushed: Path, sign: Callable[..., None], convert: Callable[..., bytes]) -> None:
+def test_a_model_with_other_tensors_is_an_error(
+    pushed: Path, sign: Callable[..., None], convert: Callable[..., bytes]
+) -> None:
     (pushed / "2" / "model.tflite").write_bytes(convert(bias="exclude"))
     sign()
     assert "has no tensor 'bias'" in _load_error(pushed)
@@ -99,7 +103,7 @@ def test_model_with_other_tensors(pushed: Path, sign: Callable[..., None], conve
         ({"format": 3}, "model_info.json: format 3, this client reads 2; update the client"),
     ],
 )
-def test_info_that_contradicts_the_model(
+def test_info_that_contradicts_the_model_is_an_error(
     pushed: Path, sign: Callable[..., None], changes: dict[str, Any], expected: str
 ) -> None:
     sign(**changes)
@@ -110,12 +114,12 @@ def test_info_that_contradicts_the_model(
     ("content", "expected"),
     [("{", "not JSON (Expecting"), ("[]", "expected a JSON object, found list"), ("{}", "format None")],
 )
-def test_broken_info(pushed: Path, content: str, expected: str) -> None:
+def test_broken_info_is_an_error(pushed: Path, content: str, expected: str) -> None:
     _write(pushed / "2" / "model_info.json", content)
     assert f"model_info.json: {expected}" in _load_error(pushed)
 
 
-def test_info_without_checksums(pushed: Path) -> None:
+def test_info_without_checksums_is_an_error(pushed: Path) -> None:
     info = json.loads((pushed / "2" / "model_info.json").read_text(encoding="utf-8"))
     _write(pushed / "2" / "model_info.json", {**info, "sha256": {}})
     assert "model.tflite: not the file that was pushed" in _load_error(pushed)
@@ -135,7 +139,7 @@ ITEM = {"index": 2, "id": "a", "title": "A", "genres": [], "year": None, "count"
         ({"format": 2, "items": [ITEM, ITEM]}, "index 2 where 3 is expected"),
     ],
 )
-def test_broken_items(pushed: Path, sign: Callable[..., None], content: Any, expected: str) -> None:
+def test_broken_items_are_an_error(pushed: Path, sign: Callable[..., None], content: Any, expected: str) -> None:
     text = content if isinstance(content, str) else json.dumps(content)
     (pushed / "2" / "items.json").write_bytes(text.encode(errors="surrogateescape"))
     sign()

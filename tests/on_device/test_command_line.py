@@ -18,7 +18,7 @@ from on_device.__main__ import main
 from on_device.recommender import Recommender
 
 
-def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recommend_prints_a_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", "--k", "3", "--deny", "1005"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "    title                  score  genres      because of",
@@ -28,7 +28,7 @@ def test_table(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_similar_items(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_similar_prints_a_table_or_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["similar", "--model", str(pushed_once), "heat 1995", "--k", "2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "    title           score  genres",
@@ -45,7 +45,9 @@ def test_the_default_number_of_items_is_at_most_that_of_the_model(pushed_once: P
     assert len(json.loads(capsys.readouterr().out)) == Recommender.load(pushed_once).top_k == 10
 
 
-def test_a_text_that_is_an_id_and_a_title(pushed: Path, change_items: Callable[..., None], capsys) -> None:
+def test_the_id_of_one_item_and_the_title_of_another_is_an_error(
+    pushed: Path, change_items: Callable[..., None], capsys
+) -> None:
     change_items(lambda items: items[7].update(title="1005"))
     assert main(["recommend", "--model", str(pushed), "1005"]) == 1
     assert capsys.readouterr().err == (
@@ -54,7 +56,7 @@ def test_a_text_that_is_an_id_and_a_title(pushed: Path, change_items: Callable[.
     )
 
 
-def test_items_of_one_genre(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_genre_restricts_the_recommendations(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = Recommender.load(pushed_once)
     for genre in {name for item in model.items for name in item.genres}:
         assert main(["recommend", "--model", str(pushed_once), "--genre", genre, "--json"]) == 0
@@ -64,7 +66,7 @@ def test_items_of_one_genre(pushed_once: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err.startswith('error: no genre "Opera" in the catalogue; genres: ')
 
 
-def test_year_is_shown_once(pushed: Path, change_items: Callable[..., None], capsys) -> None:
+def test_the_year_is_shown_once(pushed: Path, change_items: Callable[..., None], capsys) -> None:
     titles = ("Heat (1995) ", "Heat", "2001: A Space Odyssey", "(500) Days", "No year")
 
     def change(items: list[dict[str, Any]]) -> None:
@@ -77,7 +79,7 @@ def test_year_is_shown_once(pushed: Path, change_items: Callable[..., None], cap
     assert shown == ["Heat (1995)", "Heat (1995)", "2001: A Space Odyssey (1968)", "(500) Days (2009)", "No year"]
 
 
-def test_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recommend_prints_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "--model", str(pushed_once), "--json", "--k", "1", "1003"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {
@@ -101,7 +103,9 @@ def test_json(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("???", 'error: no title or id "???" in the catalogue\n'),
     ],
 )
-def test_unknown_title(pushed_once: Path, capsys: pytest.CaptureFixture[str], title: str, message: str) -> None:
+def test_an_unknown_title_is_an_error_with_suggestions(
+    pushed_once: Path, capsys: pytest.CaptureFixture[str], title: str, message: str
+) -> None:
     assert main(["recommend", "--model", str(pushed_once), "Toy Story (1995)", title]) == 1
     printed = capsys.readouterr()
     assert message in printed.err
@@ -109,12 +113,14 @@ def test_unknown_title(pushed_once: Path, capsys: pytest.CaptureFixture[str], ti
 
 
 @pytest.mark.parametrize("option", [["--deny", "nothing like it"], ["--k", "0"], ["--k", "11"]])
-def test_invalid_request(pushed_once: Path, capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
+def test_an_invalid_request_is_an_error(
+    pushed_once: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
     assert main(["recommend", "--model", str(pushed_once), *option]) == 1
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_runs_as_a_module_and_prints_nothing_else(pushed_once: Path) -> None:
+def test_the_module_prints_only_its_result(pushed_once: Path) -> None:
     command = [sys.executable, "-m", "on_device", "recommend", "--model", str(pushed_once), "--json", "--k", "1"]
     root = Path(on_device.__file__).parents[1]
     process = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
@@ -122,7 +128,7 @@ def test_runs_as_a_module_and_prints_nothing_else(pushed_once: Path) -> None:
     assert process.stderr == ""
 
 
-def test_bench_on_a_system_that_does_not_report_memory(
+def test_bench_says_if_the_system_does_not_report_memory(
     pushed_once: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "measure", lambda folder: None)
@@ -145,12 +151,12 @@ def test_a_recommendation_imports_only_what_it_needs(pushed_once: Path) -> None:
     assert not unneeded & set(process.stdout.split())
 
 
-def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--model", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}: holds no pushed model")
 
 
-def test_bench(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_measures_size_latency_and_memory(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--model", str(pushed_once), "--runs", "20", "--json"]) == 0
     measurements = json.loads(capsys.readouterr().out)
     assert measurements["size_bytes"] == (pushed_once / "2" / "model.tflite").stat().st_size
@@ -166,7 +172,7 @@ def test_bench(pushed_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["bench", "--runs", "0"], ["recommend", "--k", "many"]])
-def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_print_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert "usage: python -m on_device" in capsys.readouterr().err
@@ -179,9 +185,9 @@ def test_titles_with_the_words_are_suggested_first(pushed_once: Path) -> None:
 
 
 def test_only_titles_of_popular_items_are_compared(pushed_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Recommender.load(pushed_once).catalogue
-    rare = known.items[-1].title
+    loaded = Recommender.load(pushed_once).catalogue
+    rare = loaded.items[-1].title
     misspelt = rare[1:-1] + "q"
-    assert rare in [item.title for item in known.suggest(misspelt)]
+    assert rare in [item.title for item in loaded.suggest(misspelt)]
     monkeypatch.setattr(catalogue, "MAX_COMPARED", 1)
-    assert rare not in [item.title for item in known.suggest(misspelt)]
+    assert rare not in [item.title for item in loaded.suggest(misspelt)]

@@ -10,7 +10,9 @@ import pytest
 from on_device import recommender
 
 
-def test_examples_of_the_recommender(pushed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_recommender_are_correct(
+    pushed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "serving_models").mkdir()
     pushed.rename(tmp_path / "serving_models" / "films")
     monkeypatch.chdir(tmp_path)

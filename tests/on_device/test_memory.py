@@ -13,7 +13,7 @@ from on_device import ArtifactError, memory
 from on_device.memory import STATUS, Memory, measure, measure_here
 
 
-def test_a_new_process_takes_little(pushed_once: Path) -> None:
+def test_a_new_process_uses_little_memory(pushed_once: Path) -> None:
     memory_used = measure(pushed_once / "2")
     assert memory_used is not None
     assert 10e6 < memory_used.before < 200e6  # without the TensorFlow of this process
@@ -39,7 +39,7 @@ print(json.dumps(dataclasses.asdict(measure_here(Path(sys.argv[1])))))
 """
 
 
-def test_growth_and_peak(pushed_once: Path) -> None:
+def test_growth_excludes_freed_memory_and_the_peak_includes_it(pushed_once: Path) -> None:
     """Loading allocates 100 MB, which are freed, and 50 MB, which are not."""
     if not STATUS.is_file():
         pytest.skip("this system has no /proc")
@@ -59,12 +59,14 @@ def test_without_proc_only_the_peak_is_known(pushed_once: Path, tmp_path: Path) 
     assert 0 <= memory_used.growth == memory_used.peak_growth
 
 
-def test_without_proc_and_getrusage(monkeypatch: pytest.MonkeyPatch, pushed_once: Path, tmp_path: Path) -> None:
+def test_memory_is_unknown_without_proc_and_getrusage(
+    monkeypatch: pytest.MonkeyPatch, pushed_once: Path, tmp_path: Path
+) -> None:
     monkeypatch.setattr(memory, "resource", None)
     assert measure_here(pushed_once / "2", status=tmp_path / "none") is None
 
 
-def test_a_process_that_fails(tmp_path: Path) -> None:
+def test_a_failed_measurement_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         ArtifactError, match=r"model.tflite: its memory cannot be measured \(.*no such folder"
     ) as raised:

@@ -66,17 +66,17 @@ def compile_typescript(app: Path, source: str) -> subprocess.CompletedProcess[st
     return run(["npx", "tsc"], app)
 
 
-def test_an_app_compiles_against_its_types(app: Path) -> None:
+def test_an_app_compiles_against_the_types(app: Path) -> None:
     process = compile_typescript(app, APP)
     assert process.returncode == 0, process.stdout
 
 
-def test_its_types_reject_a_wrong_app(app: Path) -> None:
+def test_the_types_reject_a_wrong_app(app: Path) -> None:
     process = compile_typescript(app, WRONG_APP)
     assert process.returncode != 0 and "TS2322" in process.stdout
 
 
-def test_its_code_agrees_with_its_types(app: Path) -> None:
+def test_the_code_agrees_with_the_types(app: Path) -> None:
     options = {**CONFIG["compilerOptions"], "allowJs": True, "checkJs": True, "strict": False, "skipLibCheck": True}
     client = app / "node_modules/on-device-recommender-client"
     source = app / "source"
@@ -86,7 +86,7 @@ def test_its_code_agrees_with_its_types(app: Path) -> None:
     assert process.returncode == 0, process.stdout
 
 
-def test_it_loads_without_a_browser(app: Path) -> None:
+def test_the_package_loads_without_a_browser(app: Path) -> None:
     script = (
         'const { normalized } = await import("on-device-recommender-client"); console.log(normalized("Léon\\u2019s"))'
     )

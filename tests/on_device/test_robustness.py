@@ -46,7 +46,9 @@ def error_of(call: Callable[..., Any], *args: Any, **named: Any) -> str:
         ([True, False], "history: True is not an item index"),
     ],
 )
-def test_histories_that_are_not_lists_of_indices(recommender: Recommender, history: Any, message: str) -> None:
+def test_a_history_that_is_not_a_list_of_indices_is_an_error(
+    recommender: Recommender, history: Any, message: str
+) -> None:
     assert error_of(recommender.rank_indices, history).startswith(message)
     assert error_of(recommender.rank_indices, [5], history).startswith(message.replace("history", "exclude", 1))
 
@@ -54,7 +56,7 @@ def test_histories_that_are_not_lists_of_indices(recommender: Recommender, histo
 @pytest.mark.parametrize(
     "integer", [14, 2**31 - 1, 2**31, 2**40, 2**63 - 1, 2**63, 2**64, 10**30, -1, -2, -(2**31), -(2**40), -(2**70)]
 )
-def test_other_integers_are_unknown_items(recommender: Recommender, integer: int) -> None:
+def test_unknown_indices_are_ignored(recommender: Recommender, integer: int) -> None:
     expected = [array.tolist() for array in recommender.rank_indices([5])]
     for history in ([5, integer], [integer, 5], [integer, -3, 2**63, 5]):
         assert [array.tolist() for array in recommender.rank_indices(history)] == expected
@@ -64,7 +66,7 @@ def test_other_integers_are_unknown_items(recommender: Recommender, integer: int
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint32, np.int64, np.uint64, object])
-def test_arrays_of_any_integers(recommender: Recommender, dtype: Any) -> None:
+def test_arrays_of_any_integer_type_are_accepted(recommender: Recommender, dtype: Any) -> None:
     history = np.array([5, 9, 100], dtype)
     before = history.copy()
     assert recommender.rank_indices(history)[0].tolist() == recommender.rank_indices([5, 9])[0].tolist()
@@ -72,28 +74,28 @@ def test_arrays_of_any_integers(recommender: Recommender, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("unknown", [2**40, 2**63, -1, np.uint64(2**63), "-1", ""])
-def test_unknown_ids_are_unknown_items(recommender: Recommender, unknown: Any) -> None:
+def test_unknown_ids_are_ignored(recommender: Recommender, unknown: Any) -> None:
     expected = recommender.recommend([1005], k=3)
     assert recommender.recommend([1005, unknown], k=3, deny=[unknown]) == expected
 
 
 @pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, "1005", b"1005"])
-def test_histories_that_are_not_lists_of_ids(recommender: Recommender, history: Any) -> None:
+def test_a_history_that_is_not_a_list_of_ids_is_an_error(recommender: Recommender, history: Any) -> None:
     assert error_of(recommender.recommend, history) == f"expected a list of ids or items, found {history!r}"
     assert error_of(recommender.recommend, [], deny=history).startswith("expected a list of ids or items")
 
 
 @pytest.mark.parametrize("entry", [None, 1005.0, NAN, np.float32(1), True, b"1005", ("1005",), ["1005"]])
-def test_entries_that_are_not_ids(recommender: Recommender, entry: Any) -> None:
+def test_an_entry_that_is_not_an_id_is_an_error(recommender: Recommender, entry: Any) -> None:
     assert error_of(recommender.recommend, [1005, entry]) == f"{entry!r} is neither an id nor an item"
 
 
 @pytest.mark.parametrize("k", [None, "3", 1.5, NAN, True, [3], 2**63, -(2**63)])
-def test_k_that_is_not_a_number_of_items(recommender: Recommender, k: Any) -> None:
+def test_k_that_is_not_a_number_of_items_is_an_error(recommender: Recommender, k: Any) -> None:
     assert error_of(recommender.recommend, [], k=k) == f"k is {k}; expected an integer from 1 to 10"
 
 
-def test_catalogue_of_another_model_with_fewer_items(pushed: Path, change_items: Callable[..., None]) -> None:
+def test_an_index_beyond_the_catalogue_is_an_error(pushed: Path, change_items: Callable[..., None]) -> None:
     change_items(lambda items: items.pop())
     recommender = Recommender.load(pushed)
     assert [item.index for item in recommender.recommend([1002], k=10)] == list(range(3, 13))
@@ -101,7 +103,7 @@ def test_catalogue_of_another_model_with_fewer_items(pushed: Path, change_items:
     assert message.endswith("2/model.tflite: returned index 13, but items.json ends with 12; push or copy it again")
 
 
-def test_catalogue_of_another_model_with_more_items(pushed: Path, change_items: Callable[..., None]) -> None:
+def test_an_index_beyond_the_model_is_an_error(pushed: Path, change_items: Callable[..., None]) -> None:
     def append(items: list[dict[str, Any]]) -> None:
         items += [{**items[-1], "index": index, "id": str(1000 + index)} for index in range(14, 1000)]
 
@@ -113,7 +115,7 @@ def test_catalogue_of_another_model_with_more_items(pushed: Path, change_items: 
 
 
 @pytest.mark.parametrize("step", [-1, 1])
-def test_indices_that_are_off_by_one(pushed: Path, change_items: Callable[..., None], step: int) -> None:
+def test_indices_that_are_off_by_one_are_an_error(pushed: Path, change_items: Callable[..., None], step: int) -> None:
     def shift(items: list[dict[str, Any]]) -> None:
         for item in items:
             item["index"] += step
@@ -125,20 +127,22 @@ def test_indices_that_are_off_by_one(pushed: Path, change_items: Callable[..., N
 @pytest.mark.parametrize(
     "broken", [{"genres": "Drama"}, {"year": "long ago"}, {"count": float("inf")}, {"count": NAN}, {"index": None}]
 )
-def test_entries_that_are_not_items(pushed: Path, change_items: Callable[..., None], broken: dict[str, Any]) -> None:
+def test_an_entry_that_is_not_an_item_is_an_error(
+    pushed: Path, change_items: Callable[..., None], broken: dict[str, Any]
+) -> None:
     change_items(lambda items: items[3].update(broken))
     assert error_of(Recommender.load, pushed).endswith(
         "2/items.json: the entry for index 5 is not an item; push or copy it again"
     )
 
 
-def test_info_of_deeply_nested_lists(pushed: Path) -> None:
+def test_info_of_deeply_nested_lists_is_an_error(pushed: Path) -> None:
     (pushed / "2" / "model_info.json").write_text("[" * 100_000, encoding="utf-8")
     assert "2/model_info.json: not JSON (" in error_of(Recommender.load, pushed)
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_truncated_model(pushed: Path, sign: Callable[..., None], signed: bool) -> None:
+def test_a_model_truncated_at_any_size_is_an_error(pushed: Path, sign: Callable[..., None], signed: bool) -> None:
     path = pushed / "2" / "model.tflite"
     content = path.read_bytes()
     expected = (

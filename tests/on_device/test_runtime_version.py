@@ -1,4 +1,4 @@
-"""The client refuses a file that needs a newer runtime."""
+"""The client refuses a model file that needs a newer runtime."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_is_a_schema(name: str) -> None:
+def test_every_schema_is_valid(name: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = read(name)
     assert schema["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]

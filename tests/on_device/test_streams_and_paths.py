@@ -92,12 +92,12 @@ def test_paths_with_invalid_characters_are_refused(text, message):
         path(text)
 
 
-def test_tilde_is_the_home_folder(monkeypatch):
+def test_a_tilde_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     assert path("~/data [old]") == Path("/home/ann/data [old]")
 
 
-def test_cache_without_a_home_folder_is_in_the_current_one(monkeypatch):
+def test_the_cache_without_a_home_folder_is_in_the_current_folder(monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home")))
     assert default_cache_dir({}) == Path(".cache/on-device-recommender")
     assert default_cache_dir({"XDG_CACHE_HOME": "/big/cache"}) == Path("/big/cache/on-device-recommender")

@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_content(wheel: Path) -> None:
+def test_the_wheel_has_all_kinds_of_files(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert wheel.name.startswith("on_device_recommender_client-")
     assert {"on_device/py.typed", "on_device/web/index.js", "on_device/demo/page/index.html"} <= names
@@ -48,7 +48,7 @@ def test_content(wheel: Path) -> None:
     assert wheel.stat().st_size < 150_000
 
 
-def test_installed_with_only_its_dependencies(wheel: Path, tmp_path: Path) -> None:
+def test_the_client_runs_with_only_its_dependencies(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment)
     python = environment / "bin" / "python"
@@ -67,7 +67,7 @@ def test_installed_with_only_its_dependencies(wheel: Path, tmp_path: Path) -> No
     assert reason == "1002" and len({best, similar, reason}) == 3
 
 
-def test_type_hints(wheel: Path, tmp_path: Path) -> None:
+def test_mypy_uses_the_type_hints_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     (tmp_path / "app.py").write_text(
         "from on_device import Recommender\n"

@@ -1,4 +1,4 @@
-"""Beam's arguments, and one line for whatever keeps a runner from starting."""
+"""Beam's arguments, and one line for each problem that keeps a runner from starting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def jar(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Java on PATH, and nothing else."""
+    """Puts only a fake Java on PATH."""
     program = tmp_path / "bin" / "java"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
@@ -42,21 +42,21 @@ def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(program.parent))
 
 
-def test_this_process_is_the_default():
+def test_beam_runs_in_this_process_by_default():
     assert beam_arguments(BeamSettings()) == ["--runner=FnApiRunner", "--sdk_container_image=none"]
     assert find_problems(BeamSettings()) == []
 
 
-def test_embedded_flink_works_in_this_process(jar, java):
+def test_embedded_flink_has_its_workers_in_this_process(jar, java):
     embedded = settings("flink", flink={"jar": str(jar)}, arguments=["--parallelism=4"])
     arguments = beam_arguments(embedded)
     assert {"--flink_master=[local]", f"--flink_job_server_jar={jar}", "--environment_type=LOOPBACK"} <= set(arguments)
-    assert arguments.index("--parallelism=2") < arguments.index("--parallelism=4"), "the later one counts"
+    assert arguments.index("--parallelism=2") < arguments.index("--parallelism=4"), "the last value is used"
     assert beam_arguments(embedded) == arguments, "results are cached under them"
     assert find_problems(embedded) == []
 
 
-def test_cluster_has_a_pool_of_workers():
+def test_a_flink_cluster_uses_the_pool_of_workers():
     flink = {"master": "flink.example:8081", "worker_pool": "localhost:50000"}
     arguments = beam_arguments(settings("flink", flink=flink))
     assert {"--flink_master=flink.example:8081", "--environment_type=EXTERNAL"} <= set(arguments)
@@ -64,7 +64,7 @@ def test_cluster_has_a_pool_of_workers():
     assert not any("LOOPBACK" in argument for argument in arguments)
 
 
-def test_job_server_that_runs_needs_no_java(monkeypatch):
+def test_a_running_job_server_needs_no_java(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"127.0.0.1:{server.getsockname()[1]}"
@@ -86,7 +86,7 @@ def test_job_server_that_runs_needs_no_java(monkeypatch):
     ],
     ids=str,
 )
-def test_what_is_missing_is_named(java, runner, values, message):
+def test_each_problem_is_named_in_one_line(java, runner, values, message):
     problems = find_problems(settings(runner, **values))
     assert any(message in line for line in problems), problems
     assert not any("\n" in line for line in problems)
@@ -109,25 +109,25 @@ def test_missing_java_is_named(jar, monkeypatch):
     ],
     ids=str,
 )
-def test_senseless_values_are_refused(values):
+def test_invalid_values_are_refused(values):
     with pytest.raises(ValidationError):
         settings("flink", **values)
 
 
-def test_maven_that_is_missing_is_named(java, tmp_path, monkeypatch):
+def test_missing_maven_is_named(java, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(flink_jar.JarError, match=r"^mvn is not on PATH; install Java 17 and Maven"):
         flink_jar.make_jar()
     assert not flink_jar.jar_path().exists()
 
 
-def test_beams_own_check_takes_the_arguments_for_dataflow():
+def test_beam_accepts_the_arguments_for_dataflow():
     from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
     from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 
     account = {**DATAFLOW, "service_account": "beam@shop-1.iam.gserviceaccount.com"}
-    # Without --dry_run it would look at the bucket.
+    # Without --dry_run, Beam would check the bucket.
     complete = settings("dataflow", dataflow=account, arguments=["--max_num_workers=8", "--dry_run=True"])
     assert find_problems(complete) == []
     options = PipelineOptions(beam_arguments(complete))
@@ -138,8 +138,8 @@ def test_beams_own_check_takes_the_arguments_for_dataflow():
     assert (workers.sdk_container_image, workers.max_num_workers) == (account["image"], 8)
 
 
-def test_dataflow_takes_a_step_without_an_account(tmp_path, monkeypatch):
-    """Beam makes the entire job of StatisticsGen, and with `--dry_run` stops before it sends it."""
+def test_dataflow_accepts_a_step_in_a_dry_run(tmp_path, monkeypatch):
+    """Beam creates the entire job of StatisticsGen; with `--dry_run`, it stops before it sends the job."""
     import tensorflow as tf
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
     from tfx.components.statistics_gen.executor import Executor
@@ -149,11 +149,11 @@ def test_dataflow_takes_a_step_without_an_account(tmp_path, monkeypatch):
     runners: list[DataflowRunner] = []
     run = DataflowRunner.run_pipeline
     monkeypatch.setattr(
-        DataflowRunner, "run_pipeline", lambda self, *given, **named: runners.append(self) or run(self, *given, **named)
+        DataflowRunner, "run_pipeline", lambda self, *args, **kwargs: runners.append(self) or run(self, *args, **kwargs)
     )
-    dry = settings("dataflow", dataflow=DATAFLOW, arguments=["--dry_run=True", "--no_auth"])
+    dry_run = settings("dataflow", dataflow=DATAFLOW, arguments=["--dry_run=True", "--no_auth"])
     context = BaseBeamExecutor.Context(
-        beam_pipeline_args=beam_arguments(dry), tmp_dir=str(tmp_path / "temporary"), unique_id="1"
+        beam_pipeline_args=beam_arguments(dry_run), tmp_dir=str(tmp_path / "temporary"), unique_id="1"
     )
     examples, statistics = standard_artifacts.Examples(), standard_artifacts.ExampleStatistics()
     examples.uri, statistics.uri = str(tmp_path / "examples"), str(tmp_path / "statistics")
@@ -165,11 +165,11 @@ def test_dataflow_takes_a_step_without_an_account(tmp_path, monkeypatch):
 
     (runner,) = runners
     job = runner.proto_pipeline.components
-    images = [one.payload.decode(errors="replace") for one in job.environments.values()]
+    images = [part.payload.decode(errors="replace") for part in job.environments.values()]
     assert images and all(DATAFLOW["image"] in image for image in images)
-    assert any("GenerateStatistics" in one.unique_name for one in job.transforms.values())
+    assert any("GenerateStatistics" in part.unique_name for part in job.transforms.values())
 
 
-def test_every_key_has_a_line_in_its_docstring():
+def test_every_setting_is_described_in_the_docstring():
     for kind in (beam_runners.BeamSettings, beam_runners.FlinkSettings, beam_runners.DataflowSettings):
         assert all(f"        {name}: " in (kind.__doc__ or "") for name in kind.model_fields)

@@ -1,4 +1,4 @@
-"""Mistakes on the command line: one line, exit code 2, within three seconds, and nothing written."""
+"""A mistake on the command line gives one line and exit code 2 within three seconds, and writes no files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LIMIT = 3.0  # seconds
 def run(program: str, folder: Path, *options: str | bytes) -> tuple[subprocess.CompletedProcess[str], float]:
     started = time.monotonic()
     command = [sys.executable, str(ROOT / program), *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    return done, time.monotonic() - started
+    process = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    return process, time.monotonic() - started
 
 
 LOCAL = [
@@ -65,18 +65,18 @@ LOCAL = [
 @pytest.mark.parametrize(
     ("options", "message"), LOCAL, ids=lambda value: ascii(value)[:60] if isinstance(value, list) else ""
 )
-def test_local_runner_says_what_is_wrong(tmp_path, options, message):
+def test_local_runner_reports_a_mistake_in_one_line(tmp_path, options, message):
     data = ["--data", str(ROOT / "data" / "sample")] if "--data" not in options else []
-    done, seconds = run("local_runner.py", tmp_path, *data, *options)
-    assert done.returncode == 2
-    assert message in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    process, seconds = run("local_runner.py", tmp_path, *data, *options)
+    assert process.returncode == 2
+    assert message in process.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in process.stderr
     assert seconds < LIMIT
     assert not list(tmp_path.rglob("*.db"))
 
 
-def test_zip_that_is_corrupt_further_on(tmp_path):
-    """Its first rows are whole, so that only unpacking it shows the damage."""
+def test_a_zip_that_is_damaged_after_its_first_rows_is_an_error(tmp_path):
+    """The first rows of the zip are intact, so only unpacking finds the damage."""
     archive = tmp_path / "ml-1m.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for name in ("ratings.dat", "movies.dat"):
@@ -84,11 +84,11 @@ def test_zip_that_is_corrupt_further_on(tmp_path):
     content = bytearray(archive.read_bytes())
     content[40_000:40_050] = bytes(50)
     archive.write_bytes(content)
-    done, seconds = run("local_runner.py", tmp_path, "--data", str(archive), "--cache-dir", str(tmp_path / "cache"))
-    assert done.returncode == 2
+    process, seconds = run("local_runner.py", tmp_path, "--data", str(archive), "--cache-dir", str(tmp_path / "cache"))
+    assert process.returncode == 2
     assert seconds < LIMIT
-    assert "corrupt zip" in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "corrupt zip" in process.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in process.stdout + process.stderr
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -196,36 +196,36 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
-def test_kubeflow_runner_says_what_is_wrong(tmp_path, options, message):
-    done, seconds = run("kubeflow_runner.py", tmp_path, *options)
-    assert done.returncode == 2
-    assert message in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stderr
+def test_kubeflow_runner_reports_a_mistake_in_one_line(tmp_path, options, message):
+    process, seconds = run("kubeflow_runner.py", tmp_path, *options)
+    assert process.returncode == 2
+    assert message in process.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in process.stderr
     assert seconds < LIMIT
     assert not list(tmp_path.iterdir())
 
 
-def test_kubeflow_that_cannot_be_reached(tmp_path):
-    done, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--submit", "--host", NOBODY)
-    assert done.returncode == 1
-    assert done.stderr.strip() == f"error: --host {NOBODY} cannot be reached: Connection refused"
+def test_an_unreachable_kubeflow_is_an_error(tmp_path):
+    process, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--submit", "--host", NOBODY)
+    assert process.returncode == 1
+    assert process.stderr.strip() == f"error: --host {NOBODY} cannot be reached: Connection refused"
 
 
-def test_vertex_without_credentials(tmp_path, monkeypatch):
+def test_vertex_without_credentials_is_an_error(tmp_path, monkeypatch):
     for name, value in (("HOME", str(tmp_path)), ("NO_GCE_CHECK", "true"), ("CLOUDSDK_CONFIG", str(tmp_path))):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    place = ["--project", "p", "--region", "europe-west4"]
-    done, _ = run("kubeflow_runner.py", tmp_path, *VERTEX, "--submit", *place)
-    assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+    location = ["--project", "p", "--region", "europe-west4"]
+    process, _ = run("kubeflow_runner.py", tmp_path, *VERTEX, "--submit", *location)
+    assert process.returncode == 1
+    (line,) = process.stderr.strip().splitlines()
     assert line.startswith("error: there are no credentials for Google Cloud: run `gcloud auth")
 
 
 @pytest.mark.parametrize("program", ["local_runner.py", "kubeflow_runner.py"])
-def test_help_comes_at_once(tmp_path, program):
-    done, seconds = run(program, tmp_path, "--help")
-    assert done.returncode == 0 and "--config" in done.stdout
+def test_help_is_fast(tmp_path, program):
+    process, seconds = run(program, tmp_path, "--help")
+    assert process.returncode == 0 and "--config" in process.stdout
     assert seconds < LIMIT
 
 
@@ -251,31 +251,31 @@ COMMAND_LINES = [
 def test_help_needs_no_home_folder(tmp_path, module):
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
     for columns in ("80", "1"):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", NO_HOME, str(ROOT), module, "--help"],
             capture_output=True,
             text=True,
             cwd=tmp_path,
             env={**environment, "COLUMNS": columns},
         )
-        assert done.returncode == 0 and done.stdout.startswith("usage:"), done.stderr
+        assert process.returncode == 0 and process.stdout.startswith("usage:"), process.stderr
 
 
-def test_a_home_folder_that_cannot_be_written(tmp_path, monkeypatch):
+def test_a_home_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/none")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    done, _ = run("local_runner.py", tmp_path, "--data", "ml-1m")
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    process, _ = run("local_runner.py", tmp_path, "--data", "ml-1m")
+    assert process.returncode == 2
+    (line,) = process.stderr.strip().splitlines()
     assert line.startswith("error: /proc/none/.cache/on-device-recommender: the cache folder cannot be written")
 
 
 def test_data_from_a_pipe_is_refused_at_once(tmp_path):
-    """`--data <(zcat log.csv.gz)` names a pipe, of which the first look would take the start away."""
+    """`--data <(zcat log.csv.gz)` names a pipe; a check of the first rows would consume them."""
     command = f"{sys.executable} {ROOT / 'local_runner.py'} --data <(cat {ROOT / 'data' / 'sample' / 'ratings.dat'})"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=30)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=30)
+    assert process.returncode == 2
+    (line,) = process.stderr.strip().splitlines()
     assert "a pipe or a device" in line
 
 
@@ -287,7 +287,7 @@ def test_data_from_a_pipe_is_refused_at_once(tmp_path):
         *(("0.1", "0.1"), ("[a, 1]", ["a", 1]), ("{a: 1}", {"a": 1}), ("'@x'", "@x"), ("~", None)),
     ],
 )
-def test_a_value_that_yaml_has_other_plans_for_is_taken_as_text(text, value):
+def test_a_value_with_a_special_meaning_in_yaml_is_text(text, value):
     assert read_assignments([f"deployment.experiment={text}"]) == {"deployment.experiment": value}
 
 
@@ -301,14 +301,14 @@ def test_a_setting_converts_the_text_of_a_value():
 
 
 @pytest.mark.parametrize("text", ["[", "{a", "'a", '"a', "[" * 3000, "a\x07", "a\udcff", "{[a]: b}"])
-def test_a_value_that_can_be_read_neither_way_is_refused(text):
+def test_a_value_that_is_neither_yaml_nor_text_is_refused(text):
     with pytest.raises(ConfigError, match="the value is not YAML") as caught:
         read_assignments([f"deployment.experiment={text}"])
     assert "\n" not in str(caught.value)
 
 
-def test_compilation_leaves_a_file_of_the_same_name_alone(tmp_path):
+def test_compilation_keeps_a_log_with_the_name_of_the_pipeline(tmp_path):
     (tmp_path / "shop.log").write_text("mine", encoding="utf-8")
-    done, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--name", "shop")
-    assert done.returncode == 0, done.stderr
+    process, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--name", "shop")
+    assert process.returncode == 0, process.stderr
     assert (tmp_path / "shop.log").read_text(encoding="utf-8") == "mine"

@@ -1,4 +1,4 @@
-"""Configuration: files, overrides, and one line for whatever is wrong."""
+"""Configuration: files, overrides, and one line for every mistake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_every_shipped_configuration_loads(path):
     assert load_config(path) != PipelineConfig(name="something-else")
 
 
-def test_overrides_win_over_the_file(tmp_path):
+def test_overrides_replace_values_of_the_file(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("trainer: {encoder: cnn, dimension: 32}\n")
     config = load_config(path, {"trainer.dimension": 16, "transform.history_length": 10})
@@ -59,7 +59,7 @@ def test_overrides_win_over_the_file(tmp_path):
         ("- a", "expected keys and values, found list"),
     ],
 )
-def test_mistakes_are_named_in_one_line(tmp_path, text, message):
+def test_a_mistake_is_reported_in_one_line(tmp_path, text, message):
     path = tmp_path / "c.yaml"
     path.write_text(text + "\n")
     with pytest.raises(ConfigError) as caught:

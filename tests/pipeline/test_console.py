@@ -1,4 +1,4 @@
-"""What a person sees of a run, and what happens where nobody looks any more."""
+"""The console output of a run, also after its reader closes it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ with quiet(folder / "run.log") as console:
 """
 
 
-def test_a_run_goes_on_where_its_output_is_closed(tmp_path):
+def test_a_run_continues_after_its_output_is_closed(tmp_path):
     command = [*("bash", "-o", "pipefail", "-c", '"$0" -c "$1" "$2" | head -1'), sys.executable, RUN, str(tmp_path)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "step 0\n", "")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "step 0\n", "")
     assert (tmp_path / "pushed").exists()
 
 
 @pytest.mark.parametrize("text", ["/my [old] [/b] run", ":smile: [red]x[/red]", "long " * 100, "tail\\"])
-def test_text_is_shown_as_it_is(text):
+def test_text_is_shown_unchanged(text):
     console = Console(file=io.StringIO(), width=20)
     show_line(console, "Report", text, style="bold", width=10)
     assert console.file.getvalue() == f"Report    {text}\n"
 
 
-def test_progress_of_a_step_is_shown_as_it_is(tmp_path):
+def test_a_cached_step_is_shown_in_one_line(tmp_path):
     file = io.StringIO()
     observer = ConsoleObserver(Console(file=file, width=200, markup=False, emoji=False))
     observer.finished(StepResult("Trainer", True, 0.0))

@@ -1,4 +1,4 @@
-"""Which steps a run has that starts at one of them."""
+"""The steps of a run that starts at a given step."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pipeline.steps import first_of
             {"refit": True, "trainer": {"warm_start": True}},
             {"WarmStart", "Trainer", "LatestBlessedModel", "Evaluator", "RefitTransform", "Refit", "Pusher"},
         ),
-        # Looked up anew: a run that ended with the Trainer has none, and another may be blessed by now.
+        # LatestBlessedModel runs again: the last run may lack its result, and another model may be blessed meanwhile.
         ("Evaluator", {}, {"LatestBlessedModel", "Evaluator", "Pusher"}),
         ("Pusher", {}, {"Pusher"}),
         ("Refit", {"example_gen": {"split": "sessions"}}, {"Refit", "Pusher"}),
     ],
 )
-def test_what_runs(tmp_path, start, settings, run):
+def test_a_partial_run_has_the_steps_that_depend_on_its_start(tmp_path, start, settings, run):
     config = PipelineConfig.model_validate(settings)
     pipeline = create_local_pipeline(
         config, tmp_path, "", tmp_path / "output", tmp_path / "serving", tmp_path, enable_cache=True

@@ -1,4 +1,4 @@
-"""The reference pages are those that the code makes, and every setting has a meaning."""
+"""The reference pages are those that the code generates, and every setting has a description."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_notebook_is_the_tutorial() -> None:
     assert len(code) > 8 and all(cell.startswith("%%bash -e\n") for cell in code[1:])
 
 
-def test_every_setting_has_a_meaning() -> None:
+def test_every_setting_has_a_description() -> None:
     rows = [line for line in reference.configuration().splitlines() if line.startswith("| `")]
     assert len(rows) > 150
     assert [row for row in rows if row.endswith("|  |")] == []

@@ -1,4 +1,4 @@
-"""Two runs on one metadata store: the second is refused, and told which run is on."""
+"""Two runs on one metadata store: the second is refused, with an error that names the first."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_the_second_of_two_runs_is_refused_at_once(tmp_path):
     command = [sys.executable, str(ROOT / "local_runner.py"), "--data", str(ROOT / "data" / "sample")]
     with run_lock(tmp_path / "output" / "sample"):
         started = time.monotonic()
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "--set", "name=sample"], capture_output=True, text=True, cwd=tmp_path, check=False
         )
-    assert done.returncode == 2 and time.monotonic() - started < 3
+    assert process.returncode == 2 and time.monotonic() - started < 3
     message = rf"in use by another run \(process {os.getpid()} on \S+, since [-0-9: ]+\); wait until it ends, or choose"
-    (line,) = done.stderr.splitlines()
+    (line,) = process.stderr.splitlines()
     assert re.search(message, line) and "--output or --name" in line
     assert not list(tmp_path.rglob("*.db"))
 
 
-def test_a_run_that_was_killed_holds_nothing(tmp_path):
+def test_a_killed_run_releases_its_lock(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     with pytest.raises(RunLocked, match=f"process {process.pid} on"), run_lock(tmp_path):
@@ -54,7 +54,7 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path):
         pass
 
 
-def test_other_pipelines_run_beside_it(tmp_path):
+def test_different_pipelines_can_run_at_the_same_time(tmp_path):
     with run_lock(tmp_path / "a"), run_lock(tmp_path / "b"):
         pass
 
@@ -63,7 +63,7 @@ def without_flock(file, operation):
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
-def test_a_file_system_without_flock_is_locked_as_posix_does(tmp_path, monkeypatch):
+def test_a_file_system_without_flock_uses_posix_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", without_flock)
     program = HOLD.replace("from pathlib", "import fcntl; fcntl.flock = fcntl.lockf\nfrom pathlib")
     holder = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)

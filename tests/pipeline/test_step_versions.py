@@ -1,4 +1,4 @@
-"""Every step's cache key holds a version of all that decides its result."""
+"""The cache key of every step has the versions of the code, files and libraries that its result depends on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLACES = Places(
 
 
 def keys() -> dict[str, str]:
-    """Returns the parameters of every step, which its cache key is made of with its inputs."""
+    """Returns the parameters of every step; they and the inputs are the cache key of a step."""
     config = PipelineConfig.model_validate({"tuner": {"enabled": True}})
     return {
         component.id: json.dumps(
@@ -45,25 +45,25 @@ def before() -> dict[str, str]:
     return keys()
 
 
-def changed(before: dict[str, str]) -> set[str]:
+def changed_steps(before: dict[str, str]) -> set[str]:
     return {name for name, parameters in keys().items() if parameters != before[name]}
 
 
 def test_the_same_code_gives_the_same_keys(before):
-    assert changed(before) == set()
+    assert changed_steps(before) == set()
 
 
 def test_every_step_of_the_project_has_the_version_of_its_code(before, monkeypatch):
     for module in (pipeline, component, evaluator):
         monkeypatch.setattr(module, "step_version", lambda step: "other")
-    assert changed(before) == set(before) - {steps.STATISTICS_GEN, steps.SCHEMA_GEN}
+    assert changed_steps(before) == set(before) - {steps.STATISTICS_GEN, steps.SCHEMA_GEN}
 
 
 def test_the_stock_steps_have_versions_of_their_file_and_libraries(before, monkeypatch):
     monkeypatch.setattr(pipeline, "file_version", lambda name: "other")
-    assert changed(before) == {steps.SCHEMA_GEN}
+    assert changed_steps(before) == {steps.SCHEMA_GEN}
     monkeypatch.undo()
     installed = importlib.metadata.version
-    other = lambda name: "0" if name == "tensorflow-data-validation" else installed(name)  # noqa: E731
-    monkeypatch.setattr(code_version.importlib.metadata, "version", other)
-    assert steps.STATISTICS_GEN in changed(before)
+    other_version = lambda name: "0" if name == "tensorflow-data-validation" else installed(name)  # noqa: E731
+    monkeypatch.setattr(code_version.importlib.metadata, "version", other_version)
+    assert steps.STATISTICS_GEN in changed_steps(before)

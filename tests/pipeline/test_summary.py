@@ -28,7 +28,7 @@ def summary(share: float, repeats: int, recommends_seen: bool) -> dict[str, Any]
         (summary(0.3, 50, False), ", 25.0% of them repeats", "60 of them (30.0%) are out of reach: 50 repeat an item"),
     ],
 )
-def test_repeats_and_unreachable_targets(run, repeats, out_of_reach):
+def test_the_summary_shows_repeats_and_unreachable_targets(run, repeats, out_of_reach):
     assert repeated(run) == repeats
     assert out_of_reach in unreachable(run) and bool(unreachable(run)) == bool(out_of_reach)
 

@@ -1,4 +1,4 @@
-"""A pool that serves two TaskManagers, both of which call their first worker the same."""
+"""A pool serves two TaskManagers that have the same id for their first worker."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from pipeline import worker_pool
 
 WITHIN = 60.0  # seconds, of which importing Beam takes most
-BOTH = "1-1"
+WORKER_ID = "1-1"
 
 
 class TaskManager(beam_fn_api_pb2_grpc.BeamFnControlServicer, beam_fn_api_pb2_grpc.BeamFnLoggingServicer):
-    """What of a TaskManager a worker without work needs."""
+    """The services of a TaskManager that a worker without work needs."""
 
     def __init__(self) -> None:
         self.connected: queue.Queue[str] = queue.Queue()
@@ -53,33 +53,33 @@ class TaskManager(beam_fn_api_pb2_grpc.BeamFnControlServicer, beam_fn_api_pb2_gr
 
 
 def workers() -> list[psutil.Process]:
-    """Workers that are alive."""
+    """Returns the workers that are alive."""
     alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in alive if any("sdk_worker_main" in word for word in child.cmdline())]
 
 
 def wait_for(number: int) -> None:
-    until = time.monotonic() + WITHIN
+    deadline = time.monotonic() + WITHIN
     while len(workers()) != number:
-        assert time.monotonic() < until, f"{len(workers())} workers, not {number}"
+        assert time.monotonic() < deadline, f"{len(workers())} workers, not {number}"
         time.sleep(0.1)
 
 
-def test_each_task_manager_keeps_its_worker():
+def test_each_task_manager_has_its_own_worker():
     server, pool, port = worker_pool.serve("localhost", 0)
     managers = [TaskManager(), TaskManager()]
     try:
         with grpc.insecure_channel(f"localhost:{port}") as channel:
             stub = beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(channel)
             for manager in managers:
-                request = beam_fn_api_pb2.StartWorkerRequest(worker_id=BOTH)
+                request = beam_fn_api_pb2.StartWorkerRequest(worker_id=WORKER_ID)
                 request.control_endpoint.url = request.logging_endpoint.url = manager.address
                 assert not stub.StartWorker(request).error
-            assert [manager.connected.get(timeout=WITHIN) for manager in managers] == [BOTH, BOTH]
+            assert [manager.connected.get(timeout=WITHIN) for manager in managers] == [WORKER_ID, WORKER_ID]
             assert managers[0].logged.get(timeout=WITHIN), "logs go to Flink"
-            stub.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=BOTH))
+            stub.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=WORKER_ID))
             managers[0].close()
-            wait_for(1)  # the first one's, which ended with its control channel
+            wait_for(1)  # the worker of the first TaskManager ended with its control channel
             assert managers[1].connected.empty()
         pool.close()
         wait_for(0)
@@ -99,7 +99,7 @@ def test_a_signal_ends_the_pool(number: int):
         assert pool.wait(WITHIN) == 0
 
 
-def test_port_that_is_taken(capsys: pytest.CaptureFixture[str]):
+def test_a_port_in_use_is_an_error(capsys: pytest.CaptureFixture[str]):
     server, _, port = worker_pool.serve("localhost", 0)
     assert worker_pool.main(["--port", str(port)]) == 2
     assert capsys.readouterr().err == f"error: --port {port}: cannot listen on localhost; choose a free port\n"

@@ -98,7 +98,7 @@ def page(summary: dict[str, Any], **facts: Any) -> str:
 
 
 def epochs(*losses: float) -> list[dict[str, Any]]:
-    """A history of epochs of 100 seconds."""
+    """Returns a history of epochs of 100 seconds."""
     return [{"epoch": n, "seconds": 100.0 * n, "loss": loss} for n, loss in enumerate(losses, 1)]
 
 

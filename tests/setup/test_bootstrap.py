@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "dirname", "cat", "cksum", "rm", "cp", "uname", "head", "tail", "grep", "sed")
 
-# A Python by name only: it answers the set-up's questions, logs them, and makes an environment that holds
-# itself as `python` and a `uv` that notes its call.
+# A fake Python: it answers the questions of the set-up, logs its calls, and creates an environment with itself as
+# `python` and a `uv` that logs its calls.
 FAKE = """#!/bin/sh
 case "$*" in
     *version_info*) echo "{version}" ;;
@@ -33,7 +33,7 @@ esac
 
 
 class Checkout:
-    """A folder with what the set-up reads, and a PATH of tools without any Python."""
+    """A folder with the files that the set-up reads, and a PATH of tools without any Python."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,17 +62,17 @@ class Checkout:
         return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
 
     def calls(self) -> list[str]:
-        """What was called since the last question."""
-        found = self.log.read_text().splitlines() if self.log.exists() else []
+        """Returns the logged calls, and clears the log."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink(missing_ok=True)
-        return found
+        return lines
 
     def error(self, **environment: str) -> str:
-        """The last line of a set-up that must fail with exit status 1."""
-        done = self.set_up(**environment)
-        assert done.returncode == 1, done
+        """Returns the last line of a set-up that must fail with exit status 1."""
+        process = self.set_up(**environment)
+        assert process.returncode == 1, process
         assert not (self.root / ".venv" / ".ready").exists()
-        return done.stderr.splitlines()[-1]
+        return process.stderr.splitlines()[-1]
 
 
 @pytest.fixture
@@ -91,16 +91,16 @@ def checkout(tmp_path: Path) -> Checkout:
         ({"python3.11": "3.11 without ssl", "python3.13": "3.13"}, "python3.13"),
     ],
 )
-def test_prefers_311_and_takes_what_there_is(checkout, pythons, expected):
+def test_the_set_up_prefers_python_311_and_accepts_others(checkout, pythons, expected):
     for name, version in pythons.items():
         checkout.add_python(name, version)
-    done = checkout.set_up()
-    assert done.returncode == 0, done
+    process = checkout.set_up()
+    assert process.returncode == 0, process
     assert checkout.calls()[0] == f"{expected} venv"
-    assert len(done.stderr.splitlines()) <= 3 and not done.stdout
+    assert len(process.stderr.splitlines()) <= 3 and not process.stdout
 
 
-def test_finds_pyenvs_python_behind_a_shim_that_does_not_run(checkout):
+def test_the_set_up_finds_the_python_of_pyenv_behind_a_broken_shim(checkout):
     (checkout.bin / "python3.11").write_text("#!/bin/sh\nexit 127\n")
     (checkout.bin / "python3.11").chmod(0o755)
     checkout.add_python("python", "3.12", folder=checkout.root.parent / ".pyenv" / "versions" / "3.12.1" / "bin")
@@ -108,7 +108,7 @@ def test_finds_pyenvs_python_behind_a_shim_that_does_not_run(checkout):
     assert checkout.calls()[0] == "python venv"
 
 
-def test_goes_on_where_a_python_cannot_make_an_environment(checkout):
+def test_the_set_up_tries_the_next_python_if_one_has_no_venv_module(checkout):
     checkout.add_python("python3.11", "3.11", venv=False)
     checkout.add_python("python3.12", "3.12")
     assert checkout.set_up().returncode == 0
@@ -126,7 +126,7 @@ def test_goes_on_where_a_python_cannot_make_an_environment(checkout):
         ({"python3": "3.12"}, {"PYTHON": "nothing"}, "error: PYTHON=nothing does not run; give the path"),
     ],
 )
-def test_says_in_one_line_that_no_python_fits(checkout, pythons, variables, message):
+def test_the_error_for_no_suitable_python_is_one_line(checkout, pythons, variables, message):
     for name, version in pythons.items():
         checkout.add_python(name, version)
     assert checkout.error(**variables).startswith(message)
@@ -134,7 +134,7 @@ def test_says_in_one_line_that_no_python_fits(checkout, pythons, variables, mess
 
 
 @pytest.mark.parametrize("variables", [{}, {"PYTHON": "python3"}])
-def test_says_that_the_venv_module_is_missing(checkout, variables):
+def test_a_missing_venv_module_is_an_error(checkout, variables):
     checkout.add_python("python3", "3.12", venv=False)
     assert checkout.error(**variables) == (
         "error: python3 cannot make a virtual environment; install its venv module (apt install python3-venv)"
@@ -155,7 +155,7 @@ def test_says_that_the_venv_module_is_missing(checkout, variables):
         ("", "error: the dependencies need the C library glibc"),
     ],
 )
-def test_takes_wheels_of_a_newer_c_library_only_where_it_is_older(checkout, libc, outcome):
+def test_wheels_of_a_newer_c_library_are_installed_only_on_an_older_one(checkout, libc, outcome):
     checkout.add_python("python3", "3.12", libc=libc)
     if outcome.startswith("error"):
         assert checkout.error().startswith(outcome)
@@ -167,23 +167,23 @@ def test_takes_wheels_of_a_newer_c_library_only_where_it_is_older(checkout, libc
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="wheels of Linux on x86_64")
-def test_changes_of_packages_are_announced_and_can_be_refused(checkout):
+def test_patches_of_packages_are_announced_and_can_be_refused(checkout):
     checkout.add_python("python3", "3.12", libc="glibc2.36")
     assert checkout.error(SETUP_PATCH="no") == (
         "error: ml-metadata and tensorflow-data-validation need glibc 2.39, this Linux has 2.36, and SETUP_PATCH=no "
         "does not allow patching them; use a newer Linux, or the image (docs/install.md)"
     )
     assert not [call for call in checkout.calls() if call.startswith("uv ") or call == "patch"]
-    done = checkout.set_up()
-    assert done.returncode == 0 and "patch" in checkout.calls()
-    assert "Patching two packages built for glibc 2.39 so that they load on 2.36" in done.stderr
+    process = checkout.set_up()
+    assert process.returncode == 0 and "patch" in checkout.calls()
+    assert "Patching two packages built for glibc 2.39 so that they load on 2.36" in process.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="wheels of Linux on x86_64")
-def test_nothing_is_announced_on_a_newer_c_library(checkout):
+def test_no_patches_are_announced_on_a_newer_c_library(checkout):
     checkout.add_python("python3", "3.12", libc="glibc2.41")
-    done = checkout.set_up(SETUP_PATCH="no")
-    assert done.returncode == 0 and "Patching" not in done.stderr
+    process = checkout.set_up(SETUP_PATCH="no")
+    assert process.returncode == 0 and "Patching" not in process.stderr
 
 
 def test_linux_on_another_processor_is_refused_in_one_line(checkout):
@@ -198,23 +198,23 @@ def test_linux_on_another_processor_is_refused_in_one_line(checkout):
     assert not [call for call in checkout.calls() if call.startswith("uv sync")]
 
 
-def test_done_once_it_does_nothing_until_something_changes(checkout):
+def test_the_set_up_runs_again_only_after_a_change(checkout):
     checkout.add_python("python3", "3.12")
     assert checkout.set_up().returncode == 0
     assert [call.split()[0] for call in checkout.calls()] == ["python3", "python3", "uv", "patch"]
-    done = checkout.set_up()
-    assert (done.returncode, done.stderr, checkout.calls()) == (0, "", [])
+    process = checkout.set_up()
+    assert (process.returncode, process.stderr, checkout.calls()) == (0, "", [])
     assert not (checkout.root / "setup.log").exists()
 
     with (checkout.root / "pyproject.toml").open("a") as stream:
         stream.write("# another line\n")
     assert checkout.set_up().returncode == 0
-    assert "python3 venv" not in checkout.calls(), "brought up to date in place"
+    assert "python3 venv" not in checkout.calls(), "the environment is updated in place"
     assert checkout.set_up().returncode == 0
     assert not checkout.calls()
 
 
-def test_another_python_makes_another_environment_and_stays(checkout):
+def test_another_python_replaces_the_environment_and_is_kept(checkout):
     checkout.add_python("python3.11", "3.11")
     checkout.add_python("python3.13", "3.13")
     assert checkout.set_up().returncode == 0
@@ -236,7 +236,7 @@ def test_a_moved_folder_is_set_up_again(checkout):
     assert checkout.calls()[0] == "python3 venv"
 
 
-def test_an_interrupted_set_up_is_begun_anew(checkout):
+def test_an_interrupted_set_up_starts_again(checkout):
     checkout.add_python("python3", "3.12", uv="kill -9 $PPID")
     assert checkout.set_up().returncode == -9
     checkout.calls()
@@ -245,26 +245,26 @@ def test_an_interrupted_set_up_is_begun_anew(checkout):
     assert checkout.calls()[0] == "python3 venv"
 
 
-def test_a_failed_installation_is_told_in_one_line(checkout):
+def test_the_error_for_a_failed_installation_is_one_line(checkout):
     checkout.add_python("python3", "3.12", uv="echo error: no space left; echo hint: none; exit 2")
     message = "error: the dependencies could not be installed; check the network: no space left (full log: setup.log)"
     assert checkout.error() == message
 
 
-def test_of_two_at_once_one_waits_and_finds_the_work_done(checkout):
+def test_a_concurrent_set_up_waits_and_does_nothing(checkout):
     (checkout.bin / "sleep").symlink_to(shutil.which("sleep"))
     checkout.add_python("python3", "3.12", uv="sleep 1")
-    # Fake Pythons lock nothing, so that a real one does it for them.
-    fake = (checkout.bin / "python3").read_text()
+    # Fake Pythons cannot lock files, so a real Python locks for them.
+    script = (checkout.bin / "python3").read_text()
     locking = f'    *fcntl*) exec {sys.executable} "$@" ;;\n'
-    (checkout.bin / "python3").write_text(fake.replace('case "$*" in\n', 'case "$*" in\n' + locking))
+    (checkout.bin / "python3").write_text(script.replace('case "$*" in\n', 'case "$*" in\n' + locking))
     command = [str(checkout.bin / "sh"), str(checkout.root / "setup" / "bootstrap.sh")]
     variables = {"PATH": str(checkout.bin), "HOME": str(checkout.root)}
-    both = [
+    processes = [
         subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, stdout=subprocess.PIPE)
         for _ in range(2)
     ]
-    messages = [process.communicate(timeout=60)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], messages
+    messages = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], messages
     assert [call.split()[0] for call in checkout.calls()] == ["python3", "python3", "uv", "patch"]
     assert sorted("Waiting" in message for message in messages) == [False, True]

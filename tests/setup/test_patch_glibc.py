@@ -55,7 +55,7 @@ def compile_library(path: Path, source: str, *options: str) -> None:
 
 @pytest.fixture
 def module_file(patcher: ModuleType, tmp_path: Path) -> Path:
-    """A module linked to a library with the new symbols, beside an old one without them that it will find."""
+    """A module linked to a library with the new symbols, beside an old library without them, which the module loads."""
     if COMPILER is None:
         pytest.skip("no C compiler here")
     if sys.byteorder != "little" or sys.maxsize < 2**32:
@@ -87,17 +87,17 @@ def test_a_patched_module_loads_and_calls_the_older_symbols(patcher, module_file
     assert call(module_file, "module.terminate(0)").returncode == -6, "SIGABRT, of abort"
 
 
-def test_a_second_run_finds_nothing(patcher, module_file):
-    others = {path.name for path in module_file.parent.iterdir()}
+def test_a_second_patch_changes_nothing(patcher, module_file):
+    names = {path.name for path in module_file.parent.iterdir()}
     assert patcher.patch(module_file)
     content = module_file.read_bytes()
     assert patcher.find_patches(module_file) == {}
     assert not patcher.patch(module_file)
     assert module_file.read_bytes() == content
-    assert {path.name for path in module_file.parent.iterdir()} == others
+    assert {path.name for path in module_file.parent.iterdir()} == names
 
 
-def test_a_hard_link_of_the_package_cache_is_left_as_it_was(patcher, module_file):
+def test_a_hard_link_in_the_package_cache_does_not_change(patcher, module_file):
     cached = module_file.with_name("cached.so")
     cached.hardlink_to(module_file)
     content = cached.read_bytes()

@@ -89,7 +89,7 @@ def _expect_recommendations(page: Page, client: Recommender, picks: int) -> None
 
 
 @pytest.mark.parametrize("model", ["films", "rated_films"])
-def test_recommends_as_the_python_client_does(
+def test_the_page_recommends_the_items_of_the_python_client(
     model: str, visit: Callable[..., Page], request: pytest.FixtureRequest
 ) -> None:
     folder: Path = request.getfixturevalue(model)
@@ -111,7 +111,7 @@ def test_recommends_as_the_python_client_does(
     _expect_recommendations(page, client, 0)
 
 
-def test_search(films: Path, visit: Callable[..., Page]) -> None:
+def test_search_finds_titles_by_their_words(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films)
     expect(page.locator(OPTIONS)).to_have_count(40)
     page.fill("#search", "story toy")
@@ -131,7 +131,7 @@ def test_search(films: Path, visit: Callable[..., Page]) -> None:
     _expect_picks(page)
 
 
-def test_keyboard(films: Path, visit: Callable[..., Page]) -> None:
+def test_the_demo_works_with_the_keyboard(films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films)
     press = page.keyboard.press
     press("Tab")
@@ -173,7 +173,7 @@ def test_keyboard(films: Path, visit: Callable[..., Page]) -> None:
     _expect_recommendations(page, client, 0)
 
 
-def test_pointer(films: Path, visit: Callable[..., Page]) -> None:
+def test_the_demo_works_with_the_pointer(films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films)
     for title in ("Toy Story", "The Matrix", "Nikita"):
         page.locator(OPTIONS).filter(has=page.get_by_text(title, exact=True)).click()
@@ -202,7 +202,7 @@ def test_moves_are_animated(films: Path, visit: Callable[..., Page]) -> None:
     assert page.evaluate("document.getAnimations().length") > 0
 
 
-def test_about_this_page(films: Path, visit: Callable[..., Page]) -> None:
+def test_the_page_shows_facts_about_the_model_and_the_runtime(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films)
     for title in ("heat", "nikita"):
         _pick(page, title)
@@ -229,7 +229,7 @@ def test_reasons_are_those_of_the_python_client(films: Path, visit: Callable[...
         expect(page.locator(f"{ANSWERS} .reason").nth(rank)).to_have_text(expected)
 
 
-def test_similar_items_a_genre_and_the_popular_list(films: Path, visit: Callable[..., Page]) -> None:
+def test_the_page_shows_similar_items_a_genre_and_popular_items(films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films)
     _pick(page, "heat")
     third = client.recommend([client.catalogue.titled("Heat (1995)")], 10)[2]
@@ -260,15 +260,17 @@ def test_the_address_contains_the_picks(films: Path, visit: Callable[..., Page])
     _expect_recommendations(page, client, 2)
     address = page.url
     assert address.endswith("#picks=1004%2C1003")
-    other = page.context.new_page()
-    other.goto(address.replace("1003", "1003%2Cgone"))
-    other.wait_for_selector("#demo[aria-busy=false]")
-    _expect_picks(other, "Amélie", "The Matrix")
-    _expect_recommendations(other, client, 2)
+    second_page = page.context.new_page()
+    second_page.goto(address.replace("1003", "1003%2Cgone"))
+    second_page.wait_for_selector("#demo[aria-busy=false]")
+    _expect_picks(second_page, "Amélie", "The Matrix")
+    _expect_recommendations(second_page, client, 2)
 
 
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_size_of_touch_targets_and_place_of_the_footer(options: Any, films: Path, visit: Callable[..., Page]) -> None:
+def test_touch_targets_are_large_and_the_footer_is_below_the_answers(
+    options: Any, films: Path, visit: Callable[..., Page]
+) -> None:
     page = visit(films, **options)
     for title in ("heat", "nikita", "amelie"):
         _pick(page, title)
@@ -288,7 +290,7 @@ def test_size_of_touch_targets_and_place_of_the_footer(options: Any, films: Path
     assert last["y"] + last["height"] <= footer["y"]
 
 
-def test_nothing_leaves_the_page(films: Path, visit: Callable[..., Page], errors: list[str]) -> None:
+def test_the_page_sends_no_requests(films: Path, visit: Callable[..., Page], errors: list[str]) -> None:
     client, page = Recommender.load(films), visit(films)
     page.context.set_offline(True)
     _pick(page, "heat")
@@ -313,7 +315,7 @@ def test_nothing_leaves_the_page(films: Path, visit: Callable[..., Page], errors
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
 
 
-def test_touch(films: Path, visit: Callable[..., Page]) -> None:
+def test_only_the_handle_of_a_pick_can_be_dragged_by_touch(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, **PHONE)
     for place in (0, 1):
         page.locator(OPTIONS).nth(place).tap()
@@ -337,7 +339,7 @@ def test_touch(films: Path, visit: Callable[..., Page]) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
+def test_the_demo_works_on_a_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films, color_scheme=scheme, **PHONE)
     for place in (0, 2):
         page.locator(OPTIONS).nth(place).tap()
@@ -352,7 +354,7 @@ def test_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
     assert (sum(map(int, re.findall(r"\d+", background))) < 384) == (scheme == "dark")
 
 
-def test_dark_desktop(films: Path, visit: Callable[..., Page]) -> None:
+def test_the_demo_works_in_a_dark_desktop_window(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, color_scheme="dark")
     _pick(page, "heat")
     expect(page.locator(PICKS)).to_have_count(1)
@@ -366,7 +368,9 @@ def test_dark_desktop(films: Path, visit: Callable[..., Page]) -> None:
         ("items.json", "model/items.json: not the file that was pushed"),
     ],
 )
-def test_damaged_file(name: str, message: str, films: Path, tmp_path: Path, visit: Callable[..., Page]) -> None:
+def test_a_damaged_file_is_an_error(
+    name: str, message: str, films: Path, tmp_path: Path, visit: Callable[..., Page]
+) -> None:
     copy = Path(shutil.copytree(films, tmp_path / "films"))
     page = visit(copy)
     with (copy / name).open("ab") as file:
@@ -377,7 +381,7 @@ def test_damaged_file(name: str, message: str, films: Path, tmp_path: Path, visi
     save_screenshot(page, f"demo-damaged-{name}")
 
 
-def test_missing_file(films: Path, tmp_path: Path, visit: Callable[..., Page], errors: list[str]) -> None:
+def test_a_missing_file_is_an_error(films: Path, tmp_path: Path, visit: Callable[..., Page], errors: list[str]) -> None:
     copy = Path(shutil.copytree(films, tmp_path / "films"))
     page = visit(copy)
     (copy / "items.json").unlink()
@@ -386,11 +390,11 @@ def test_missing_file(films: Path, tmp_path: Path, visit: Callable[..., Page], e
     assert len(errors) == 1 and "404" in errors.pop()
 
 
-def test_no_webassembly(films: Path, visit: Callable[..., Page]) -> None:
+def test_a_browser_without_webassembly_is_an_error(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, "delete globalThis.WebAssembly", ready=False)
     expect(page.get_by_role("alert")).to_contain_text("This browser has no WebAssembly")
 
 
-def test_runtime_that_does_not_load(films: Path, fake_runtime: Path, visit: Callable[..., Page]) -> None:
+def test_a_runtime_that_does_not_load_is_an_error(films: Path, fake_runtime: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, ready=False, runtime=fake_runtime)
     expect(page.get_by_role("alert")).to_contain_text("The recommender could not be started: ")

@@ -22,7 +22,7 @@ def restore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_serves_until_it_is_interrupted(films: Path, fake_runtime: Path) -> None:
+def test_the_demo_is_served_until_an_interrupt(films: Path, fake_runtime: Path) -> None:
     command = [sys.executable, "-m", "on_device", "demo", "--model", films, "--runtime", fake_runtime, "--port", "0"]
     with subprocess.Popen(
         [*command, "--no-open"],
@@ -48,12 +48,12 @@ def test_serves_until_it_is_interrupted(films: Path, fake_runtime: Path) -> None
         timer.cancel()
 
 
-def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--model", str(tmp_path / "none"), "--no-open"]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: no such folder")
 
 
-def test_no_runtime(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_runtime_is_an_error(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--model", str(films), "--runtime", str(tmp_path), "--no-open"]) == 1
     printed = capsys.readouterr().err
     assert printed.startswith(f"error: {tmp_path}/@litertjs/core/dist/index.js: missing; `npm install")
@@ -61,7 +61,7 @@ def test_no_runtime(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "many"])
-def test_invalid_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_an_error(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["demo", "--port", port])
     assert "usage: python -m on_device demo" in capsys.readouterr().err

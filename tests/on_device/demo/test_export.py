@@ -34,7 +34,9 @@ def site(films: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_works_offline_after_the_first_visit(scheme: str, site: tuple[Path, str], films: Path, browser: Any) -> None:
+def test_the_site_works_offline_after_the_first_visit(
+    scheme: str, site: tuple[Path, str], films: Path, browser: Any
+) -> None:
     errors: list[str] = []
     context = browser.new_context(**PHONE, color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
@@ -58,7 +60,7 @@ def test_works_offline_after_the_first_visit(scheme: str, site: tuple[Path, str]
     context.close()
 
 
-def test_the_page_contains_the_policy(site: tuple[Path, str]) -> None:
+def test_the_page_contains_the_content_security_policy(site: tuple[Path, str]) -> None:
     page = (site[0] / "index.html").read_text(encoding="utf-8")
     assert page.index("Content-Security-Policy") < page.index("<script")
     assert "connect-src 'self'" in page and "frame-ancestors" not in page
@@ -84,7 +86,9 @@ def test_another_model_has_another_version(
     assert version(tmp_path / "rated") != version(site[0]) and len(version(site[0])) == 16
 
 
-def test_command(films: Path, runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_replaces_only_an_earlier_export(
+    films: Path, runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "site"
     for _ in range(2):  # An earlier export is replaced.
         assert main(["export", str(folder), "--model", str(films)]) == 0

@@ -62,7 +62,7 @@ def _publish(registry: Path, archive: bytes, version: str = "1.2.3") -> Package:
     return replace(_package(archive), version=version)
 
 
-def test_downloaded_once(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_runtime_is_downloaded_once(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
     package = _publish(registry, _archive(FILES))
     folder = find_runtime(None, (package,), environment)
     assert folder.parent == tmp_path / "cache" / "on-device-recommender"
@@ -73,7 +73,7 @@ def test_downloaded_once(registry: Path, environment: dict[str, str], tmp_path: 
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_incomplete_cache_is_filled_again(registry: Path, environment: dict[str, str]) -> None:
+def test_an_incomplete_cache_is_completed(registry: Path, environment: dict[str, str]) -> None:
     package = _publish(registry, _archive(FILES))
     file = find_runtime(None, (package,), environment) / "@films/core/dist/index.js"
     file.unlink()
@@ -88,7 +88,7 @@ def test_another_version_has_another_folder(registry: Path, environment: dict[st
 
 
 @pytest.mark.parametrize("sent", [b"", b"something else", _archive(FILES)[:-9], _archive({**FILES, "package/x": b""})])
-def test_archive_with_another_checksum(
+def test_an_archive_with_another_checksum_is_an_error(
     registry: Path, environment: dict[str, str], tmp_path: Path, sent: bytes
 ) -> None:
     _publish(registry, sent)
@@ -117,22 +117,24 @@ def test_paths_outside_the_package_are_never_written(
 
 
 @pytest.mark.parametrize("files", [{"package/README.md": b""}, {"package/dist/index.js": "../../../etc/passwd"}])
-def test_archive_without_the_file(registry: Path, environment: dict[str, str], files: dict[str, bytes | str]) -> None:
+def test_an_archive_without_the_file_is_an_error(
+    registry: Path, environment: dict[str, str], files: dict[str, bytes | str]
+) -> None:
     with pytest.raises(ArtifactError, match=r"tgz: has no file 'package/dist/index.js'"):
         find_runtime(None, (_publish(registry, _archive(files)),), environment)
 
 
-def test_not_an_archive(registry: Path, environment: dict[str, str]) -> None:
+def test_a_download_that_is_not_an_archive_is_an_error(registry: Path, environment: dict[str, str]) -> None:
     with pytest.raises(ArtifactError, match=r"tgz: not an npm package"):
         find_runtime(None, (_publish(registry, b"no archive"),), environment)
 
 
-def test_registry_without_the_package(environment: dict[str, str]) -> None:
+def test_a_registry_without_the_package_is_an_error(environment: dict[str, str]) -> None:
     with pytest.raises(ArtifactError, match=r"core-1\.2\.3\.tgz: cannot be downloaded \(File not found\); connect"):
         find_runtime(None, (_package(b""),), environment)
 
 
-def test_registry_that_cannot_be_reached(tmp_path: Path) -> None:
+def test_an_unreachable_registry_is_an_error(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))  # Bound, but not listening.
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -146,24 +148,26 @@ def test_registry_that_cannot_be_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["file:///tmp", "registry.example", "ftp://registry.example"])
-def test_invalid_registry(tmp_path: Path, address: str) -> None:
+def test_an_invalid_registry_is_an_error(tmp_path: Path, address: str) -> None:
     with pytest.raises(ArtifactError, match=f"npm_config_registry: '{re.escape(address)}' is not"):
         find_runtime(None, None, {"npm_config_registry": address, "XDG_CACHE_HOME": str(tmp_path)})
 
 
-def test_cache_that_cannot_be_written(registry: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error(
+    registry: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "cache").write_text("a file, not a folder")
     with pytest.raises(ArtifactError, match=r"cannot be written \(.*\); `npm install"):
         find_runtime(None, (_publish(registry, _archive(FILES)),), environment)
 
 
-def test_given_folder(fake_runtime: Path, tmp_path: Path) -> None:
+def test_a_given_folder_must_have_the_runtime_files(fake_runtime: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"@litertjs/core/dist/index.js: missing; `npm install @litertjs/core@"):
         find_runtime(tmp_path)
     assert find_runtime(fake_runtime, environment={}) == fake_runtime
 
 
-def test_lock_file() -> None:
+def test_the_lock_file_pins_the_files_that_the_page_imports() -> None:
     for package in packages():
         kind, digest = package.integrity.split("-")
         assert (kind, len(base64.b64decode(digest))) == ("sha512", 64)

@@ -59,13 +59,13 @@ def ask(server: DemoServer) -> Ask:
         ("/runtime/@litertjs/core/wasm/litert_wasm_internal.wasm", "application/wasm"),
     ],
 )
-def test_files_and_their_types(ask: Ask, path: str, kind: str) -> None:
+def test_files_have_their_content_types(ask: Ask, path: str, kind: str) -> None:
     response: Any = ask(path)
     assert (response.status, response.headers["Content-Type"]) == (200, kind)
     assert len(response.body) == int(response.headers["Content-Length"]) > 0
 
 
-def test_content_of_a_file(ask: Ask, films: Path) -> None:
+def test_a_file_is_served_unchanged(ask: Ask, films: Path) -> None:
     response: Any = ask("/model/model.tflite")
     assert response.body == (films / "model.tflite").read_bytes()
 
@@ -116,45 +116,47 @@ def test_other_paths_are_not_found(ask: Ask, path: str) -> None:
     assert (response.status, response.body) == (404, b"404 File not found\n")
 
 
-def test_deleted_file(ask: Ask, server: DemoServer) -> None:
+def test_a_deleted_file_is_not_found(ask: Ask, server: DemoServer) -> None:
     server.files["/gone.js"] = Path("/nowhere/gone.js")
     assert ask("/gone.js").status == 404
 
 
-def test_deleted_working_directory(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_works_after_its_working_directory_is_deleted(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert ask("/").status == 200
 
 
-def test_head(ask: Ask) -> None:
+def test_head_returns_only_the_headers(ask: Ask) -> None:
     response: Any = ask("/app.js", "HEAD")
     assert (response.status, response.body) == (200, b"")
     assert int(response.headers["Content-Length"]) == (PAGE / "app.js").stat().st_size
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"])
-def test_other_methods(ask: Ask, method: str) -> None:
+def test_other_methods_are_not_implemented(ask: Ask, method: str) -> None:
     assert ask("/", method).status == 501
 
 
 @pytest.mark.parametrize("host", [None, "evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", "[::1]"])
-def test_other_hosts(ask: Ask, host: str | None) -> None:
+def test_requests_for_other_hosts_are_refused(ask: Ask, host: str | None) -> None:
     assert ask("/", host=host).status == 421
 
 
-def test_two_hosts(ask: Ask, server: DemoServer) -> None:
+def test_a_request_with_two_hosts_is_refused(ask: Ask, server: DemoServer) -> None:
     assert ask("/", Host="evil.example").status == 421
 
 
-def test_localhost(ask: Ask, server: DemoServer) -> None:
+def test_localhost_is_accepted_in_any_case(ask: Ask, server: DemoServer) -> None:
     port = server.server_address[1]
     assert ask("/", host=f"LocalHost:{port}").status == 200
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nothing", 404)])
-def test_headers_of_every_response(ask: Ask, path: str, status: int) -> None:
+def test_every_response_has_the_security_headers(ask: Ask, path: str, status: int) -> None:
     response = ask(path)
     policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
     assert response.status == status
@@ -168,14 +170,14 @@ def test_headers_of_every_response(ask: Ask, path: str, status: int) -> None:
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def test_listens_only_on_loopback(server: DemoServer) -> None:
+def test_the_server_listens_only_on_loopback(server: DemoServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
     # A server that listens on all addresses would respond at any address of 127.0.0.0/8.
     with pytest.raises(OSError), socket.create_connection(("127.0.0.2", server.server_address[1]), timeout=1):
         pass
 
 
-def test_port_that_is_taken(server: DemoServer, films: Path, fake_runtime: Path) -> None:
+def test_a_port_in_use_is_an_error(server: DemoServer, films: Path, fake_runtime: Path) -> None:
     port = server.server_address[1]
     with pytest.raises(ArtifactError, match=rf"port {port}: cannot be used \(Address already in use\); --port 0"):
         DemoServer(open_artifact(films), fake_runtime, port)
