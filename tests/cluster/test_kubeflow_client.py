@@ -361,9 +361,9 @@ def test_refusals_are_reported_in_one_line(host, file, monkeypatch, kind, call):
     answer, message = REFUSALS[kind]
     monkeypatch.setattr(KubeflowServer, "answer", lambda self, content: self.send(*answer))
     arguments = {"check": [], "start": [submission(file)], "schedule": [submission(file, cron=NIGHTLY)]}[call]
-    with pytest.raises(EngineError, match=re.escape(f"--host {host} ")) as caught:
+    with pytest.raises(EngineError, match=re.escape(f"--host {host} ")) as raised:
         getattr(client(host=host), call)(*arguments)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_the_error_for_a_redirect_names_the_login_page(host, monkeypatch):

@@ -49,25 +49,25 @@ class VertexClient:
             def submit(self, **arguments: Any) -> None:
                 calls["submit"] = arguments
 
-            def create_schedule(self, *arguments: Any, **more: Any) -> Schedule:
-                calls["schedule"] = (*arguments, more)
+            def create_schedule(self, *arguments: Any, **options: Any) -> Schedule:
+                calls["schedule"] = (*arguments, options)
                 return Schedule()
 
             def _dashboard_uri(self) -> str:
                 return "https://console.cloud.google.com/run"
 
             @classmethod
-            def list(cls, query: str, **more: Any) -> list[Any]:
-                calls["list"] = (query, more)
+            def list(cls, query: str, **options: Any) -> list[Any]:
+                calls["list"] = (query, options)
                 return [cls()]
 
             @classmethod
-            def get(cls, name: str, **more: Any) -> Any:
+            def get(cls, name: str, **options: Any) -> Any:
                 return cls()
 
         class Schedules:
             @staticmethod
-            def list(query: str, **more: Any) -> list[Any]:
+            def list(query: str, **options: Any) -> list[Any]:
                 return [Schedule()] if query == 'display_name="shop"' else []
 
         self.PipelineJob, self.PipelineJobSchedule = Job, Schedules

@@ -68,9 +68,9 @@ def test_broken_updates_change_nothing(installed: Path) -> None:
     assert len(changes) >= 100
     before = files(installed)
     for change in changes:
-        with pytest.raises(ArtifactError) as error:
+        with pytest.raises(ArtifactError) as raised:
             update("https://models.example/films", installed, fetch_changed(change))
-        assert "\n" not in str(error.value), change
+        assert "\n" not in str(raised.value), change
         assert files(installed) == before and current(installed) == installed / "1", change
     assert Recommender.load(installed).recommend([], 1)[0].id == "1002"
 

@@ -298,9 +298,9 @@ def test_a_zip_in_an_object_store_is_read(tmp_path: Path, bucket: str, write_zip
     ],
 )
 def test_the_error_for_a_missing_path_names_it(path: str, message: str, bucket: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         open_dataset(path, "")
-    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+    assert str(raised.value).startswith(message) and "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -314,9 +314,9 @@ def test_the_error_for_a_missing_path_names_it(path: str, message: str, bucket: 
 )
 def test_damaged_files_are_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         quick_check(tmp_path / name)
-    assert str(caught.value).startswith(str(tmp_path / name)) and message in str(caught.value)
+    assert str(raised.value).startswith(str(tmp_path / name)) and message in str(raised.value)
 
 
 def test_a_truncated_compressed_file_is_an_error(tmp_path: Path) -> None:

@@ -70,9 +70,9 @@ def damage_name(archive: Path) -> None:
 def test_a_corrupt_zip_leaves_no_files(damage: Callable[[Path], None], shapes, write_zip, tmp_path) -> None:
     archive = write_zip(shapes["ml-1m"])
     damage(archive)
-    with pytest.raises(DataError, match="a corrupt zip") as caught:
+    with pytest.raises(DataError, match="a corrupt zip") as raised:
         open_dataset(archive, tmp_path / "cache")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(raised.value)
     assert list((tmp_path / "cache").iterdir()) == []
 
 

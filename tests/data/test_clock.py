@@ -84,7 +84,7 @@ def test_years_are_not_timestamps() -> None:
         choose_clock(pa.array(["1998", "2003"]), Timestamps())
 
 
-def test_times_within_one_day_of_1970_are_an_order_and_a_note_says_so() -> None:
+def test_times_within_one_day_of_1970_are_an_order_with_a_note() -> None:
     clock, (note,) = choose_clock(pa.array(["1", "2", "204"]), Timestamps())
     assert clock.kind == "order" and "within one day of 1970" in note
     assert clock.read(pa.array(["3", "100000"]))[0].tolist() == [3 * SECOND, 100_000 * SECOND]

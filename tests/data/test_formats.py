@@ -88,10 +88,10 @@ def test_only_a_file_with_the_movielens_header_is_movielens(shapes, write, tmp_p
     ],
 )
 def test_the_error_for_an_unknown_shape_is_one_line(files, message: str, write, tmp_path) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         open_dataset(write(files), tmp_path)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_shadow_files_of_macos_are_skipped(shape, shapes, write, tmp_path) -> None:

@@ -114,10 +114,10 @@ def test_lines_of_spaces_are_not_items(items_of) -> None:
     ],
 )
 def test_the_error_for_a_bad_item_names_the_file_and_the_line(content: str, message: str, items_of) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         items_of("items.csv", content)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_other_columns_of_own_items_are_kept_under_their_names(items_of) -> None:
@@ -181,7 +181,7 @@ def test_the_year_of_own_items_is_read(text: str, year: int | None, items_of) ->
 
 
 def test_only_the_published_layout_has_flags_for_genres(items_of) -> None:
-    others = [f"column{number}" for number in range(18)]
-    content = ",".join(["item", "title", "genres", *others]) + "\n" + ",".join(["x", "A", "Drink", *["1"] * 18]) + "\n"
+    columns = [f"column{number}" for number in range(18)]
+    content = ",".join(["item", "title", "genres", *columns]) + "\n" + ",".join(["x", "A", "Drink", *["1"] * 18]) + "\n"
     (item,) = items_of("items.csv", content)
     assert item.genres == ("Drink",) and item.more["column0"] == ("1",)

@@ -30,20 +30,20 @@ def test_a_zip_is_checked_without_unpacking_it(write_zip, tmp_path, monkeypatch)
 
 def test_the_error_for_a_file_in_a_zip_names_the_zip(write_zip) -> None:
     archive = write_zip({"ratings.csv": "user,thing,timestamp\n"})
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         quick_check(archive)
-    assert str(caught.value).startswith(f"{archive}/ratings.csv, line 1: no column for item")
+    assert str(raised.value).startswith(f"{archive}/ratings.csv, line 1: no column for item")
     archive = write_zip({"inner/notes.txt": "x"})
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         quick_check(archive)
-    assert str(caught.value).startswith(f"{archive}: no interactions found among inner")
+    assert str(raised.value).startswith(f"{archive}: no interactions found among inner")
 
 
 def test_bad_rows_at_the_start_are_counted(write) -> None:
     path = write({"log.csv": HEADER + "anna,x,soon\nbob,y\nann,x,5\n"}) / "log.csv"
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         quick_check(path)
-    assert str(caught.value) == (
+    assert str(raised.value) == (
         "log.csv, line 2: timestamp 'soon' is not a number: 'anna,x,soon' "
         "(2 bad rows in the first rows); fix it, or skip up to N with --max-bad-rows N"
     )

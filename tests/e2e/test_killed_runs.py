@@ -25,9 +25,9 @@ KILLED_IN = [
 ]
 
 
-def test_a_run_killed_in_any_step_resumes_and_pushes_once(tmp_path):
-    places = ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "results.json")]
-    process = run_forked("tests.kills", ["--every-step", "--seed", "5", *places], ROOT)
+def test_a_run_killed_in_any_step_can_be_restarted_and_pushes_once(tmp_path):
+    outputs = ["--output", str(tmp_path / "runs"), "--json", str(tmp_path / "results.json")]
+    process = run_forked("tests.kills", ["--every-step", "--seed", "5", *outputs], ROOT)
     assert process.returncode == 0, process.stdout + process.stderr
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert results["broken"] == [] and results["chains"] == 1 and results["ended_before"] == 0
@@ -47,8 +47,8 @@ def test_a_run_killed_in_any_step_resumes_and_pushes_once(tmp_path):
 
 
 def test_an_interrupted_run_writes_a_report(tmp_path):
-    places = ["--output", str(tmp_path / "output"), "--serving-dir", str(tmp_path / "serving")]
-    command = [sys.executable, "local_runner.py", "--data", "data/sample", "--config", "configs/sample.yaml", *places]
+    outputs = ["--output", str(tmp_path / "output"), "--serving-dir", str(tmp_path / "serving")]
+    command = [sys.executable, "local_runner.py", "--data", "data/sample", "--config", "configs/sample.yaml", *outputs]
     # A shell's background jobs ignore Ctrl-C, and so would their children.
     restore_interrupts = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(

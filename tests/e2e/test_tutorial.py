@@ -50,9 +50,8 @@ def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     process = subprocess.run(
         [sys.executable, "-c", RUN_CELLS],
-        input=json.dumps(
-            [cell for cell in code_cells() if not cell.endswith("\nmake setup")]
-        ),  # The environment is set up already.
+        # The environment of the tests is set up already.
+        input=json.dumps([cell for cell in code_cells() if not cell.endswith("\nmake setup")]),
         cwd=tmp_path / "docs",
         env={**os.environ, "PYTHONPATH": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,

@@ -44,9 +44,8 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 EXIT_BROKEN, EXIT_USAGE = 1, 2
-FIRST_SHARE = (
-    0.6  # of a chain's kills, for the runs of its first model; the second model uses the data of the first one
-)
+# The share of a chain's kills in the runs of its first model. The second model needs no kills in the data steps.
+FIRST_SHARE = 0.6
 
 
 def main(arguments: list[str] | None = None) -> int:

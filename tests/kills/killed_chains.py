@@ -96,9 +96,9 @@ class Chain:
     def start(self, seed: int) -> ForkedRun:
         """Starts a run with a seed of the Trainer."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        places = ["--output", str(self.folder / "output"), "--serving-dir", str(self.folder / "serving")]
+        outputs = ["--output", str(self.folder / "output"), "--serving-dir", str(self.folder / "serving")]
         config = ["--config", str(ROOT / "configs" / "sample.yaml"), "--set", f"trainer.seed={seed}", *FIT]
-        return ForkedRun(["--data", str(self.data), *places, *config], self.folder)
+        return ForkedRun(["--data", str(self.data), *outputs, *config], self.folder)
 
     def kill(self, seed: int, moment: Moment) -> Kill | None:
         """Starts a run and kills it at a moment, or soon after; returns None if the run ended before."""
@@ -171,8 +171,8 @@ class Chain:
             raise Broken(f"{pushed} models were to be pushed, the versions are {self.visible}")
         if (self.serving / LATEST).read_text(encoding="utf-8") != f"{pushed}\n":
             raise Broken(f"latest does not name version {pushed}")
-        if (known := self._known()) != self.visible:
-            raise Broken(f"the store knows the versions {known}, there are {self.visible}")
+        if (stored := self._known()) != self.visible:
+            raise Broken(f"the store knows the versions {stored}, there are {self.visible}")
         leftovers = [path.name for path in self.serving.iterdir() if path.name.startswith(".staging")]
         leftovers += [str(path) for path in (self.folder / "output").glob("**/checkpoints/*")]
         if leftovers:
@@ -187,14 +187,14 @@ class Chain:
                 shutil.copy(path, scratch)
             copy = Path(scratch) / self.database.name
             try:
-                known: dict[str, str] = json.loads(in_child(lambda: json.dumps(pushes(copy))))
+                versions: dict[str, str] = json.loads(in_child(lambda: json.dumps(pushes(copy))))
             except (RuntimeError, ValueError) as error:
                 raise Broken(f"{self.database} does not open: {error}") from None
             with contextlib.closing(sqlite3.connect(copy)) as connection:
                 ((verdict,),) = connection.execute("PRAGMA integrity_check").fetchall()
         if verdict != "ok":
             raise Broken(f"{self.database}: {verdict}")
-        return known
+        return versions
 
 
 def pushes(database: Path) -> dict[str, str]:

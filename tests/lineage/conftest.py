@@ -251,10 +251,10 @@ def _edge(
     execution: int, source: tuple[int | None, int | None], name: str, kind: pb.Event.Type
 ) -> tuple[int, int | None, pb.Event]:
     event = pb.Event(type=kind, path=pb.Event.Path(steps=[pb.Event.Path.Step(key=name), pb.Event.Path.Step(index=0)]))
-    new, known = source
-    if known is not None:
-        event.artifact_id = known
-    return execution, new, event
+    new_index, known_id = source
+    if known_id is not None:
+        event.artifact_id = known_id
+    return execution, new_index, event
 
 
 @pytest.fixture

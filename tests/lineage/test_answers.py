@@ -183,9 +183,9 @@ def test_proof_has_only_the_evaluation_of_its_push(recorder, opened, tmp_path):
 def test_proof_fails_after_any_change_of_the_content(recorder, opened, tmp_path):
     recorder.run(model=b"mine")
     file = tmp_path / "model.tflite"
-    for at in range(4):
+    for index in range(4):
         content = bytearray(b"mine")
-        content[at] ^= 1
+        content[index] ^= 1
         file.write_bytes(content)
         with pytest.raises(UnknownError, match="unknown file"):
             prove(opened(), str(file))

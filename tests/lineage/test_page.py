@@ -163,8 +163,8 @@ def test_rows_follow_the_data_and_nodes_do_not_overlap(recorder, write, visit):
     heights = [boxes[f"e{execution}"][1] for execution in order]
     assert heights == sorted(heights) and len(set(heights)) == len(heights)
     for key, (x, y, width, height) in boxes.items():
-        for other, (left, top, *_) in boxes.items():
-            assert key == other or abs(x - left) >= width or abs(y - top) >= height, (key, other)
+        for other_key, (left, top, *_) in boxes.items():
+            assert key == other_key or abs(x - left) >= width or abs(y - top) >= height, (key, other_key)
 
 
 def test_graph_moves_and_zooms(recorder, write, visit):

@@ -274,8 +274,8 @@ def serve(recorder, credentials=None):
         setattr(Servicer, name, answer(name))
     running = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     service_grpc.add_MetadataStoreServiceServicer_to_server(Servicer(), running)
-    place = "127.0.0.1:0"
-    port = running.add_secure_port(place, credentials) if credentials else running.add_insecure_port(place)
+    address = "127.0.0.1:0"
+    port = running.add_secure_port(address, credentials) if credentials else running.add_insecure_port(address)
     running.start()
     yield f"{'grpcs' if credentials else 'grpc'}://127.0.0.1:{port}"
     running.stop(None)

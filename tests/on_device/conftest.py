@@ -1,4 +1,4 @@
-"""A pushed model with a rule that gives every answer.
+"""A pushed model with a rule from which every result follows.
 
 The catalogue has 12 films with the indices 2 to 13. For a history, the model recommends the films that follow the last
 film, in the order of indices; 2 follows 13. For an empty history it starts with 2. Scores are 12, 11, 10, ...; the

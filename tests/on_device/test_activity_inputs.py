@@ -108,9 +108,9 @@ def test_times_after_2038_wrap_around(model: TFLiteModel) -> None:
 def test_values_of_another_length_are_an_error(
     model: TFLiteModel, values: dict[str, list[float]], message: str
 ) -> None:
-    with pytest.raises(ArtifactError) as error:
+    with pytest.raises(ArtifactError) as raised:
         model.rank(np.array([5, 6]), **{name: np.array(column) for name, column in values.items()})
-    assert str(error.value) == message
+    assert str(raised.value) == message
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_values_of_another_length_are_an_error(
     ],
 )
 def test_invalid_values_are_an_error(model: TFLiteModel, values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ArtifactError) as error:
+    with pytest.raises(ArtifactError) as raised:
         model.rank(np.array([5, 6]), **values)
-    assert str(error.value).startswith(f"films/model.tflite: {message}")
-    assert "\n" not in str(error.value)
+    assert str(raised.value).startswith(f"films/model.tflite: {message}")
+    assert "\n" not in str(raised.value)
 
 
 def test_nan_and_none_are_unknown(model: TFLiteModel) -> None:

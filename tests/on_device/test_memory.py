@@ -1,4 +1,4 @@
-"""Memory that a model takes in a new process."""
+"""The memory that a model uses in a new process."""
 
 from __future__ import annotations
 

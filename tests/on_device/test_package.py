@@ -34,8 +34,8 @@ def test_every_package_and_file_is_installed(project):
         for pattern in patterns
         for path in ROOT.joinpath(*package.split(".")).glob(pattern)
     }
-    others = {path for path in CLIENT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    assert others - installed == {CLIENT / "pyproject.toml"}
+    data_files = {path for path in CLIENT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert data_files - installed == {CLIENT / "pyproject.toml"}
 
 
 def test_only_dependencies_are_imported(project):

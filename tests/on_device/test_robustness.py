@@ -19,9 +19,9 @@ def recommender(pushed_once: Path) -> Recommender:
     return Recommender.load(pushed_once)
 
 
-def error_of(call: Callable[..., Any], *args: Any, **named: Any) -> str:
+def error_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     with pytest.raises(ArtifactError) as raised:
-        call(*args, **named)
+        call(*args, **kwargs)
     message = str(raised.value)
     assert "\n" not in message
     return message

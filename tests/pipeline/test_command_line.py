@@ -302,9 +302,9 @@ def test_a_setting_converts_the_text_of_a_value():
 
 @pytest.mark.parametrize("text", ["[", "{a", "'a", '"a', "[" * 3000, "a\x07", "a\udcff", "{[a]: b}"])
 def test_a_value_that_is_neither_yaml_nor_text_is_refused(text):
-    with pytest.raises(ConfigError, match="the value is not YAML") as caught:
+    with pytest.raises(ConfigError, match="the value is not YAML") as raised:
         read_assignments([f"deployment.experiment={text}"])
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_compilation_keeps_a_log_with_the_name_of_the_pipeline(tmp_path):

@@ -62,11 +62,11 @@ def test_overrides_replace_values_of_the_file(tmp_path):
 def test_a_mistake_is_reported_in_one_line(tmp_path, text, message):
     path = tmp_path / "c.yaml"
     path.write_text(text + "\n")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as raised:
         load_config(path)
-    assert message in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert message in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_missing_file_is_named(tmp_path):

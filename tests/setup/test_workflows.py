@@ -22,11 +22,15 @@ def scripts() -> list[str]:
 
 def missing(script: str, targets: set[str]) -> set[str]:
     """Returns the make targets, files, and Python modules that a script names and this project lacks."""
-    named = set(re.findall(r"(?<![\w/.:-])(?:[\w-]+/)*[\w-]+\.(?:py|sh|yaml)\b", script))
-    named |= {path for path in re.findall(r"(?<![\w/.:-])[\w.-]+/[\w./-]+", script) if path.split("/")[0] in FOLDERS}
+    paths_in_script = set(re.findall(r"(?<![\w/.:-])(?:[\w-]+/)*[\w-]+\.(?:py|sh|yaml)\b", script))
+    paths_in_script |= {
+        path for path in re.findall(r"(?<![\w/.:-])[\w.-]+/[\w./-]+", script) if path.split("/")[0] in FOLDERS
+    }
     written = set(re.findall(r"> (\S+)", script))
     imports = [name for names in re.findall(r"\bimport ([\w., ]+)", script) for name in names.split(", ")]
-    paths = {name: ROOT / name.replace(".", "/") for name in imports} | {name: ROOT / name for name in named - written}
+    paths = {name: ROOT / name.replace(".", "/") for name in imports} | {
+        name: ROOT / name for name in paths_in_script - written
+    }
     absent = {name for name, path in paths.items() if not path.exists() and not path.with_suffix(".py").exists()}
     return absent | (set(re.findall(r"\bmake ([\w-]+)", script)) - targets)
 

@@ -60,8 +60,8 @@ class Taste(tf.Module):
 
     def convert(self) -> bytes:
         def recommend(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            seen = inputs["history"][0]
-            scores = tf.tensor_scatter_nd_update(self.scores(inputs)[0], seen[:, None], tf.fill(tf.shape(seen), -1e9))
+            picks = inputs["history"][0]
+            scores = tf.tensor_scatter_nd_update(self.scores(inputs)[0], picks[:, None], tf.fill(tf.shape(picks), -1e9))
             best, ids = tf.math.top_k(scores[None, :] + inputs["bias"], TOP_K)
             return {"ids": tf.where(best > -1e4, ids, -1), "scores": best}
 

@@ -317,8 +317,8 @@ def test_the_page_sends_no_requests(films: Path, visit: Callable[..., Page], err
 
 def test_only_the_handle_of_a_pick_can_be_dragged_by_touch(films: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, **PHONE)
-    for place in (0, 1):
-        page.locator(OPTIONS).nth(place).tap()
+    for index in (0, 1):
+        page.locator(OPTIONS).nth(index).tap()
     _expect_picks(page, "Toy Story", "The Matrix")
     page.evaluate("document.getElementById('picks').scrollTo(0, 0)")
     devtools = page.context.new_cdp_session(page)
@@ -341,8 +341,8 @@ def test_only_the_handle_of_a_pick_can_be_dragged_by_touch(films: Path, visit: C
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_demo_works_on_a_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films, color_scheme=scheme, **PHONE)
-    for place in (0, 2):
-        page.locator(OPTIONS).nth(place).tap()
+    for index in (0, 2):
+        page.locator(OPTIONS).nth(index).tap()
     page.locator(ANSWERS).nth(1).tap()
     _expect_recommendations(page, client, 3)
     save_screenshot(page, f"demo-phone-{scheme}")

@@ -139,9 +139,9 @@ def test_an_unreachable_registry_is_an_error(tmp_path: Path) -> None:
         silent.bind(("127.0.0.1", 0))  # Bound, but not listening.
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         environment = {"NPM_CONFIG_REGISTRY": url, "XDG_CACHE_HOME": str(tmp_path)}
-        with pytest.raises(ArtifactError) as caught:
+        with pytest.raises(ArtifactError) as raised:
             find_runtime(None, None, environment)
-    message = str(caught.value)
+    message = str(raised.value)
     assert message.startswith(f"{url}/@litertjs/core/-/core-2.5.3.tgz: cannot be downloaded (")
     assert "npm install @litertjs/core@2.5.3" in message and "--runtime node_modules" in message
     assert "\n" not in message
