@@ -13,7 +13,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_configuration_loads(path):
-    assert load_config(path) != PipelineConfig(name="something-else")
+    assert isinstance(load_config(path), PipelineConfig)
 
 
 def test_overrides_replace_values_of_the_file(tmp_path):

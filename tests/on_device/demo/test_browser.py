@@ -338,6 +338,12 @@ def test_only_the_handle_of_a_pick_can_be_dragged_by_touch(films: Path, visit: C
     _expect_picks(page, "The Matrix", "Toy Story")
 
 
+def is_dark(page: Page) -> bool:
+    """Returns whether the background of a page is dark."""
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return sum(map(int, re.findall(r"\d+", background))) < 384
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_demo_works_on_a_phone(scheme: str, films: Path, visit: Callable[..., Page]) -> None:
     client, page = Recommender.load(films), visit(films, color_scheme=scheme, **PHONE)
@@ -350,8 +356,7 @@ def test_the_demo_works_on_a_phone(scheme: str, films: Path, visit: Callable[...
     page.locator(OPTIONS).nth(1).tap()
     _expect_recommendations(page, client, 4)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", background))) < 384) == (scheme == "dark")
+    assert is_dark(page) == (scheme == "dark")
 
 
 def test_the_demo_works_in_a_dark_desktop_window(films: Path, visit: Callable[..., Page]) -> None:
@@ -359,6 +364,7 @@ def test_the_demo_works_in_a_dark_desktop_window(films: Path, visit: Callable[..
     _pick(page, "heat")
     expect(page.locator(PICKS)).to_have_count(1)
     save_screenshot(page, "demo-desktop-dark")
+    assert is_dark(page)
 
 
 @pytest.mark.parametrize(
