@@ -10,7 +10,7 @@ from components.trainer.input_pipeline import Activities, Timelines
 def make_timelines():
     """Returns a function that makes timelines from lists of item indices.
 
-    Without other values, all targets are PADDING, all ratings 4.0, and the times 0, 1, 2 and so on.
+    By default, all targets are PADDING, all ratings are 4.0, and the times are 0, 1, 2 and so on.
     """
 
     def make(histories: list[list[int]], targets: list[int] | None = None, times: list[int] | None = None) -> Timelines:

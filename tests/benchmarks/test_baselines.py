@@ -40,12 +40,12 @@ def train(make_timelines):
     return make_timelines([(2 + random.permutation(SIZE - 2)[: random.integers(1, 6)]).tolist() for _ in range(40)])
 
 
-def test_interactions_count_an_item_once_and_skip_unknown_ones(make_timelines):
+def test_interactions_count_an_item_once_and_skip_unknown_items(make_timelines):
     matrix = interactions(make_timelines([[3, 3, 1, 2], []]), np.array([0, 1]), 5).toarray()
     np.testing.assert_array_equal(matrix, [[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
 
 
-def test_last_items_skip_unknown_ones(make_timelines):
+def test_last_items_skip_unknown_items(make_timelines):
     timelines = make_timelines([[3, 4, 1], [], [1], [5, 2]])
     assert last_items(timelines, np.arange(4)).tolist() == [4, 0, 0, 2]
 
@@ -53,11 +53,11 @@ def test_last_items_skip_unknown_ones(make_timelines):
 def test_markov_has_the_scores_computed_by_hand(make_timelines):
     # 2 -> 3 twice, 2 -> 4 once (the unknown item between is skipped), 3 -> 2 once; 3 is in 3 of 8 events.
     model = Markov(2.0).fit(make_timelines([[2, 3], [2, 1, 4], [], [3, 2, 3, 5]]), 6)
-    known = model.scores(make_timelines([[5, 2]]), np.array([0]))[0]
-    np.testing.assert_allclose(known[2:], [2 * 3 / 8 / 5, (2 + 2 * 3 / 8) / 5, (1 + 2 / 8) / 5, 2 / 8 / 5], rtol=1e-6)
-    assert known.sum() == pytest.approx(1)
-    empty = model.scores(make_timelines([[]]), np.array([0]))[0]
-    np.testing.assert_allclose(empty[2:], [3 / 8, 3 / 8, 1 / 8, 1 / 8], rtol=1e-6)
+    scores = model.scores(make_timelines([[5, 2]]), np.array([0]))[0]
+    np.testing.assert_allclose(scores[2:], [2 * 3 / 8 / 5, (2 + 2 * 3 / 8) / 5, (1 + 2 / 8) / 5, 2 / 8 / 5], rtol=1e-6)
+    assert scores.sum() == pytest.approx(1)
+    scores_without_history = model.scores(make_timelines([[]]), np.array([0]))[0]
+    np.testing.assert_allclose(scores_without_history[2:], [3 / 8, 3 / 8, 1 / 8, 1 / 8], rtol=1e-6)
     assert model.most_common().tolist() == [0, 0, 3, 2, 0, 0]
 
 
@@ -88,12 +88,12 @@ def test_repeats_are_ranked_if_they_are_recommended(make_timelines, train):
 
 def test_ease_solves_the_ridge_regression_of_each_item(train, make_timelines):
     """Each column of the weights is the ridge regression of an item on all other items."""
-    seen = interactions(train, np.arange(len(train)), SIZE).toarray().astype(np.float64)
+    matrix = interactions(train, np.arange(len(train)), SIZE).toarray().astype(np.float64)
     weights = np.zeros((SIZE, SIZE))
     for item in range(SIZE):
         others = [other for other in range(SIZE) if other != item]
-        x = seen[:, others]
-        weights[others, item] = np.linalg.solve(x.T @ x + 5.0 * np.eye(SIZE - 1), x.T @ seen[:, item])
+        x = matrix[:, others]
+        weights[others, item] = np.linalg.solve(x.T @ x + 5.0 * np.eye(SIZE - 1), x.T @ matrix[:, item])
     history = make_timelines([[2, 5]])
     scores = Ease(5.0).fit(train, SIZE).scores(history, np.array([0]))[0]
     np.testing.assert_allclose(scores, weights[2] + weights[5], atol=1e-6)
@@ -104,7 +104,7 @@ def test_ease_refuses_a_catalogue_that_does_not_fit_in_memory(train):
         Ease(5.0).fit(train, 1_000_000)
 
 
-def test_item_knn_has_the_scores_of_its_library(train):
+def test_item_knn_has_the_scores_of_the_implicit_library(train):
     rows = np.arange(len(train))
     users = interactions(train, rows, SIZE).astype(np.float64)
     library = TFIDFRecommender(K=3, num_threads=1)

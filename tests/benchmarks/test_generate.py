@@ -39,11 +39,11 @@ def test_every_format_is_read_completely(layout: str, tmp_path: Path) -> None:
 
 def test_the_seed_determines_every_byte(tmp_path: Path) -> None:
     folders = [write(tmp_path / str(number), "ml-32m", seed) for number, seed in enumerate((1, 1, 2))]
-    first, again, other = (
+    first, same_seed, other_seed = (
         [(folder / name).read_bytes() for name in ("ratings.csv", "movies.csv")] for folder in folders
     )
-    assert first == again
-    assert first[0] != other[0] and first[1] != other[1]
+    assert first == same_seed
+    assert first[0] != other_seed[0] and first[1] != other_seed[1]
 
 
 def test_blocks_bound_the_memory_and_change_no_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,33 +80,35 @@ def test_times_rise_with_many_ties(block: synthetic.Block) -> None:
 
 
 def test_previous_items_predict_better_than_popularity(block: synthetic.Block) -> None:
-    """Compares Recall@10 on the last rating of each user of two rules: most frequent successors, and popularity."""
+    """Compares the Recall@10 of two rules on the last rating of each user: most frequent followers, and popularity."""
     last = np.flatnonzero(np.append(np.diff(block.user), 1))
-    learnt = np.ones(len(block.user), bool)
-    learnt[last] = False
-    follows = np.flatnonzero(learnt[1:] & (block.user[1:] == block.user[:-1])) + 1
-    following = np.zeros((2_000, 2_000), np.int32)
-    np.add.at(following, (block.item[follows - 1], block.item[follows]), 1)
-    popular = np.bincount(block.item[learnt], minlength=2_000)
-    by_popularity = np.isin(block.item[last], np.argsort(-popular)[:10]).mean()
-    ranked = np.argsort(-following[block.item[last - 1]], axis=1)[:, :10]
-    by_item = (ranked == block.item[last][:, None]).any(axis=1).mean()
-    assert by_item > 3 * by_popularity
+    is_train = np.ones(len(block.user), bool)
+    is_train[last] = False
+    positions = np.flatnonzero(is_train[1:] & (block.user[1:] == block.user[:-1])) + 1
+    transitions = np.zeros((2_000, 2_000), np.int32)
+    np.add.at(transitions, (block.item[positions - 1], block.item[positions]), 1)
+    counts = np.bincount(block.item[is_train], minlength=2_000)
+    by_popularity = np.isin(block.item[last], np.argsort(-counts)[:10]).mean()
+    top_followers = np.argsort(-transitions[block.item[last - 1]], axis=1)[:, :10]
+    by_transitions = (top_followers == block.item[last][:, None]).any(axis=1).mean()
+    assert by_transitions > 3 * by_popularity
 
 
 @pytest.mark.parametrize("ratings", [5, 5_000])
-def test_impossible_numbers_are_errors(ratings: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_an_impossible_number_of_ratings_is_an_error(
+    ratings: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
         main([f"--ratings={ratings}", "--users=10", "--items=20", f"--output={tmp_path}"])
-    assert ended.value.code == 2
+    assert raised.value.code == 2
     assert f"{ratings:,} ratings of 10 users and 20 items" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_empty_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, "csv")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as raised:
         write(tmp_path, "csv")
-    assert ended.value.code == 2
+    assert raised.value.code == 2
     assert "not empty" in capsys.readouterr().err
 
 

@@ -24,7 +24,7 @@ SETTINGS, _ = large_catalogue.read_settings(
 MEGABYTES = 2**20
 
 
-def test_files_and_client_are_measured(tmp_path, monkeypatch):
+def test_the_costs_of_the_files_and_the_client_are_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue_costs, "STARTS", 1)
     files, smallest = catalogue_costs.file_costs(tmp_path, ITEMS, SETTINGS, HISTORY, PRECISIONS, 5)
     tables, exact, small = files
@@ -44,19 +44,19 @@ def test_a_training_step_is_timed(tmp_path):
     assert costs["step_ms"] > 0 and costs["positions_per_s"] > 0
 
 
-def test_random_users_are_ranked_by_the_signature_of_the_model(tmp_path):
+def test_the_signature_rank_ranks_random_users(tmp_path):
     catalogue_costs.prepare_evaluation(tmp_path, ITEMS, USERS, SETTINGS, HISTORY)
     (file,) = (tmp_path / catalogue_costs.EXAMPLES / f"Split-{features.TEST}").iterdir()
     examples = list(tf.data.TFRecordDataset(str(file), "GZIP").as_numpy_iterator())
     model = tf.saved_model.load(str(tmp_path / catalogue_costs.SAVED_MODEL))
-    answer = model.signatures["rank"](tf.constant(examples))
-    ranks = answer["target_rank"].numpy()
-    assert len(ranks) == USERS and set(answer["num_items"].numpy()) == {ITEMS}
+    outputs = model.signatures["rank"](tf.constant(examples))
+    ranks = outputs["target_rank"].numpy()
+    assert len(ranks) == USERS and set(outputs["num_items"].numpy()) == {ITEMS}
     assert (ranks >= 0).all() and (ranks <= ITEMS + features.FIRST_INDEX).all() and len(np.unique(ranks)) > USERS / 2
 
 
 @pytest.mark.parametrize("arguments", [["--set", "trainer.dimension"], ["--config", "nowhere.yaml"]])
-def test_errors_are_one_line(arguments, capsys):
+def test_an_invalid_argument_is_a_one_line_error(arguments, capsys):
     assert large_catalogue.main(arguments) == 2
     assert capsys.readouterr().err.startswith("error: ")
 

@@ -1,4 +1,4 @@
-"""Tests the reference of 2021, and the times of files relative to it."""
+"""Tests the reference model of 2021, and the times of files relative to it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ def test_reference_has_the_published_shape(reference: bytes) -> None:
     interpreter = Interpreter(model_content=reference)
     runner = interpreter.get_signature_runner()
     assert runner.get_input_details()["history"]["shape"].tolist() == [1, 10]
-    answer = runner(history=np.arange(1, 11, dtype=np.int32)[None, :])
-    assert answer["ids"].shape == answer["scores"].shape == (1, 100)
-    assert (np.diff(answer["scores"][0]) <= 0).all() and answer["ids"].max() < 3953
+    outputs = runner(history=np.arange(1, 11, dtype=np.int32)[None, :])
+    assert outputs["ids"].shape == outputs["scores"].shape == (1, 100)
+    assert (np.diff(outputs["scores"][0]) <= 0).all() and outputs["ids"].max() < 3953
     table = 4 * 3953 * 16
     assert table < len(reference) < 1.5 * table, "items are stored once, in float32"
 
 
 def test_the_reference_is_trained(reference: bytes) -> None:
     """Popular items, which have low indices, come first."""
-    answer = Interpreter(model_content=reference).get_signature_runner()(history=np.arange(10, dtype=np.int32)[None, :])
-    assert np.median(answer["ids"]) < 300
+    outputs = Interpreter(model_content=reference).get_signature_runner()(
+        history=np.arange(10, dtype=np.int32)[None, :]
+    )
+    assert np.median(outputs["ids"]) < 300
 
 
 def test_times_have_ratios_to_the_reference(reference: bytes) -> None:
@@ -47,7 +49,7 @@ def test_times_have_ratios_to_the_reference(reference: bytes) -> None:
     assert 0.5 < ratio < 2 and times["copy"]["ratio"] == pytest.approx(ratio, abs=0.03)
 
 
-def test_a_file_is_timed_and_an_invalid_one_is_an_error(reference: bytes) -> None:
+def test_a_file_is_timed_and_an_invalid_file_is_an_error(reference: bytes) -> None:
     times = report([], {"own.tflite": (reference, 100)}, 20, False, Console(file=io.StringIO()))
     assert set(times) == {REFERENCE, "own.tflite"} and times["own.tflite"]["median_us"] > 0
     with pytest.raises(StepError, match=r"own\.tflite: LiteRT cannot run this file"):
@@ -66,10 +68,10 @@ def test_a_pushed_version_is_timed(reference: bytes, tmp_path: Path, monkeypatch
     assert pushed["ratio"] > 0 and pushed["start_seconds"] == 0.5
 
 
-def test_the_signature_recommend_is_timed_and_not_the_first_of_the_file() -> None:
+def test_the_signature_recommend_is_timed_even_if_it_is_not_the_first() -> None:
     content = NextFilms().convert()
-    first = {tensor["name"] for tensor in Interpreter(model_content=content).get_input_details()}
-    assert any("item" in name for name in first)
+    inputs_of_first_signature = {tensor["name"] for tensor in Interpreter(model_content=content).get_input_details()}
+    assert any("item" in name for name in inputs_of_first_signature)
     model = _Model(content, OpResolverType.AUTO)
     model.fill(np.random.default_rng(0), ITEMS)
     model.invoke()

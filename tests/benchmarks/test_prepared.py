@@ -72,8 +72,8 @@ def test_every_user_is_tested_on_the_last_film(prepared):
 
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_the_pairs(prepared):
-    backwards = pairs_fingerprint(prepared.users[::-1], prepared.target_ids[::-1])
-    assert backwards == prepared.fingerprint and len(backwards) == 64
+    reversed_fingerprint = pairs_fingerprint(prepared.users[::-1], prepared.target_ids[::-1])
+    assert reversed_fingerprint == prepared.fingerprint and len(reversed_fingerprint) == 64
     assert pairs_fingerprint(prepared.users, prepared.target_ids[::-1]) != prepared.fingerprint
 
 
@@ -101,11 +101,11 @@ def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, 
     assert (ranks == outputs["target_rank"]).mean() > 0.98
 
 
-def test_histories_are_cut_as_transform_cuts_them(prepared):
+def test_histories_are_truncated_as_in_transform(prepared):
     files = sorted(map(str, Path(prepared.transformed["eval"]).glob("*")))
     examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
     spec = tft.TFTransformOutput(str(prepared.transform_graph)).transformed_feature_spec()
     parsed = tf.io.parse_example(list(examples.as_numpy_iterator()), spec)
-    cut = prepared.holdout.histories(slice(None), CONFIG.transform.history_length)
-    for name, values in (("", cut.items), ("_rating", cut.ratings), ("_time", cut.times)):
+    histories = prepared.holdout.histories(slice(None), CONFIG.transform.history_length)
+    for name, values in (("", histories.items), ("_rating", histories.ratings), ("_time", histories.times)):
         np.testing.assert_array_equal(parsed[f"history{name}"].numpy(), values)

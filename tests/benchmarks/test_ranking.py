@@ -20,11 +20,11 @@ class Fixed:
         return self.table[rows]
 
 
-def test_ranks_are_those_computed_by_hand(make_timelines):
+def test_ranks_agree_with_ranks_computed_by_hand(make_timelines):
     # Indices 0 and 1 are not items and never rank, in spite of their high scores.
     scores = np.array([[9, 9, 5, 4, 3, 2]] * 5)
     ranks = rank_targets(Fixed(scores), make_timelines([[2], [2, 3], [], [2], [3]], [3, 5, 5, 2, 1])).ranks
-    # Excluded are item 2; items 2 and 3; no item; the target. The last target is unknown.
+    # The histories exclude item 2; items 2 and 3; no item; and the target. The last target is unknown.
     assert ranks.tolist() == [0, 1, 3, 6, 6]
 
 
@@ -33,7 +33,7 @@ def test_equal_scores_rank_in_the_order_of_the_vocabulary(make_timelines):
     assert rank_targets(Fixed(scores), make_timelines([[], [2], [4]], [2, 3, 5])).ranks.tolist() == [0, 0, 2]
 
 
-def test_ranks_are_those_of_sorting(make_timelines):
+def test_ranks_agree_with_sorting(make_timelines):
     random = np.random.default_rng(5)
     size, users = 30, 600  # More users than a batch has.
     histories = [random.integers(1, size, random.integers(0, 12)).tolist() for _ in range(users)]
@@ -52,7 +52,7 @@ def test_events_have_the_items_of_the_requested_rows(make_timelines):
     assert users.tolist() == [0, 0, 0, 2, 2] and items.tolist() == [7, 8, 9, 5, 6]
 
 
-def test_metrics_are_those_computed_by_hand():
+def test_metrics_agree_with_metrics_computed_by_hand():
     ranks = np.array([0, 2, 9, 10])
     assert recall(ranks, 10).mean == 0.75
     assert recall(ranks, 10).standard_error == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
@@ -69,8 +69,8 @@ def test_metrics_are_those_computed_by_hand():
 
 
 def test_paired_difference_has_the_standard_error_of_the_differences():
-    ranks, others = np.array([0, 0, 20, 20, 0]), np.array([0, 0, 20, 20, 20])
-    difference = paired_difference(ranks, others)
+    ranks, other_ranks = np.array([0, 0, 20, 20, 0]), np.array([0, 0, 20, 20, 20])
+    difference = paired_difference(ranks, other_ranks)
     assert difference.mean == pytest.approx(0.2)
     assert difference.standard_error == pytest.approx(np.std([0, 0, 0, 0, 1]) / math.sqrt(5))
     assert paired_difference(ranks, ranks).standard_error == 0

@@ -22,12 +22,12 @@ def test_a_cell_has_the_configuration_of_its_encoder_with_another_history_length
 
 def test_cells_are_computed_once(tmp_path):
     file = tmp_path / "recall.json"
-    first, other = cell_config("bow", 5, {}), cell_config("bow", 10, {})
+    first, second = cell_config("bow", 5, {}), cell_config("bow", 10, {})
     key = settings_key("targets", first)
     assert Results(file).find(key) is None
     Results(file).add({"key": key, "recall_at_10": 0.5})
     assert Results(file).find(key) == {"key": key, "recall_at_10": 0.5}
-    assert Results(file).find(settings_key("targets", other)) is None
+    assert Results(file).find(settings_key("targets", second)) is None
     assert Results(file).find(settings_key("other targets", first)) is None
     assert Results(None).find(key) is None
 
@@ -45,7 +45,7 @@ def test_the_plot_labels_every_line(tmp_path):
     assert "fill: #ffffff" not in text, "the background is transparent"
 
 
-def test_errors_are_one_line(capsys):
+def test_an_invalid_argument_is_a_one_line_error(capsys):
     assert main(["--data", "nowhere", "--encoders", "bow", "--lengths", "5"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere: no such file or folder")
     assert main(["--data", "nowhere", "--set", "trainer.droput=1"]) == 2

@@ -1,4 +1,4 @@
-"""Tests cutting a log in time into prefixes and the targets of the next period."""
+"""Tests that a log is cut by time into prefixes, each with the targets of the next period."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def test_the_history_of_a_target_has_all_earlier_interactions_of_its_user(tmp_pa
     assert [example[features.TARGET_ID].bytes_list.value[0] for example in examples] == targets.items.tolist()
 
 
-def test_only_the_first_target_of_each_user(tmp_path):
+def test_first_only_selects_the_first_target_of_each_user(tmp_path):
     targets = targets_of(log_of(tmp_path), 30, 60, first_only=True)
     assert targets.items.tolist() == [b"oil", b"tea"]
 
 
-def test_error_for_an_invalid_row_has_its_line(tmp_path):
+def test_the_error_for_an_invalid_row_names_its_line(tmp_path):
     with pytest.raises(DataError, match=r"log\.csv, line 8"):
         log_of(tmp_path, "ann,tea,soon\n")

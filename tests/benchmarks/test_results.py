@@ -1,4 +1,4 @@
-"""Tests the results page on invented timelines, with fakes of the training and of the peers."""
+"""Tests the results page on synthetic timelines, with fakes for the training and for the peers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prepared(make_timelines) -> Prepared:
     targets = [row[-1] for row in rows]
     targets[0] = 1
     return Prepared(
-        train=make_timelines([row[:-2] for row in rows], times=[at // 2 for _ in rows for at in range(4)]),
+        train=make_timelines([row[:-2] for row in rows], times=[position // 2 for _ in rows for position in range(4)]),
         holdout=make_timelines([row[:-2] for row in rows], [row[-2] for row in rows]),
         test=make_timelines([row[:-1] for row in rows], targets),
         raw_test=[b""] * USERS,
@@ -47,7 +47,7 @@ def prepared(make_timelines) -> Prepared:
 
 @pytest.fixture
 def fits(monkeypatch, prepared) -> list[int]:
-    """Replaces training; returns the seeds of the fits. The model of seed 1 is right for all users, others for half."""
+    """Replaces training; returns the seeds of the fits. Seed 1 has hits for all users, other seeds for half of them."""
     seeds: list[int] = []
 
     def train(data, config, output, cache_dir, observer, raw_test):
@@ -101,7 +101,7 @@ def test_a_change_of_the_trainer_repeats_the_fits(tmp_path, fits, monkeypatch):
 def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path, fits, prepared, monkeypatch):
     requests = []
 
-    def fake(command: list[str], purpose: str) -> None:
+    def fake_run(command: list[str], purpose: str) -> None:
         request = json.loads(Path(command[-1]).read_text())
         requests.append(request)
         lists = np.zeros((USERS, request["k"]), np.int64)
@@ -110,7 +110,7 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
         (Path(request["folder"]) / "epochs.json").write_text("7")
 
     monkeypatch.setattr(peers, "environment", lambda cache_dir: Path("python"))
-    monkeypatch.setattr(peers, "_run", fake)
+    monkeypatch.setattr(peers, "_run", fake_run)
     result = run(tmp_path, [1], peers=True)
     assert [request["minutes"] for request in requests] == [2] * len(peers.PEERS)  # 61 seconds
     assert all(request["filter_seen"] for request in requests)
@@ -123,7 +123,7 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
     assert cells(page([result]), "gSASRec (RecTools) (7 epochs)")[2].startswith(f"{(USERS - 1) / USERS:.4f}")
 
 
-def test_unknown_items_never_reach_a_peer(make_timelines, monkeypatch, tmp_path):
+def test_a_peer_gets_no_unknown_items(make_timelines, monkeypatch, tmp_path):
     timelines = make_timelines([[1, 5, 1], [1], [6, 7]])
     prepared = SimpleNamespace(train=timelines, test=timelines, item_ids=["a", "b", "c"], recommends_seen=False)
     monkeypatch.setattr(peers, "environment", lambda cache_dir: cache_dir)
@@ -136,7 +136,7 @@ def test_unknown_items_never_reach_a_peer(make_timelines, monkeypatch, tmp_path)
             assert arrays[f"{split}_starts"].tolist() == [0, 1, 1, 3]
 
 
-def test_error_of_a_peer_has_the_reason():
+def test_the_error_of_a_failed_peer_has_the_reason():
     with pytest.raises(StepError, match="gSASRec failed: no such model"):
         peers._run(["sh", "-c", "echo no such model >&2; exit 3"], "gSASRec")
 
@@ -153,7 +153,7 @@ def test_missing_data_is_an_error_before_any_training(capsys):
     assert "no/such/file.zip" in capsys.readouterr().err
 
 
-def test_another_log_needs_the_option_page(capsys):
+def test_data_without_the_option_page_is_an_error(capsys):
     assert results.main(["--data", "log.csv"]) == 2
     assert "--data needs --page FILE" in capsys.readouterr().err
 
@@ -171,7 +171,9 @@ def test_all_models_are_fitted_again_with_shuffled_ties(tmp_path, fits, make_tim
             histories.setdefault(user, []).append(int(item) + 2)
         rows = list(histories.values())
         return Prepared(
-            train=make_timelines([row[:-2] for row in rows], times=[at // 2 for _ in rows for at in range(4)]),
+            train=make_timelines(
+                [row[:-2] for row in rows], times=[position // 2 for _ in rows for position in range(4)]
+            ),
             holdout=make_timelines([row[:-2] for row in rows], [row[-2] for row in rows]),
             test=make_timelines([row[:-1] for row in rows], [row[-1] for row in rows]),
             raw_test=[b""] * len(rows),

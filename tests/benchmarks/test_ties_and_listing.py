@@ -46,7 +46,7 @@ def test_a_copy_differs_only_in_the_order_within_ties(name, tmp_path):
     assert open_dataset(copies[0], tmp_path).log.columns == dataset.log.columns
 
 
-def test_a_copy_of_a_log_without_ties_is_the_same(tmp_path):
+def test_a_copy_of_a_log_without_ties_is_identical(tmp_path):
     folder = tmp_path / "log"
     folder.mkdir()
     text = "user,item,timestamp\n" + "".join(f"a,{item},{item}\n" for item in range(20))
@@ -67,7 +67,7 @@ def test_ids_are_sorted_as_numbers_if_all_are_numbers():
     assert by_id(["b10", "b9", "a"]).tolist() == [0, 1, 4, 2, 3]
 
 
-def test_a_list_is_learnt_from_ties():
+def test_by_ties_learns_the_order_of_a_hidden_list():
     random = np.random.default_rng(0)
     hidden = random.permutation(np.arange(2, 42))
     starts = random.integers(0, 37, 3000)
@@ -80,7 +80,7 @@ def test_a_list_is_learnt_from_ties():
 
 def test_next_in_list_continues_at_the_start(make_timelines):
     rule = NextInList(np.arange(6))
-    # 5 follows 4; 2 follows 5, after the indices that are not items; 4 follows 3, but was seen, so 5 is next.
+    # 5 follows 4; 2 follows 5, after the indices that are not items; 4 follows 3, but is in the history, so 5 is next.
     timelines = make_timelines([[4], [5], [4, 3]], [5, 2, 5])
     assert rank_targets(rule, timelines).ranks.tolist() == [0, 0, 0]
 

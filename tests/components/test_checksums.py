@@ -30,13 +30,13 @@ def flip(path: Path) -> None:
     checksums.os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_undamaged_folder(folder):
+def test_an_undamaged_folder_has_no_damage(folder):
     assert checksums.damage(str(folder)) == ""
     check = subprocess.run(["sha256sum", "--check", "--strict", "7.sha256"], cwd=folder.parent, capture_output=True)
     assert check.returncode == 0
 
 
-def test_damage_is_named(folder):
+def test_damage_names_the_damaged_file(folder):
     flip(folder / "graph.pb")
     assert checksums.damage(str(folder)) == f"{folder}/graph.pb is not what the step wrote"
     (folder / "graph.pb").unlink()
@@ -44,7 +44,7 @@ def test_damage_is_named(folder):
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", ".nfs0000000000a1", "part/desktop.ini"])
-def test_other_files_are_ignored(folder, name):
+def test_files_that_the_step_did_not_write_are_ignored(folder, name):
     (folder / name).write_bytes(b"from a file manager")
     assert checksums.damage(str(folder)) == ""
 

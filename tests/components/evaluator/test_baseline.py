@@ -39,11 +39,11 @@ def model(tmp_path: Path) -> MakeModel:
 
 
 def blessing(
-    of_model: int, blessed: bool = True, baseline: int = 0, change: float | None = None
+    model_id: int, blessed: bool = True, baseline: int = 0, change: float | None = None
 ) -> standard_artifacts.ModelBlessing:
     artifact = standard_artifacts.ModelBlessing()
-    artifact.id = 100 + of_model
-    artifact.set_int_custom_property("current_model_id", of_model)
+    artifact.id = 100 + model_id
+    artifact.set_int_custom_property("current_model_id", model_id)
     artifact.set_int_custom_property("blessed", int(blessed))
     if change is not None:
         artifact.set_int_custom_property("baseline_model_id", baseline)
@@ -62,21 +62,21 @@ def blessing(
         ({}, 3, []),
     ],
 )
-def test_blessed_model_other_than_the_candidate(model, verdicts, candidate, expected):
-    known = {
+def test_the_baseline_is_the_best_blessed_model_other_than_the_candidate(model, verdicts, candidate, expected):
+    artifacts = {
         MODEL: [model(number) for number in {*verdicts, candidate}],
         # Each model was compared with the one before, and is equally good.
         BLESSING: [blessing(number, blessed, number - 1, 0.0) for number, blessed in verdicts.items()],
         CANDIDATE: [model(candidate)],
     }
-    resolved = BestOtherBlessedModel(runs=5).resolve_artifacts(None, known)
+    resolved = BestOtherBlessedModel(runs=5).resolve_artifacts(None, artifacts)
     assert [artifact.id for artifact in resolved[MODEL]] == expected
     assert [artifact.get_int_custom_property("current_model_id") for artifact in resolved[BLESSING]] == expected
     assert [artifact.id for artifact in resolved[CANDIDATE]] == [candidate]
 
 
 @pytest.fixture
-def sinking(model: MakeModel) -> dict[str, list]:
+def declining_models(model: MakeModel) -> dict[str, list]:
     """Models that are each slightly worse than the first, with which they were compared."""
     return {
         MODEL: [model(number) for number in range(1, 6)],
@@ -85,44 +85,44 @@ def sinking(model: MakeModel) -> dict[str, list]:
     }
 
 
-def resolved_id(known: dict[str, list], **settings: object) -> list[int]:
-    return [artifact.id for artifact in BestOtherBlessedModel(**settings).resolve_artifacts(None, known)[MODEL]]
+def resolved_ids(artifacts: dict[str, list], **settings: object) -> list[int]:
+    return [artifact.id for artifact in BestOtherBlessedModel(**settings).resolve_artifacts(None, artifacts)[MODEL]]
 
 
-def test_the_bar_stays_where_each_model_is_slightly_worse(sinking):
-    assert resolved_id(sinking, runs=5) == [1]
-    assert resolved_id(sinking, runs=3) == [2]  # The first is no longer among them.
-    assert resolved_id(sinking, runs=1) == [4]
-    assert resolved_id(sinking, runs=0) == []
+def test_the_best_model_stays_the_baseline_if_each_model_is_slightly_worse(declining_models):
+    assert resolved_ids(declining_models, runs=5) == [1]
+    assert resolved_ids(declining_models, runs=3) == [2]  # The first model is not among the last three.
+    assert resolved_ids(declining_models, runs=1) == [4]
+    assert resolved_ids(declining_models, runs=0) == []
 
 
-def test_a_pinned_model_is_the_baseline(sinking, tmp_path):
-    assert resolved_id(sinking, runs=5, pinned="3") == [3]
-    assert resolved_id(sinking, runs=0, pinned=f"{tmp_path}/3/") == [3]
-    assert resolved_id(sinking, runs=5, pinned="5") == [], "a model is not compared with itself"
+def test_a_pinned_model_is_the_baseline(declining_models, tmp_path):
+    assert resolved_ids(declining_models, runs=5, pinned="3") == [3]
+    assert resolved_ids(declining_models, runs=0, pinned=f"{tmp_path}/3/") == [3]
+    assert resolved_ids(declining_models, runs=5, pinned="5") == [], "a model is not compared with itself"
     with pytest.raises(
         StepError, match=r"^gate\.baseline_model: there is no model '77' in ML Metadata; set the id or the"
     ):
-        resolved_id(sinking, runs=5, pinned="77")
+        resolved_ids(declining_models, runs=5, pinned="77")
 
 
-def test_a_damaged_model_stops_the_run_in_one_line(sinking, tmp_path):
+def test_a_damaged_baseline_stops_the_run_with_a_one_line_error(declining_models, tmp_path):
     (tmp_path / "1" / "Format-Serving" / "saved_model.pb").write_text("weight")
     with pytest.raises(StepError) as error:
-        resolved_id(sinking, runs=5)
+        resolved_ids(declining_models, runs=5)
     assert str(error.value) == (
         f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the baseline model is damaged; "
         "restore it, or set gate.damaged_baseline=skip to compare with the next best"
     )
-    assert resolved_id(sinking, runs=1) == [4], "damage of another model is ignored"
+    assert resolved_ids(declining_models, runs=1) == [4], "damage of another model is ignored"
 
 
-def test_damaged_models_can_be_skipped(sinking, tmp_path, caplog):
+def test_damaged_models_can_be_skipped(declining_models, tmp_path, caplog):
     (tmp_path / "1" / "Format-Serving" / "saved_model.pb").write_text("weight")
     shutil.rmtree(tmp_path / "2")
     (tmp_path / "2.sha256").unlink()
     with caplog.at_level(logging.INFO, "recommender.progress"):
-        assert resolved_id(sinking, runs=5, on_damage="skip") == [3]
+        assert resolved_ids(declining_models, runs=5, on_damage="skip") == [3]
     assert caplog.messages == [
         f"{tmp_path}/1/Format-Serving/saved_model.pb is not what the step wrote: the baseline model is damaged "
         "and skipped",
@@ -130,7 +130,7 @@ def test_damaged_models_can_be_skipped(sinking, tmp_path, caplog):
     ]
     for number in (3, 4):
         shutil.rmtree(tmp_path / str(number))
-    assert resolved_id(sinking, runs=5, on_damage="skip") == []
+    assert resolved_ids(declining_models, runs=5, on_damage="skip") == []
 
 
 @pytest.fixture
@@ -150,10 +150,10 @@ def bucket(tmp_path: Path) -> Path:
 
 def test_models_in_an_object_store_are_found(bucket, model):
     """`pathlib` would treat `gs://bucket/1` as a local folder `gs:`, which never exists."""
-    known = {MODEL: [model(1), model(2)], BLESSING: [blessing(1)], CANDIDATE: [model(2)]}
-    for artifact in known[MODEL]:
+    artifacts = {MODEL: [model(1), model(2)], BLESSING: [blessing(1)], CANDIDATE: [model(2)]}
+    for artifact in artifacts[MODEL]:
         artifact.uri = f"fake://bucket/{artifact.id}"
-    assert resolved_id(known, runs=5) == [1]
+    assert resolved_ids(artifacts, runs=5) == [1]
     shutil.rmtree(bucket / "1")
     with pytest.raises(StepError, match=r"^fake://bucket/1 is missing: the baseline model is damaged"):
-        resolved_id(known, runs=5)
+        resolved_ids(artifacts, runs=5)

@@ -1,4 +1,4 @@
-"""The bar does not sink if each model is slightly worse than the one before."""
+"""The best model stays the baseline if each new model is slightly worse than the one before."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ A = Blessed("a")
         ([A, Blessed("b", "a", 0.01)], 0, []),
     ],
 )
-def test_best_first(blessed, runs, expected):
+def test_best_first_sorts_models_by_their_added_differences(blessed, runs, expected):
     assert best_first(blessed, runs) == expected
 
 
-def test_three_models_that_are_each_slightly_worse_do_not_lower_the_bar():
+def test_three_models_that_are_each_slightly_worse_do_not_replace_the_baseline():
     """The quality falls from 0.30 to 0.27 in steps within chance, so each model would pass against the last one."""
     quality = {"a": 0.30, "b": 0.29, "c": 0.28, "d": 0.27}
     within_chance = 0.015
-    blessed, compared = [A], {}
+    blessed, baselines = [A], {}
     for name in ("b", "c", "d"):
         baseline = best_first(blessed, 5)[0]
-        compared[name] = baseline
+        baselines[name] = baseline
         change = quality[name] - quality[baseline]
         if change > -within_chance:
             blessed.append(Blessed(name, baseline, change))
-    assert compared == {"b": "a", "c": "a", "d": "a"}
+    assert baselines == {"b": "a", "c": "a", "d": "a"}
     assert [entry.model for entry in blessed] == ["a", "b"]
 
 
-def test_an_excluded_model_still_links_others():
+def test_comparisons_with_an_excluded_model_still_count():
     blessed = [A, Blessed("b", "a", 0.02), Blessed("c", "b", -0.01)]
     assert best_first(blessed, 5, excluded={"b"}) == ["c", "a"]
     assert best_first(blessed, 1, excluded={"c"}) == ["b"]

@@ -108,7 +108,7 @@ Evaluate = Callable[..., tuple[str, Verdict]]
 
 @pytest.fixture(scope="module")
 def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
-    """Returns a function that runs the Evaluator, once for each shift of the model, of the baseline, and gate."""
+    """Returns a function that runs the Evaluator, once for each model, baseline and gate."""
     root = tmp_path_factory.mktemp("evaluator")
     split = root / "examples" / f"Split-{features.TEST}"
     split.mkdir(parents=True)
@@ -158,7 +158,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
 AS_GOOD_AS_MARKOV = {"min_targets": 48, "min_lift_over_markov": 1}
 
 
-def test_metrics_of_every_slice_with_and_without_a_baseline(evaluate):
+def test_metrics_of_every_slice_agree_with_a_brute_force(evaluate):
     uri, verdict = evaluate(0, baseline=4, min_recall_at_10=0.2, min_lift_over_popularity=1.9)
     assert verdict.blessed
     assert verdict.reasons[0].startswith("Recall@10 0.2083, the popularity list has 0.1042, Markov 0.1667, the best of")
@@ -189,11 +189,11 @@ def test_the_baseline_is_ranked_on_the_same_targets(evaluate):
     metrics = read_metrics(uri)["overall"]
     assert metrics["baseline_recall_at_10"] == pytest.approx(6 / 48)
     assert metrics["recall_at_10_change"] == pytest.approx(4 / 48)
-    lost = (RANKS < 10).astype(float) - (RANKS + 4 < 10)
-    assert metrics["recall_at_10_change_standard_error"] == pytest.approx(error_over_users(lost, USERS))
+    hit_differences = (RANKS < 10).astype(float) - (RANKS + 4 < 10)
+    assert metrics["recall_at_10_change_standard_error"] == pytest.approx(error_over_users(hit_differences, USERS))
 
 
-def test_too_few_targets_and_the_floor_block(evaluate):
+def test_too_few_targets_and_a_recall_below_the_floor_block_the_model(evaluate):
     _, verdict = evaluate(0, min_targets=49, min_recall_at_10=0.25)
     assert verdict == Verdict(
         False,
@@ -204,13 +204,13 @@ def test_too_few_targets_and_the_floor_block(evaluate):
     )
 
 
-def test_the_lift_over_the_popularity_list_blocks(evaluate):
+def test_a_low_lift_over_the_popularity_list_blocks_the_model(evaluate):
     uri, verdict = evaluate(0, min_recall_at_10=0.2, min_lift_over_popularity=2.5)
     assert verdict == Verdict(
         False,
         ("Recall@10 0.2083 is 2.00 times the popularity list's 0.1042, below the 2.50 times that the gate requires",),
     )
-    # Those that passed, but not the one that was skipped.
+    # The conditions that passed are included, and the skipped one is not.
     assert [(condition.metric, condition.is_change, condition.passed) for condition in read_conditions(uri)] == [
         ("example_count", False, True),
         ("recall_at_10", False, True),
@@ -228,7 +228,7 @@ def test_a_model_below_first_order_markov_is_refused(evaluate):
     )
 
 
-def test_a_loss_within_chance_passes(evaluate):
+def test_a_loss_of_recall_within_chance_passes(evaluate):
     uri, verdict = evaluate(2, baseline=0)  # 2 of 10 hits are lost, a fifth.
     metrics = read_metrics(uri)["overall"]
     assert metrics["recall_at_10_change"] < -0.02 * metrics["baseline_recall_at_10"]
@@ -259,11 +259,11 @@ def test_a_baseline_without_a_hit_does_not_block(evaluate):
     assert verdict.blessed
 
 
-def test_the_same_model_again_passes(evaluate):
+def test_a_model_equal_to_its_baseline_passes(evaluate):
     assert evaluate(0, baseline=0)[1].blessed
 
 
-def test_max_users_evaluates_on_a_sample(evaluate):
+def test_max_users_limits_the_evaluation_to_a_sample_of_users(evaluate):
     uri, _ = evaluate(0, max_users=9)
     assert not (Path(uri) / "drawn").exists(), "the sample is removed"
     metrics = read_metrics(uri)["overall"]
@@ -290,11 +290,12 @@ def test_a_sample_depends_only_on_the_users_and_has_all_their_examples(tmp_path)
         return sorted(records)
 
     ordered, shuffled = np.arange(len(RANKS)), np.random.default_rng(1).permutation(len(RANKS))
-    few = sample(ordered, 5)
-    assert few == sample(shuffled, 5, files=3)
+    small_sample = sample(ordered, 5)
+    assert small_sample == sample(shuffled, 5, files=3)
     users = [
-        tf.train.Example.FromString(record).features.feature[features.USER_ID].bytes_list.value[0] for record in few
+        tf.train.Example.FromString(record).features.feature[features.USER_ID].bytes_list.value[0]
+        for record in small_sample
     ]
     assert sorted(map(users.count, set(users))) == [2] * 5
-    assert set(few) < set(sample(ordered, 6)), "a larger sample contains the users of a smaller one"
+    assert set(small_sample) < set(sample(ordered, 6)), "a larger sample contains the users of a smaller one"
     assert sample(ordered, 24) == sample(ordered, 100) == sorted(map(raw_example, range(len(RANKS))))

@@ -33,7 +33,7 @@ def write_model(folder: Path) -> str:
     return str(folder)
 
 
-def test_no_model_was_blessed_yet(tmp_path):
+def test_without_a_blessed_model_nothing_is_copied(tmp_path):
     assert resolve(tmp_path / "record", tmp_path / "output") == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -61,7 +61,7 @@ def test_a_record_of_an_earlier_version_is_read(tmp_path):
     assert read_record(str(tmp_path / "record")) == [Blessed(model), Blessed("next", model, 0.01)]
 
 
-def test_a_record_does_not_grow_forever(tmp_path):
+def test_a_record_has_a_maximum_length(tmp_path):
     record = tmp_path / "record"
     for number in range(MAX_RECORDED + 1):
         add_to_record(str(record), Blessed(str(number)))
@@ -84,7 +84,7 @@ def test_a_missing_model_stops_the_run_or_is_skipped(tmp_path):
     assert resolve(tmp_path / "record", tmp_path / "output", damaged_baseline="skip") == complete
 
 
-def test_another_floor_changes_only_the_floor():
+def test_with_floor_changes_only_the_floor():
     settings = GateSettings(min_recall_at_10=0.1)
     before = json_format.MessageToJson(make_eval_config(settings), preserving_proto_field_name=True)
     after = json_format.Parse(with_floor(before, 0.3), config_pb2.EvalConfig())

@@ -1,4 +1,4 @@
-"""Every metric against a brute force over complete rankings, merging of sums, and the thresholds of the gate."""
+"""Every metric compared with a brute force over complete rankings, merging of sums, and the thresholds of the gate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ITEMS, EXAMPLES = 60, 40
 
 
 def user_of(number: int) -> bytes:
-    """Users have one to five targets."""
+    """Returns the user of an example; users have one to five targets."""
     return b"%d" % (number**0.7)
 
 
@@ -74,8 +74,8 @@ def test_metrics_agree_with_a_brute_force(examples):
     assert metrics["example_count"] == EXAMPLES
 
 
-def test_standard_errors_are_over_users_with_several_targets(examples):
-    """Compares with the jackknife: how much the mean moves if one user is left out, to first order."""
+def test_standard_errors_are_over_users_and_not_over_targets(examples):
+    """Compares with the jackknife: the change of the mean if one user is left out, to first order."""
     metrics = sums_of(examples).metrics()
     users = np.array([user_of(number) for number in range(EXAMPLES)])
     assert len(set(users)) < EXAMPLES / 2
@@ -86,7 +86,7 @@ def test_standard_errors_are_over_users_with_several_targets(examples):
     assert metrics["recall_at_10" + ERROR] != pytest.approx(binomial, rel=0.01)
 
 
-def test_sums_of_parts_merge(examples):
+def test_merged_sums_of_parts_have_the_metrics_of_all_examples(examples):
     combiner = RankingCombiner()
     parts = []
     for part in np.array_split(np.arange(EXAMPLES), 3):

@@ -86,8 +86,8 @@ def test_pushed_catalogue_names_the_same_items(shop):
     _, folder = shop
     lines = [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").split("\n") if line]
     assert [line["id"] for line in lines] == ["tea", "jam", "oil", "ink", "gum"]
-    known = {"genres": ["Drink", "Hot"], "brand": ["Ceylon"], "shelf": ["3"]}
-    tea = {"id": "tea", "title": "Tea, green", "genres": ["Drink", "Hot"], "year": 1994, "features": known}
+    tea_features = {"genres": ["Drink", "Hot"], "brand": ["Ceylon"], "shelf": ["3"]}
+    tea = {"id": "tea", "title": "Tea, green", "genres": ["Drink", "Hot"], "year": 1994, "features": tea_features}
     gum = {"id": "gum", "title": "Item gum", "genres": [], "year": None, "features": {}}
     assert lines[0] == {**tea, "ratings": 2} and lines[-1] == {**gum, "ratings": 2}
     assert [line["ratings"] for line in lines] == [2, 2, 2, 0, 2]
@@ -109,10 +109,12 @@ def test_tokens_of_an_item_are_sorted_by_feature():
     }
 
 
-def test_a_user_of_a_hundred_thousand_ratings_and_an_item_of_every_user(generate):
-    heavy = [f"heavy,{number % 7_000},{1 + number % 5},{number // 3}" for number in range(100_000)]
-    others = [f"u{user},{item},3,{time}" for user in range(200) for time, item in enumerate(("7", user, user + 1, "7"))]
-    splits, _ = generate({"log.csv": "\n".join(["user,item,rating,timestamp", *heavy, *others]) + "\n"})
+def test_a_user_with_100_000_ratings_and_an_item_of_every_user_are_complete(generate):
+    heavy_rows = [f"heavy,{number % 7_000},{1 + number % 5},{number // 3}" for number in range(100_000)]
+    other_rows = [
+        f"u{user},{item},3,{time}" for user in range(200) for time, item in enumerate(("7", user, user + 1, "7"))
+    ]
+    splits, _ = generate({"log.csv": "\n".join(["user,item,rating,timestamp", *heavy_rows, *other_rows]) + "\n"})
     for split, length in ((features.TRAIN, 99_998), (features.EVAL, 99_998), (features.TEST, 99_999)):
         assert len(splits[split]) == 201
         (row,) = (row for row in splits[split] if row[features.USER_ID] == [b"heavy"])
@@ -124,12 +126,12 @@ def test_a_user_of_a_hundred_thousand_ratings_and_an_item_of_every_user(generate
 
 
 @pytest.mark.parametrize("value", ["Comedy", "a=b", "", "Häppy end"])
-def test_a_token_names_its_feature_whatever_its_value(value):
+def test_a_token_names_its_feature_for_any_value(value):
     assert features.token("genres", value) == f"genres={value}"
     assert features.feature_of(features.token("genres", value)) == "genres"
 
 
-def test_a_note_shows_ids_that_the_files_write_differently(generate, caplog) -> None:
+def test_a_note_shows_ids_whose_format_differs_between_the_files(generate, caplog) -> None:
     log = "user,item,timestamp\n" + "".join(f"ann,{item}.0,{item}\n" for item in range(10, 20))
     with caplog.at_level("WARNING", "recommender.progress"):
         _, catalog = generate({"log.csv": log, "items.csv": "item,title\n10,Tea\n0011,Jam\n"})
@@ -147,7 +149,7 @@ KINDS = (
 )
 
 
-def test_columns_of_activities(generate):
+def test_columns_of_the_log_become_words_and_numbers_of_activities(generate):
     splits, _ = generate({"log.csv": KINDS}, activity=["price", "event"])
     assert list(splits) == [*features.SPLITS, features.CATALOG, features.WORDS]
     timelines = {row[features.USER_ID][0]: row for row in splits[features.TRAIN]}
@@ -161,12 +163,12 @@ def test_columns_of_activities(generate):
     assert all(len(row) == len(counts) for row in splits[features.WORDS])
 
 
-def test_words_are_only_of_the_kinds_that_are_used(generate):
+def test_the_split_words_has_only_the_kinds_of_interactions_in_use(generate):
     splits, _ = generate({"log.csv": KINDS}, activity=["event"], events={"view": 1.0, "buy": 1.0})
     assert {row[features.WORD][0] for row in splits[features.WORDS]} == {b"view", b"buy"}
 
 
-def test_without_an_items_file_and_columns_there_are_only_the_rated_items(generate):
+def test_without_an_items_file_the_catalogue_has_only_the_rated_items(generate):
     splits, _ = generate({"log.csv": KINDS})
     tokens = {row[features.CATALOG_ITEM_ID][0]: row[features.CATALOG_TOKENS] for row in splits[features.CATALOG]}
     assert tokens == {b"tea": [], b"jam": [], b"oil": [], b"gum": []}
@@ -174,6 +176,6 @@ def test_without_an_items_file_and_columns_there_are_only_the_rated_items(genera
     assert not {features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS} & set(splits[features.TRAIN][0])
 
 
-def test_a_column_of_numbers_only_has_no_words(generate):
+def test_a_column_with_only_numbers_has_no_words(generate):
     splits, _ = generate({"log.csv": KINDS}, activity=["price"])
     assert splits[features.WORDS] == [] and splits[features.TRAIN][0][features.ACTIVITY_WORDS] == [b"", b""]

@@ -40,23 +40,23 @@ def test_the_catalogue_has_the_fingerprint_of_the_data(generate, log):
     assert catalog.get_string_custom_property("data_fingerprint") == before
     assert catalog.get_int_custom_property("ratings") == 12
     append(log)
-    assert fingerprint(open_dataset(log, "")) != before, "so that the cached result is not used"
+    assert fingerprint(open_dataset(log, "")) != before, "the cached result is not used"
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["fingerprint known", "fingerprint not known"])
-def test_a_file_that_grows_while_it_is_read(generate, log, monkeypatch, known):
-    real = executor.read_items
+def test_a_file_that_grows_while_it_is_read_is_an_error(generate, log, monkeypatch, known):
+    original_read_items = executor.read_items
 
     def read_items(dataset):
         append(log)
-        return real(dataset)
+        return original_read_items(dataset)
 
     monkeypatch.setattr(executor, "read_items", read_items)
     with pytest.raises(StepError, match=r"log.csv: this file, or one beside it, changed while the run read it"):
         generate(fingerprint(open_dataset(log, "")) if known else "")
 
 
-def test_a_file_that_grew_between_its_fingerprint_and_the_reading(generate, log):
+def test_a_file_that_grows_between_its_fingerprint_and_reading_is_an_error(generate, log):
     before = fingerprint(open_dataset(log, ""))
     append(log)
     with pytest.raises(StepError, match="changed while the run read it; run again when nothing writes there"):

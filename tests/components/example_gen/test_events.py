@@ -19,7 +19,7 @@ SHOP = "user,item,timestamp,event\n" + "".join(
 EVENTS = {"view": 0.25, "cart": 0.5, "purchase": 1.0}
 
 
-def test_events_choose_and_weigh_interactions(generate: Callable) -> None:
+def test_events_select_interactions_and_set_their_weights(generate: Callable) -> None:
     splits, catalog = generate({"log.csv": SHOP}, events=EVENTS, targets=["cart", "purchase"])
     facts = json.loads((catalog / "dataset.json").read_text())
     assert (facts["ratings"], facts["other_events"]) == (54, 18)
@@ -53,13 +53,15 @@ def test_without_events_and_targets_examples_have_no_weights(generate: Callable)
         ),
     ],
 )
-def test_missing_kinds_and_columns(generate: Callable, log: str, settings: dict, message: str) -> None:
+def test_a_missing_kind_or_column_is_a_one_line_error(
+    generate: Callable, log: str, settings: dict, message: str
+) -> None:
     with pytest.raises(StepError) as error:
         generate({"log.csv": log}, **settings)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_targets_are_among_the_events() -> None:
+def test_a_target_outside_the_events_or_a_weight_of_zero_is_an_error() -> None:
     with pytest.raises(ValidationError, match="targets names 'buy', which events does not contain; it contains 'view'"):
         ExampleGenSettings(events={"view": 1.0}, targets=("buy",))
     with pytest.raises(ValidationError, match="greater than 0"):
@@ -71,8 +73,8 @@ def test_the_refit_gets_complete_timelines_and_all_events(generate: Callable) ->
     assert sorted(splits) == ["all", "catalog", "eval", "test", "train"]
     assert sorted(len(example[features.ITEM_ID]) for example in splits[features.ALL]) == [12] * 6
     assert sum(item[features.CATALOG_EVENTS][0] for item in splits[features.CATALOG]) == 72
-    trained = sum(len(example[features.ITEM_ID]) for example in splits[features.TRAIN])
-    assert sum(item[features.CATALOG_TRAIN_EVENTS][0] for item in splits[features.CATALOG]) == trained < 72
+    train_events = sum(len(example[features.ITEM_ID]) for example in splits[features.TRAIN])
+    assert sum(item[features.CATALOG_TRAIN_EVENTS][0] for item in splits[features.CATALOG]) == train_events < 72
 
 
 def test_dropped_repeats_are_counted(generate: Callable) -> None:

@@ -47,7 +47,7 @@ def test_every_format_gives_the_same_examples(
 
 
 @pytest.mark.parametrize("in_files", [True, False])
-def test_blocks_return_their_tables(in_files: bool, tmp_path: Path) -> None:
+def test_blocks_return_the_tables_that_they_store(in_files: bool, tmp_path: Path) -> None:
     tables = [pa.table({"user": ["a" * 1000, "b"] * size, "rating": [1.0, 2.5] * size}) for size in (1, 1000, 0)]
     blocks = Blocks(str(tmp_path) if in_files else "")
     stored = blocks.put(tables)
@@ -65,7 +65,7 @@ def test_blocks_return_their_tables(in_files: bool, tmp_path: Path) -> None:
         (["--runner=FlinkRunner", "--runner=FnApiRunner"], True),
     ],
 )
-def test_is_local(arguments: list[str], is_local: bool) -> None:
+def test_a_pipeline_is_local_unless_its_last_runner_is_remote(arguments: list[str], is_local: bool) -> None:
     assert _is_local(arguments) == is_local
 
 

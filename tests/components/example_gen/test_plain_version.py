@@ -22,9 +22,9 @@ from data.settings import DataSettings
 from pipeline.beam_runners import LOCAL_ARGUMENTS
 
 Rating = tuple[bytes, bytes, float, int]  # user, item, rating, time
-LEAST_RATINGS = 3  # of a user in a split
+LEAST_RATINGS = 3  # the minimum of a user in a split
 # The plain version has no counts in the catalogue; other tests check them.
-LEFT_OUT = {features.CATALOG_TRAIN_EVENTS, features.CATALOG_EVENTS}
+IGNORED = {features.CATALOG_TRAIN_EVENTS, features.CATALOG_EVENTS}
 
 
 def plain_examples(data: Path) -> Iterator[tuple[str, dict[str, list[Any]]]]:
@@ -95,7 +95,7 @@ def written_examples(split: Path) -> Iterator[dict[str, list[Any]]]:
         yield {
             name: list(getattr(feature, feature.WhichOneof("kind")).value)
             for name, feature in example.items()
-            if name not in LEFT_OUT
+            if name not in IGNORED
         }
 
 
@@ -128,6 +128,6 @@ def test_the_examples_are_those_of_the_plain_version(data: Path, tmp_path: Path)
         **dict.fromkeys(features.SPLITS, 60),
         features.CATALOG: 200,
     }
-    for split, rows_of_split in expected.items():
+    for split, expected_examples in expected.items():
         written = list(written_examples(tmp_path / "examples" / f"Split-{split}"))
-        assert canonical(written) == canonical(rows_of_split), split
+        assert canonical(written) == canonical(expected_examples), split

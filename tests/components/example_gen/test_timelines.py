@@ -1,4 +1,4 @@
-"""Grouping, ordering, ties, duplicates and splits, against results computed by hand."""
+"""Grouping, ordering, ties, duplicates and splits, compared with results computed by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.timelines import Ratings, Row
 
 
-def make(rows: list[tuple[str, str, float, int]], weights: list[float] | None = None) -> Ratings:
+def make_ratings(rows: list[tuple[str, str, float, int]], weights: list[float] | None = None) -> Ratings:
     """Returns ratings of (user, item, rating, timestamp), in the order of the log."""
     users, items, ratings, timestamps = zip(*rows, strict=True) if rows else ((), (), (), ())
     positions = np.arange(len(rows)) * 10
@@ -26,13 +26,15 @@ def items(grouped: timelines.UserTimelines) -> list[list[str]]:
     return [[ids[item] for item in grouped.ratings.item[start:stop]] for start, stop in grouped.users()]
 
 
-def test_orders_by_time_then_by_file_position():
-    ratings = make([("u", "late", 3, 9), ("u", "z", 3, 5), ("v", "x", 3, 1), ("u", "a", 3, 5), ("u", "first", 3, 1)])
+def test_timelines_are_sorted_by_time_then_by_file_position():
+    ratings = make_ratings(
+        [("u", "late", 3, 9), ("u", "z", 3, 5), ("v", "x", 3, 1), ("u", "a", 3, 5), ("u", "first", 3, 1)]
+    )
     assert items(timelines.group(ratings)) == [["first", "z", "a", "late"], ["x"]]
 
 
-def test_drops_exact_repeats_only():
-    ratings = make([("u", "a", 3, 5), ("u", "b", 3, 5), ("u", "a", 3, 5), ("u", "a", 4, 5), ("u", "a", 3, 6)])
+def test_only_exact_repeats_are_dropped():
+    ratings = make_ratings([("u", "a", 3, 5), ("u", "b", 3, 5), ("u", "a", 3, 5), ("u", "a", 4, 5), ("u", "a", 3, 6)])
     grouped = timelines.group(ratings)
     assert items(grouped) == [["a", "b", "a", "a"]]
     assert grouped.ratings.rating.tolist() == [3, 3, 4, 3]
@@ -43,23 +45,23 @@ def test_drops_exact_repeats_only():
 @given(
     st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.just(3.0), st.integers(0, 3)), max_size=30)
 )
-def test_agrees_with_sorting_python_objects(rows):
+def test_grouping_agrees_with_sorting_python_objects(rows):
     expected: dict[str, list[tuple[int, str]]] = {}
-    seen = set()
+    distinct_rows = set()
     for user, item, rating, timestamp in rows:
-        if (user, item, rating, timestamp) not in seen:
-            seen.add((user, item, rating, timestamp))
+        if (user, item, rating, timestamp) not in distinct_rows:
+            distinct_rows.add((user, item, rating, timestamp))
             expected.setdefault(user, []).append((timestamp, item))
     expected_items = [
         [item for _, item in sorted(expected[user], key=lambda event: event[0])] for user in sorted(expected)
     ]
-    grouped = timelines.group(make(rows))
+    grouped = timelines.group(make_ratings(rows))
     assert items(grouped) == expected_items
-    assert grouped.duplicates == len(rows) - len(seen)
+    assert grouped.duplicates == len(rows) - len(distinct_rows)
 
 
-def test_leave_one_out_holds_back_the_last_two():
-    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abcde")]))
+def test_leave_one_out_holds_out_the_last_two_interactions():
+    grouped = timelines.group(make_ratings([("u", item, 3, time) for time, item in enumerate("abcde")]))
     assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [
         Row("train", 0, 3),
         Row("eval", 0, 3, 3),
@@ -68,31 +70,33 @@ def test_leave_one_out_holds_back_the_last_two():
 
 
 def test_users_with_too_few_interactions_have_no_rows():
-    grouped = timelines.group(make([("u", "a", 3, 1), ("u", "b", 3, 2), *(("v", item, 3, 1) for item in "abc")]))
+    grouped = timelines.group(
+        make_ratings([("u", "a", 3, 1), ("u", "b", 3, 2), *(("v", item, 3, 1) for item in "abc")])
+    )
     rows = list(timelines.split_rows(grouped, ExampleGenSettings(min_interactions=3)))
     assert {row.start for row in rows} == {2}
 
 
 def test_two_interactions_are_enough_for_training():
-    grouped = timelines.group(make([("u", "a", 3, 1), ("u", "b", 3, 2), ("v", "a", 3, 1)]))
+    grouped = timelines.group(make_ratings([("u", "a", 3, 1), ("u", "b", 3, 2), ("v", "a", 3, 1)]))
     assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [Row("train", 0, 2)]
 
 
 @pytest.mark.parametrize("targets", ["first", "all"])
 def test_interactions_after_the_period_do_not_count_for_a_split(targets):
-    """A user with one interaction before the cut is unknown there, however many follow."""
-    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abc", start=4)]))
-    chosen = ExampleGenSettings(split="temporal", temporal_targets=targets, min_interactions=3)
-    assert list(timelines.split_rows(grouped, chosen, cuts=(5, 6))) == [Row("test", 0, 2, 2)]
+    """A user with one interaction before the cut is unknown in that split, regardless of later interactions."""
+    grouped = timelines.group(make_ratings([("u", item, 3, time) for time, item in enumerate("abc", start=4)]))
+    split_settings = ExampleGenSettings(split="temporal", temporal_targets=targets, min_interactions=3)
+    assert list(timelines.split_rows(grouped, split_settings, cuts=(5, 6))) == [Row("test", 0, 2, 2)]
 
 
-def test_sessions_lie_in_one_split_by_their_last_interaction():
+def test_a_session_is_in_the_split_of_its_last_interaction():
     rows = [
-        (session, item, 3, start + at)
+        (session, item, 3, start + offset)
         for session, start in (("a", 0), ("b", 3), ("c", 8), ("d", 20))
-        for at, item in enumerate("xyz")
+        for offset, item in enumerate("xyz")
     ]
-    grouped = timelines.group(make(rows))
+    grouped = timelines.group(make_ratings(rows))
     rows = list(timelines.split_rows(grouped, ExampleGenSettings(split="sessions"), cuts=(5, 10)))
     assert rows == [
         *(Row("train", 0, 3), Row("eval", 3, 4, 4), Row("eval", 3, 5, 5)),
@@ -103,30 +107,34 @@ def test_sessions_lie_in_one_split_by_their_last_interaction():
 def test_the_sampled_targets_of_a_user_do_not_depend_on_the_partition():
     def rows_of(users: str) -> dict[str, list[int]]:
         log = [(user, str(time), 3, time) for user in users for time in range(40)]
-        chosen = ExampleGenSettings(split="temporal", max_targets_per_user=5)
-        grouped, targets = timelines.group(make(log)), {}
-        for row in timelines.split_rows(grouped, chosen, cuts=(10, 20)):
+        split_settings = ExampleGenSettings(split="temporal", max_targets_per_user=5)
+        grouped, targets = timelines.group(make_ratings(log)), {}
+        for row in timelines.split_rows(grouped, split_settings, cuts=(10, 20)):
             if row.split == "test":
                 targets.setdefault(users[row.start // 40], []).append(row.target - row.start)
         return targets
 
-    together = rows_of("uv")
-    assert together == {**rows_of("u"), **rows_of("v")} and together["u"] != together["v"]
-    assert all(len(set(sample)) == 5 and min(sample) >= 20 and sample == sorted(sample) for sample in together.values())
+    targets_of_both = rows_of("uv")
+    assert targets_of_both == {**rows_of("u"), **rows_of("v")} and targets_of_both["u"] != targets_of_both["v"]
+    assert all(
+        len(set(sample)) == 5 and min(sample) >= 20 and sample == sorted(sample) for sample in targets_of_both.values()
+    )
 
 
-def test_repeats():
-    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abaab")] + [("v", "a", 3, 1)]))
+def test_repeats_marks_items_that_the_user_had_before():
+    grouped = timelines.group(
+        make_ratings([("u", item, 3, time) for time, item in enumerate("abaab")] + [("v", "a", 3, 1)])
+    )
     assert timelines.repeats(grouped).tolist() == [False, False, True, True, True, False]
 
 
 def shop(kinds: str) -> timelines.UserTimelines:
     """Returns the timeline of a user who views (v) and purchases (p) an item at each time."""
     rows = [("u", item, 3, time) for time, item in enumerate("abcdefgh"[: len(kinds)])]
-    return timelines.group(make(rows, [float(kind == "p") for kind in kinds]))
+    return timelines.group(make_ratings(rows, [float(kind == "p") for kind in kinds]))
 
 
-def test_leave_one_out_holds_back_the_last_two_targets():
+def test_leave_one_out_holds_out_the_last_two_targets():
     assert list(timelines.split_rows(shop("vpvpvpv"), ExampleGenSettings())) == [
         Row("train", 0, 3),
         Row("eval", 0, 3, 3),
@@ -135,28 +143,30 @@ def test_leave_one_out_holds_back_the_last_two_targets():
 
 
 @pytest.mark.parametrize("kinds", ["vvvv", "vvvp", "pvvp"])
-def test_without_two_targets_after_the_first_nothing_is_held_back(kinds):
+def test_without_two_targets_after_the_first_nothing_is_held_out(kinds):
     assert list(timelines.split_rows(shop(kinds), ExampleGenSettings())) == [Row("train", 0, 4)]
 
 
 def test_only_targets_of_a_period_are_held_out():
-    chosen = ExampleGenSettings(split="temporal")
-    rows = list(timelines.split_rows(shop("ppvpvpvv"), chosen, cuts=(3, 5)))
+    split_settings = ExampleGenSettings(split="temporal")
+    rows = list(timelines.split_rows(shop("ppvpvpvv"), split_settings, cuts=(3, 5)))
     assert rows == [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5)]
 
 
 def test_the_split_for_the_refit_has_complete_timelines():
-    grouped = timelines.group(make([("u", item, 3, time) for time, item in enumerate("abcd")] + [("v", "a", 3, 1)]))
+    grouped = timelines.group(
+        make_ratings([("u", item, 3, time) for time, item in enumerate("abcd")] + [("v", "a", 3, 1)])
+    )
     assert next(timelines.split_rows(grouped, ExampleGenSettings(), with_all=True)) == Row("all", 0, 4)
 
 
 def test_dropping_repeats_keeps_the_first_target_or_else_the_first_interaction():
     rows = [("u", item, 3, time) for time, item in enumerate("abacab")] + [("v", "a", 3, 1)]
-    once = timelines.without_repeats(timelines.group(make(rows)))
-    assert items(once) == [["a", "b", "c"], ["a"]]
-    bought = timelines.without_repeats(timelines.group(make(rows, [0, 0, 1, 0, 1, 0, 0])))
-    assert items(bought) == [["b", "a", "c"], ["a"]]
-    assert bought.ratings.weight.tolist() == [0, 1, 0, 0]
+    unweighted = timelines.without_repeats(timelines.group(make_ratings(rows)))
+    assert items(unweighted) == [["a", "b", "c"], ["a"]]
+    weighted = timelines.without_repeats(timelines.group(make_ratings(rows, [0, 0, 1, 0, 1, 0, 0])))
+    assert items(weighted) == [["b", "a", "c"], ["a"]]
+    assert weighted.ratings.weight.tolist() == [0, 1, 0, 0]
 
 
 TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v", item, 3, 4) for item in "xyz"]
@@ -175,13 +185,13 @@ TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v"
         ),
     ],
 )
-def test_temporal_split_cuts_everyone_at_the_same_time(targets, expected):
-    grouped = timelines.group(make(TWO_USERS))
-    chosen = ExampleGenSettings(split="temporal", temporal_targets=targets)
-    assert list(timelines.split_rows(grouped, chosen, cuts=(3, 5))) == expected
+def test_temporal_split_cuts_all_users_at_the_same_time(targets, expected):
+    grouped = timelines.group(make_ratings(TWO_USERS))
+    split_settings = ExampleGenSettings(split="temporal", temporal_targets=targets)
+    assert list(timelines.split_rows(grouped, split_settings, cuts=(3, 5))) == expected
 
 
-def test_rows_in_columns_by_split():
+def test_by_split_returns_the_rows_of_each_split_in_columns():
     rows = [Row("train", 0, 3), Row("test", 0, 5, 5), Row("train", 6, 9)]
     by_split = timelines.by_split(rows)
     assert list(by_split) == ["train", "test"]
@@ -196,21 +206,21 @@ def test_pieces_are_bounded_unless_one_timeline_is_longer():
     assert [piece.stop.tolist() for piece in rows.pieces(5)] == [[3, 2], [9], [0, 1, 4], [1]]
 
 
-def test_temporal_cuts_take_the_shares_of_ratings():
+def test_temporal_cuts_leave_the_configured_shares_of_ratings():
     times = np.arange(100, dtype=np.int64)
-    chosen = ExampleGenSettings(split="temporal", eval_fraction=0.1, test_fraction=0.2)
-    assert timelines.temporal_cuts(times, np.ones(100, np.int64), chosen) == (70, 80)
+    split_settings = ExampleGenSettings(split="temporal", eval_fraction=0.1, test_fraction=0.2)
+    assert timelines.temporal_cuts(times, np.ones(100, np.int64), split_settings) == (70, 80)
 
 
-def test_time_summary_keeps_every_rating_and_the_cuts():
+def test_a_summary_of_times_counts_every_rating_and_preserves_the_cuts():
     times = np.random.default_rng(1).integers(0, 10**9, 100_000)
-    chosen = ExampleGenSettings(split="temporal")
+    split_settings = ExampleGenSettings(split="temporal")
     parts = [timelines.summarise_times(part) for part in np.split(times, 4)]
     summary, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
     assert weights.sum() == len(times)
     assert len(summary) == 4 * 4096
-    exact = timelines.temporal_cuts(times, np.ones(len(times), np.int64), chosen)
-    np.testing.assert_allclose(timelines.temporal_cuts(summary, weights, chosen), exact, rtol=1e-3)
+    exact = timelines.temporal_cuts(times, np.ones(len(times), np.int64), split_settings)
+    np.testing.assert_allclose(timelines.temporal_cuts(summary, weights, split_settings), exact, rtol=1e-3)
 
 
 def test_popularity_buckets_are_thirds_of_events():

@@ -102,12 +102,12 @@ def pipeline(tmp_path: Path) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def make_log() -> Callable[..., Log]:
-    """Returns a function that makes a log; by default 60 users with about 20 of 50 items. `seen` shifts the items."""
+    """Returns a function that makes a log; by default 60 users with about 20 of 50 items. `shift` moves the items."""
 
-    def make(users: int = 60, items: int = 50, length: int = 20, seen: int = 0) -> Log:
+    def make(users: int = 60, items: int = 50, length: int = 20, shift: int = 0) -> Log:
         return {
             f"u{user}": [
-                (f"i{(user * 7 + at * at + seen) % items}", float(1 + (user + at + seen) % 5))
+                (f"i{(user * 7 + at * at + shift) % items}", float(1 + (user + at + shift) % 5))
                 for at in range(length + user % 5)
             ]
             for user in range(users)

@@ -1,4 +1,4 @@
-"""The measures of drift against values computed by hand, and the limits."""
+"""The measures of drift compared with values computed by hand, and the limits."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_same_data_has_no_drift():
         ({"lengths": LENGTHS * np.where(np.arange(10) < 5, 2, 1)}, "timeline_length", 0.5, "warn"),
     ],
 )
-def test_each_measure_and_its_default_limits(changes, name, value, level):
+def test_each_measure_has_its_value_and_default_limits(changes, name, value, level):
     assert measured(profile(**changes))[name] == (pytest.approx(value), level)
 
 
@@ -85,13 +85,13 @@ def test_jensen_shannon_agrees_with_scipy():
 
 
 def test_samples_of_one_distribution_diverge_as_chance_predicts():
-    chance = np.random.default_rng(7)
+    random = np.random.default_rng(7)
     shares, n = np.full(200, 1 / 200), 20_000
-    drawn = [dict(enumerate(chance.multinomial(n, shares).tolist())) for _ in range(40)]
-    mean = np.mean([jensen_shannon(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)])
-    assert mean == pytest.approx(chance_divergence(*drawn[:2]), rel=0.1)
-    assert chance_divergence(drawn[0], drawn[1]) == pytest.approx(199 / (4 * n * math.log(2)))
-    assert chance_divergence({}, drawn[0]) == 0
+    samples = [dict(enumerate(random.multinomial(n, shares).tolist())) for _ in range(40)]
+    mean = np.mean([jensen_shannon(*pair) for pair in zip(samples[::2], samples[1::2], strict=True)])
+    assert mean == pytest.approx(chance_divergence(*samples[:2]), rel=0.1)
+    assert chance_divergence(samples[0], samples[1]) == pytest.approx(199 / (4 * n * math.log(2)))
+    assert chance_divergence({}, samples[0]) == 0
 
 
 def test_one_level_can_be_set_or_turned_off():

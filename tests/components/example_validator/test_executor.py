@@ -16,8 +16,8 @@ from components.example_validator.results import read_drift
 
 
 @pytest.fixture(autouse=True)
-def _propagate_logs(monkeypatch):
-    """Lets `caplog` see the progress lines."""
+def propagate_logs(monkeypatch):
+    """Lets `caplog` record the progress lines."""
     monkeypatch.setattr(logging.getLogger("recommender.progress"), "propagate", True)
 
 
@@ -42,7 +42,7 @@ def test_the_first_run_has_nothing_to_compare_with(pipeline, make_log):
     assert [path.name for path in pipeline.record.parent.iterdir()] == ["last_statistics"]
 
 
-def test_next_week_is_compared_and_a_rerun_is_compared_with_the_same_data(pipeline, make_log, caplog):
+def test_new_data_and_its_rerun_are_compared_with_the_same_earlier_data(pipeline, make_log, caplog):
     first = pipeline.run(make_log())
     second = pipeline.run(make_log(users=52, items=54))
     again = pipeline.run(make_log(users=52, items=54))
@@ -69,15 +69,15 @@ def test_next_week_is_compared_and_a_rerun_is_compared_with_the_same_data(pipeli
     ],
     ids=["half the users", "half of each timeline", "other ids", "one rating for all"],
 )
-def test_a_broken_export_stops_and_the_next_good_one_is_compared_with_the_last_good_one(
+def test_a_broken_export_stops_the_run_and_later_runs_are_not_compared_with_it(
     pipeline, make_log, broken, feature, message
 ):
     good = pipeline.run(make_log())
-    with pytest.raises(StepError, match=message) as stopped:
+    with pytest.raises(StepError, match=message) as error:
         pipeline.run(broken(make_log()))
-    assert (feature in str(stopped.value)) and "--set validation.stop=false" in str(stopped.value)
-    assert "\n" not in str(stopped.value)
-    assert compared_with(pipeline.run(make_log(seen=5))) == fingerprint(good)
+    assert (feature in str(error.value)) and "--set validation.stop=false" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert compared_with(pipeline.run(make_log(shift=5))) == fingerprint(good)
 
 
 def test_a_stop_can_be_accepted_once_and_the_next_run_is_compared_with_that_data(pipeline, make_log):
@@ -89,33 +89,33 @@ def test_a_stop_can_be_accepted_once_and_the_next_run_is_compared_with_that_data
 
 def test_returning_to_earlier_data_is_a_new_comparison(pipeline, make_log):
     """The cached result of the earlier data is another comparison, so it is outdated."""
-    first, second = pipeline.run(make_log()), pipeline.run(make_log(seen=1))
+    first, second = pipeline.run(make_log()), pipeline.run(make_log(shift=1))
     assert not is_last(marks(first)) and is_last(marks(second))
     back = pipeline.run(make_log())
     assert compared_with(back) == fingerprint(second) and is_last(marks(first))
-    assert compared_with(pipeline.run(make_log(seen=2))) == fingerprint(first)
+    assert compared_with(pipeline.run(make_log(shift=2))) == fingerprint(first)
 
 
 def test_item_features_count_by_interactions(pipeline, make_log):
     genres = {f"i{number}": ["War"] if number < 25 else ["Drama"] for number in range(50)}
     pipeline.run(make_log(), genres=genres)
-    other = {item: ["War"] for item in genres}
-    drift = read_drift(pipeline.run(make_log(seen=1), genres=other, settings={"stop": False}).uri)
+    changed_genres = {item: ["War"] for item in genres}
+    drift = read_drift(pipeline.run(make_log(shift=1), genres=changed_genres, settings={"stop": False}).uri)
     (measure,) = (measure for measure in drift["measures"] if measure["name"] == "item_features")
     assert measure["level"] == "warn" and "by genres" in measure["words"] and 0.2 < measure["value"] < 0.5
 
 
 def test_statistics_of_other_settings_and_missing_statistics_are_not_compared(pipeline, make_log, caplog):
     pipeline.run(make_log())
-    other = pipeline.run(make_log(users=20), made_by="leave_one_out")
-    assert compared_with(other) == "the settings of example_gen are not those of the last run"
+    second = pipeline.run(make_log(users=20), made_by="leave_one_out")
+    assert compared_with(second) == "the settings of example_gen are not those of the last run"
     shutil.rmtree(Path(read_record(str(pipeline.record))[-1].statistics))
-    third = pipeline.run(make_log(seen=1), made_by="leave_one_out")
+    third = pipeline.run(make_log(shift=1), made_by="leave_one_out")
     assert compared_with(third).startswith("the last run's statistics are missing: ")
     assert any("statistics are missing" in line for line in caplog.messages)
 
 
-def test_an_unreadable_record_is_named(pipeline, make_log):
+def test_an_unreadable_record_is_an_error_that_names_it(pipeline, make_log):
     pipeline.record.parent.mkdir()
     for text in ("", "{", '["a"]', json.dumps([{"fingerprint": "a"}])):
         pipeline.record.write_text(text, encoding="utf-8")
@@ -123,7 +123,7 @@ def test_an_unreadable_record_is_named(pipeline, make_log):
             pipeline.run(make_log())
 
 
-def test_a_violation_of_the_schema_stops_before_the_comparison(pipeline, make_log):
+def test_a_violation_of_the_schema_stops_the_run_before_the_comparison(pipeline, make_log):
     pipeline.run(make_log())
     with pytest.raises(StepError, match=r"does not match data/schema\.pbtxt: train split, feature 'timestamp'"):
         pipeline.run(make_log(users=20), first_time=-9)

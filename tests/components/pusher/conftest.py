@@ -69,19 +69,19 @@ class RingModel(tf.Module):
     def recommend(self, history: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.best(history, history, bias)
 
-    def best(self, history: tf.Tensor, unwanted: tf.Tensor, bias: tf.Tensor | float = 0.0) -> dict[str, tf.Tensor]:
+    def best(self, history: tf.Tensor, excluded: tf.Tensor, bias: tf.Tensor | float = 0.0) -> dict[str, tf.Tensor]:
         positions = tf.where(history[0] > 1, tf.range(1, HISTORY_LENGTH + 1), 0)
         last = tf.gather(tf.concat([[0], history[0]], axis=0), tf.reduce_max(positions))
-        forbidden = tf.fill(tf.shape(unwanted[0]), FORBIDDEN)
+        forbidden = tf.fill(tf.shape(excluded[0]), FORBIDDEN)
         scores = tf.gather(self.table, last) + self.real_items
-        scores = tf.tensor_scatter_nd_update(scores, unwanted[0][:, None], forbidden)
+        scores = tf.tensor_scatter_nd_update(scores, excluded[0][:, None], forbidden)
         best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
         return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
 
     def similar(self, item: tf.Tensor, bias: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Items are the more similar, the nearer they are in the ring."""
-        around = tf.maximum(self.table, tf.transpose(self.table)) / ITEMS + self.real_items
-        scores = tf.where(tf.range(SIZE) == item[0], FORBIDDEN, tf.gather(around, item[0, 0]))
+        """Items are more similar if they are nearer in the ring."""
+        similarity = tf.maximum(self.table, tf.transpose(self.table)) / ITEMS + self.real_items
+        scores = tf.where(tf.range(SIZE) == item[0], FORBIDDEN, tf.gather(similarity, item[0, 0]))
         best, ids = tf.math.top_k(scores[None, :] + bias, TOP_K)
         return {"ids": tf.where(best > FORBIDDEN / 2, ids, -1), "scores": best}
 
@@ -112,7 +112,7 @@ class RingModel(tf.Module):
 
     def rank(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         encoded = self.encode_examples(examples)
-        seen = tf.reduce_max(tf.one_hot(encoded["timeline"], SIZE), axis=1)
+        seen_items = tf.reduce_max(tf.one_hot(encoded["timeline"], SIZE), axis=1)
         last = tf.reduce_sum(encoded["history"] * self.is_last(encoded["history"]), axis=1)
         outputs = {"num_items": tf.fill(tf.shape(last), ITEMS)}
         scores = {
@@ -121,11 +121,11 @@ class RingModel(tf.Module):
         }
         scores["markov_"] = scores["popularity_"]
         for prefix, unfiltered in scores.items():
-            unseen = tf.where(seen > 0, FORBIDDEN, unfiltered[: tf.shape(last)[0]])
-            own = tf.gather(unseen, encoded["target"], batch_dims=1)
-            ahead = tf.reduce_sum(tf.cast(unseen > own[:, None], tf.float32), axis=1)
-            outputs[f"{prefix or 'target_'}rank"] = tf.where(own > FORBIDDEN / 2, ahead, SIZE)
-            outputs[f"{prefix}top_ids"] = tf.math.top_k(unseen, 10).indices
+            unseen_scores = tf.where(seen_items > 0, FORBIDDEN, unfiltered[: tf.shape(last)[0]])
+            target_scores = tf.gather(unseen_scores, encoded["target"], batch_dims=1)
+            ahead = tf.reduce_sum(tf.cast(unseen_scores > target_scores[:, None], tf.float32), axis=1)
+            outputs[f"{prefix or 'target_'}rank"] = tf.where(target_scores > FORBIDDEN / 2, ahead, SIZE)
+            outputs[f"{prefix}top_ids"] = tf.math.top_k(unseen_scores, 10).indices
         return outputs
 
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -155,7 +155,7 @@ class RingModel(tf.Module):
 
 @pytest.fixture(scope="session")
 def ring() -> SimpleNamespace:
-    """The model and facts about it."""
+    """The model, and the constants that describe it."""
     return SimpleNamespace(
         Model=RingModel, rows=TEST_ROWS, metrics=TEST_METRICS, items=ITEMS, history_length=HISTORY_LENGTH, top_k=TOP_K
     )

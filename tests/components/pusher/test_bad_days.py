@@ -1,4 +1,4 @@
-"""Pushes on bad days: whatever happens, `latest` names a complete version, and the served version stays served."""
+"""Pushes under failures: `latest` always names a complete version, and the served version stays served."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def publish(store: VersionStore, stage: Callable, content: str) -> str:
 
 
 class FullDisk:
-    """A disk with room for `room` writes; of the next one, half is written."""
+    """A disk with room for `room` writes; the next write fails, after half of its text."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int):
         self.room = room
@@ -57,7 +57,7 @@ class FullDisk:
         return limited
 
 
-def test_disk_full_at_any_write(store, stage, monkeypatch):
+def test_a_full_disk_at_any_write_leaves_only_complete_versions(store, stage, monkeypatch):
     publish(store, stage, "first")
     for room in range(100):
         with monkeypatch.context() as patch:
@@ -71,14 +71,14 @@ def test_disk_full_at_any_write(store, stage, monkeypatch):
         models = [
             open_artifact(store.folder / name).model.read_bytes() for name in sorted(visible - {"latest"}, key=int)
         ]
-        assert models in ([b"first"], [b"first", b"second"]), "each is complete, and none occurs twice"
+        assert models in ([b"first"], [b"first", b"second"]), "each version is complete, and none occurs twice"
         assert open_artifact(store.folder).model.read_bytes() in models
     assert room > 8
     assert store.latest() == pushed and store.versions() == ["1", pushed]
     assert not list(store.folder.glob(".staging-*"))
 
 
-def test_full_disk_does_not_forget_the_last_number(store, stage, monkeypatch):
+def test_a_full_disk_keeps_the_last_version_number(store, stage, monkeypatch):
     for content in ("a", "b"):
         publish(store, stage, content)
     for room in range(12):
@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_disk_that_is_really_full(small_disk, stage):
+def test_a_full_file_system_keeps_the_served_version(small_disk, stage):
     store = VersionStore(str(small_disk), "rings")
     publish(store, stage, "x" * 100_000)
     with pytest.raises(StoreError, match=r"No space left on device; make room .* \(version 1 stays served\)"):
@@ -109,7 +109,7 @@ def test_disk_that_is_really_full(small_disk, stage):
     assert publish(store, stage, "z" * 50_000) == "2"
 
 
-def test_processes_that_push_at_once_while_somebody_reads(store, stage, tmp_path):
+def test_a_reader_finds_complete_versions_during_concurrent_pushes(store, stage, tmp_path):
     publish(store, stage, "first")
     script = f"""
 import sys
@@ -125,11 +125,11 @@ for number in range(15):
         store.publish(staging, {{"format": 2, "history_length": 5, "top_k": 10, "num_items": 0, "sha256": sums}})
 """
     pushers = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "abc"]
-    seen = []
+    served_versions = []
     while any(process.poll() is None for process in pushers):
-        seen.append(int(open_artifact(store.folder).info["version"]))
+        served_versions.append(int(open_artifact(store.folder).info["version"]))
     assert [process.returncode for process in pushers] == [0, 0, 0]
-    assert seen == sorted(seen) and len(set(seen)) > 3
+    assert served_versions == sorted(served_versions) and len(set(served_versions)) > 3
     assert store.versions() == [str(number) for number in range(1, 47)] and store.latest() == "46"
     assert {open_artifact(store.folder / name).model.read_bytes()[:1] for name in store.versions()[1:]} == {
         b"a",
@@ -138,7 +138,7 @@ for number in range(15):
     }
 
 
-def test_clock_that_is_set_back(store, stage):
+def test_a_clock_that_is_set_back_does_not_change_the_order_of_versions(store, stage):
     publish(store, stage, "a"), publish(store, stage, "b")
     for path in store.folder.rglob("*"):
         os.utime(path, (4_000_000_000, 4_000_000_000))
@@ -154,13 +154,13 @@ def test_a_damaged_version_is_pushed_again(store, stage):
     assert open_artifact(store.folder).info["version"] == "2"
 
 
-def test_a_week_without_a_blessing(push, evaluated, tmp_path):
+def test_pushes_without_a_blessing_keep_the_served_version(push, evaluated, tmp_path):
     push()
-    refused = standard_artifacts.ModelBlessing()
-    refused.set_int_custom_property("blessed", 0)
+    not_blessed = standard_artifacts.ModelBlessing()
+    not_blessed.set_int_custom_property("blessed", 0)
     folder = tmp_path / "serving" / "rings"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for _ in range(7):
-        assert push(model_blessing=refused).get_custom_property("pushed") == 0
+        assert push(model_blessing=not_blessed).get_custom_property("pushed") == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert open_artifact(folder).info["version"] == "1"

@@ -18,19 +18,19 @@ def candidate(precision: Any, size: int, recall: float, agreement: float = 1.0) 
     return Candidate(precision, bytes(size), recommender, 30.0, 90.0, "2.5.0", check)
 
 
-# 1% of 0.3 may be lost, and 95% must agree.
+# Files may lose 1% of 0.3, and must agree on 95%.
 @pytest.mark.parametrize(
-    ("half", "integers", "chosen"),
+    ("float16", "int8", "chosen"),
     [
         ((50, 0.3, 1.0), (25, 0.297, 0.96), "dynamic_int8"),  # loses 1%
         ((50, 0.3, 1.0), (25, 0.296, 0.96), "float16"),
-        ((50, 0.3, 1.0), (25, 0.31, 0.94), "float16"),  # another model than the SavedModel
+        ((50, 0.3, 1.0), (25, 0.31, 0.94), "float16"),  # disagrees with the SavedModel
         ((50, 0.2, 1.0), (25, 0.2, 1.0), "float32"),
         ((50, 0.3, 1.0), (60, 0.3, 1.0), "float16"),
     ],
 )
-def test_chooses_the_smallest_acceptable_file(half: Any, integers: Any, chosen: str) -> None:
-    candidates = [candidate("float32", 100, 0.3), candidate("float16", *half), candidate("dynamic_int8", *integers)]
+def test_the_smallest_acceptable_file_is_chosen(float16: Any, int8: Any, chosen: str) -> None:
+    candidates = [candidate("float32", 100, 0.3), candidate("float16", *float16), candidate("dynamic_int8", *int8)]
     assert choose(candidates, PusherSettings(max_recall_loss=0.01, min_agreement=0.95)).precision == chosen
 
 

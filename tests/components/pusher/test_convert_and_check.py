@@ -34,12 +34,12 @@ def content(loaded: Any) -> bytes:
     return convert(loaded, "float16")
 
 
-def test_conversion_is_repeatable(content: bytes, inputs: dict[str, list[Artifact]]) -> None:
-    again = tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving")
-    assert convert(again, "float16") == content
+def test_conversion_is_deterministic(content: bytes, inputs: dict[str, list[Artifact]]) -> None:
+    loaded_again = tf.saved_model.load(f"{inputs['model'][0].uri}/Format-Serving")
+    assert convert(loaded_again, "float16") == content
 
 
-def test_file_has_the_chosen_signatures(loaded: Any, content: bytes) -> None:
+def test_the_file_has_the_chosen_signatures(loaded: Any, content: bytes) -> None:
     recommend = {"recommend": {"inputs": ["bias", "history"], "outputs": ["ids", "scores"]}}
     similar = {"similar": {"inputs": ["bias", "item"], "outputs": ["ids", "scores"]}}
     explain = {"explain": {"inputs": ["history", "item"], "outputs": ["contributions"]}}
@@ -52,7 +52,7 @@ def test_file_has_the_chosen_signatures(loaded: Any, content: bytes) -> None:
     assert signatures("recommend", "explain") == recommend | explain
 
 
-def test_similar_items_and_reasons_of_the_file(content: bytes) -> None:
+def test_the_file_returns_similar_items_and_contributions(content: bytes) -> None:
     model = TFLiteModel(content)
     ids, scores = model.similar(5, np.array([6]))
     assert set(ids[:3].tolist()) == {4, 3, 7} and scores[0] == pytest.approx(29 / 30, abs=1e-3)
@@ -61,7 +61,7 @@ def test_similar_items_and_reasons_of_the_file(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "dynamic_int8"])
-def test_names_of_tensors_are_short_and_differ(loaded: Any, precision: str) -> None:
+def test_names_of_tensors_are_short_and_unique(loaded: Any, precision: str) -> None:
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(loaded, precision)))
     names = [tensor.name for graph in model.subgraphs for tensor in graph.tensors]
     assert len(set(names)) == len(names) > 10 and max(map(len, names)) <= 3
@@ -71,14 +71,14 @@ def test_weights_are_stored_once(loaded: Any, ring: SimpleNamespace) -> None:
     assert convert(loaded, "float32").count(ring.Model().table.numpy().tobytes()) == 1
 
 
-def test_excluding_works_in_the_file(content: bytes) -> None:
+def test_the_file_excludes_items(content: bytes) -> None:
     model = TFLiteModel(content)
     ids, scores = model.rank(np.array([2, 3]), np.array([4, 6, 6, 0, 1]))
     assert ids.tolist() == [5, *range(7, 18)]
     assert scores.tolist() == [28.0, *range(26, 15, -1)]
 
 
-def test_missing_items_are_dropped(content: bytes, ring: SimpleNamespace) -> None:
+def test_empty_places_of_a_list_are_dropped(content: bytes, ring: SimpleNamespace) -> None:
     model = TFLiteModel(content)
     ids, scores = model.rank(np.array([2]), np.arange(3, 30))
     assert (ids.tolist(), scores.tolist()) == ([30, 31], [2.0, 1.0])
@@ -86,18 +86,18 @@ def test_missing_items_are_dropped(content: bytes, ring: SimpleNamespace) -> Non
 
 
 @pytest.mark.parametrize(
-    ("expected", "answered", "share"),
+    ("expected", "actual", "share"),
     [([5, 6, 7, 8], [8, 7, 9, 10], 0.5), ([5], [5], 1.0), ([5, 6], [], 0.0), ([], [], 1.0), ([], [5], 0.0)],
 )
-def test_overlap(expected: list[int], answered: list[int], share: float) -> None:
-    assert check._overlap(np.array(expected), np.array(answered)) == share
+def test_overlap_is_the_share_of_common_items(expected: list[int], actual: list[int], share: float) -> None:
+    assert check._overlap(np.array(expected), np.array(actual)) == share
 
 
-# One hit lost and one gained among four: differences -1, +1, 0, 0.
+# One of four hits is lost and one is gained: the differences are -1, +1, 0 and 0.
 @pytest.mark.parametrize(
     ("users", "error"), [("abcd", np.std([-1, 1, 0, 0]) / 2), ("abba", 0.0), ("aabb", math.sqrt(2) / 4)]
 )
-def test_standard_error_of_the_change_of_recall_is_over_users(users: str, error: float) -> None:
+def test_the_standard_error_of_the_change_of_recall_is_over_users(users: str, error: float) -> None:
     class File:
         top_k, items = 12, range(40)
 
@@ -105,7 +105,7 @@ def test_standard_error_of_the_change_of_recall_is_over_users(users: str, error:
             return np.arange(2, 12) + history[0], None
 
     sums = check._CheckSums(File())
-    # The SavedModel's top ten are 2 to 11; the file's begin at 2, 4, 4 and 2.
+    # The SavedModel's top ten are 2 to 11; those of the file start at 2, 4, 4 and 2.
     for user, (first, target) in zip(users, [(0, 5), (2, 3), (2, 13), (0, 30)], strict=True):
         sums.add(Row(user.encode(), {"history": [first]}, np.array([]), target, np.arange(2, 12)))
     result = sums.check()
@@ -113,7 +113,7 @@ def test_standard_error_of_the_change_of_recall_is_over_users(users: str, error:
     assert result.recall_error == pytest.approx(error)
 
 
-# A file that may lose 10% of 0.5 and must agree on 90%.
+# The file may lose 10% of 0.5, and must agree on 90%.
 @pytest.mark.parametrize(
     ("agreement", "recall", "error", "message"),
     [
@@ -125,7 +125,9 @@ def test_standard_error_of_the_change_of_recall_is_over_users(users: str, error:
         (0.9, 0.44, 0.004, "recall_at_10 0.4400 and the SavedModel 0.5000"),
     ],
 )
-def test_require_agreement(agreement: float, recall: float, error: float, message: str | None) -> None:
+def test_too_little_agreement_or_recall_is_an_error(
+    agreement: float, recall: float, error: float, message: str | None
+) -> None:
     settings = PusherSettings(min_agreement=0.9, max_recall_loss=0.1)
     result = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10", error, 0.5 - recall)
     if message is None:
@@ -136,7 +138,9 @@ def test_require_agreement(agreement: float, recall: float, error: float, messag
         assert "\n" not in str(raised.value)
 
 
-def test_parameters_of_the_component_are_text_and_numbers(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
+def test_parameters_of_the_component_are_strings_and_integers(
+    inputs: dict[str, list[Artifact]], tmp_path: Path
+) -> None:
     from tfx.types import channel_utils
 
     pusher = TFLitePusher(
@@ -152,7 +156,7 @@ def test_parameters_of_the_component_are_text_and_numbers(inputs: dict[str, list
     assert pusher.outputs["pushed_model"].type_name == "PushedModel"
 
 
-def test_compiles_for_kubeflow(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
+def test_the_component_compiles_for_kubeflow(inputs: dict[str, list[Artifact]], tmp_path: Path) -> None:
     from tfx import v1 as tfx
 
     artifacts = {

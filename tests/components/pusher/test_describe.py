@@ -65,12 +65,12 @@ def test_tensors_have_the_names_of_the_signatures(content: bytes) -> None:
     assert model.description == b"Walks a ring."
 
 
-def test_the_file_still_recommends(content: bytes) -> None:
+def test_a_described_file_still_recommends(content: bytes) -> None:
     ids, _ = TFLiteModel(content).rank(np.array([2, 3]), np.array([4]))
     assert ids.tolist()[:3] == [5, 6, 7]
 
 
-def test_the_oldest_runtime_stays_declared_once(content: bytes) -> None:
+def test_the_oldest_runtime_is_declared_once(content: bytes) -> None:
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     (entry,) = (entry for entry in model.metadata if entry.name == b"min_runtime_version")
     assert bytes(model.buffers[entry.buffer].data) == b"2.2.0".ljust(16, b"\0")

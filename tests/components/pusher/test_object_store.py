@@ -54,7 +54,7 @@ def read(uri: str) -> str:
         return str(stream.read())
 
 
-def test_versions_count_up_and_latest_names_the_last(store):
+def test_version_numbers_increase_and_latest_names_the_last_version(store):
     assert store.versions() == []
     assert [push(store, f"model {number}") for number in range(1, 12)][-1] == "11"
     assert store.versions()[-1] == "11"
@@ -91,7 +91,7 @@ def test_files_of_a_killed_push_are_never_served(store, monkeypatch, killed_at):
         patch.setattr(store._latest, "replace", replace)
         with pytest.raises(Killed):
             push(store, "half")
-    # Files, then the marker, then the pointer.
+    # The order of writes is files, marker, pointer.
     order = ["model.tflite", "model_info.json", "latest"]
     assert [name for name in written if name in order] == order[: order.index(killed_at)]
     assert store.latest() == "1"
@@ -99,7 +99,7 @@ def test_files_of_a_killed_push_are_never_served(store, monkeypatch, killed_at):
     assert store.latest() == "3"
 
 
-def test_number_of_a_deleted_version_is_not_reused(store):
+def test_the_number_of_a_deleted_version_is_not_reused(store):
     for _ in range(2):
         push(store)
     fileio.rmtree(f"{store.folder}/2")
@@ -107,38 +107,38 @@ def test_number_of_a_deleted_version_is_not_reused(store):
     assert push(store) == "3"
 
 
-def test_of_two_pushes_at_once_each_has_a_number(store, root, monkeypatch):
-    """The other push claims its number after this one's claim and before this one lists the claims."""
-    other = ObjectVersionStore(root, "rings")
-    real = io_utils.write_string_file
+def test_two_concurrent_pushes_get_different_numbers(store, root, monkeypatch):
+    """The other push claims its number after this push claims its own and before this push lists the claims."""
+    other_store = ObjectVersionStore(root, "rings")
+    original_write = io_utils.write_string_file
 
     def interrupted(uri: str, text: str) -> None:
-        real(uri, text)
+        original_write(uri, text)
         if "/.claims/1-" in uri:
-            monkeypatch.setattr(object_store.io_utils, "write_string_file", real)
-            push(other, "other")
+            monkeypatch.setattr(object_store.io_utils, "write_string_file", original_write)
+            push(other_store, "other")
 
     monkeypatch.setattr(object_store.io_utils, "write_string_file", interrupted)
-    with contextlib.suppress(StoreError):  # The later number is served.
+    with contextlib.suppress(StoreError):  # The version with the later number is served.
         push(store, "this")
     assert len(store.versions()) == 2 and store.latest() == store.versions()[-1]
     assert {store.read(version, "model.tflite") for version in store.versions()} == {"this", "other"}
 
 
 @pytest.mark.parametrize("other_first", [True, False])
-def test_of_two_pushes_at_once_the_later_version_is_served(store, root, monkeypatch, other_first):
-    """The other push happens after this one reads `latest` and before it writes it."""
+def test_the_later_version_of_two_concurrent_pushes_is_served(store, root, monkeypatch, other_first):
+    """The other push happens after this push reads `latest` and before it writes `latest`."""
     push(store)
-    other = ObjectVersionStore(root, "rings")
+    other_store = ObjectVersionStore(root, "rings")
     replace = store._latest.replace
 
     def interrupted(text: str) -> None:
         monkeypatch.undo()
         if other_first:
-            other.latest()
-            other._latest.replace("9\n")
+            other_store.latest()
+            other_store._latest.replace("9\n")
         else:
-            push(other, "other")  # Has number 3, this one has 2.
+            push(other_store, "other")  # It has number 3, and this push has number 2.
         replace(text)
 
     monkeypatch.setattr(store._latest, "replace", interrupted)
@@ -160,9 +160,9 @@ def test_a_push_during_a_rollback_is_served(store, root, monkeypatch):
 
     def interrupted(text: str) -> None:
         monkeypatch.undo()
-        other = ObjectVersionStore(root, "rings")
-        other.latest()
-        other.point_latest_at("1")
+        other_store = ObjectVersionStore(root, "rings")
+        other_store.latest()
+        other_store.point_latest_at("1")
         replace(text)
 
     monkeypatch.setattr(store._latest, "replace", interrupted)
@@ -180,31 +180,31 @@ def test_a_rollback_during_a_push_is_an_error(store, root):
     assert store.latest() == "3"
 
 
-def test_of_two_runs_that_bless_a_model_at_once_each_adds_its_own(root, monkeypatch):
+def test_two_concurrent_runs_each_add_their_blessed_model_to_the_record(root, monkeypatch):
     record = f"{root}/last_blessed_model"
     last_blessed.add_to_record(record, Blessed("first"))
-    read = last_blessed._parse
-    others = iter([Blessed("other")])
+    parse = last_blessed._parse
+    other_models = iter([Blessed("other")])
 
     def interrupted(name: str, text: str | None) -> list[Blessed]:
-        for other in others:  # Once, between this run's reading and its writing.
-            last_blessed.add_to_record(record, other)
-        return read(name, text)
+        for model in other_models:  # Once, after this run reads the record and before it writes it.
+            last_blessed.add_to_record(record, model)
+        return parse(name, text)
 
     monkeypatch.setattr(last_blessed, "_parse", interrupted)
     last_blessed.add_to_record(record, Blessed("mine"))
     assert [blessed.model for blessed in last_blessed.read_record(record)] == ["first", "other", "mine"]
 
 
-def test_a_store_without_conditional_writes(s3_bucket, monkeypatch, caplog):
+def test_a_store_without_conditional_writes_is_used_with_a_warning(s3_bucket, monkeypatch, caplog):
     shared = conditional.shared_object(f"{s3_bucket}/{uuid.uuid4().hex}")
     put = shared._client.put_object
 
-    def refuse(**given: Any) -> Any:
-        if {"IfMatch", "IfNoneMatch"} & set(given):
+    def refuse(**arguments: Any) -> Any:
+        if {"IfMatch", "IfNoneMatch"} & set(arguments):
             answer = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
             raise ClientError(answer, "PutObject")
-        return put(**given)
+        return put(**arguments)
 
     monkeypatch.setattr(shared._client, "put_object", refuse)
     for text in ("1\n", "2\n"):
@@ -213,16 +213,16 @@ def test_a_store_without_conditional_writes(s3_bucket, monkeypatch, caplog):
     assert "the store has no conditional writes" in caplog.text
 
 
-@pytest.mark.parametrize("place", ["s3://no-such-bucket-here/latest", "s3://no bucket/latest"])
-def test_an_error_of_the_store_is_one_line(s3_bucket, place):
-    shared = conditional.shared_object(place)
+@pytest.mark.parametrize("uri", ["s3://no-such-bucket-here/latest", "s3://no bucket/latest"])
+def test_an_error_of_the_store_is_one_line(s3_bucket, uri):
+    shared = conditional.shared_object(uri)
     for call in (shared.read, lambda: shared.replace("1")):
-        with pytest.raises(OSError, match=f"^{place}: ") as caught:
+        with pytest.raises(OSError, match=f"^{uri}: ") as error:
             call()
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(error.value)
 
 
-def test_conflicts_without_end_are_an_error(store, monkeypatch):
+def test_endless_conflicts_are_an_error(store, monkeypatch):
     def conflict(text: str) -> None:
         raise conditional.ConflictError("412")
 
@@ -266,15 +266,15 @@ def test_google_cloud_storage_compares_generations(monkeypatch):
 
     monkeypatch.setattr("google.cloud.storage.Client", Client)
     monkeypatch.setattr(GoogleBlob, "stored", None)
-    mine, other = (conditional.shared_object("gs://bucket/models/rings/latest") for _ in range(2))
-    assert mine.read() is None and other.read() is None
-    mine.replace("1\n")
+    first, second = (conditional.shared_object("gs://bucket/models/rings/latest") for _ in range(2))
+    assert first.read() is None and second.read() is None
+    first.replace("1\n")
     with pytest.raises(conditional.ConflictError):
-        other.replace("2\n")
-    assert other.read() == "1\n"
-    other.replace("2\n")
-    other.replace("3\n")
-    assert mine.read() == "3\n"
+        second.replace("2\n")
+    assert second.read() == "1\n"
+    second.replace("2\n")
+    second.replace("3\n")
+    assert first.read() == "3\n"
 
 
 def test_a_push_that_was_killed_at_its_end_is_not_repeated(store, stage):
@@ -286,17 +286,17 @@ def test_a_push_that_was_killed_at_its_end_is_not_repeated(store, stage):
     assert store.versions()[-1] == "2"
 
 
-def test_store_that_cannot_be_written_to():
+def test_a_store_that_cannot_be_written_to_is_an_error():
     with pytest.raises(StoreError, match=r"^nowhere://bucket/rings: cannot be written to \(.*\); choose"):
         ObjectVersionStore("nowhere://bucket", "rings")
 
 
-def test_missing_bucket(s3_bucket):
+def test_a_missing_bucket_is_an_error(s3_bucket):
     with pytest.raises(StoreError, match=r"^s3://elsewhere/rings: cannot be written to \(Bucket 'elsewhere' not found"):
         ObjectVersionStore("s3://elsewhere", "rings")
 
 
-def test_minio_uris_are_s3(s3_bucket):
+def test_minio_uris_work_like_s3_uris(s3_bucket):
     """The checkpoint of a fit and the record of statistics are written beside and renamed."""
     folder = f"{s3_bucket.replace('s3:', 'minio:')}/{uuid.uuid4().hex}"
     for text in ("old", "new"):
@@ -310,7 +310,7 @@ def test_minio_uris_are_s3(s3_bucket):
         fileio.rename(f"{folder}/record.new", f"{folder}/record")
 
 
-def test_record_of_the_last_blessed_models(root):
+def test_the_record_of_blessed_models_is_stored_in_the_object_store(root):
     record, model = f"{root}/p/last_blessed_model", f"{root}/p/Trainer/model"
     last_blessed.add_to_record(record, Blessed(model))
     last_blessed.add_to_record(record, Blessed("another", model, 0.25))

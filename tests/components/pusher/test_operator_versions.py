@@ -25,7 +25,7 @@ from tests.components.trainer.test_serving import COUNTS, MODELS, build
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The file of a model. The tests of all models are in `tests/components/trainer/test_serving.py`."""
+    """The file of one model. The tests of all models are in `tests/components/trainer/test_serving.py`."""
     return convert(build(tmp_path_factory.mktemp("cnn"), **MODELS["cnn"]).loaded, "float32")
 
 
@@ -38,7 +38,7 @@ def test_a_large_catalogue_needs_no_newer_runtime(tmp_path: Path, monkeypatch: p
     assert {oldest_runtime(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
 
 
-def redeclared(content: bytes, version: int, runtime: bytes) -> bytes:
+def with_declarations(content: bytes, version: int, runtime: bytes) -> bytes:
     """Returns a quantized file whose converter declared the given version of all operators, and the given runtime."""
 
     def change(model: Any) -> None:
@@ -49,16 +49,16 @@ def redeclared(content: bytes, version: int, runtime: bytes) -> bytes:
     return declare_versions(changed(quantize(content, tables_only=False), change))
 
 
-def test_versions_and_runtime_are_raised_to_those_that_int8_weights_need(content: bytes) -> None:
-    declared = redeclared(content, 1, b"1.5.0")
+def test_versions_and_runtime_are_raised_to_the_minimum_for_int8_weights(content: bytes) -> None:
+    declared = with_declarations(content, 1, b"1.5.0")
     assert oldest_runtime(declared) == "1.14.0"
     codes = flatbuffer_utils.read_model_from_bytearray(bytearray(declared)).operatorCodes
     raised = {code.builtinCode: code.version for code in codes if code.version > 1}
     assert raised == {schema.BuiltinOperator.FULLY_CONNECTED: 3}
 
 
-def test_newer_versions_of_the_converter_stay(content: bytes) -> None:
-    declared = redeclared(content, 12, b"2.17.0")
+def test_newer_versions_that_the_converter_declares_are_kept(content: bytes) -> None:
+    declared = with_declarations(content, 12, b"2.17.0")
     assert oldest_runtime(declared) == "2.17.0"
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(declared))
     assert {code.version for code in model.operatorCodes} == {12}
@@ -87,13 +87,13 @@ def changed(content: bytes, change: Any) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def other_operator(model: Any) -> None:
+def unknown_operator(model: Any) -> None:
     for code in model.operatorCodes:
         if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
             code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SVDF
 
 
-def other_type(model: Any) -> None:
+def unknown_type(model: Any) -> None:
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
         if tensor.type == schema.TensorType.INT8:
             tensor.type = schema.TensorType.INT4
@@ -111,8 +111,8 @@ def quantized_activations(model: Any) -> None:
             tensor.type = schema.TensorType.INT8
 
 
-@pytest.mark.parametrize("change", [other_operator, other_type, asymmetric, quantized_activations])
-def test_other_quantization_is_an_error(content: bytes, change: Any) -> None:
+@pytest.mark.parametrize("change", [unknown_operator, unknown_type, asymmetric, quantized_activations])
+def test_unsupported_quantization_is_an_error(content: bytes, change: Any) -> None:
     with pytest.raises(PushError, match=r"unknown which version of [A-Z_]+ the file needs"):
         declare_versions(changed(quantize(content, tables_only=False), change))
 
@@ -127,6 +127,6 @@ def test_empty_history_is_scored_by_rank_and_no_tensor_holds_counts(content: byt
                 continue
             values = np.frombuffer(bytes(data), np.float32)
             for row in values.reshape(-1, len(COUNTS)) if values.size % len(COUNTS) == 0 else []:
-                # By rank, scores fall in equal steps, which logarithms of counts do not.
+                # Scores by rank fall in equal steps; logarithms of counts do not.
                 correlated = np.ptp(row[2:]) > 0 and abs(np.corrcoef(row[2:], shares)[0, 1]) > 0.9999
                 assert not correlated

@@ -80,7 +80,7 @@ def test_pushed_files_match_their_description(
 def test_on_a_cluster_uris_identify_the_inputs(
     push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """On a cluster TFX generates random ids, which are too large for JavaScript."""
+    """On a cluster, TFX generates random ids, which are too large for JavaScript."""
     monkeypatch.setenv("PIPELINE_STEP", "Pusher")
     monkeypatch.setattr(addresses, "_URIS", {inputs["model"][0].uri: "minio://bucket/run/Trainer/task/model"})
     push()
@@ -90,14 +90,16 @@ def test_on_a_cluster_uris_identify_the_inputs(
     assert ids["execution_id"] == str(tmp_path)
 
 
-def test_pushed_folder_recommends(pushed_once: Path) -> None:
+def test_a_client_recommends_from_the_pushed_folder(pushed_once: Path) -> None:
     recommender = Recommender.load(pushed_once.parent)
     recommended = recommender.recommend(["103", "110"], k=3, deny=[112])
     assert [(item.id, item.title) for item in recommended] == [(i, f"Fält\u2028{i}") for i in ("111", "113", "114")]
     assert recommender.items[0].count == 1000
 
 
-def test_fail_unblessed(push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_fail_unblessed_a_model_without_blessing_is_an_error(
+    push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 0)
     verdict = SimpleNamespace(reasons=("Recall@10 0.2500 is below the floor of 0.9900", "too few targets"))
@@ -107,7 +109,9 @@ def test_fail_unblessed(push: Push, evaluated: dict[str, float], folder: Path, m
     assert not folder.exists()
 
 
-def test_not_blessed(push: Push, evaluated: dict[str, float], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_without_blessing_is_not_pushed(
+    push: Push, evaluated: dict[str, float], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 0)
     with caplog.at_level(logging.INFO, "recommender.progress"):
@@ -118,14 +122,16 @@ def test_not_blessed(push: Push, evaluated: dict[str, float], folder: Path, capl
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8_tables", "dynamic_int8"])
-def test_every_precision_agrees(push: Push, evaluated: dict[str, float], folder: Path, precision: str) -> None:
+def test_a_file_of_every_precision_agrees_with_the_saved_model(
+    push: Push, evaluated: dict[str, float], folder: Path, precision: str
+) -> None:
     push({"precision": precision})
     info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
     assert (info["precision"], info["agreement_at_10"]) == (precision, 1.0)
     assert [file["precision"] for file in info["precisions"]] == [precision]
 
 
-def test_disagreement_is_not_pushed(
+def test_a_file_that_disagrees_with_the_saved_model_is_not_pushed(
     push: Push,
     evaluated: dict[str, float],
     folder: Path,
@@ -143,7 +149,7 @@ def test_disagreement_is_not_pushed(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_lost_recall_is_not_pushed(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+def test_a_file_that_loses_too_much_recall_is_not_pushed(push: Push, evaluated: dict[str, float], folder: Path) -> None:
     evaluated["recall_at_10"] = 0.68  # The file's 0.6667 is 1.96% less.
     with pytest.raises(PushError, match=r"recall_at_10 0.6667 and the SavedModel 0.6800, .* 1.90%"):
         push({"max_recall_loss": 0.019})
@@ -152,14 +158,16 @@ def test_lost_recall_is_not_pushed(push: Push, evaluated: dict[str, float], fold
     assert _names(folder) == {"1", "latest"}
 
 
-def test_part_of_the_examples(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+def test_check_examples_limits_the_number_of_checked_examples(
+    push: Push, evaluated: dict[str, float], folder: Path
+) -> None:
     push({"check_examples": 2})
     info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
     assert info["examples"] == 2
     assert info["metrics"]["tflite"]["recall_at_1"] == 0.5
 
 
-def test_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+def test_the_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], folder: Path) -> None:
     push()
     again = push()
     assert (_property(again, "pushed"), _property(again, "pushed_version")) == (1, "1")
@@ -173,7 +181,7 @@ def test_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], fold
     ("module", "step"),
     [(candidates, "convert"), (candidates, "latencies"), (executor, "check_files"), (executor, "_publish")],
 )
-def test_interrupted_at_any_step(
+def test_a_push_can_be_repeated_after_an_interruption_at_any_step(
     push: Push,
     evaluated: dict[str, float],
     folder: Path,
@@ -192,7 +200,7 @@ def test_interrupted_at_any_step(
     assert _property(push(), "pushed_version") == "1"
 
 
-def test_killed_before_it_moved_latest(
+def test_a_push_can_be_repeated_after_a_kill_before_it_moves_latest(
     push: Push, evaluated: dict[str, float], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(store: VersionStore) -> None:
@@ -207,7 +215,9 @@ def test_killed_before_it_moved_latest(
     assert _names(folder) == {"1", "latest"}
 
 
-def test_two_pushes_at_once(push: Push, evaluated: dict[str, float], folder: Path) -> None:
+def test_two_concurrent_pushes_of_a_model_publish_one_version(
+    push: Push, evaluated: dict[str, float], folder: Path
+) -> None:
     pushed: list[Artifact] = []
     threads = [threading.Thread(target=lambda: pushed.append(push())) for _ in range(2)]
     for thread in threads:
@@ -222,14 +232,18 @@ def test_an_unwritable_folder_is_an_error_before_any_work(
     push: Push, evaluated: dict[str, float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(candidates, "convert", lambda *unused: pytest.fail("converted for nothing"))
+    monkeypatch.setattr(
+        candidates, "convert", lambda *unused: pytest.fail("the model is converted before the folder is checked")
+    )
     with pytest.raises(
         PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"
     ):
         push(push_root=tmp_path / "file" / "serving")
 
 
-def test_item_that_the_catalogue_lacks(push: Push, evaluated: dict[str, float], folder: Path, tmp_path: Path) -> None:
+def test_an_item_without_a_catalogue_entry_is_an_error(
+    push: Push, evaluated: dict[str, float], folder: Path, tmp_path: Path
+) -> None:
     catalog = standard_artifacts.Examples()
     catalog.uri = str(tmp_path)
     (tmp_path / "items.jsonl").write_text(
@@ -242,7 +256,7 @@ def test_item_that_the_catalogue_lacks(push: Push, evaluated: dict[str, float], 
 
 
 @pytest.mark.parametrize("empty", ["eval", "test"])
-def test_empty_split(
+def test_an_empty_split_is_an_error(
     push: Push, inputs: dict[str, list[Artifact]], evaluated: dict[str, float], tmp_path: Path, empty: str
 ) -> None:
     examples = standard_artifacts.Examples()
@@ -256,7 +270,7 @@ def test_empty_split(
         push(examples=examples)
 
 
-def test_after_the_evaluator(
+def test_pushed_metrics_are_those_of_the_evaluator(
     push: Push, inputs: dict[str, list[Artifact]], folder: Path, ring: SimpleNamespace, tmp_path: Path
 ) -> None:
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
@@ -277,14 +291,14 @@ def test_after_the_evaluator(
     push(evaluation=evaluation, model_blessing=blessing)
     metrics = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))["metrics"]
     assert metrics["saved_model"] == pytest.approx(ring.metrics)
-    # By popularity the targets are at the ranks 0, 9, 8, 11, 2 and nowhere.
+    # By popularity, the targets have the ranks 0, 9, 8, 11, 2 and none.
     assert metrics["popularity"]["recall_at_1"] == pytest.approx(1 / 6)
     assert metrics["popularity"]["recall_at_5"] == pytest.approx(2 / 6)
     assert metrics["popularity"]["recall_at_10"] == pytest.approx(4 / 6)
 
 
-def _other_model(inputs: dict[str, list[Artifact]], folder: Path, model: Any, trained_on: int = 99) -> Artifact:
-    """Returns a model that was fitted after the evaluation; the evaluated one has one item less."""
+def _refitted_model(inputs: dict[str, list[Artifact]], folder: Path, model: Any, trained_on: int = 99) -> Artifact:
+    """Returns a model that was fitted after the evaluation; the evaluated model has two items fewer."""
     saved_model = folder / "refitted" / "Format-Serving"
     model.save(saved_model)
     (facts,) = (Path(artifact.uri) / "Format-Serving" / "model_facts.json" for artifact in inputs["model"])
@@ -300,7 +314,7 @@ def _other_model(inputs: dict[str, list[Artifact]], folder: Path, model: Any, tr
 def test_the_refitted_model_is_pushed_with_the_metrics_of_the_evaluated_one(
     push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, tmp_path: Path
 ) -> None:
-    refitted = _other_model(inputs, tmp_path, ring.Model(2))
+    refitted = _refitted_model(inputs, tmp_path, ring.Model(2))
     evaluated["recall_at_10"] = ring.metrics["recall_at_10"]
     push(refitted_model=refitted)
     info = json.loads((folder / "1" / "model_info.json").read_text(encoding="utf-8"))
@@ -310,7 +324,7 @@ def test_the_refitted_model_is_pushed_with_the_metrics_of_the_evaluated_one(
     assert (info["mlmd"]["model_id"], info["mlmd"]["refitted_model_id"]) == (1, 77)
     assert info["metrics"]["tflite"] == pytest.approx(ring.metrics)
     assert info["agreement_at_10"] == 1
-    # Of the other model, which goes two steps at a time.
+    # The refitted model recommends these items: it walks the ring in steps of two.
     recommender = Recommender.load(folder / "1")
     assert [each.index for each in recommender.recommend(["101"], k=3)] == [3, 18, 4]
 
@@ -319,7 +333,7 @@ def test_a_failed_refit_is_not_pushed(
     push: Push, inputs: dict, evaluated: dict[str, float], folder: Path, ring: SimpleNamespace, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(executor, "SURE", 0)  # Six timelines are too few to be sure of anything.
+    monkeypatch.setattr(executor, "SURE", 0)  # Six timelines are too few for a significant difference.
     with pytest.raises(PushError, match=r"the refitted model has recall_at_10 0\.\d+ on the test split.*refit=false"):
-        push(refitted_model=_other_model(inputs, tmp_path, ring.Model(-1)))
+        push(refitted_model=_refitted_model(inputs, tmp_path, ring.Model(-1)))
     assert not folder.exists() or _names(folder) <= {"latest"}

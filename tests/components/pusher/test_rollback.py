@@ -45,7 +45,7 @@ def call(place: str, name: str, *options: str) -> int:
     return command.main([name, "--serving-dir", place, *options])
 
 
-def test_back_and_forth_and_a_push_after_it(store, push, place, capsys):
+def test_rollbacks_to_older_and_newer_versions_and_a_later_push(store, push, place, capsys):
     assert [push(content) for content in ("a", "b", "c")] == ["1", "2", "3"]
     assert call(place, "rollback") == 0 and store.latest() == "2"
     assert capsys.readouterr().out == f"{store.folder}: version 2 is now served, before it was 3\n"
@@ -59,7 +59,7 @@ def test_back_and_forth_and_a_push_after_it(store, push, place, capsys):
     assert store.versions() == ["1", "2", "3", "4"] and len(store.history()) == 3
 
 
-def test_a_model_that_was_rolled_back_does_not_return_by_itself(store, push, caplog):
+def test_a_repeated_push_does_not_serve_a_version_that_was_rolled_back(store, push, caplog):
     caplog.set_level("INFO", "recommender.progress")
     push("a"), push("b")
     entry = rollback(store)
@@ -102,7 +102,7 @@ def test_a_version_that_cannot_be_served_is_an_error(store, push, place, capsys,
     assert store.latest() == "2" and store.history() == []
 
 
-def test_no_older_version_and_no_version(store, push, place, capsys, tmp_path):
+def test_a_rollback_without_an_older_version_is_an_error(store, push, place, capsys, tmp_path):
     assert call(place, "rollback", "--name", "rings") == 1
     push("a")
     assert call(place, "rollback") == 1
@@ -121,8 +121,8 @@ def test_lineage_finds_the_served_version_and_others(tmp_path, stage):
     assert model_file(str(store.folder / "2")) == store.folder / "2" / "model.tflite"
 
 
-@pytest.mark.parametrize(("step", "done"), [("os.rename", False), ("os.replace", True)])
-def test_a_killed_rollback_is_completed_or_not_done_at_all(tmp_path, stage, step, done):
+@pytest.mark.parametrize(("step", "completed"), [("os.rename", False), ("os.replace", True)])
+def test_a_killed_rollback_is_either_completed_or_has_no_effect(tmp_path, stage, step, completed):
     store = open_store(str(tmp_path), "rings")
     for content in ("a", "b"):
         with store.push() as staging:
@@ -138,13 +138,13 @@ rollback(open_store({str(tmp_path)!r}, "rings"))
     assert store.latest() == "2"
     with store.lock():
         pass
-    assert store.latest() == ("1" if done else "2") and len(store.history()) == int(done)
-    if not done:
+    assert store.latest() == ("1" if completed else "2") and len(store.history()) == int(completed)
+    if not completed:
         rollback(store)
     assert store.latest() == "1"
 
 
-def test_folders_need_no_tensorflow(tmp_path):
+def test_the_command_needs_no_tensorflow_for_folders(tmp_path):
     script = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -155,6 +155,6 @@ assert not {{"tensorflow", "tfx"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-def test_a_store_that_is_empty(tmp_path):
+def test_a_rollback_in_an_empty_store_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="has no versions"):
         rollback(open_store(str(tmp_path), "rings"))

@@ -59,7 +59,7 @@ def test_newer_pushers_may_add_keys(pushed_once: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "where"),
+    ("changed", "location"),
     [
         ({"format": 3}, "format"),
         ({"version": 1}, "version"),
@@ -78,9 +78,11 @@ def test_newer_pushers_may_add_keys(pushed_once: Path) -> None:
         ({"precisions": [{"precision": "float16"}]}, "precisions/0"),
     ],
 )
-def test_invalid_model_info(pushed_once: Path, changed: dict[str, Any], where: str) -> None:
+def test_an_invalid_model_info_does_not_match_the_schema(
+    pushed_once: Path, changed: dict[str, Any], location: str
+) -> None:
     errors = list(validator("model_info").iter_errors({**read(pushed_once / artifact.INFO), **changed}))
-    assert {"/".join(map(str, error.absolute_path)) for error in errors} == {where}
+    assert {"/".join(map(str, error.absolute_path)) for error in errors} == {location}
 
 
 def test_every_key_of_model_info_is_required(pushed_once: Path) -> None:
@@ -92,7 +94,7 @@ def test_every_key_of_model_info_is_required(pushed_once: Path) -> None:
 @pytest.mark.parametrize(
     "changed", [{"index": 1}, {"id": 7}, {"title": None}, {"genres": "Drama"}, {"year": "1990"}, {"count": -1}]
 )
-def test_invalid_item(pushed_once: Path, changed: dict[str, Any]) -> None:
+def test_an_invalid_item_does_not_match_the_schema(pushed_once: Path, changed: dict[str, Any]) -> None:
     items = read(pushed_once / artifact.ITEMS)
     items["items"][3].update(changed)
     (error,) = validator("items").iter_errors(items)

@@ -32,7 +32,7 @@ def check(inputs: dict[str, list[Artifact]]) -> Callable[[Recommender], dict[str
     return lambda recommender: check_signatures(loaded, recommender, files)
 
 
-def test_a_good_file_agrees_and_its_latency_is_measured(pushed: Recommender, check: Any) -> None:
+def test_a_correct_file_agrees_and_its_latency_is_measured(pushed: Recommender, check: Any) -> None:
     results = check(pushed)
     assert {name: result["agreement"] for name, result in results.items()} == {"similar": 1.0, "explain": 1.0}
     assert all(0 < result["latency_us"] < 1e6 for result in results.values())
@@ -41,19 +41,21 @@ def test_a_good_file_agrees_and_its_latency_is_measured(pushed: Recommender, che
     assert info["signatures"]["recommend"] == {"latency_us": info["latency_us"]}
 
 
-def test_a_file_of_another_model_is_refused(
+def test_a_file_of_another_model_is_an_error(
     pushed: Recommender, check: Any, ring: SimpleNamespace, tmp_path: Path
 ) -> None:
     model = ring.Model()
     model.table.assign(tf.random.stateless_uniform(model.table.shape, [1, 2]))
     model.save(tmp_path / "other")
     content = convert(tf.saved_model.load(str(tmp_path / "other")), "float32")
-    other = Recommender(dataclasses.replace(pushed.artifact, model=content))
+    other_recommender = Recommender(dataclasses.replace(pushed.artifact, model=content))
     with pytest.raises(PushError, match=r"^similar of the file agrees .*, less than 75%; nothing is pushed; choose"):
-        check(other)
+        check(other_recommender)
 
 
-def test_signatures_can_be_left_out(push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path) -> None:
+def test_the_settings_choose_the_signatures_of_the_file(
+    push: Callable[..., Artifact], evaluated: dict[str, float], tmp_path: Path
+) -> None:
     push({"signatures": ["recommend", "explain"]})
     recommender = Recommender.load(tmp_path / "serving" / "rings")
     assert set(recommender.signatures) == {"recommend", "explain"}

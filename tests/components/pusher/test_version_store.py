@@ -1,4 +1,4 @@
-"""Versions are complete, numbered and never reused, whatever interrupts a push."""
+"""Versions are complete, numbered and never reused, even if a push is interrupted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _latest(store: VersionStore) -> str:
     return (store.folder / "latest").read_text(encoding="utf-8")
 
 
-def test_versions_count_up(store: VersionStore) -> None:
+def test_version_numbers_increase(store: VersionStore) -> None:
     assert store.versions() == []
     assert [_push(store) for _ in range(11)] == [str(number) for number in range(1, 12)]
     assert store.versions()[-1] == "11"
@@ -44,7 +44,7 @@ def test_versions_count_up(store: VersionStore) -> None:
     assert (store.folder / "11").stat().st_mode == store.folder.stat().st_mode
 
 
-def test_number_of_a_deleted_version_is_not_reused(store: VersionStore) -> None:
+def test_the_number_of_a_deleted_version_is_not_reused(store: VersionStore) -> None:
     for _ in range(2):
         _push(store)
     for file in (store.folder / "2").iterdir():
@@ -55,29 +55,31 @@ def test_number_of_a_deleted_version_is_not_reused(store: VersionStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["4", "latest-4", "04", "²"])
-def test_foreign_files_are_left_alone(store: VersionStore, name: str) -> None:
+def test_foreign_files_stay_unchanged(store: VersionStore, name: str) -> None:
     (store.folder / name).mkdir()
     assert store.versions() == []
     assert _push(store) == ("5" if name == "4" else "1")
     assert (store.folder / name).is_dir()
 
 
-def test_number_is_taken_in_the_meantime(store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = store._prepare_latest
+def test_a_number_that_another_process_uses_in_the_meantime_is_skipped(
+    store: VersionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = store._prepare_latest
 
-    def take(version: str) -> None:
+    def occupy(version: str) -> None:
         if version == "1":
             (store.folder / version).mkdir()
             (store.folder / version / "other").touch()
-        real(version)
+        original(version)
 
-    monkeypatch.setattr(store, "_prepare_latest", take)
+    monkeypatch.setattr(store, "_prepare_latest", occupy)
     assert _push(store) == "2"
     assert [child.name for child in (store.folder / "1").iterdir()] == ["other"]
     assert _latest(store) == "2\n"
 
 
-def test_failed_push_leaves_nothing(store: VersionStore) -> None:
+def test_a_failed_push_leaves_no_files(store: VersionStore) -> None:
     _push(store)
     with pytest.raises(OSError, match="disk full"), store.push() as staging:
         (staging / "model.tflite").write_text("half", encoding="utf-8")
@@ -94,13 +96,13 @@ def test_a_failed_push_keeps_the_choice_of_an_older_version(store: VersionStore)
     assert _latest(store) == "1\n"
 
 
-# A push is killed when it calls `step`. `published`: whether its version is complete, so that the next push, which
-# publishes nothing itself, moves `latest` to it.
+# A push is killed when it calls `step`. If its version is complete (`published`), the next push, which publishes
+# nothing itself, moves `latest` to it.
 @pytest.mark.parametrize(
     ("step", "published"),
     [("json.dumps", False), ("os.fsync", False), ("os.rename", False), ("os.replace", True)],
 )
-def test_next_push_recovers_from_a_kill(store: VersionStore, step: str, published: bool) -> None:
+def test_the_next_push_recovers_from_a_kill(store: VersionStore, step: str, published: bool) -> None:
     _push(store)
     script = f"""
 import json, os, signal, sys
@@ -124,25 +126,25 @@ with store.push() as staging:
     assert int(_push(store)) > (2 if published else 1)
 
 
-def test_half_written_pointer_is_not_followed(store: VersionStore) -> None:
+def test_a_half_written_latest_is_ignored(store: VersionStore) -> None:
     for _ in range(2):
         _push(store)
-    (store.folder / ".staging-latest").write_text("1", encoding="utf-8")  # Of "10".
+    (store.folder / ".staging-latest").write_text("1", encoding="utf-8")  # The first digit of "10".
     with store.push():
         pass
     assert _latest(store) == "2\n"
 
 
-def test_pushes_at_once_wait_for_each_other(store: VersionStore) -> None:
-    inside = threading.Semaphore(1)
+def test_concurrent_pushes_wait_for_each_other(store: VersionStore) -> None:
+    permit = threading.Semaphore(1)
     overlaps = []
 
     def push() -> None:
-        other = VersionStore(str(store.folder.parent), "rings")
-        with other.push() as staging:
-            overlaps.append(not inside.acquire(blocking=False))
-            other.publish(staging, {})
-            inside.release()
+        own_store = VersionStore(str(store.folder.parent), "rings")
+        with own_store.push() as staging:
+            overlaps.append(not permit.acquire(blocking=False))
+            own_store.publish(staging, {})
+            permit.release()
 
     threads = [threading.Thread(target=push) for _ in range(8)]
     for thread in threads:
@@ -155,7 +157,7 @@ def test_pushes_at_once_wait_for_each_other(store: VersionStore) -> None:
 
 
 @pytest.mark.parametrize("folder", ["gs://bucket/serving", "s3://bucket", "/data/gs:/bucket"])
-def test_remote_folder(folder: str) -> None:
+def test_a_remote_folder_is_an_error(folder: str) -> None:
     with pytest.raises(StoreError, match="mount the remote folder"):
         check_writable(folder)
 
@@ -165,13 +167,13 @@ def test_check_writable_creates_the_folder(tmp_path: Path) -> None:
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-def test_folder_that_cannot_be_created(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"^\S+/file/serving: cannot be written to \(Not a directory\)"):
         check_writable(tmp_path / "file" / "serving")
 
 
-def test_folder_that_refuses_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_write_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**unused: object) -> None:
         raise PermissionError(13, "Permission denied")
 

@@ -1,4 +1,4 @@
-"""Timelines in memory, made of lists; and fits without the work that is not theirs."""
+"""Timelines in memory that are created from lists, and settings for fast fits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from components.trainer import input_pipeline
 from components.trainer.input_pipeline import Activities, Timelines
 from components.trainer.settings import TrainerSettings
 
-# A model with one member and few weights, which fits in seconds; each test changes the settings that it is about.
+# A model with one member and few weights, which fits in seconds; each test changes the settings that it needs.
 SMALL = TrainerSettings(encoder="bow", members=(), dimension=4, window=4, max_minutes=60, patience=2, top_k=3)
 Columns = Sequence[Sequence[float]]
 
 
 @pytest.fixture(scope="session")
 def activities_of() -> Callable[..., Activities]:
-    """Makes activities of item indices; all are rated 3 at unknown times where a test does not say otherwise."""
+    """Returns a function that creates activities from item indices; by default, all ratings are 3 and times unknown."""
 
     def make(
         items: Sequence | np.ndarray, ratings: Sequence | np.ndarray = (), times: Sequence | np.ndarray = ()
@@ -36,7 +36,7 @@ def activities_of() -> Callable[..., Activities]:
 
 @pytest.fixture(scope="session")
 def timelines_of(activities_of: Callable[..., Activities]) -> Callable[..., Timelines]:
-    """Makes timelines of one list of item indices a user, and of what else a test names."""
+    """Returns a function that creates timelines from a list of item indices per user, and from optional columns."""
 
     def make(
         items: Columns,
@@ -58,7 +58,7 @@ def timelines_of(activities_of: Callable[..., Activities]) -> Callable[..., Time
 
 @pytest.fixture(scope="session")
 def circle(timelines_of: Callable[..., Timelines]) -> Callable[..., Timelines]:
-    """Makes timelines in which everybody goes round in the same circle, so that the next item is certain."""
+    """Returns a function that creates timelines in which all users follow one circle: the next item is certain."""
 
     def make(users: int = 40, films: int = 12, length: int = 9) -> Timelines:
         rows = (np.arange(users)[:, None] % films + np.arange(length + 1)) % films + features.FIRST_INDEX
@@ -69,7 +69,7 @@ def circle(timelines_of: Callable[..., Timelines]) -> Callable[..., Timelines]:
 
 @pytest.fixture(scope="module")
 def one_shape() -> Iterator[None]:
-    """All batches have one shape: tracing is most of the work of fits as small as those of tests."""
+    """Gives all batches one shape, because tracing takes most of the time of small fits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(input_pipeline, "BUCKETS", (1.0,))
         yield

@@ -1,4 +1,4 @@
-"""What ratings and times add to items, bucket by bucket."""
+"""The embeddings that ratings, times and other columns add to items, by bucket."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NAN = float("nan")
 
 @pytest.fixture
 def bucket_of() -> Callable[..., list[int]]:
-    """The bucket of each activity of a history, by one feature."""
+    """Returns a function that computes the bucket of each activity of a history for one feature."""
 
-    def found(feature: str, **columns: list) -> list[int]:
+    def compute_buckets(feature: str, **columns: list) -> list[int]:
         tower = ActivityTower([FEATURES[feature]], 4)
         tower.build()
         (table,) = tower.weights
-        assert not np.asarray(table).any(), "0 before training"
+        assert not np.asarray(table).any(), "the table is zero before training"
         table.assign(np.repeat(np.arange(table.shape[0])[:, None], 4, axis=1))
         length = len(next(iter(columns.values())))
         filled = {"ratings": [0.0] * length, "times": [0] * length, **columns}
@@ -45,37 +45,37 @@ def bucket_of() -> Callable[..., list[int]]:
         assert embedded.shape == (1, length, 4) and (embedded == embedded[..., :1]).all()
         return embedded[0, :, 0].astype(int).tolist()
 
-    return found
+    return compute_buckets
 
 
-def test_ratings_fall_into_buckets_and_unknown_ones_into_their_own(bucket_of):
+def test_ratings_have_buckets_and_unknown_ratings_have_their_own(bucket_of):
     ratings = [-1.0, 1.0, 1.5, 2.0, 2.5, 4.0, 5.0, NAN, float("inf")]
     assert bucket_of("rating", ratings=ratings) == [1, 1, 2, 2, 3, 3, 4, 0, 4]
 
 
-def test_gaps_fall_into_buckets_that_double(bucket_of):
+def test_time_gaps_have_buckets_that_double_in_width(bucket_of):
     gaps = [0, 1, 2, 3, 4, 7, 8, 86_400]
     times = np.cumsum([1_000_000_000, *gaps]).tolist()
-    # The first has nothing before it. A gap of 0 is below the first bound, and 86,400 is between 2^16 and 2^17.
+    # The first activity has no gap. A gap of 0 is below the first bound, and 86,400 is between 2^16 and 2^17.
     assert bucket_of("time_gap", times=times) == [0, 1, 2, 3, 3, 4, 4, 5, 18]
 
 
-def test_a_gap_needs_both_of_its_times(bucket_of):
+def test_a_time_gap_needs_two_known_times(bucket_of):
     assert bucket_of("time_gap", times=[5, 0, 6, 7, 0, 0]) == [0, 0, 0, 2, 0, 0]
 
 
-def test_gaps_do_not_feel_the_year_2038(bucket_of):
+def test_time_gaps_do_not_change_after_the_year_2038(bucket_of):
     for gap in (1, 1000, 86_400 * 365):
         earlier = bucket_of("time_gap", times=[1_000_000_000, 1_000_000_000 + gap])
         assert bucket_of("time_gap", times=[LATEST, LATEST + gap]) == earlier
         assert bucket_of("time_gap", times=[2**32 + 10, 2**32 + 10 + gap]) == earlier
 
 
-def test_the_longest_gap_has_a_bucket(bucket_of):
+def test_the_longest_time_gap_has_a_bucket(bucket_of):
     assert bucket_of("time_gap", times=[1, LATEST]) == [0, len(GAP_EDGES) + 1]
 
 
-def test_both_features_add_up():
+def test_the_embeddings_of_two_features_are_added():
     tower = ActivityTower([RATING, TIME_GAP], 4)
     tower.build()
     weights = {weight.name: weight for weight in tower.weights}
@@ -93,11 +93,11 @@ def rating_edges(ratings: np.ndarray) -> np.ndarray:
     return np.array(number_feature("rating", ratings).edges, np.float32)
 
 
-def test_words_have_a_row_each_and_others_that_of_missing_ones(bucket_of):
+def test_each_word_has_a_row_and_unknown_words_use_that_of_missing_words(bucket_of):
     assert bucket_of("device", device=[2, 3, 4, 1, 0, -5, 99]) == [2, 3, 0, 0, 0, 0, 0]
 
 
-def test_large_numbers_fall_into_buckets(bucket_of):
+def test_large_numbers_have_buckets(bucket_of):
     prices = [0, 9.5, 10, 69_999, 70_000, 1e30, NAN]
     assert bucket_of("price", price=prices) == [1, 1, 2, 2, 3, 3, 0]
 
@@ -108,26 +108,26 @@ def test_missing_numbers_do_not_move_the_bounds():
     assert number_feature("hour", hours).edges == tuple(hour + 0.5 for hour in range(23)), "each hour has a bucket"
 
 
-def test_features_say_which_input_they_need():
+def test_features_describe_the_input_that_they_need():
     assert DEVICE.describe() == {"feature": "device", "input": "device", "kind": "word", "words": ["phone", "tablet"]}
     assert TIME_GAP.describe() == {"feature": "time_gap", "input": "times", "kind": "time"}
     assert ActivityFeature("price:float").describe() == {"feature": "price:float", "input": "price", "kind": "number"}
 
 
-def test_a_share_of_values_is_missing_in_training_and_none_in_serving(activities_of):
+def test_dropout_removes_values_in_training_and_not_in_serving(activities_of):
     tower = ActivityTower([RATING], 4, dropout=0.2)
     tower.build()
     tower.weights[0].assign(np.repeat(np.array([0, 0, 0, 1, 0], np.float32)[:, None], 4, axis=1))
     activities = activities_of(np.full((2000, 20), 2)).tensors()  # All are rated 3.
     assert (np.asarray(tower(activities)) == 1).all()
     kept = np.asarray(tower(activities, training=True))[..., 0]
-    without = ~kept.any(axis=1)
-    assert without.mean() == pytest.approx(0.2, abs=0.03), "histories without any"
-    assert kept[~without].mean() == pytest.approx(0.8, abs=0.01), "activities of the others"
-    assert (np.asarray(tower(activities, training=True))[..., 0] != kept).any(), "other ones each time"
+    is_empty = ~kept.any(axis=1)
+    assert is_empty.mean() == pytest.approx(0.2, abs=0.03), "share of histories without any value"
+    assert kept[~is_empty].mean() == pytest.approx(0.8, abs=0.01), "share of values in the other histories"
+    assert (np.asarray(tower(activities, training=True))[..., 0] != kept).any(), "each call drops other values"
 
 
-def test_few_ratings_have_a_bucket_each():
+def test_each_of_a_few_distinct_ratings_has_a_bucket():
     ratings = np.array([5, 1, 3.5, 3.5, 1, 5, 5], np.float32)
     assert rating_edges(ratings).tolist() == [2.25, 4.25]
     assert rating_edges(ratings).dtype == np.float32
@@ -135,14 +135,14 @@ def test_few_ratings_have_a_bucket_each():
     assert rating_edges(np.zeros(0, np.float32)).tolist() == []
 
 
-def test_many_ratings_share_buckets_of_one_size():
+def test_many_distinct_ratings_share_buckets_of_equal_size():
     plays = np.random.default_rng(2).permutation(1200).astype(np.float32)
     edges = rating_edges(plays)
     sizes = np.bincount(np.searchsorted(edges, plays, side="right"))
     assert len(sizes) == 12 and sizes.max() - sizes.min() <= 2
 
 
-def test_bounds_of_very_uneven_ratings_are_not_repeated():
+def test_bounds_of_very_uneven_ratings_are_unique():
     edges = rating_edges(np.array([0.0] * 1000 + list(range(1, 50)), np.float32))
     assert (np.diff(edges) > 0).all()
 
@@ -164,11 +164,11 @@ def changed(activities: Activities, ratings: list, times: list) -> Activities:
 
 
 @pytest.mark.parametrize(
-    ("activity_features", "heeds_ratings", "heeds_times"),
+    ("activity_features", "uses_ratings", "uses_times"),
     [([], False, False), (["rating"], True, False), (["time_gap"], False, True), (["rating", "time_gap"], True, True)],
 )
-def test_a_model_heeds_what_its_settings_name_and_nothing_else(
-    activities_of, activity_features, heeds_ratings, heeds_times
+def test_a_model_uses_only_the_activity_features_of_its_settings(
+    activities_of, activity_features, uses_ratings, uses_times
 ):
     settings = TrainerSettings(dimension=4, blocks=1, activity_features=activity_features, seed=2)
     known = [FEATURES[name] for name in activity_features]
@@ -183,13 +183,13 @@ def test_a_model_heeds_what_its_settings_name_and_nothing_else(
 
     other_ratings = changed(plain, [1, 5, 5], [10, 20, 9000])
     other_times = changed(plain, [1, 2, 5], [10, 2000, 9000])
-    assert bool(np.abs(context(plain) - context(other_ratings)).max() > 1e-3) == heeds_ratings
-    assert bool(np.abs(context(plain) - context(other_times)).max() > 1e-3) == heeds_times
+    assert bool(np.abs(context(plain) - context(other_ratings)).max() > 1e-3) == uses_ratings
+    assert bool(np.abs(context(plain) - context(other_times)).max() > 1e-3) == uses_times
     later = changed(plain, [1, 2, 5], [1010, 1020, 10_000])
     np.testing.assert_allclose(context(plain), context(later), atol=1e-6)
 
 
-def test_skipped_items_take_their_ratings_and_times_with_them(activities_of):
+def test_ratings_and_times_of_skipped_items_are_skipped_too(activities_of):
     settings = TrainerSettings(dimension=4, blocks=1, activity_features=["rating", "time_gap"])
     model = RecommenderModel(settings, 4, np.array([0, 0, 3, 2, 1]), activity_features=[RATING, TIME_GAP])
     random = np.random.default_rng(1)
@@ -198,9 +198,9 @@ def test_skipped_items_take_their_ratings_and_times_with_them(activities_of):
     plain = activities_of([[2, 3, 0, 0]], [[1, 5, 0, 0]], [[10, 20, 0, 0]])
     expected, _ = model.read_out(plain.tensors(), tables)
     for items in ([2, 0, 3, 0], [1, 2, 3, 99]):
-        at = [items.index(2), items.index(3)]
+        positions = [items.index(2), items.index(3)]
         ratings, times = np.full((1, 4), NAN, np.float32), np.full((1, 4), 15, np.int32)
-        ratings[0, at], times[0, at] = (1, 5), (10, 20)
-        found, length = model.read_out(Activities(np.array([items], np.int32), ratings, times).tensors(), tables)
+        ratings[0, positions], times[0, positions] = (1, 5), (10, 20)
+        context, length = model.read_out(Activities(np.array([items], np.int32), ratings, times).tensors(), tables)
         assert length.numpy() == [2]
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        np.testing.assert_allclose(context, expected, rtol=1e-5)

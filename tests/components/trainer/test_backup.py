@@ -1,4 +1,4 @@
-"""An interrupted fit goes on as if nothing had happened; what cannot be gone on with starts anew."""
+"""An interrupted fit resumes with the same result; a fit with a damaged backup starts from the beginning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.object_store import BUCKET, played_s3
 
 pytestmark = pytest.mark.usefixtures("one_shape")
 
-# Everything that has a state: dropout of both kinds, drawn negatives, moving averages.
+# The settings enable every part with a state: dropout of both kinds, drawn negatives, moving averages.
 RANDOM = TrainerSettings(
     **{"encoder": "bow", "members": (), "dimension": 8, "dropout": 0.3, "item_dropout": 0.2, "negatives": 4},
     **{"loss": "sampled_softmax", "negative_power": 0.5, "activity_features": ["rating"]},
@@ -32,7 +32,7 @@ RECALLS = [0.1, 0.4, 0.3, 0.2, 0.15]
 
 
 class Interrupted(Exception):
-    """As if the process were killed."""
+    """Simulates that the process is killed."""
 
 
 @pytest.fixture
@@ -52,24 +52,24 @@ def run(
     data: Timelines,
     backup: str,
     settings: TrainerSettings = RANDOM,
-    stop_in: int | None = None,
-    already: int | None = None,
+    interrupt_in: int | None = None,
+    epochs_done: int | None = None,
 ) -> tuple[RecommenderModel, Fit, list[list[np.ndarray]]]:
-    """Fit with known recalls, interrupted while an epoch is measured; also the weights that were measured."""
+    """Fits with known recalls, and with an interruption in an optional epoch; returns also the weights by epoch."""
     model = fresh_model(data, settings)
-    seen: list[list[np.ndarray]] = []
+    epoch_weights: list[list[np.ndarray]] = []
     history = Path(backup) / "history.csv"
-    if already is None:
-        already = len(history.read_text(encoding="utf-8").splitlines()) - 1 if backup and history.exists() else 0
+    if epochs_done is None:
+        epochs_done = len(history.read_text(encoding="utf-8").splitlines()) - 1 if backup and history.exists() else 0
 
     def measure(model: RecommenderModel, holdout: Timelines) -> RankingMetrics:
-        epoch = int(len(seen) + 1 + already)
-        if epoch == stop_in:
+        epoch = int(len(epoch_weights) + 1 + epochs_done)
+        if epoch == interrupt_in:
             raise Interrupted
-        seen.append([weight.copy() for weight in model.get_weights()])
+        epoch_weights.append([weight.copy() for weight in model.get_weights()])
         return RankingMetrics(RECALLS[epoch - 1], 0.5 * RECALLS[epoch - 1])
 
-    return model, fit(model, data, data, measure, backup), seen
+    return model, fit(model, data, data, measure, backup), epoch_weights
 
 
 def without_seconds(fitted: Fit) -> list[dict[str, float]]:
@@ -77,8 +77,8 @@ def without_seconds(fitted: Fit) -> list[dict[str, float]]:
 
 
 def assert_equal(values: list[np.ndarray], expected: list[np.ndarray]) -> None:
-    for one, other in zip(values, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for value, expected_value in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, expected_value)
 
 
 @pytest.fixture(scope="module")
@@ -94,63 +94,63 @@ def complete(one_shape: None, data: Timelines) -> tuple[RecommenderModel, Fit, l
 
 @pytest.fixture(scope="module")
 def after_one_epoch(one_shape: None, data: Timelines, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The backup of a fit that was interrupted in its second epoch."""
+    """Returns the backup of a fit that was interrupted in its second epoch."""
     folder = tmp_path_factory.mktemp("backup")
     with pytest.raises(Interrupted):
-        run(data, str(folder), stop_in=2)
+        run(data, str(folder), interrupt_in=2)
     return folder
 
 
 @pytest.fixture
 def folder(after_one_epoch: Path, tmp_path: Path) -> Path:
-    """A copy of that backup."""
+    """Returns a copy of the backup after one epoch."""
     return Path(shutil.copytree(after_one_epoch, tmp_path / "checkpoints" / "a"))
 
 
-def test_a_fit_that_was_interrupted_twice_ends_as_one_that_was_not(folder, data, complete, messages):
-    expected_model, expected, expected_seen = complete
+def test_a_fit_that_resumes_twice_has_the_result_of_an_uninterrupted_fit(folder, data, complete, messages):
+    expected_model, expected, expected_epoch_weights = complete
     with pytest.raises(Interrupted):
-        run(data, str(folder), stop_in=5)
-    model, fitted, seen = run(data, str(folder))
+        run(data, str(folder), interrupt_in=5)
+    model, fitted, epoch_weights = run(data, str(folder))
     assert "resuming after epoch 1 of" in messages() and "resuming after epoch 4 of" in messages()
     assert without_seconds(fitted) == without_seconds(expected)
     assert fitted.best_epoch == expected.best_epoch == 2
-    assert (len(seen), len(expected_seen)) == (1, 5)
+    assert (len(epoch_weights), len(expected_epoch_weights)) == (1, 5)
     assert_equal(model.get_weights(), expected_model.get_weights())
-    assert_equal(seen[0], expected_seen[-1])
+    assert_equal(epoch_weights[0], expected_epoch_weights[-1])
 
-    # Killed after the last epoch, before the model was saved: nothing is fitted again.
-    model, fitted, seen = run(data, str(folder))
-    assert not seen and without_seconds(fitted) == without_seconds(expected)
+    # If the process is killed after the last epoch and before it saves the model, no epoch is repeated.
+    model, fitted, epoch_weights = run(data, str(folder))
+    assert not epoch_weights and without_seconds(fitted) == without_seconds(expected)
     assert_equal(model.get_weights(), expected_model.get_weights())
 
 
-def test_time_that_passed_before_the_interruption_counts(folder, data):
+def test_time_before_the_interruption_counts_toward_the_limit(folder, data):
     history = folder / "history.csv"
     lines = history.read_text(encoding="utf-8").splitlines()
     row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True)) | {"seconds": "120.0"}
     history.write_text(f"{lines[0]}\n{','.join(row.values())}\n", encoding="utf-8")
-    _, fitted, seen = run(data, str(folder), RANDOM.model_copy(update={"max_epochs": 2, "max_minutes": 2.1}))
-    assert len(seen) == 1
+    _, fitted, epoch_weights = run(data, str(folder), RANDOM.model_copy(update={"max_epochs": 2, "max_minutes": 2.1}))
+    assert len(epoch_weights) == 1
     assert fitted.history[1].seconds >= 120
 
 
-def test_what_is_in_an_object_store_is_gone_on_with(data, messages):
+def test_a_fit_resumes_from_an_object_store(data, messages):
     with played_s3():
         folder = f"s3://{BUCKET}/checkpoints/a"
         with pytest.raises(Interrupted):
-            run(data, folder, stop_in=3)
-        _, _, seen = run(data, folder)
-    assert len(seen) == 3 and "resuming after epoch 2 of" in messages()
+            run(data, folder, interrupt_in=3)
+        _, _, epoch_weights = run(data, folder)
+    assert len(epoch_weights) == 3 and "resuming after epoch 2 of" in messages()
 
 
-def test_weights_that_were_being_written_are_not_missed(folder, data, complete, messages):
-    """Killed as the best weights of the second epoch were written: those of the first are there."""
+def test_a_fit_resumes_without_half_written_weights(folder, data, complete, messages):
+    """The fit is killed while it writes the best weights of the second epoch; those of the first epoch exist."""
     (folder / "best-002.weights.h5").write_bytes(b"half of a fi")
     with (folder / "history.csv").open("a", encoding="utf-8") as stream:
         stream.write("1,0.5,9.0,0.4,0.2\n")
-    _, fitted, seen = run(data, str(folder), already=1)
-    assert "resuming after epoch 1 of" in messages() and len(seen) == 4
+    _, fitted, epoch_weights = run(data, str(folder), epochs_done=1)
+    assert "resuming after epoch 1 of" in messages() and len(epoch_weights) == 4
     assert without_seconds(fitted) == without_seconds(complete[1])
 
 
@@ -162,14 +162,14 @@ DAMAGES = {
 
 
 def damage(folder: Path, name: str, kind: str) -> None:
-    """Damages a file of a backup, and the one before it."""
+    """Damages the files of a backup whose names start with `name`."""
     for path in folder.glob(f"{name}*"):
         path.write_bytes(DAMAGES[kind](path.read_bytes()))
 
 
 @pytest.fixture(scope="module")
 def fresh(data: Timelines) -> RecommenderModel:
-    """A model with initial weights, which has an optimizer."""
+    """Returns a model with initial weights and an optimizer."""
     model = fresh_model(data)
     model.compile(LazyAdam())
     model.optimizer.build(model.trainable_variables)
@@ -182,7 +182,7 @@ def values_of(model: RecommenderModel) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", ["latest.weights.h5", "best-", "history.csv", "training_metadata.json"])
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_what_cannot_be_read_leaves_the_model_as_it_is(folder, fresh, messages, kind, name):
+def test_a_damaged_backup_leaves_the_model_unchanged(folder, fresh, messages, kind, name):
     before = values_of(fresh)
     damage(folder, name, kind)
     assert Backup(str(folder)).restore(fresh) == []
@@ -191,14 +191,14 @@ def test_what_cannot_be_read_leaves_the_model_as_it_is(folder, fresh, messages, 
     assert list(folder.iterdir()) == []
 
 
-def test_what_cannot_be_read_starts_anew(folder, data, complete):
+def test_a_fit_with_a_damaged_backup_starts_from_the_beginning(folder, data, complete):
     damage(folder, "history.csv", "cut off")
-    model, fitted, _ = run(data, str(folder), already=0)
+    model, fitted, _ = run(data, str(folder), epochs_done=0)
     assert without_seconds(fitted) == without_seconds(complete[1])
     assert_equal(model.get_weights(), complete[0].get_weights())
 
 
-def test_a_name_is_of_the_whole_content():
+def test_an_identity_depends_on_the_entire_content():
     numbers = np.arange(3)
     names = [
         identity_of("a", numbers),

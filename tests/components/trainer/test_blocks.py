@@ -1,4 +1,4 @@
-"""Ranking in blocks and the popularity list, against whole rows that NumPy sorts."""
+"""Ranking in blocks and the popularity list, compared with entire rows that NumPy sorts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.trainer.baselines import PopularityList
 from components.trainer.ranking import ItemScores
 
 BLOCK, USERS = 16, 40
-# At and around the edges of blocks, within the first, and no more than two items.
+# Sizes at and around the edges of blocks, within the first block, and with only two items.
 SIZES = (4, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK - 1, 3 * BLOCK, 3 * BLOCK + 1)
 
 
@@ -23,7 +23,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class World:
-    """Users with scores, many of them equal, with the items they have seen, and targets of every kind."""
+    """Users with scores, many of which are equal, with seen items, and with targets of every kind."""
 
     def __init__(self, size: int):
         random = np.random.default_rng(size)
@@ -39,10 +39,13 @@ class World:
         return ItemScores(lambda first, last: tf.constant(self.scores)[:, first:last], self.size, self.seen)
 
     def lists(self, scores: np.ndarray) -> list[list[int]]:
-        """All unseen items of each user, best first, equal ones in the order of their indices."""
-        whole = [np.lexsort((np.arange(self.size), -row)) for row in scores]
-        gone = [{features.PADDING, features.UNKNOWN, *row} for row in self.seen.tolist()]
-        return [[item for item in row.tolist() if item not in out] for row, out in zip(whole, gone, strict=True)]
+        """Returns all unseen items of each user, best first, ties in the order of their indices."""
+        orders = [np.lexsort((np.arange(self.size), -row)) for row in scores]
+        excluded = [{features.PADDING, features.UNKNOWN, *row} for row in self.seen.tolist()]
+        return [
+            [item for item in row.tolist() if item not in excluded_items]
+            for row, excluded_items in zip(orders, excluded, strict=True)
+        ]
 
     def ranks(self, lists: list[list[int]]) -> list[int]:
         return [
@@ -60,22 +63,24 @@ def filled(lists: list[list[int]], length: int, filler: int) -> list[list[int]]:
     return [(row + [filler] * length)[:length] for row in lists]
 
 
-def test_ranks_are_those_of_whole_rows(world):
+def test_ranks_agree_with_sorting_entire_rows(world):
     expected = world.ranks(world.lists(world.scores))
     assert world.unseen().ranks(tf.constant(world.targets)).numpy().tolist() == expected
-    assert world.size in expected[:5], "targets that are no item or were seen have no rank"
+    assert world.size in expected[:5], "unknown and seen targets have no rank"
 
 
 @pytest.mark.parametrize("length", [1, 10, 60])
-def test_the_best_are_those_of_whole_rows(world, length):
-    scores, ids = (found.numpy() for found in world.unseen().best(length))
+def test_the_best_items_agree_with_sorting_entire_rows(world, length):
+    scores, ids = (tensor.numpy() for tensor in world.unseen().best(length))
     lists = world.lists(world.scores)
     assert np.where(scores > ranking.FORBIDDEN / 2, ids, NO_ITEM).tolist() == filled(lists, length, NO_ITEM)
-    own = filled([world.scores[user, row].tolist() for user, row in enumerate(lists)], length, ranking.FORBIDDEN)
-    np.testing.assert_array_equal(scores, own)
+    expected_scores = filled(
+        [world.scores[user, row].tolist() for user, row in enumerate(lists)], length, ranking.FORBIDDEN
+    )
+    np.testing.assert_array_equal(scores, expected_scores)
 
 
-def test_popularity_list_is_the_order_of_indices_without_what_was_seen(world):
+def test_the_popularity_list_is_the_order_of_indices_without_seen_items(world):
     by_popularity = np.tile(-np.arange(world.size, dtype=np.float32), (USERS, 1))
     lists, popular = world.lists(by_popularity), PopularityList(world.size, tf.constant(world.seen))
     assert popular.ranks(tf.constant(world.targets)).numpy().tolist() == world.ranks(lists)
@@ -83,12 +88,12 @@ def test_popularity_list_is_the_order_of_indices_without_what_was_seen(world):
         assert popular.best(length).numpy().tolist() == filled(lists, length, NO_ITEM)
 
 
-def test_no_block_is_asked_for_more_than_the_catalogue_holds():
-    asked = []
+def test_no_block_exceeds_the_catalogue():
+    requested = []
 
     def scores_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        asked.append((int(first), int(last)))
+        requested.append((int(first), int(last)))
         return tf.zeros([1, last - first])
 
     ItemScores(scores_of, 2 * BLOCK + 3, tf.zeros([1, 0], tf.int32)).best(3)
-    assert asked == [(0, BLOCK), (BLOCK, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK + 3)]
+    assert requested == [(0, BLOCK), (BLOCK, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK + 3)]

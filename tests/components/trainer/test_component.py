@@ -17,12 +17,12 @@ def properties(**parameters: Any) -> dict[str, Any]:
     return {"run_fn": "components.trainer.run.run_fn", "custom_config": json.dumps(config), **parameters}
 
 
-def test_parameters_named_as_a_setting_win():
+def test_parameters_override_the_settings_of_the_same_name():
     changed = with_overrides(properties(encoder="lstm", max_epochs=3, max_minutes=1.5))
     config = json.loads(changed["custom_config"])
     assert config["code"] == "c0de"
-    wanted = TrainerSettings(encoder="lstm", max_epochs=3, max_minutes=1.5)
-    assert TrainerSettings(**config["settings"]) == wanted
+    expected = TrainerSettings(encoder="lstm", max_epochs=3, max_minutes=1.5)
+    assert TrainerSettings(**config["settings"]) == expected
 
 
 def test_without_parameters_nothing_changes():
@@ -36,6 +36,6 @@ def test_without_parameters_nothing_changes():
         ({"max_epochs": -1}, "parameter max_epochs: input should be greater than or equal to 0, not -1"),
     ],
 )
-def test_values_that_a_setting_cannot_have(parameters, message):
+def test_an_invalid_value_of_a_parameter_is_an_error(parameters, message):
     with pytest.raises(StepError, match=message):
         with_overrides(properties(**parameters))

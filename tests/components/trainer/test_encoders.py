@@ -1,4 +1,4 @@
-"""What all encoders promise: causal, and those with a bounded view look back N items and no more."""
+"""Properties of all encoders: they are causal, and those with a bounded look-back use at most N items."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def encode(name: str, history_length: int = HISTORY, blocks: int = 1):
 
 
 def latest(encoder: Encoder, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The context vectors after one position of each row, with what follows it as padding that is no zero."""
+    """Returns the context vectors after one position of each row; later positions are padding that is not zero."""
     rows = [
         np.concatenate([row[position::-1], row[:position:-1]]) for row, position in zip(window, positions, strict=True)
     ]
@@ -44,7 +44,7 @@ def window() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_later_items_change_nothing_before_them(name, window):
+def test_later_items_do_not_change_earlier_contexts(name, window):
     encoder = encode(name)
     changed = window.copy()
     changed[:, 7:] = changed[:, :5]  # not a shift: layer normalisation would hide that
@@ -56,7 +56,7 @@ def test_later_items_change_nothing_before_them(name, window):
 
 @pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_one_position_alone_is_what_all_of_them_give_there(name, blocks, window):
+def test_the_context_of_one_position_agrees_with_those_of_all_positions(name, blocks, window):
     encoder = encoder_with_random_weights(name, HISTORY, blocks)
     for position in range(LENGTH):
         positions = np.array([position, LENGTH - 1 - position], np.int32)
@@ -66,7 +66,7 @@ def test_one_position_alone_is_what_all_of_them_give_there(name, blocks, window)
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_histories_may_be_shorter_than_what_an_encoder_looks_back_on(name, length, window):
+def test_histories_may_be_shorter_than_the_look_back_of_an_encoder(name, length, window):
     encoder = encoder_with_random_weights(name, HISTORY, blocks=2)
     piece = window[:, :length]
     expected = np.asarray(encoder(piece))[:, -1]
@@ -75,7 +75,7 @@ def test_histories_may_be_shorter_than_what_an_encoder_looks_back_on(name, lengt
 
 @pytest.mark.parametrize("blocks", [2, 3])
 @pytest.mark.parametrize("upper", [1, 2, 4, 100])
-def test_blocks_are_evaluated_where_those_above_look_alone(upper, blocks, window):
+def test_blocks_are_evaluated_only_at_positions_that_upper_blocks_use(upper, blocks, window):
     settings = TrainerSettings(dimension=DIMENSION, blocks=blocks, window=HISTORY, upper_look_back=upper)
     encoder = make_encoder(settings, HISTORY)
     encoder(tf.zeros([1, LENGTH, DIMENSION]))
@@ -90,17 +90,17 @@ def test_blocks_are_evaluated_where_those_above_look_alone(upper, blocks, window
 
 
 @pytest.mark.parametrize("name", ["bow", "cnn"])
-def test_bounded_encoders_need_no_more_than_they_say(name, window):
+def test_bounded_encoders_need_only_the_items_of_their_look_back(name, window):
     encoder = encoder_with_random_weights(name, HISTORY, 1)
     assert encoder.look_back == HISTORY
-    whole = np.asarray(encoder(window))
+    contexts = np.asarray(encoder(window))
     for last in range(HISTORY - 1, LENGTH):
         piece = window[:, last - HISTORY + 1 : last + 1]
-        np.testing.assert_allclose(np.asarray(encoder(piece))[:, -1], whole[:, last], atol=1e-5)
+        np.testing.assert_allclose(np.asarray(encoder(piece))[:, -1], contexts[:, last], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bow", "cnn", "transformer"])
-def test_one_block_looks_back_over_the_history_alone(name, window):
+def test_one_block_uses_only_the_items_of_the_history_length(name, window):
     encoder = encode(name)
     changed = window.copy()
     changed[:, 4] = 2 * changed[:, 0]
@@ -111,8 +111,8 @@ def test_one_block_looks_back_over_the_history_alone(name, window):
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 @pytest.mark.parametrize("history_length", [1, 2, 3, 4, 7])
-def test_blocks_together_look_back_over_the_history_alone(blocks, history_length, window):
-    # Windows in training are longer: a position there must not see more than the device will.
+def test_several_blocks_together_use_only_the_items_of_the_history_length(blocks, history_length, window):
+    # Windows in training are longer: a position must not use more items than the device has.
     encoder = encode("transformer", history_length, blocks)
     changed = window.copy()
     changed[:, 4] = 2 * changed[:, 0]
@@ -121,7 +121,7 @@ def test_blocks_together_look_back_over_the_history_alone(blocks, history_length
     np.testing.assert_allclose(difference[4 + history_length :], 0, atol=1e-5)
 
 
-def test_blocks_look_back_over_the_history_each_where_windows_are_no_longer(window):
+def test_each_block_looks_back_over_the_history_if_windows_are_not_longer(window):
     settings = TrainerSettings(dimension=DIMENSION, blocks=2, window=HISTORY)
     encoder = make_encoder(settings, HISTORY)
     encoder(tf.zeros([1, LENGTH, DIMENSION]))
@@ -130,7 +130,7 @@ def test_blocks_look_back_over_the_history_each_where_windows_are_no_longer(wind
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 @pytest.mark.parametrize("history_length", [1, 2, 3, 4, 7])
-def test_convolutions_look_back_over_the_history_alone(blocks, history_length, window):
+def test_convolutions_use_only_the_items_of_the_history_length(blocks, history_length, window):
     encoder = encode("cnn", history_length, blocks)
     changed = window.copy()
     changed[:, 4] = 2 * changed[:, 0] + 50  # far enough to be the maximum that is pooled
@@ -146,7 +146,7 @@ def test_sliding_maximum_is_the_maximum_of_a_window(size, window):
     np.testing.assert_array_equal(_sliding_maximum(tf.constant(window), size), expected)
 
 
-def test_bag_of_words_averages_when_its_recency_is_flat():
+def test_bag_of_words_averages_if_its_recency_weights_are_equal():
     encoder = make_encoder(TrainerSettings(encoder="bow", dimension=DIMENSION), HISTORY)
     x = tf.constant(np.random.default_rng(5).normal(size=(1, LENGTH, DIMENSION)), tf.float32)
     encoder(x)
@@ -168,7 +168,7 @@ def test_keras_saves_and_loads_an_encoder(name, window):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_encoder_computes_in_the_precision_that_keras_is_given(name, window):
+def test_an_encoder_computes_in_the_precision_of_its_configuration(name, window):
     settings = TrainerSettings(encoder=name, dimension=DIMENSION, blocks=2)
     encoder = encoder_with_random_weights(name, HISTORY, blocks=2)
     config = {**encoder.get_config(), "dtype": "mixed_bfloat16"}
@@ -176,6 +176,6 @@ def test_an_encoder_computes_in_the_precision_that_keras_is_given(name, window):
     mixed(tf.zeros([1, LENGTH, DIMENSION]))
     mixed.set_weights(encoder.get_weights())
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
-    found = mixed(window)
-    assert found.dtype == tf.bfloat16
-    np.testing.assert_allclose(tf.cast(found, tf.float32), np.asarray(encoder(window)), atol=0.15)
+    contexts = mixed(window)
+    assert contexts.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(contexts, tf.float32), np.asarray(encoder(window)), atol=0.15)

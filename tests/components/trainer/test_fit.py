@@ -1,4 +1,4 @@
-"""The schedule, early stopping, weight averaging, and that everything learns."""
+"""The learning rate schedule, early stopping, weight averaging, and learning with every encoder and loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_shape")
 
 ENCODERS, LOSSES = EncoderName.__args__, LossName.__args__
 SETTINGS = SMALL.model_copy(update={"blocks": 1, "batch_positions": 12, "max_epochs": 8})
-# So many updates that a learning rate of 0.05 shows, on a schedule that warms up over 100.
+# There are enough updates to learn at a learning rate of 0.05, on a schedule that warms up over 100 steps.
 LEARNING = SETTINGS.model_copy(
     update={"dimension": 16, "dropout": 0.0, "negatives": 6, "batch_positions": 64, "learning_rate": 0.05}
 )
@@ -40,21 +40,21 @@ def data(timelines_of: Callable[..., Timelines]) -> Timelines:
 
 
 def recorded(settings: TrainerSettings, data: Timelines, recalls: list[float]) -> tuple:
-    """Fit with these recalls: the model, what fitting left, and the weights that were measured in each epoch."""
-    model, answers, seen = tiny(settings), iter(recalls), []
+    """Fits with these recalls; returns the model, the fit and the weights by epoch."""
+    model, remaining_recalls, epoch_weights = tiny(settings), iter(recalls), []
 
     def measure(model: RecommenderModel, holdout: Timelines) -> RankingMetrics:
-        seen.append([weight.copy() for weight in model.get_weights()])
-        return RankingMetrics(next(answers), 0.0)
+        epoch_weights.append([weight.copy() for weight in model.get_weights()])
+        return RankingMetrics(next(remaining_recalls), 0.0)
 
-    return model, fitting.fit(model, data, data, measure), seen
+    return model, fitting.fit(model, data, data, measure), epoch_weights
 
 
-def test_stops_after_patience_and_keeps_the_best_weights(data):
-    model, fitted, seen = recorded(SETTINGS, data, [0.1, 0.3, 0.2, 0.25, 0.9])
+def test_a_fit_stops_after_patience_and_keeps_the_best_weights(data):
+    model, fitted, epoch_weights = recorded(SETTINGS, data, [0.1, 0.3, 0.2, 0.25, 0.9])
     assert [epoch.recall_at_10 for epoch in fitted.history] == [0.1, 0.3, 0.2, 0.25]
     assert fitted.best_epoch == 2
-    for kept, best, last in zip(model.get_weights(), seen[1], seen[3], strict=True):
+    for kept, best, last in zip(model.get_weights(), epoch_weights[1], epoch_weights[3], strict=True):
         np.testing.assert_array_equal(kept, best)
         assert kept.size < 4 or (kept != last).any()
 
@@ -64,22 +64,23 @@ def test_ranks_agree_with_a_brute_force(data):
     tables = model.tables()
     contexts, _ = model.read_out(data.histories(slice(None), 4).tensors(), tables)
     scores = np.asarray(contexts) @ np.asarray(tables.labels).T
-    own = scores[0, 4]
-    ahead = sum(scores[0, item] > own for item in (5, 6))  # 2 and 3 were seen, 0 and 1 are no items
+    target_score = scores[0, 4]
+    # Items 2 and 3 are in the history; 0 and 1 are not items.
+    expected = sum(scores[0, item] > target_score for item in (5, 6))
     ranks = target_ranks(model, data)
-    assert ranks[0] == ahead
-    assert ranks[1] == 7, "the target was seen before"
+    assert ranks[0] == expected
+    assert ranks[1] == 7, "the target is in the history"
     assert ranks[2] == 7, "the target is unknown"
 
 
-def test_histories_are_read_whatever_stands_between_their_items(activities_of):
+def test_invalid_items_between_the_items_of_a_history_are_skipped(activities_of):
     model = tiny()
     tables = model.tables()
     plain, length = model.read_out(activities_of([[3, 5, 0, 0]]).tensors(), tables)
-    for other in ([0, 3, 0, 5], [3, 1, 5, 0], [3, 99, 5, -4]):
-        same, same_length = model.read_out(activities_of([other]).tensors(), tables)
-        np.testing.assert_allclose(same, plain, rtol=1e-5)
-        assert same_length.numpy() == length.numpy() == [2]
+    for history in ([0, 3, 0, 5], [3, 1, 5, 0], [3, 99, 5, -4]):
+        context, context_length = model.read_out(activities_of([history]).tensors(), tables)
+        np.testing.assert_allclose(context, plain, rtol=1e-5)
+        assert context_length.numpy() == length.numpy() == [2]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +101,8 @@ def test_every_encoder_and_loss_learns_a_circle(circle, encoder, loss):
     assert fitted.history[-1].loss < 0.5 * fitted.history[0].loss
 
 
-def dropping_out(data: Timelines, loss: str, **changes: int) -> tuple[list[float], list[np.ndarray]]:
-    """Losses and weights of a fit with all that is random."""
+def fit_with_dropout(data: Timelines, loss: str, **changes: int) -> tuple[list[float], list[np.ndarray]]:
+    """Returns the losses and weights of a fit with all random parts."""
     settings = SETTINGS.model_copy(
         update={"loss": loss, "negatives": 3, "dropout": 0.3, "item_dropout": 0.2, "max_epochs": 3, **changes}
     )
@@ -112,17 +113,19 @@ def dropping_out(data: Timelines, loss: str, **changes: int) -> tuple[list[float
 
 @pytest.mark.parametrize(("loss", "compiled"), [("full_softmax", False), ("gbce", False), ("sampled_softmax", True)])
 def test_the_same_seed_gives_the_same_model(data, loss, compiled):
-    (losses, weights), (again, same) = (dropping_out(data, loss, jit_compile=compiled) for _ in range(2))
-    assert losses == again
-    for weight, same_weight in zip(weights, same, strict=True):
-        np.testing.assert_array_equal(weight, same_weight)
+    (losses, weights), (losses_again, weights_again) = (
+        fit_with_dropout(data, loss, jit_compile=compiled) for _ in range(2)
+    )
+    assert losses == losses_again
+    for weight, weight_again in zip(weights, weights_again, strict=True):
+        np.testing.assert_array_equal(weight, weight_again)
 
 
 def test_another_seed_gives_another_model(data):
-    assert dropping_out(data, "sampled_softmax")[0] != dropping_out(data, "sampled_softmax", seed=2)[0]
+    assert fit_with_dropout(data, "sampled_softmax")[0] != fit_with_dropout(data, "sampled_softmax", seed=2)[0]
 
 
-def test_stops_when_the_time_is_over_and_says_so(data, caplog):
+def test_a_fit_stops_at_its_time_limit_and_logs_it(data, caplog):
     caplog.set_level(logging.INFO, "recommender.progress")
     model = tiny(SETTINGS.model_copy(update={"max_minutes": 1e-6}))
     fitted = fitting.fit(model, data, data)
@@ -131,27 +134,29 @@ def test_stops_when_the_time_is_over_and_says_so(data, caplog):
     assert "the limit trainer.max_minutes 1e-06 ends the fit" in caplog.text
 
 
-def test_the_schedule_goes_by_steps_and_not_by_the_clock(circle, monkeypatch):
-    """On a slow machine each step has the learning rate that it has on a fast one."""
+def test_the_schedule_depends_on_steps_and_not_on_time(circle, monkeypatch):
+    """Each step has the same learning rate on a slow and on a fast machine."""
 
     lazy_adam = fitting.LazyAdam
 
     def rates(pause: float) -> list[float]:
-        taken = []
+        learning_rates = []
 
-        class Watch(lazy_adam):
+        class RecordingAdam(lazy_adam):
             def apply(self, gradients, variables):
-                tf.py_function(lambda rate: (time.sleep(pause), taken.append(float(rate)))[1], [self.learning_rate], [])
+                tf.py_function(
+                    lambda rate: (time.sleep(pause), learning_rates.append(float(rate)))[1], [self.learning_rate], []
+                )
                 return super().apply(gradients, variables)
 
-        monkeypatch.setattr(fitting, "LazyAdam", Watch)
+        monkeypatch.setattr(fitting, "LazyAdam", RecordingAdam)
         data = circle()
         settings = LEARNING.model_copy(update={"max_epochs": 6, "patience": 6, "max_minutes": 0})
         model = RecommenderModel(settings, 4, np.bincount(data.items, minlength=14))
         assert not fitting.fit(model, data, data, lambda *_: RankingMetrics(0.1, 0.0)).out_of_time
         steps = Batches(data, settings.window, settings.batch_positions).steps
-        assert len(taken) == int(model.optimizer.iterations.numpy()) == 6 * steps
-        return taken
+        assert len(learning_rates) == int(model.optimizer.iterations.numpy()) == 6 * steps
+        return learning_rates
 
     fast, slow = rates(0.0), rates(0.005)
     assert fast == slow
@@ -160,7 +165,7 @@ def test_the_schedule_goes_by_steps_and_not_by_the_clock(circle, monkeypatch):
     assert (np.diff(fast[: top + 1]) > 0).all() and (np.diff(fast[top:]) < 0).all()
 
 
-def test_tensorboard_and_the_history_show_the_fit(data, tmp_path):
+def test_tensorboard_shows_the_metrics_of_the_fit(data, tmp_path):
     fitting.fit(tiny(), data, data, lambda *_: RankingMetrics(0.25, 0.1), log_dir=str(tmp_path))
     tags = {}
     for path in map(str, tmp_path.glob("**/events*")):
@@ -177,14 +182,14 @@ def test_an_empty_history_is_ranked_by_popularity(timelines_of):
     assert target_ranks(tiny(), empty).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_diverged_training_says_so(data):
+def test_diverged_training_is_an_error(data):
     model = tiny(SETTINGS.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(StepError, match=r"diverged in epoch \d+: the loss is (nan|inf); lower trainer.learning_rate"):
         fitting.fit(model, data, data)
 
 
-def test_ratings_and_times_are_learnt(timelines_of):
-    """The next item depends only on an item's rating, or only on the time before the item."""
+def test_ratings_times_and_words_are_learnt(timelines_of):
+    """The next item depends only on an item's rating, on the time before the item, or on a word."""
     users = 240
     rows = [[2, 3, 4 + user % 2] for user in range(users)]
     ratings = [[3.0, 1.0 + 4 * (user % 2), 3.0] for user in range(users)]
@@ -203,11 +208,11 @@ def test_ratings_and_times_are_learnt(timelines_of):
     # The same in a column of words: the kind of the second interaction.
     kinds = np.array([[0, 2 + user % 2, 1] for user in range(users)], np.int32)
     data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns={"kind": kinds.ravel()}))
-    blind = last_loss()
-    assert blind > 0.4 * np.log(2), "half of the targets cannot be known"
-    assert last_loss("rating") < 0.3 * blind
-    assert last_loss("time_gap") < 0.3 * blind
-    assert last_loss("kind") < 0.3 * blind
+    loss_without_features = last_loss()
+    assert loss_without_features > 0.4 * np.log(2), "half of the targets cannot be predicted"
+    assert last_loss("rating") < 0.3 * loss_without_features
+    assert last_loss("time_gap") < 0.3 * loss_without_features
+    assert last_loss("kind") < 0.3 * loss_without_features
 
 
 @pytest.mark.parametrize("encoder", ["lstm", "transformer"])
@@ -230,15 +235,15 @@ def test_mixed_precision_learns_and_leaves_a_model_in_float32(circle, encoder):
     assert (target_ranks(model, data) == 0).mean() > 0.7
 
 
-def test_epochs_are_measured_with_the_same_users_as_many_as_asked(circle):
-    data, seen = circle(), []
+def test_every_epoch_is_measured_on_the_same_sample_of_users(circle):
+    data, holdouts = circle(), []
 
     def measure(model: RecommenderModel, holdout: Timelines) -> RankingMetrics:
-        seen.append(holdout)
+        holdouts.append(holdout)
         return RankingMetrics(0.0, 0.0)
 
-    settings = {asked: SETTINGS.model_copy(update={"eval_users": asked}) for asked in (0, 7, 60)}
+    settings = {eval_users: SETTINGS.model_copy(update={"eval_users": eval_users}) for eval_users in (0, 7, 60)}
     fitting.fit(RecommenderModel(settings[7], 4, np.bincount(data.items, minlength=14)), data, data, measure)
-    assert [len(holdout) for holdout in seen] == [7] * 3
-    assert all((holdout.targets == seen[0].targets).all() for holdout in seen)
-    assert [len(fitting._sample_users(data, settings[asked])) for asked in (0, 60)] == [40, 40]
+    assert [len(holdout) for holdout in holdouts] == [7] * 3
+    assert all((holdout.targets == holdouts[0].targets).all() for holdout in holdouts)
+    assert [len(fitting._sample_users(data, settings[eval_users])) for eval_users in (0, 60)] == [40, 40]

@@ -1,4 +1,4 @@
-"""One user with 100,000 activities beside ordinary ones: read and fitted as they are, in windows."""
+"""A user with 100,000 activities is fitted beside other users, in windows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def settings() -> TrainerSettings:
     )
 
 
-def test_fits(timelines_of, settings, one_shape):
+def test_a_user_with_100_000_activities_is_fitted(timelines_of, settings, one_shape):
     heavy = (np.arange(100_000) % 5 + 2).tolist()
     data = timelines_of([heavy, [2, 3, 4]], targets=[2, 5])
     model = RecommenderModel(settings, 4, np.array([0, 0, 5, 4, 3, 2, 1]))
-    found = fit(model, data, data)
-    assert len(found.history) == 1 and np.isfinite(found.history[0].loss)
+    fitted = fit(model, data, data)
+    assert len(fitted.history) == 1 and np.isfinite(fitted.history[0].loss)

@@ -1,4 +1,4 @@
-"""Windows and batches: every step from an item to the next is there once, with all that is known of it."""
+"""Windows and batches: every step from an item to the next one occurs once, with its rating, time and weight."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LENGTHS = [1, 2, 3, 9, 10, 11, 31]
 
 @pytest.fixture(scope="module")
 def data(timelines_of: Callable[..., Timelines]) -> Timelines:
-    """Every event is another item; its rating and time follow from it."""
+    """Returns timelines in which all items differ, and an item determines its rating and time."""
     items = iter(range(2, 2 + sum(LENGTHS)))
     rows = [list(itertools.islice(items, length)) for length in LENGTHS]
     ratings = [[item / 2 for item in row] for row in rows]
     return timelines_of(rows, ratings=ratings, times=[[item + 1000 for item in row] for row in rows])
 
 
-def of_epoch(batches: Batches, epoch: int) -> list[SimpleNamespace]:
+def batches_of_epoch(batches: Batches, epoch: int) -> list[SimpleNamespace]:
     batches.epoch = epoch
     return [
         SimpleNamespace(inputs=SimpleNamespace(**inputs), targets=targets, weights=weights)
@@ -38,33 +38,33 @@ def of_epoch(batches: Batches, epoch: int) -> list[SimpleNamespace]:
 def test_windows_cover_every_step_once(data, window, seed):
     windows = make_windows(data.starts, window, np.random.default_rng(seed))
     steps = Counter(step for first, last in windows.tolist() for step in range(first, last))
-    wanted = [step for start, stop in itertools.pairwise(data.starts) for step in range(start, stop - 1)]
-    assert steps == Counter(wanted)
+    expected = [step for start, stop in itertools.pairwise(data.starts) for step in range(start, stop - 1)]
+    assert steps == Counter(expected)
     assert (windows[:, 1] - windows[:, 0]).max() <= window
 
 
 @pytest.mark.parametrize(("window", "positions"), [(5, 20), (10, 10), (40, 64)])
 def test_an_epoch_has_every_step_once_in_few_shapes(data, window, positions):
     batches = Batches(data, window, positions)
-    found: Counter[tuple[int, int]] = Counter()
-    for batch in of_epoch(batches, 3):
+    steps: Counter[tuple[int, int]] = Counter()
+    for batch in batches_of_epoch(batches, 3):
         items = batch.inputs.items
         assert items.shape in batches.shapes()
         real = batch.targets > 0
         assert ((items > 0) == real).all()
-        assert (np.diff(real.astype(int), axis=1) <= 0).all(), "items first, then padding"
-        found.update(zip(items[real].tolist(), batch.targets[real].tolist(), strict=True))
-    wanted = Counter(
+        assert (np.diff(real.astype(int), axis=1) <= 0).all(), "items precede padding"
+        steps.update(zip(items[real].tolist(), batch.targets[real].tolist(), strict=True))
+    expected = Counter(
         (int(data.items[step]), int(data.items[step + 1]))
         for start, stop in zip(data.starts[:-1], data.starts[1:], strict=True)
         for step in range(start, stop - 1)
     )
-    assert found == wanted
+    assert steps == expected
 
 
-def test_batches_say_of_each_input_its_rating_and_time_and_of_each_target_its_weight(data):
-    weights = np.arange(len(data.items), dtype=np.float32)  # of the item `n + 2`: n
-    for batch in of_epoch(Batches(data, 10, 20, weights), 1):
+def test_batches_have_ratings_and_times_of_inputs_and_weights_of_targets(data):
+    weights = np.arange(len(data.items), dtype=np.float32)  # The weight of item n + 2 is n.
+    for batch in batches_of_epoch(Batches(data, 10, 20, weights), 1):
         real = batch.targets > 0
         inputs = batch.inputs
         assert (inputs.ratings == np.where(real, inputs.items / 2, 0)).all()
@@ -73,29 +73,32 @@ def test_batches_say_of_each_input_its_rating_and_time_and_of_each_target_its_we
         assert (inputs.ratings.dtype, inputs.times.dtype, batch.weights.dtype) == (np.float32, np.int32, np.float32)
 
 
-def test_without_weights_all_targets_count_alike(data):
-    for batch in of_epoch(Batches(data, 10, 20), 1):
+def test_without_weights_all_targets_have_the_same_weight(data):
+    for batch in batches_of_epoch(Batches(data, 10, 20), 1):
         assert (batch.weights == (batch.targets > 0)).all()
 
 
-def test_a_dataset_gives_the_batches_of_its_epoch(data):
+def test_a_dataset_has_the_batches_of_its_epoch(data):
     batches = Batches(data, 10, 20, seed=5)
     batches.epoch = 2
-    expected, found = list(batches.batches()), list(batches.dataset().as_numpy_iterator())
-    for one, other in zip(expected, found, strict=True):
-        for value, same in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
-            assert value.dtype == same.dtype
-            np.testing.assert_array_equal(value, same)
+    expected, actual = list(batches.batches()), list(batches.dataset().as_numpy_iterator())
+    for expected_batch, batch in zip(expected, actual, strict=True):
+        for expected_value, value in zip(tf.nest.flatten(expected_batch), tf.nest.flatten(batch), strict=True):
+            assert expected_value.dtype == value.dtype
+            np.testing.assert_array_equal(expected_value, value)
 
 
-def test_epochs_differ_and_repeat_with_their_seed(data):
+def test_epochs_differ_and_each_epoch_is_reproducible(data):
     batches = Batches(data, 10, 20)
-    first, again, other = (np.concatenate([b.inputs.items.ravel() for b in of_epoch(batches, s)]) for s in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert len(first) != len(other) or (first != other).any()
+    first, first_again, second = (
+        np.concatenate([batch.inputs.items.ravel() for batch in batches_of_epoch(batches, epoch)])
+        for epoch in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, first_again)
+    assert len(first) != len(second) or (first != second).any()
 
 
-def test_unknown_items_leave_the_timelines_with_their_ratings_and_times(timelines_of):
+def test_unknown_items_are_removed_with_their_ratings_and_times(timelines_of):
     data = timelines_of(
         [[2, 1, 3], [1, 1], [4], []],
         targets=[5, 1, 6, 7],
@@ -110,14 +113,16 @@ def test_unknown_items_leave_the_timelines_with_their_ratings_and_times(timeline
     assert known.targets is data.targets
 
 
-def test_timelines_of_some_users_are_theirs(data):
+def test_of_users_returns_the_timelines_of_the_given_users(data):
     users = np.array([5, 0, 3])
-    some = data.of_users(users)
-    assert len(some) == 3 and np.diff(some.starts).tolist() == [LENGTHS[user] for user in users]
+    selected = data.of_users(users)
+    assert len(selected) == 3 and np.diff(selected.starts).tolist() == [LENGTHS[user] for user in users]
     for number, user in enumerate(users):
-        (mine, its) = (slice(*one.starts[at : at + 2]) for one, at in ((some, number), (data, user)))
+        (selected_slice, original_slice) = (
+            slice(*timelines.starts[row : row + 2]) for timelines, row in ((selected, number), (data, user))
+        )
         for name in ("items", "ratings", "times"):
-            expected = getattr(data.activities, name)[its]
-            np.testing.assert_array_equal(getattr(some.activities, name)[mine], expected)
-    np.testing.assert_array_equal(some.histories(slice(None), 3).items, data.histories(users, 3).items)
-    np.testing.assert_array_equal(some.targets, data.targets[users])
+            expected = getattr(data.activities, name)[original_slice]
+            np.testing.assert_array_equal(getattr(selected.activities, name)[selected_slice], expected)
+    np.testing.assert_array_equal(selected.histories(slice(None), 3).items, data.histories(users, 3).items)
+    np.testing.assert_array_equal(selected.targets, data.targets[users])

@@ -1,4 +1,4 @@
-"""Transformed examples on disk become timelines and the catalogue in memory, whatever their lengths."""
+"""Transformed examples of any length are read from disk as timelines and as the catalogue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIXED = {features.HISTORY: HISTORY, features.HISTORY_TIME: HISTORY, features.TAR
 
 
 class FakeTransformOutput:
-    """Knows the features of transformed examples."""
+    """Has the specification of the features of transformed examples."""
 
     def transformed_feature_spec(self) -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
         return {
@@ -47,7 +47,7 @@ def history(values: list) -> list:
 
 
 def row(items: list[int], target: int = 0, first_time: int = 100) -> dict[str, list]:
-    """A timeline whose ratings and times follow from its items."""
+    """Returns a timeline whose items determine its ratings and times."""
     ratings, times = [item / 2 for item in items], [first_time + item for item in items]
     return {
         **{features.TIMELINE: items, features.TIMELINE_RATING: ratings, features.TIMELINE_TIME: times},
@@ -58,7 +58,7 @@ def row(items: list[int], target: int = 0, first_time: int = 100) -> dict[str, l
 
 
 def item(index: int, tokens: list[int], vector: list[float] | None = None) -> dict[str, list]:
-    """An item of the catalogue."""
+    """Returns an item of the catalogue."""
     return {**row([]), features.ITEM: [index], features.ITEM_TOKENS: tokens, features.ITEM_VECTOR: vector or []}
 
 
@@ -67,7 +67,7 @@ def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(input_pipeline, "READ_BATCH", request.param)
 
 
-def test_train_split(tmp_path):
+def test_timelines_of_the_train_split_are_read(tmp_path):
     write(tmp_path / "a.gz", [row([2, 3, 4, 5]), row([6])])
     write(tmp_path / "b.gz", [row([3, 2])])
     data = read_timelines([str(tmp_path / "*.gz")], FakeTransformOutput())
@@ -84,7 +84,7 @@ def test_train_split(tmp_path):
         assert dtypes == [np.int32, np.float32, np.int32]
 
 
-def test_weights_stand_beside_their_activities(tmp_path):
+def test_weights_are_read_with_their_activities(tmp_path):
     rows = [{**row([2, features.UNKNOWN, 4]), features.TIMELINE_WEIGHT: [0, 0.5, 1]}, row([])]
     write(tmp_path / "a.gz", rows)
     data = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput())
@@ -92,7 +92,7 @@ def test_weights_stand_beside_their_activities(tmp_path):
     assert without_unknown(data).weights.tolist() == data.of_users(np.array([1, 0])).weights.tolist()[::2] == [0, 1]
 
 
-def test_eval_split_with_users_who_are_new(tmp_path):
+def test_new_users_of_the_eval_split_have_empty_timelines(tmp_path):
     write(tmp_path / "a.gz", [row([], 5), row([2, 3], 4), row([], 1)])
     data = read_timelines([str(tmp_path / "*.gz")], FakeTransformOutput())
     assert len(data) == 3
@@ -100,14 +100,14 @@ def test_eval_split_with_users_who_are_new(tmp_path):
     assert data.targets.tolist() == [5, 4, 1]
 
 
-def test_times_after_2038_keep_their_distances(tmp_path):
+def test_gaps_between_times_after_2038_are_kept(tmp_path):
     write(tmp_path / "a.gz", [row([2, 3], first_time=2**31 - 3)])
     times = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput()).activities.times
     assert times.tolist() == [2**31 - 1, -(2**31)]
     assert (times[1:] - times[:-1]).tolist() == [1]
 
 
-def test_no_timelines_at_all(tmp_path):
+def test_an_empty_split_has_no_timelines(tmp_path):
     write(tmp_path / "a.gz", [])
     data = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput())
     assert len(data) == 0 and data.starts.tolist() == [0]
@@ -115,7 +115,7 @@ def test_no_timelines_at_all(tmp_path):
     assert histories.items.shape == histories.ratings.shape == (0, HISTORY)
 
 
-def test_catalogue_leaves_out_what_has_no_index(tmp_path):
+def test_the_catalogue_leaves_out_unknown_items_and_tokens(tmp_path):
     rows = [item(2, [3, 4]), item(features.UNKNOWN, [3]), item(5, []), item(3, [4, features.UNKNOWN])]
     write(tmp_path / "a.gz", rows)
     write(tmp_path / "b.gz", [item(4, [2])])
@@ -125,12 +125,12 @@ def test_catalogue_leaves_out_what_has_no_index(tmp_path):
     assert pairs.dtype == np.int32
 
 
-def test_a_catalogue_of_which_nothing_is_known(tmp_path):
+def test_a_catalogue_without_tokens_has_no_pairs(tmp_path):
     write(tmp_path / "a.gz", [item(2, []), item(3, [])])
     assert read_catalog([str(tmp_path / "a.gz")], FakeTransformOutput(), 4)[0].shape == (0, 2)
 
 
-def test_vectors_of_items(tmp_path):
+def test_vectors_of_items_are_read_by_index(tmp_path):
     rows = [item(3, [], [1.0, 2.0]), item(features.UNKNOWN, [], [5.0, 6.0]), item(2, [], [3.0, 4.0])]
     write(tmp_path / "a.gz", rows)
     _, vectors = read_catalog([str(tmp_path / "a.gz")], FakeTransformOutput(), 5)

@@ -1,4 +1,4 @@
-"""What TFX's Trainer calls: data that does not fit the settings ends in one line; which files are left behind."""
+"""The function that TFX's Trainer calls: one-line errors for unsuitable data, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = SMALL.model_copy(update={"batch_positions": 64, "max_epochs": 2})
 
 @pytest.fixture
 def data(timelines_of: Callable, circle: Callable) -> TrainingData:
-    """Six items that go round in a circle; item 7 has no train events."""
+    """Returns data in which users follow a circle of items 2 to 6; item 7 has no train events."""
     train = circle(users=12, films=5, length=4)
     return TrainingData(
         train=train,
@@ -42,7 +42,7 @@ def data(timelines_of: Callable, circle: Callable) -> TrainingData:
     )
 
 
-def test_top_k_over_the_catalogue(data):
+def test_top_k_larger_than_the_catalogue_is_an_error(data):
     check(TrainerSettings(top_k=6), data)
     many = dataclasses.replace(data, ids=[str(number) for number in range(1000)])
     with pytest.raises(StepError) as error:
@@ -50,30 +50,30 @@ def test_top_k_over_the_catalogue(data):
     assert str(error.value) == "trainer.top_k 1,001 is over the catalogue of 1,000 items; choose 1,000 or less"
 
 
-def test_an_item_feature_that_no_item_has(data):
+def test_an_item_feature_that_no_item_has_is_an_error(data):
     check(TrainerSettings(top_k=1, item_features=("genres", "year")), data)
     without_year = dataclasses.replace(data, tokens=[token for token in TOKENS if "year" not in token])
-    check(TrainerSettings(top_k=1), without_year)  # The defaults are for data that has them.
+    check(TrainerSettings(top_k=1), without_year)  # Default features that the data lacks are ignored.
     with pytest.raises(StepError) as error:
         check(TrainerSettings(top_k=1, item_features=("genres", "brend")), without_year)
     assert str(error.value) == ("trainer.item_features names 'brend', which no item has; the items have 'genres'")
 
 
-def test_more_scores_than_a_step_can_hold(data):
+def test_more_scores_than_fit_in_a_step_are_an_error(data):
     many = dataclasses.replace(data, ids=["x"] * 500_000)
     with pytest.raises(StepError, match=r"all 500,000 items at 3,200 positions.* choose sampled_softmax"):
         check(TrainerSettings(loss="full_softmax").decided(), many)
     check(TrainerSettings(loss="sampled_softmax"), many)
 
 
-def test_more_interactions_than_similar_items_can_be_counted_in(data, monkeypatch):
+def test_too_many_interactions_for_similar_items_are_an_error(data, monkeypatch):
     monkeypatch.setattr(decisions, "MAX_PAIRED", 47)
     check(TrainerSettings(top_k=1, similar_items=0), data)
     with pytest.raises(StepError, match=r"similar_items .* those of 48 interactions .* set it to 0 .* more than 47"):
         check(TrainerSettings(top_k=1, similar_items=3), data)
 
 
-def test_a_teacher_where_not_all_items_compete(data):
+def test_a_teacher_with_a_sampled_loss_is_an_error(data):
     settings = SETTINGS.model_copy(update={"loss": "sampled_softmax"})
     check(settings, data)
     with pytest.raises(StepError, match="It is sampled_softmax here, with 6 items and 48 interactions"):
@@ -81,14 +81,14 @@ def test_a_teacher_where_not_all_items_compete(data):
 
 
 @pytest.mark.parametrize("lengths", [(), (0,), (1, 1, 0, 1)])
-def test_no_next_item_to_learn_from(data, timelines_of, lengths):
+def test_a_train_split_without_a_next_item_is_an_error(data, timelines_of, lengths):
     short = dataclasses.replace(data, train=timelines_of([[2] * length for length in lengths]))
     with pytest.raises(StepError, match="no user of the train split has two items") as error:
         check(TrainerSettings(top_k=1), short)
     assert "\n" not in str(error.value)
 
 
-def test_item_features_are_those_that_the_settings_name(data):
+def test_a_model_uses_the_item_features_of_its_settings(data):
     labels = {}
     for names in ((), ("genres",), ("year", "genres")):
         model = build_model(SETTINGS.model_copy(update={"item_features": names}), data)
@@ -107,8 +107,8 @@ def test_item_features_are_those_that_the_settings_name(data):
 
 def test_a_vector_of_each_item_is_projected(data):
     vectors = np.arange(32, dtype=np.float32).reshape(8, 4)
-    known = dataclasses.replace(data, tokens=[*TOKENS, "text=vector of 4 numbers"], vectors=vectors)
-    model = build_model(SETTINGS.model_copy(update={"item_features": ("text",)}), known)
+    data_with_vectors = dataclasses.replace(data, tokens=[*TOKENS, "text=vector of 4 numbers"], vectors=vectors)
+    model = build_model(SETTINGS.model_copy(update={"item_features": ("text",)}), data_with_vectors)
     weights = {weight.name: weight for weight in model.weights}
     weights["item"].assign(np.zeros(weights["item"].shape))
     projection = np.asarray(weights["text"])
@@ -138,7 +138,7 @@ def arguments(
 
 @pytest.fixture
 def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_shape: None) -> Callable[..., dict]:
-    """Runs the Trainer on `data`, without its SavedModel; returns its facts about the model."""
+    """Returns a function that runs the Trainer without its SavedModel, and returns the facts about the model."""
 
     class FakeServingModel:
         def __init__(self, *_: object):
@@ -149,7 +149,7 @@ def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, o
 
     monkeypatch.setattr(run, "ServingModel", FakeServingModel)
 
-    def trained(
+    def run_trainer(
         settings: TrainerSettings = SETTINGS,
         hyperparameters: dict | None = None,
         data: TrainingData = data,
@@ -159,10 +159,10 @@ def train(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, o
         run.run_fn(arguments(tmp_path, settings, hyperparameters, **more))
         return json.loads((tmp_path / "model" / run.FACTS_FILE).read_text(encoding="utf-8"))
 
-    return trained
+    return run_trainer
 
 
-def test_leaves_facts_and_no_checkpoint(train, tmp_path):
+def test_the_trainer_writes_facts_and_removes_its_checkpoint(train, tmp_path):
     facts = train()
     assert facts["item_ids"] == list("abcdef") and facts["repeat_gain"] == 0.0
     assert sum(facts["item_counts"]) == 48 and facts["item_counts"][-1] == 0
@@ -170,7 +170,7 @@ def test_leaves_facts_and_no_checkpoint(train, tmp_path):
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
-def test_hyperparameters_win_over_the_settings(train):
+def test_hyperparameters_override_the_settings(train):
     facts = train(hyperparameters={"dimension": 8, "max_epochs": 1})
     assert (facts["dimension"], len(facts["history"])) == (8, 1)
     chosen = {"loss": "full_softmax", "eval_users": 12, "negatives": 512}
@@ -192,7 +192,9 @@ def test_hyperparameters_win_over_the_settings(train):
         (3_000, 30_000_000, 500, "sampled_softmax", 512, 2, 500),
     ],
 )
-def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users, loss, negatives, epochs, eval_users):
+def test_the_size_of_the_data_determines_settings_without_a_value(
+    items, positions, users, loss, negatives, epochs, eval_users
+):
     chosen = TrainerSettings().for_data(items, positions, users)
     assert (chosen.loss, chosen.negatives) == (loss, negatives)
     assert (chosen.max_epochs, chosen.eval_users) == (epochs, eval_users)
@@ -201,17 +203,17 @@ def test_the_size_of_the_data_decides_what_is_left_open(items, positions, users,
 
 
 @pytest.mark.parametrize(("positions", "expected"), [(9_999, SPARSE), (10_000, DENSE)])
-def test_positions_an_item_decide_what_is_particular_to_items(positions, expected):
+def test_positions_per_item_choose_the_settings_for_sparse_or_dense_data(positions, expected):
     chosen = TrainerSettings().for_data(100, positions, 10)
     assert {name: getattr(chosen, name) for name in expected} == expected
     assert len(chosen.all_members()) == 1 + len(expected["members"])
     assert TrainerSettings(transition=False, dropout=0).for_data(100, 10_000, 10).dropout == 0
-    # Without data, a model is as for dense data.
+    # Without data, the settings are those for dense data.
     assert TrainerSettings().decided().for_data(100, 9_999, 10).members == DENSE["members"]
     assert len(TrainerSettings().all_members()) == 2
 
 
-def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, monkeypatch):
+def test_a_checkpoint_is_only_for_the_same_settings_data_and_code(train, data, monkeypatch):
     paths = []
 
     def fake_fit(*_: object, backup: str, plan: Plan, log_dir: str, soft: None) -> Fit:
@@ -219,12 +221,12 @@ def test_a_fit_is_gone_on_with_the_same_settings_and_data_alone(train, data, mon
         return Fit((), 0)
 
     monkeypatch.setattr(run, "fit", fake_fit)
-    rated = dataclasses.replace(data.train.activities, ratings=data.train.activities.ratings + 1)
+    changed_ratings = dataclasses.replace(data.train.activities, ratings=data.train.activities.ratings + 1)
     train()
     train(SETTINGS.model_copy(update={"learning_rate": 0.01}))
     train(hyperparameters={"dropout": 0.1})
     train(data=dataclasses.replace(data, pairs=data.pairs[:-1]))
-    train(data=dataclasses.replace(data, train=dataclasses.replace(data.train, activities=rated)))
+    train(data=dataclasses.replace(data, train=dataclasses.replace(data.train, activities=changed_ratings)))
     train(data=dataclasses.replace(data, holdout=dataclasses.replace(data.holdout, targets=data.holdout.targets[::-1])))
     monkeypatch.setattr(run, "step_version", lambda step: "other code")
     train()
@@ -236,7 +238,7 @@ def test_the_same_fit_has_the_same_checkpoint(data):
     assert len(names) == 1
 
 
-def test_a_warm_start_takes_the_weights_and_half_of_the_epochs(train, tmp_path):
+def test_a_warm_start_uses_earlier_weights_and_half_of_the_epochs(train, tmp_path):
     settings = SETTINGS.model_copy(update={"max_epochs": 4, "learning_rate": 0.05, "patience": 9, "batch_positions": 8})
     assert train(settings)["started_from"] == ""
     earlier = shutil.copytree(tmp_path / "model", tmp_path / "earlier")
@@ -245,7 +247,7 @@ def test_a_warm_start_takes_the_weights_and_half_of_the_epochs(train, tmp_path):
     assert facts["history"][0]["loss"] < json.loads((earlier / run.FACTS_FILE).read_text())["history"][0]["loss"]
 
 
-def test_a_model_that_may_know_what_is_held_out_is_not_begun_with(train, data, tmp_path):
+def test_a_warm_start_rejects_models_that_may_have_seen_the_holdout(train, data, tmp_path):
     train()
     earlier = tmp_path / "model"
     facts = json.loads((earlier / run.FACTS_FILE).read_text())
@@ -279,7 +281,7 @@ def test_weights_of_targets_decide_which_repeats_count(data, timelines_of):
     assert repeat_share(weighted) == 1
 
 
-def test_the_gain_of_repeats_is_the_smallest_of_the_best_on_the_eval_split(train, monkeypatch):
+def test_the_gain_of_repeats_is_the_smallest_of_the_best_gains_on_eval(train, monkeypatch):
     recalls = {0.0: 0.2, 1.0: 0.4, 2.0: 0.5, 4.0: 0.5}
     monkeypatch.setattr(ranking, "evaluate", lambda model, holdout, gain: RankingMetrics(recalls[gain], 0.0))
     facts = train(SETTINGS.model_copy(update={"repeats": "recommend"}))
@@ -288,17 +290,17 @@ def test_the_gain_of_repeats_is_the_smallest_of_the_best_on_the_eval_split(train
     assert fixed["repeat_gain"] == 0.5 and "recall_with_gain" not in fixed
 
 
-def test_a_target_that_nobody_can_recommend_is_a_miss_with_every_gain(data, timelines_of):
+def test_an_unknown_target_is_a_miss_with_every_gain(data, timelines_of):
     """The catalogue has fewer items than a list."""
     model = build_model(SETTINGS.model_copy(update={"repeats": "recommend"}), data)
     holdout = dataclasses.replace(timelines_of([[2, 3], [4, 5]]), targets=np.array([2, 1], np.int32))
     assert ranking.best_gain(model, holdout) == (0.0, 0.5)
 
 
-def test_repeats_decide_whether_they_are_recommended(data, timelines_of):
+def test_repeats_in_the_log_decide_whether_they_are_recommended(data, timelines_of):
     assert not build_model(SETTINGS, data).settings.recommends_seen
-    again = timelines_of([[2, 3, 2, 4], [5, 5]])
-    assert run.repeat_share(again) == 0.5 and run.repeat_share(timelines_of([[2], [2], [2, 3]])) == 0
-    log = dataclasses.replace(data, train=again)
+    repeating = timelines_of([[2, 3, 2, 4], [5, 5]])
+    assert run.repeat_share(repeating) == 0.5 and run.repeat_share(timelines_of([[2], [2], [2, 3]])) == 0
+    log = dataclasses.replace(data, train=repeating)
     assert build_model(SETTINGS, log).settings.repeats == "recommend"
     assert build_model(SETTINGS.model_copy(update={"repeats": "keep"}), log).settings.repeats == "keep"

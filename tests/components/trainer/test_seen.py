@@ -1,4 +1,4 @@
-"""What a user had before each position."""
+"""The items that a user had up to each position."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def test_candidates_are_seen_from_their_first_position_on():
     np.testing.assert_array_equal(Seen(tf.constant(ITEMS)).among(tf.constant(candidates)), by_hand)
 
 
-def test_targets_that_came_before_are_told():
+def test_has_marks_the_targets_that_are_already_seen():
     targets = np.array([[5, 2, 4, 5], [6, 7, 0, 0]], np.int32)
     by_hand = [
-        [target in row[: t + 1] for t, target in enumerate(of_row)]
-        for row, of_row in zip(ITEMS.tolist(), targets, strict=True)
+        [target in row[: t + 1] for t, target in enumerate(row_targets)]
+        for row, row_targets in zip(ITEMS.tolist(), targets, strict=True)
     ]
     np.testing.assert_array_equal(Seen(tf.constant(ITEMS)).has(tf.constant(targets)), by_hand)
 

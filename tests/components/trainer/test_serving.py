@@ -1,4 +1,4 @@
-"""The SavedModel's answers, and that the TFLite file of every encoder gives the same ones."""
+"""The outputs of the SavedModel, and the TFLite file of every encoder, whose outputs must be the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CONVERTED = [
     *((name, "float16") for name in (*ENCODERS, "activities")),
     *((name, "dynamic_int8") for name in (*ENCODERS, "activities", "short")),
 ]
-# After item i came i + 4, i + 2 and 2, the most frequent first; after the last items nothing.
+# Items i + 4, i + 2 and 2 follow item i, most frequent first; no items follow the last ones.
 FOLLOWERS = [[i + 4, i + 2, 2] if 2 < i < SIZE - 4 else [] for i in range(SIZE)]
 TRANSITIONS = Transitions(
     np.cumsum([0, *map(len, FOLLOWERS)]).astype(np.int32), np.concatenate(FOLLOWERS).astype(np.int32)
@@ -62,7 +62,7 @@ LATEST = 2**31 - 1  # the last second of 32 bits, in 2038
 
 
 class FakeTransformOutput:
-    """Takes integers as ids: the Transform graph is tested with the pipeline."""
+    """Uses integers as ids; the tests of the pipeline cover the Transform graph."""
 
     def raw_feature_spec(self) -> dict[str, tf.io.VarLenFeature]:
         integers = (features.ITEM_ID, features.TIMESTAMP, features.TARGET_ID)
@@ -91,12 +91,12 @@ class FakeTransformOutput:
 
 
 def followers_of(item: int) -> list[int]:
-    """What followed an item in the train split, most frequent first."""
+    """Returns the followers of an item in the train split, most frequent first."""
     return FOLLOWERS[item]
 
 
 def ratings_of(timeline: list[int]) -> list[float]:
-    """Ratings that follow from the items, as `times_of` does times."""
+    """Returns ratings that depend only on the items, as the times of `times_of` do."""
     return [float(item % 5) for item in timeline]
 
 
@@ -122,7 +122,7 @@ def serialize(timeline: list[int], target: int) -> bytes:
 
 
 def build(folder: Path, **settings: object) -> SimpleNamespace:
-    """A model with random weights, as it is, as a SavedModel that was loaded again, and its files by precision."""
+    """Returns a model with random weights, its loaded SavedModel, its inputs, and a function that converts it."""
     settings = TrainerSettings(**{"dimension": 8, "blocks": 1, "top_k": TOP_K, "seed": 3, **settings})
     known = [KNOWN[name] for name in settings.activity_features]
     model = RecommenderModel(settings, HISTORY, COUNTS, activity_features=known)
@@ -150,7 +150,7 @@ def saved(request: pytest.FixtureRequest, model_of: Callable[[str], SimpleNamesp
 
 
 def histories(count: int) -> list[dict[str, np.ndarray]]:
-    """Histories as the device sends them: items, ratings and times, each [N]."""
+    """Returns histories as the device sends them: items, ratings, times and columns, each [N]."""
     random = np.random.default_rng(2)
     rows = [random.permutation(SIZE - 2)[: random.integers(1, HISTORY + 1)] + 2 for _ in range(count)]
     return [history_of(row.tolist()) for row in rows]
@@ -169,10 +169,10 @@ def history_of(timeline: list[int]) -> dict[str, np.ndarray]:
 def recommend(saved: SimpleNamespace, history: dict[str, np.ndarray], **more: np.ndarray) -> tuple:
     inputs = {name: values for name, values in history.items() if name in saved.inputs}
     more.setdefault("bias", np.zeros(SIZE, np.float32))
-    answer = saved.loaded.signatures["recommend"](
+    outputs = saved.loaded.signatures["recommend"](
         **{name: tf.constant(values[None, :]) for name, values in (inputs | more).items()}
     )
-    return answer["ids"].numpy()[0], answer["scores"].numpy()[0]
+    return outputs["ids"].numpy()[0], outputs["scores"].numpy()[0]
 
 
 def scores_by_hand(model: RecommenderModel, history: dict[str, np.ndarray]) -> np.ndarray:
@@ -183,7 +183,7 @@ def scores_by_hand(model: RecommenderModel, history: dict[str, np.ndarray]) -> n
     return (np.asarray(contexts) @ np.asarray(tables.labels).T)[0]
 
 
-def test_answers_are_the_best_unseen_items(saved):
+def test_recommendations_are_the_best_unseen_items(saved):
     for history in histories(20):
         ids, scores = recommend(saved, history)
         by_hand = scores_by_hand(saved.model, history)
@@ -192,10 +192,10 @@ def test_answers_are_the_best_unseen_items(saved):
         assert set(ids.tolist()) <= set(unseen)
 
 
-def test_inputs_are_those_that_the_model_heeds(saved):
-    wanted = {"rating": "ratings", "time_gap": "times", "device": "device", "k": "column_k"}
+def test_the_inputs_are_those_that_the_model_uses(saved):
+    input_names = {"rating": "ratings", "time_gap": "times", "device": "device", "k": "column_k"}
     activity_features = saved.model.settings.activity_features
-    assert saved.inputs == {"history", "bias", *(wanted[name] for name in activity_features)}
+    assert saved.inputs == {"history", "bias", *(input_names[name] for name in activity_features)}
     encoded = saved.loaded.signatures["encode_examples"](examples=tf.constant([serialize([3, 5], 4)]))
     assert set(encoded) == {*saved.inputs, "timeline", "left_out", "target"} - {"bias"}
     for name in saved.inputs - {"bias"}:
@@ -203,7 +203,7 @@ def test_inputs_are_those_that_the_model_heeds(saved):
         assert encoded[name].dtype == (tf.float32 if name in ("ratings", "column_k") else tf.int32)
 
 
-def test_empty_history_returns_the_popular_list(saved):
+def test_an_empty_history_returns_the_popularity_list(saved):
     ids, _ = recommend(saved, history_of([]))
     assert ids.tolist() == list(range(2, 2 + TOP_K))
     unknown, _ = recommend(saved, history_of([features.UNKNOWN] * HISTORY))
@@ -216,9 +216,9 @@ def test_excluded_items_are_missing_and_empty_places_are_marked(saved):
     bias = np.zeros(SIZE, np.float32)
     bias[exclude] = FORBIDDEN
     ids, _ = recommend(saved, history, bias=bias)
-    wanted = set(range(2, SIZE)) - set(history["history"].tolist()) - set(exclude.tolist())
-    assert set(ids[: len(wanted)].tolist()) == wanted
-    assert (ids[len(wanted) :] == -1).all() and len(wanted) < TOP_K
+    allowed = set(range(2, SIZE)) - set(history["history"].tolist()) - set(exclude.tolist())
+    assert set(ids[: len(allowed)].tolist()) == allowed
+    assert (ids[len(allowed) :] == -1).all() and len(allowed) < TOP_K
 
 
 def test_rank_agrees_with_a_brute_force(saved):
@@ -226,7 +226,7 @@ def test_rank_agrees_with_a_brute_force(saved):
     rows = [random.permutation(SIZE - 2)[: random.integers(0, 12)] + 2 for _ in range(30)]
     targets = [int(random.integers(1, SIZE)) for _ in rows]
     examples = [serialize(row.tolist(), target) for row, target in zip(rows, targets, strict=True)]
-    found = {key: value.numpy() for key, value in saved.loaded.signatures["rank"](examples=examples).items()}
+    outputs = {key: value.numpy() for key, value in saved.loaded.signatures["rank"](examples=examples).items()}
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         scores = scores_by_hand(saved.model, history_of(row.tolist())) if len(row) else COUNTS.astype(float)
         unseen = [item for item in range(2, SIZE) if item not in set(row.tolist())]
@@ -234,53 +234,53 @@ def test_rank_agrees_with_a_brute_force(saved):
         by_markov = [item for item in [*followers, *unseen] if item in unseen]
         by_markov = list(dict.fromkeys(by_markov))
         if target in unseen:
-            assert found["markov_rank"][number] == by_markov.index(target)
-            assert found["target_rank"][number] == sum(scores[item] > scores[target] for item in unseen)
-            assert found["popularity_rank"][number] == unseen.index(target)
+            assert outputs["markov_rank"][number] == by_markov.index(target)
+            assert outputs["target_rank"][number] == sum(scores[item] > scores[target] for item in unseen)
+            assert outputs["popularity_rank"][number] == unseen.index(target)
         else:
-            ranks = [found[f"{name}_rank"][number] for name in ("target", "popularity", "markov")]
+            ranks = [outputs[f"{name}_rank"][number] for name in ("target", "popularity", "markov")]
             assert ranks == [SIZE] * 3
-        assert found["popularity_top_ids"][number].tolist() == unseen[:10]
-        assert found["markov_top_ids"][number].tolist() == by_markov[:10]
-    assert set(found["num_items"].tolist()) == {SIZE - 2}
+        assert outputs["popularity_top_ids"][number].tolist() == unseen[:10]
+        assert outputs["markov_top_ids"][number].tolist() == by_markov[:10]
+    assert set(outputs["num_items"].tolist()) == {SIZE - 2}
 
 
-def test_a_user_with_100_000_activities_changes_nothing_for_one_with_two(saved):
+def test_a_user_with_100_000_activities_does_not_change_the_ranks_of_another(saved):
     heavy = [item % 20 + features.FIRST_INDEX for item in range(100_000)]
     examples = [serialize(heavy, 40), serialize([3, 5], 4)]
     rank = saved.loaded.signatures["rank"]
-    together, apart = rank(examples=examples), [rank(examples=[example]) for example in examples]
+    together, separate = rank(examples=examples), [rank(examples=[example]) for example in examples]
     for name in ("target_rank", "popularity_rank", "popularity_top_ids", "markov_rank", "markov_top_ids"):
-        np.testing.assert_array_equal(together[name], np.concatenate([one[name] for one in apart]))
+        np.testing.assert_array_equal(together[name], np.concatenate([outputs[name] for outputs in separate]))
     assert not set(heavy) & set(together["popularity_top_ids"].numpy()[0].tolist())
     assert together["target_rank"].numpy()[0] < SIZE - 2 - len(set(heavy))
 
 
-def test_early_stopping_ranks_as_the_saved_model_does(saved, timelines_of):
+def test_early_stopping_has_the_same_ranks_as_the_saved_model(saved, timelines_of):
     random = np.random.default_rng(9)
     rows = [(random.permutation(SIZE - 2)[: random.integers(0, 12)] + 2).tolist() for _ in range(40)]
     targets = random.integers(1, SIZE, len(rows)).tolist()
-    about = {"ratings": [ratings_of(row) for row in rows], "times": [times_of(row) for row in rows]}
-    data = timelines_of(rows, targets, **about)
+    ratings_and_times = {"ratings": [ratings_of(row) for row in rows], "times": [times_of(row) for row in rows]}
+    data = timelines_of(rows, targets, **ratings_and_times)
     flat = [item for row in rows for item in row]
     columns = {"device": np.array(devices_of(flat), np.int32), "column_k": np.array(numbers_of(flat), np.float32)}
     data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns=columns))
     examples = [serialize(row, target) for row, target in zip(rows, targets, strict=True)]
-    answer = saved.loaded.signatures["rank"](examples=tf.constant(examples))
-    assert target_ranks(saved.model, data).tolist() == answer["target_rank"].numpy().tolist()
+    outputs = saved.loaded.signatures["rank"](examples=tf.constant(examples))
+    assert target_ranks(saved.model, data).tolist() == outputs["target_rank"].numpy().tolist()
 
 
-def test_equally_popular_items_rank_in_the_order_in_which_they_are_listed():
-    # Without a history the model is the popularity list, so that it must not rank better than that.
+def test_equally_popular_items_rank_in_the_order_of_the_vocabulary():
+    # Without a history, the model returns the popularity list, so it must not rank better than that list.
     counts = np.array([0, 0, *[3] * 5, *[1] * (SIZE - 7)])
     model = RecommenderModel(TrainerSettings(encoder="bow", dimension=8, top_k=TOP_K), HISTORY, counts)
     serving = ServingModel(model, FakeTransformOutput())
-    answer = serving.rank(tf.constant([serialize([], target) for target in range(2, SIZE)]))
-    assert answer["target_rank"].numpy().tolist() == list(range(SIZE - 2))
-    assert answer["popularity_rank"].numpy().tolist() == list(range(SIZE - 2))
+    outputs = serving.rank(tf.constant([serialize([], target) for target in range(2, SIZE)]))
+    assert outputs["target_rank"].numpy().tolist() == list(range(SIZE - 2))
+    assert outputs["popularity_rank"].numpy().tolist() == list(range(SIZE - 2))
 
 
-def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_recommended(tmp_path):
+def test_items_without_train_events_are_last_by_popularity_and_recommendable(tmp_path):
     counts = np.concatenate([COUNTS[:-4], np.zeros(4, np.int64)])
     genres = np.zeros((SIZE, 2), np.float32)
     genres[2:, 0], genres[-4:] = 1, [0, 1]
@@ -290,16 +290,17 @@ def test_items_without_train_events_are_last_in_the_popular_list_and_can_be_reco
     popular = serving.recommend(history=tf.zeros([1, HISTORY], tf.int32), bias=tf.zeros([1, SIZE]))["ids"].numpy()[0]
     assert popular.tolist() == list(range(2, 2 + TOP_K))
     history = tf.constant([[2, 3, 4, 5, 6, 7]])
-    of_genres = next(weight for weight in model.weights if weight.name == "genres")
-    of_genres.assign(tf.zeros([2, 8]))
+    genre_table = next(weight for weight in model.weights if weight.name == "genres")
+    genre_table.assign(tf.zeros([2, 8]))
     context = np.asarray(model.read_out({"items": history}, model.tables())[0])[0]
-    of_genres.assign([0 * context, context])  # The history is not of the second genre, and loves it.
+    # No item of the history has the second genre, but its embedding matches the history.
+    genre_table.assign([0 * context, context])
     serving = ServingModel(model, FakeTransformOutput())
     best = serving.recommend(history=history, bias=tf.zeros([1, SIZE]))["ids"][0, :4]
     assert {int(item) for item in best} == set(range(SIZE - 4, SIZE))
 
 
-def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(model_of):
+def test_labels_are_stored_once_even_if_a_member_also_uses_them_as_inputs(model_of):
     for precision, width in (("float32", 4), ("int8_tables", 1), ("dynamic_int8", 1)):
         content = model_of("short").convert(precision)
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
@@ -308,22 +309,22 @@ def test_labels_are_stored_once_though_one_member_embeds_its_history_with_them(m
         assert (sizes.count(labels), sizes.count(inputs)) == (1, 1), precision
 
 
-def test_items_are_stored_in_their_own_dimension(tmp_path):
-    found = build(tmp_path, encoder="cnn", item_dimension=4, members=[], transition=False)
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(found.loaded, "int8_tables", ("recommend",))))
+def test_items_are_stored_in_the_item_dimension(tmp_path):
+    narrow = build(tmp_path, encoder="cnn", item_dimension=4, members=[], transition=False)
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(convert(narrow.loaded, "int8_tables", ("recommend",))))
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors if tensor.shape is not None]
     shapes = [list(tensor.shape) for tensor in tensors if model.buffers[tensor.buffer].data is not None]
     assert [SIZE, 4] in shapes and [SIZE, 8] not in shapes
 
 
 @pytest.fixture(scope="module")
-def answered(saved) -> list[tuple]:
-    """Histories with the answers of the SavedModel."""
+def expected_recommendations(saved) -> list[tuple]:
+    """Returns histories with the recommendations of the SavedModel."""
     return [(history, *recommend(saved, history)) for history in histories(500)]
 
 
 @pytest.mark.parametrize(("saved", "precision"), CONVERTED, indirect=["saved"], scope="module")
-def test_file_answers_as_the_saved_model(saved, answered, precision):
+def test_the_file_has_the_same_recommendations_as_the_saved_model(saved, expected_recommendations, precision):
     content = saved.convert(precision)
     assert oldest_runtime(content) == "2.5.0"
     file = TFLiteModel(content)
@@ -331,29 +332,29 @@ def test_file_answers_as_the_saved_model(saved, answered, precision):
     assert {"history", "bias", *file.activity_inputs} == saved.inputs
     agreement = []
     tolerance = {"float32": 1e-4, "float16": 2e-2, "int8_tables": 0.5, "dynamic_int8": 0.5}[precision]
-    for history, ids, scores in answered:
-        given = {name: values for name, values in history.items() if name in saved.inputs}
-        file_ids, file_scores = file.rank(**given)
+    for history, ids, scores in expected_recommendations:
+        inputs = {name: values for name, values in history.items() if name in saved.inputs}
+        file_ids, file_scores = file.rank(**inputs)
         assert not set(file_ids.tolist()) & {0, 1, *history["history"].tolist()}
         agreement.append(len(set(ids[:10].tolist()) & set(file_ids[:10].tolist())) / 10)
         np.testing.assert_allclose(file_scores[:10], scores[:10], atol=tolerance)
-        assert file.rank(**given)[0].tolist() == file_ids.tolist()
-    least = {"float32": 0.999, "float16": 0.99, "int8_tables": 0.9, "dynamic_int8": 0.9}[precision]
-    assert np.mean(agreement) >= least
+        assert file.rank(**inputs)[0].tolist() == file_ids.tolist()
+    min_agreement = {"float32": 0.999, "float16": 0.99, "int8_tables": 0.9, "dynamic_int8": 0.9}[precision]
+    assert np.mean(agreement) >= min_agreement
 
 
 @pytest.fixture(scope="module")
-def heeding(model_of: Callable[[str], SimpleNamespace]) -> SimpleNamespace:
-    """A model that heeds ratings and times, and its file."""
+def activity_model(model_of: Callable[[str], SimpleNamespace]) -> SimpleNamespace:
+    """Returns a model that uses ratings and times, and its file."""
     saved = model_of("activities")
     return SimpleNamespace(**vars(saved), file=TFLiteModel(saved.convert("float32")))
 
 
-def test_file_heeds_ratings_and_times(heeding):
+def test_the_file_uses_ratings_and_times(activity_model):
     history, ratings, times = [5, 9, 13], [1.0, 2.0, 5.0], [1000, 1001, 90_000]
-    rank = functools.partial(heeding.file.rank, np.array(history))
+    rank = functools.partial(activity_model.file.rank, np.array(history))
     _, scores = rank(ratings=np.array(ratings), times=np.array(times))
-    others = {
+    changed_inputs = {
         "other ratings": rank(ratings=np.array([5.0, 2.0, 5.0]), times=np.array(times)),
         "no ratings": rank(times=np.array(times)),
         "an unknown rating": rank(ratings=np.array([np.nan, 2.0, 5.0]), times=np.array(times)),
@@ -361,66 +362,68 @@ def test_file_heeds_ratings_and_times(heeding):
         "no times": rank(ratings=np.array(ratings)),
         "an unknown time": rank(ratings=np.array(ratings), times=np.array([0, 1001, 90_000])),
     }
-    for name, (_, other) in others.items():
-        assert np.abs(other - scores).max() > 1e-3, name
+    for name, (_, changed_scores) in changed_inputs.items():
+        assert np.abs(changed_scores - scores).max() > 1e-3, name
 
 
-def test_file_takes_what_is_missing_for_unknown(heeding):
+def test_the_file_treats_missing_columns_as_unknown(activity_model):
     history = np.array([5, 9, 13])
-    unknown = heeding.file.rank(history, ratings=np.full(3, np.nan), times=np.zeros(3, np.int64))
-    for given in ({}, {"ratings": None}, {"times": None, "ratings": np.full(3, np.nan)}):
-        ids, scores = heeding.file.rank(history, **given)
+    unknown = activity_model.file.rank(history, ratings=np.full(3, np.nan), times=np.zeros(3, np.int64))
+    for columns in ({}, {"ratings": None}, {"times": None, "ratings": np.full(3, np.nan)}):
+        ids, scores = activity_model.file.rank(history, **columns)
         assert ids.tolist() == unknown[0].tolist()
         np.testing.assert_array_equal(scores, unknown[1])
     padded = np.array([5, 9, 13, 0, 0, 0], np.int32)
-    nothing, no_number = np.zeros(HISTORY, np.int32), np.full(HISTORY, np.nan, np.float32)
-    sent = {"history": padded, "times": nothing, "device": nothing, "ratings": no_number, "column_k": no_number}
-    np.testing.assert_allclose(unknown[1], recommend(heeding, sent)[1][: len(unknown[1])], atol=1e-4)
+    zeros, missing = np.zeros(HISTORY, np.int32), np.full(HISTORY, np.nan, np.float32)
+    sent = {"history": padded, "times": zeros, "device": zeros, "ratings": missing, "column_k": missing}
+    np.testing.assert_allclose(unknown[1], recommend(activity_model, sent)[1][: len(unknown[1])], atol=1e-4)
 
 
-def test_file_feels_time_between_activities_alone_beyond_2038_too(heeding):
+def test_the_file_uses_only_the_gaps_between_times_even_after_2038(activity_model):
     history, gaps = np.array([5, 9, 13]), np.array([0, 86_400, 86_460])
-    _, before = heeding.file.rank(history, times=1_000_000_000 + gaps)
+    _, before = activity_model.file.rank(history, times=1_000_000_000 + gaps)
     for first in (2_000_000_000, LATEST, LATEST - 86_400, 2**32 + 5):
-        np.testing.assert_allclose(heeding.file.rank(history, times=first + gaps)[1], before, atol=1e-4)
-    assert np.abs(heeding.file.rank(history, times=LATEST + gaps // 2)[1] - before).max() > 1e-3
+        np.testing.assert_allclose(activity_model.file.rank(history, times=first + gaps)[1], before, atol=1e-4)
+    assert np.abs(activity_model.file.rank(history, times=LATEST + gaps // 2)[1] - before).max() > 1e-3
 
 
-def test_file_takes_the_last_ratings_and_times_of_a_long_history(heeding):
+def test_the_file_uses_the_last_ratings_and_times_of_a_long_history(activity_model):
     random = np.random.default_rng(5)
     history = random.permutation(SIZE - 2)[:15] + 2
     ratings, times = random.integers(1, 6, 15), 1_000_000_000 + random.integers(1, 10**6, 15).cumsum()
-    whole = heeding.file.rank(history, ratings=ratings, times=times)
-    last = heeding.file.rank(history[-HISTORY:], ratings=ratings[-HISTORY:], times=times[-HISTORY:])
-    assert whole[0].tolist() == last[0].tolist()
-    np.testing.assert_array_equal(whole[1], last[1])
+    entire = activity_model.file.rank(history, ratings=ratings, times=times)
+    last = activity_model.file.rank(history[-HISTORY:], ratings=ratings[-HISTORY:], times=times[-HISTORY:])
+    assert entire[0].tolist() == last[0].tolist()
+    np.testing.assert_array_equal(entire[1], last[1])
 
 
 @pytest.fixture(scope="module")
 def repeating(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A model that recommends repeats."""
+    """Returns a model that recommends repeats."""
     return build(tmp_path_factory.mktemp("repeating"), **MODELS["bow"], repeats="recommend")
 
 
-def test_repeats_are_recommended_where_the_settings_say_so(model_of, repeating):
+def test_repeats_are_recommended_if_the_settings_allow_them(model_of, repeating):
     timeline = [4, 5, 6, 5]
     for saved, expected in ((model_of("bow"), set()), (repeating, set(timeline))):
-        answers = saved.loaded.signatures["rank"](
+        outputs = saved.loaded.signatures["rank"](
             examples=tf.constant([serialize(timeline, item) for item in range(2, SIZE)])
         )
-        listed = set(range(2, SIZE)) if saved is repeating else set(range(2, SIZE)) - set(timeline)
+        candidates = set(range(2, SIZE)) if saved is repeating else set(range(2, SIZE)) - set(timeline)
         for name in ("target_rank", "popularity_rank", "markov_rank"):
-            ranks = answers[name].numpy().astype(int).tolist()
-            assert sorted(rank for rank in ranks if rank < SIZE) == list(range(len(listed)))
+            ranks = outputs[name].numpy().astype(int).tolist()
+            assert sorted(rank for rank in ranks if rank < SIZE) == list(range(len(candidates)))
         ids = recommend(saved, history_of(timeline))[0]
         best = saved.loaded.signatures["serving_default"](examples=tf.constant([serialize(timeline, 2)]))["ids"][0]
         assert list(ids) == best.numpy().tolist()
-        data_ranks = dict(zip(range(2, SIZE), answers["target_rank"].numpy().astype(int).tolist(), strict=True))
-        assert {item for item in timeline if data_ranks[item] < SIZE} == expected
+        target_ranks_by_item = dict(
+            zip(range(2, SIZE), outputs["target_rank"].numpy().astype(int).tolist(), strict=True)
+        )
+        assert {item for item in timeline if target_ranks_by_item[item] < SIZE} == expected
 
 
-def test_each_item_of_the_history_gains_once(repeating, tmp_path):
-    """In training, in both signatures of the SavedModel, and in the file."""
+def test_the_gain_counts_once_for_each_item_of_the_history(repeating, tmp_path):
+    """This holds in training, in both signatures of the SavedModel, and in the file."""
     plain, gaining = repeating, build(tmp_path, **MODELS["bow"], repeats="recommend", repeat_gain=1.5)
     timeline = [4, 5, 6, 5]
     history = history_of(timeline)
@@ -447,22 +450,22 @@ def test_each_item_of_the_history_gains_once(repeating, tmp_path):
         np.array(order, np.int32),
     )
     assert target_ranks(gaining.model, timelines).tolist() == list(range(SIZE - 2))
-    # The only 4 of the history explains a 4 by the gain, too.
-    difference = file.explain(history["history"], 4)[0] - plain_explanation(plain, history, 4)[0]
+    # The contribution of the only 4 in the history to item 4 includes the gain.
+    difference = file.explain(history["history"], 4)[0] - saved_model_contributions(plain, history, 4)[0]
     assert difference == pytest.approx(1.5, abs=1e-4)
-    # One of two 5s does not.
-    difference = file.explain(history["history"], 5)[1] - plain_explanation(plain, history, 5)[1]
+    # The contribution of one of two 5s to item 5 does not.
+    difference = file.explain(history["history"], 5)[1] - saved_model_contributions(plain, history, 5)[1]
     assert difference == pytest.approx(0.0, abs=1e-4)
 
 
-def plain_explanation(saved: SimpleNamespace, history: dict[str, np.ndarray], item: int) -> np.ndarray:
+def saved_model_contributions(saved: SimpleNamespace, history: dict[str, np.ndarray], item: int) -> np.ndarray:
     inputs = {"history": tf.constant(history["history"][None]), "item": tf.constant([[item]])}
     return saved.loaded.signatures["explain"](**inputs)["contributions"].numpy()[0]
 
 
 @pytest.fixture(scope="module")
 def float32_file(saved) -> TFLiteModel:
-    """The file with all signatures."""
+    """Returns the file with all signatures."""
     return TFLiteModel(saved.convert("float32"))
 
 
@@ -481,12 +484,12 @@ def test_similar_items_are_those_with_the_nearest_label_embeddings(saved, float3
         assert not len(file.similar(item)[0])
 
 
-def test_contributions_are_what_the_score_loses_without_an_item(saved, float32_file):
+def test_a_contribution_is_the_loss_of_score_without_the_item(saved, float32_file):
     file = float32_file
     bias = np.zeros(SIZE, np.float32)
 
     def score(history: dict[str, np.ndarray], item: int) -> float:
-        """Of an item, which a boost brings to the front."""
+        """Returns the score of an item, which a bias moves to the first place."""
         bias[item] = 500
         ids, scores = file.rank(**history, bias=bias)
         bias[item] = 0
@@ -496,21 +499,21 @@ def test_contributions_are_what_the_score_loses_without_an_item(saved, float32_f
     for inputs in histories(20):
         history = {name: values for name, values in inputs.items() if name in saved.inputs}
         items, target = history["history"], next(item for item in range(2, SIZE) if item not in inputs["history"])
-        found = file.explain(item=target, **history)
-        known = [place for place, item in enumerate(items) if item >= 2]
+        contributions = file.explain(item=target, **history)
+        item_places = [place for place, item in enumerate(items) if item >= 2]
         for place in range(len(items)):
-            if place not in known:
-                assert found[place] == 0
+            if place not in item_places:
+                assert contributions[place] == 0
                 continue
             without = {**history, "history": np.where(np.arange(len(items)) == place, 0, items)}
-            rest = score(without, target) if len(known) > 1 else 0.0
-            assert found[place] == pytest.approx(score(history, target) - rest, abs=2e-3)
+            rest = score(without, target) if len(item_places) > 1 else 0.0
+            assert contributions[place] == pytest.approx(score(history, target) - rest, abs=2e-3)
     assert not file.explain(items, 1).any() and not file.explain(items, SIZE).any()
 
 
-def test_only_the_latest_ten_items_are_left_out(tmp_path):
+def test_only_the_latest_ten_items_have_contributions(tmp_path):
     settings = TrainerSettings(encoder="bow", members=(), dimension=8, top_k=5)
     serving = ServingModel(RecommenderModel(settings, 14, COUNTS), FakeTransformOutput())
     history = tf.constant([[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0]])
-    found = serving.explain(item=tf.constant([[20]]), history=history)["contributions"].numpy()[0]
-    assert (found != 0).tolist() == [False] * 3 + [True] * 10 + [False]
+    contributions = serving.explain(item=tf.constant([[20]]), history=history)["contributions"].numpy()[0]
+    assert (contributions != 0).tolist() == [False] * 3 + [True] * 10 + [False]

@@ -24,7 +24,7 @@ SIMILAR = SimilarItems(
 )
 
 
-def plain(timelines: list[list[int]], count: int) -> list[list[tuple[int, float]]]:
+def similar_by_counting(timelines: list[list[int]], count: int) -> list[list[tuple[int, float]]]:
     """Returns the similar items of each item with their weights."""
     pairs, interactions = collections.Counter(), collections.Counter(itertools.chain(*timelines))
     for timeline in timelines:
@@ -42,12 +42,12 @@ def plain(timelines: list[list[int]], count: int) -> list[list[tuple[int, float]
 
 
 @pytest.mark.parametrize("count", [1, 3, 30])
-def test_similar_items_are_those_of_a_plain_count(timelines_of, count):
+def test_similar_items_agree_with_a_plain_count(timelines_of, count):
     random = np.random.default_rng(1)
     timelines = [random.integers(2, SIZE - 1, length).tolist() for length in (0, 1, 2, 5, 9, 40)]
     similar = similar_items(timelines_of(timelines), SIZE, count)
     assert similar.items.shape == similar.weights.shape == (SIZE, count)
-    for items, weights, expected in zip(*similar, plain(timelines, count), strict=True):
+    for items, weights, expected in zip(*similar, similar_by_counting(timelines, count), strict=True):
         assert items.tolist() == [item for item, _ in expected] + [PADDING] * (count - len(expected))
         np.testing.assert_allclose(weights[: len(expected)], [weight for _, weight in expected], rtol=1e-5)
         assert not weights[len(expected) :].any()
@@ -64,7 +64,7 @@ def make_tower() -> ItemTower:
     return tower
 
 
-def test_the_embedding_of_an_item_has_the_mean_of_similar_items():
+def test_the_embedding_of_an_item_includes_the_mean_of_similar_items():
     tower = make_tower()
     own = tower.item_tables["item"].numpy()
     labels = tower.tables().labels.numpy()
@@ -72,7 +72,7 @@ def test_the_embedding_of_an_item_has_the_mean_of_similar_items():
     np.testing.assert_allclose(labels[3], own[3] + own[2], rtol=1e-5)
 
 
-def test_rows_of_the_tables_and_their_gradients_are_those_of_the_entire_tables():
+def test_rows_of_the_tables_have_the_gradients_of_the_entire_tables():
     tower, rows = make_tower(), tf.constant([0, 1, 4, 2])
     factors = tf.reshape(tf.range(1.0, 17.0), [4, 4])
     gradients = []

@@ -1,4 +1,4 @@
-"""How much each activity counts as a target."""
+"""The weight of each activity as a target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ITEMS, RATINGS = [[2, 3, 4], [3, 2]], [[1.0, 4.0, 5.0], [3.0, 2.0]]
 
 
 @pytest.mark.parametrize(
-    ("settings", "weights"),
+    ("settings", "expected"),
     [
         ({}, [1, 1, 1, 1, 1]),
         ({"min_target_rating": 3}, [0, 1, 1, 1, 0]),
@@ -25,20 +25,20 @@ ITEMS, RATINGS = [[2, 3, 4], [3, 2]], [[1.0, 4.0, 5.0], [3.0, 2.0]]
         ({"target_weight": "rating", "min_target_rating": 4}, [0, 8 / 9, 10 / 9, 0, 0]),
     ],
 )
-def test_weights_by_hand(timelines_of, settings, weights):
-    found = target_weights(timelines_of(ITEMS, ratings=RATINGS), TrainerSettings(**settings))
-    np.testing.assert_allclose(found, weights, rtol=1e-6)
-    assert found.dtype == np.float32
-    assert found[found > 0].mean() == pytest.approx(1)
+def test_weights_agree_with_weights_by_hand(timelines_of, settings, expected):
+    weights = target_weights(timelines_of(ITEMS, ratings=RATINGS), TrainerSettings(**settings))
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert weights.dtype == np.float32
+    assert weights[weights > 0].mean() == pytest.approx(1)
 
 
-def test_ratings_below_zero_count_for_nothing(timelines_of):
+def test_ratings_of_zero_or_less_have_no_weight(timelines_of):
     data = timelines_of([[2, 3, 4]], ratings=[[-1.0, 0.0, 2.0]])
     assert target_weights(data, TrainerSettings(target_weight="rating")).tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
-    ("settings", "ratings", "told"),
+    ("settings", "ratings", "message"),
     [
         (
             {"min_target_rating": 6},
@@ -48,17 +48,17 @@ def test_ratings_below_zero_count_for_nothing(timelines_of):
         ({"target_weight": "rating"}, [[0.0] * 3, [-2.0] * 2], "None and trainer.target_weight 'rating'; the highest"),
     ],
 )
-def test_no_target_at_all_is_told_in_one_line(timelines_of, settings, ratings, told):
+def test_settings_that_leave_no_target_are_a_one_line_error(timelines_of, settings, ratings, message):
     with pytest.raises(StepError) as error:
         target_weights(timelines_of(ITEMS, ratings=ratings), TrainerSettings(**settings))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.usefixtures("one_shape")
 @pytest.mark.parametrize("settings", [{}, {"min_target_rating": 3.0}, {"target_weight": "rating"}])
-def test_what_is_rated_low_is_not_learnt(timelines_of, settings):
-    """After 2 comes 3, rated 5, or twice as often 4, rated 1."""
+def test_items_with_low_ratings_are_not_learnt(timelines_of, settings):
+    """After item 2 follows item 3 with rating 5, or twice as often item 4 with rating 1."""
     data = timelines_of([[2, 3], [2, 4], [2, 4]] * 30, ratings=[[3, 5], [3, 1], [3, 1]] * 30)
     trainer = TrainerSettings(
         **{"encoder": "bow", "members": (), "dimension": 8, "dropout": 0.0, "learning_rate": 0.05},

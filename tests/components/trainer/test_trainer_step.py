@@ -53,12 +53,12 @@ def facts_of(model: Path) -> dict[str, Any]:
     return facts
 
 
-def test_two_workers_leave_the_model_that_one_would(sample_run, tmp_path):
+def test_two_workers_train_the_same_model_as_one_worker(sample_run, tmp_path):
     settings = ["--encoder", "bow", "--max-epochs", "2", "--set", "trainer.loss=sampled_softmax"]
     output = sample_run.lend_results(tmp_path / "output")
-    places = ["--output", str(output), "--serving-dir", str(tmp_path / "serving")]
+    outputs = ["--output", str(output), "--serving-dir", str(tmp_path / "serving")]
     sample = ["--data", str(sample_run.data), "--config", str(SAMPLE_CONFIG)]
-    run = run_forked("local_runner", [*sample, *settings, *places, "--to-node", "Trainer"], tmp_path)
+    run = run_forked("local_runner", [*sample, *settings, *outputs, "--to-node", "Trainer"], tmp_path)
     assert run.returncode == 4, "nothing is pushed"
     command = step_of(tmp_path / "output" / "sample" / "metadata.db", tmp_path / "workers")
     processes = [
@@ -75,8 +75,8 @@ def test_two_workers_leave_the_model_that_one_would(sample_run, tmp_path):
     models = (tmp_path / "output" / "sample" / "artifacts" / "Trainer" / "model").iterdir()
     (single,) = (path for path in models if path.is_dir())
     expected, facts = facts_of(single)["history"], facts_of(tmp_path / "workers" / "model")["history"]
-    # Workers drop out other activations than one process would.
+    # Workers drop out other activations than one process does.
     for name, tolerance in (("loss", 5e-3), ("recall_at_10", 0.02)):
-        values, others = ([epoch[name] for epoch in epochs] for epochs in (facts, expected))
-        assert values == pytest.approx(others, rel=tolerance)
+        values, expected_values = ([epoch[name] for epoch in epochs] for epochs in (facts, expected))
+        assert values == pytest.approx(expected_values, rel=tolerance)
     assert facts_of(tmp_path / "workers" / "model")["device"].startswith("2 workers, this one with ")

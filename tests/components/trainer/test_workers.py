@@ -1,4 +1,4 @@
-"""Several workers train the model that one would, and go on after one of them died."""
+"""Several workers train the same model as one worker, and resume after one of them dies."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROGRAM = [sys.executable, "-m", "tests.components.trainer.worker"]
 
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    ports = [socket_.getsockname()[1] for socket_ in sockets]
+    for socket_ in sockets:
+        socket_.close()
     return ports
 
 
 def cluster_of(workers: int) -> list[str]:
-    """The `TF_CONFIG` of each worker."""
+    """Returns the `TF_CONFIG` of each worker."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     return [
         json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}})
@@ -43,16 +43,16 @@ def run(folder: Path, *arguments: str, workers: int = 1) -> list[int]:
     """Runs a program for each worker, and returns their exit codes."""
     environments = [{"TF_CONFIG": config} for config in cluster_of(workers)] if workers > 1 else [{}]
     processes = [
-        subprocess.Popen([*PROGRAM, *arguments], env={**os.environ, **more}, cwd=ROOT, stderr=subprocess.PIPE)
-        for more in environments
+        subprocess.Popen([*PROGRAM, *arguments], env={**os.environ, **variables}, cwd=ROOT, stderr=subprocess.PIPE)
+        for variables in environments
     ]
     try:
-        ends = [process.communicate(timeout=240) for process in processes]
+        outputs = [process.communicate(timeout=240) for process in processes]
     finally:
         for process in processes:
             process.kill()
     codes = [process.returncode for process in processes]
-    (folder / "stderr").write_bytes(b"\n".join(stderr for _, stderr in ends))
+    (folder / "stderr").write_bytes(b"\n".join(stderr for _, stderr in outputs))
     return codes
 
 
@@ -67,7 +67,7 @@ def curve(content: dict[str, Any]) -> list[tuple[float, float]]:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, float]]:
-    """The curve of one process, which is this one."""
+    """Returns the curve of a fit in this process."""
     result = tmp_path_factory.mktemp("single") / "one"
     worker.main(["sampled_softmax", "0", "-", "0", str(result)])
     losses = [loss for loss, _ in curve(read(result))]
@@ -75,13 +75,13 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, float]
     return curve(read(result))
 
 
-def is_like(found: list[tuple[float, float]], expected: list[tuple[float, float]]) -> bool:
-    return [recall for _, recall in found] == [recall for _, recall in expected] and [
-        loss for loss, _ in found
+def is_same_curve(actual: list[tuple[float, float]], expected: list[tuple[float, float]]) -> bool:
+    return [recall for _, recall in actual] == [recall for _, recall in expected] and [
+        loss for loss, _ in actual
     ] == pytest.approx([loss for loss, _ in expected], rel=1e-3, abs=1e-4)
 
 
-def test_two_workers_have_the_curve_of_one_with_the_same_global_batch_also_after_a_death(tmp_path, single):
+def test_two_workers_have_the_curve_of_one_worker_even_after_one_dies(tmp_path, single):
     arguments = ("sampled_softmax", "0", str(tmp_path / "backup"))
     assert run(tmp_path, *arguments, "2", str(tmp_path / "killed"), workers=2) == [9, 9]
     assert not (tmp_path / "killed-worker-0").exists()
@@ -89,21 +89,21 @@ def test_two_workers_have_the_curve_of_one_with_the_same_global_batch_also_after
     for number in range(2):
         content = read(tmp_path / f"again-worker-{number}")
         assert (content["replicas"], content["measured"]) == (2, 3), "two of the five epochs were done"
-        assert is_like(curve(content), single)
+        assert is_same_curve(curve(content), single)
 
 
-def test_two_devices_of_one_machine_have_the_curve_of_one_and_draw_numbers(tmp_path, single):
+def test_two_devices_of_one_machine_have_the_curve_of_one_device(tmp_path, single):
     assert run(tmp_path, "sampled_softmax", "0", "-", "0", str(tmp_path / "two"), "mirrored") == [0]
-    assert read(tmp_path / "two")["replicas"] == 2 and is_like(curve(read(tmp_path / "two")), single)
+    assert read(tmp_path / "two")["replicas"] == 2 and is_same_curve(curve(read(tmp_path / "two")), single)
 
 
-def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(monkeypatch):
+def test_a_requested_gpu_that_is_missing_is_an_error(monkeypatch):
     monkeypatch.setenv("REQUESTED_GPUS", "2")
     with pytest.raises(StepError, match="2 GPUs were requested, but TensorFlow sees 0: compare the image's CUDA"):
         make_strategy()
 
 
-def test_the_utilisation_of_gpus_is_what_their_driver_reports(monkeypatch, tmp_path):
+def test_the_utilisation_of_gpus_is_the_mean_that_their_driver_reports(monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 20\necho 60\n", encoding="utf-8")
     program.chmod(0o755)
@@ -151,6 +151,6 @@ def test_the_utilisation_of_gpus_is_what_their_driver_reports(monkeypatch, tmp_p
         ),
     ],
 )
-def test_one_of_the_workers_writes(monkeypatch, config, chief, name):
+def test_one_worker_is_the_chief_and_several_workers_have_names(monkeypatch, config, chief, name):
     monkeypatch.setenv("TF_CONFIG", config)
     assert (is_chief(), worker_name()) == (chief, name)

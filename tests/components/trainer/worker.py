@@ -24,7 +24,7 @@ USERS, FILMS, LENGTH = 60, 12, 9
 
 
 def main(arguments: list[str]) -> None:
-    """Fit, and write the history; die after an epoch where that is asked for."""
+    """Fits, and writes the history; exits in the epoch after STOP_AFTER if that is positive."""
     loss, dropout, backup, stop_after, result, *mirrored = arguments
     if mirrored:
         (cpu,) = tf.config.list_physical_devices("CPU")
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     def measure(model: RecommenderModel, holdout: Timelines) -> object:
         measured.append(evaluate(model, holdout))
         if len(measured) > int(stop_after) > 0:
-            os._exit(9)  # As if the node were gone.
+            os._exit(9)  # This simulates the loss of the node.
         return measured[-1]
 
     fitted = fit(model, data, data, measure, backup + worker_name() if backup != "-" else "")

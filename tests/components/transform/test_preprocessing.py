@@ -80,8 +80,8 @@ def analyse(
     settings = TransformSettings(history_length=HISTORY, **settings).model_dump()
 
     def preprocess(inputs: dict) -> dict:
-        more = {"item_features": item_features, "activity_columns": list(columns)}
-        return preprocessing_fn(inputs, {"settings": settings, "refit": refit, **more})
+        config = {"item_features": item_features, "activity_columns": list(columns)}
+        return preprocessing_fn(inputs, {"settings": settings, "refit": refit, **config})
 
     with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(folder / "temporary")):
         records = pipeline | beam.Create([serialize(example) for example in examples]) | source.BeamSource()
@@ -124,17 +124,17 @@ def index(rated: SimpleNamespace) -> Callable[[str], int]:
     return lambda item: rated.items.index(item) + features.FIRST_INDEX
 
 
-def test_items_are_those_with_train_events_most_frequent_first(rated):
+def test_the_vocabulary_has_the_items_with_train_events_most_frequent_first(rated):
     assert sorted(rated.items) == ["a", "b", "c", "d"]
     assert rated.items[0] == "a" and rated.items[3] == "d"
 
 
-def test_tokens_are_those_of_the_catalogue_most_frequent_first(rated):
+def test_the_vocabulary_has_the_tokens_of_the_catalogue_most_frequent_first(rated):
     assert sorted(rated.tokens) == ["brand=Alp", "genres=Drama", "genres=War", "year=1994"]
     assert rated.tokens[:2] == ["genres=Drama", "genres=War"]
 
 
-def test_timelines(rated, index):
+def test_timelines_have_indices_ratings_and_times(rated, index):
     transformed = rated.transform(TRAIN)
     assert transformed[features.TIMELINE] == [[index(item) for item in items] for items in ("abc", "abcad")]
     assert transformed[features.TIMELINE_RATING] == [[1, 2, 3], [5, 4, 3, 2, 1]]
@@ -162,14 +162,14 @@ def test_items_outside_the_vocabulary_are_unknown(rated, index):
     assert transformed[features.TIMELINE] == [[index("d"), index("b")], [], [features.UNKNOWN] * 2]
 
 
-def test_items_of_the_catalogue(rated, index):
+def test_catalogue_items_have_an_index_and_tokens(rated, index):
     transformed = rated.transform(CATALOG)
     expected = [*(index(item) for item in "abcd"), features.UNKNOWN, features.UNKNOWN]
     assert transformed[features.ITEM].ravel().tolist() == expected
-    named = [
+    tokens = [
         [rated.tokens[number - features.FIRST_INDEX] for number in row] for row in transformed[features.ITEM_TOKENS]
     ]
-    assert named == [row[features.CATALOG_TOKENS] for row in CATALOG]
+    assert tokens == [row[features.CATALOG_TOKENS] for row in CATALOG]
     assert (
         transformed[features.TIMELINE]
         == transformed[features.TIMELINE_RATING]
@@ -188,7 +188,7 @@ def test_transforming_splits_together_or_separately_is_the_same(rated):
         assert [list(row) for row in values] == [list(row) for part in separate for row in part[name]]
 
 
-def test_specification_of_the_transformed_features(rated):
+def test_the_specification_describes_the_transformed_features(rated):
     integers = [features.TIMELINE, features.TIMELINE_TIME, features.ITEM_TOKENS]
     assert {name: type(spec) for name, spec in rated.spec.items() if isinstance(spec, tf.io.VarLenFeature)} == {
         name: tf.io.VarLenFeature
@@ -200,7 +200,7 @@ def test_specification_of_the_transformed_features(rated):
     }
 
 
-def test_with_catalog_all_unrated_items_with_an_item_feature_of_the_model_have_the_last_indices(tmp_path):
+def test_with_catalog_all_unrated_items_with_item_features_have_the_last_indices(tmp_path):
     analysed = analyse(tmp_path, CATALOG, ("year", "brand"), catalog="all")
     assert analysed.items[0] == "a" and analysed.items[3] == "d"
     assert set(analysed.items[:4]) == set("abcd") and analysed.items[4:] == ["x"], "y has only genres"
@@ -225,7 +225,7 @@ def test_a_refit_without_item_features_includes_every_item_with_events(tmp_path)
     assert set(analyse(tmp_path, CATALOG, (), refit=True).items) == set("abcdx")
 
 
-def test_weights_pass_through(rated):
+def test_weights_are_not_changed(rated):
     weighted = {**TRAIN[0], features.WEIGHT: [0.5, 0.25, 1.0]}
     assert rated.transform([weighted, TRAIN[1]])[features.TIMELINE_WEIGHT] == [[0.5, 0.25, 1.0], []]
 
@@ -237,14 +237,14 @@ def test_rare_items_share_the_unknown_index(tmp_path):
     assert timeline == [features.UNKNOWN, analysed.items.index("b") + features.FIRST_INDEX]
 
 
-def test_items_without_features(tmp_path):
+def test_a_catalogue_without_item_features_has_no_tokens(tmp_path):
     bare = [{**row, features.CATALOG_TOKENS: []} for row in CATALOG[:4]]
     analysed = analyse(tmp_path, bare)
     assert not any("=" in token for token in analysed.tokens)
     assert analysed.transform(bare)[features.ITEM_TOKENS] == [[]] * 4
 
 
-def test_ids_beyond_64_bits_and_a_user_with_100_000_ratings(tmp_path):
+def test_long_ids_and_a_user_with_100_000_ratings_are_transformed(tmp_path):
     ids = [str(2**63), str(2**63 + 1), "9" * 200, "film \N{SNOWMAN} " * 20]
     heavy = {**timeline("", [3.5] * 100_000, list(range(100_000))), features.ITEM_ID: ids * 25_000}
     events = {
@@ -294,16 +294,16 @@ def rows() -> list[dict[str, list]]:
     ]
 
 
-def test_columns_of_words_and_numbers(tmp_path, rated, rows):
+def test_columns_of_words_and_numbers_are_transformed(tmp_path, rated, rows):
     analysed = analyse(tmp_path, CATALOG + WORDS, columns=COLUMNS)
     assert analysed.items == rated.items, "the words do not change the items"
     assert analysed.words["event"] == ["view", "buy"] and analysed.words["device"] == ["view"]
     assert analysed.words["price"] == [NO_WORDS]
-    out = analysed.transform(rows)
-    assert out["timeline_word_event"] == [[3, 2, 1], [2] * 5, []]
-    assert out["timeline_word_device"] == [[2, 0, 1], [2] * 5, []]
-    assert out["timeline_word_price"] == [[0] * 3, [0] * 5, []]
-    assert out["history_word_event"].tolist() == [[3, 2, 1], [2] * 3, [0] * 3]
-    np.testing.assert_array_equal(out["history_number_price"], [[1.5, NAN, -2], [3, 4, 5], [0] * 3])
-    np.testing.assert_array_equal(out["history_number_event"], [[NAN] * 3, [NAN] * 3, [0] * 3])
-    np.testing.assert_array_equal(np.concatenate(out["timeline_number_price"]), [1.5, NAN, -2, 1, 2, 3, 4, 5])
+    transformed = analysed.transform(rows)
+    assert transformed["timeline_word_event"] == [[3, 2, 1], [2] * 5, []]
+    assert transformed["timeline_word_device"] == [[2, 0, 1], [2] * 5, []]
+    assert transformed["timeline_word_price"] == [[0] * 3, [0] * 5, []]
+    assert transformed["history_word_event"].tolist() == [[3, 2, 1], [2] * 3, [0] * 3]
+    np.testing.assert_array_equal(transformed["history_number_price"], [[1.5, NAN, -2], [3, 4, 5], [0] * 3])
+    np.testing.assert_array_equal(transformed["history_number_event"], [[NAN] * 3, [NAN] * 3, [0] * 3])
+    np.testing.assert_array_equal(np.concatenate(transformed["timeline_number_price"]), [1.5, NAN, -2, 1, 2, 3, 4, 5])

@@ -1,4 +1,4 @@
-"""Searches over made-up fits: which trial wins, and which failures a search survives."""
+"""Searches with simulated fits: the best trial wins, and failed trials do not stop a search."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACE = {"dropout": [0.1, 0.2, 0.3, 0.4]}
 
 
 def search(folder: Path, fit, **settings) -> tuple[Search, list[TrainerSettings]]:
-    """A search that has ended, and the settings that it tried."""
+    """Runs a search; returns it and the settings that it tried."""
     tried: list[TrainerSettings] = []
 
     def remember(trial: TrainerSettings) -> float:
@@ -28,25 +28,25 @@ def search(folder: Path, fit, **settings) -> tuple[Search, list[TrainerSettings]
         return fit(trial)
 
     settings = {"trials": 4, "search_space": SPACE, "max_epochs": 3, "minutes_per_trial": 0.5, **settings}
-    found = Search(TunerSettings(**settings), TRAINER, remember, str(folder))
-    found.search()
-    return found, tried
+    searcher = Search(TunerSettings(**settings), TRAINER, remember, str(folder))
+    searcher.search()
+    return searcher, tried
 
 
-def chosen(found: Search) -> dict:
-    return best_values(found.get_best_hyperparameters()[0].get_config())
+def best_of(searcher: Search) -> dict:
+    return best_values(searcher.get_best_hyperparameters()[0].get_config())
 
 
 class Lines(logging.Handler):
-    """Keeps the progress: lines that stay on the screen, and those that pass by."""
+    """Collects progress lines: those that stay on the screen, and those that are overwritten."""
 
     def __init__(self):
         super().__init__()
-        self.stay: list[str] = []
-        self.pass_by: list[str] = []
+        self.permanent: list[str] = []
+        self.transient: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        (self.stay if record.levelno >= logging.INFO else self.pass_by).append(record.getMessage())
+        (self.permanent if record.levelno >= logging.INFO else self.transient).append(record.getMessage())
 
 
 @pytest.fixture
@@ -64,17 +64,17 @@ def lines():
 @pytest.mark.parametrize("algorithm", ["random", "bayesian"])
 def test_the_best_recall_wins_within_the_budget_of_trials(tmp_path, algorithm, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, tried = search(
+    searcher, tried = search(
         tmp_path / "work", lambda settings: 0.5 - abs(settings.dropout - 0.3), algorithm=algorithm, trials=8
     )
-    assert chosen(found) == {"dropout": 0.3}
-    assert tried[0].dropout == TRAINER.dropout, "the configuration as it stands is tried first"
+    assert best_of(searcher) == {"dropout": 0.3}
+    assert tried[0].dropout == TRAINER.dropout, "the unchanged configuration is tried first"
     assert {(settings.max_epochs, settings.max_minutes) for settings in tried} == {(3, 0.5)}
     assert {settings.dimension for settings in tried} == {TRAINER.dimension}
-    assert [path.name for path in tmp_path.iterdir()] == ["work"], "nothing is left elsewhere"
+    assert [path.name for path in tmp_path.iterdir()] == ["work"], "the search writes only to its folder"
 
 
-def test_the_same_seed_tries_the_same(tmp_path):
+def test_the_same_seed_tries_the_same_values(tmp_path):
     space = {"learning_rate": {"min": 0.001, "max": 0.1, "log": True}}
 
     def rates(seed: int) -> list[float]:
@@ -84,21 +84,21 @@ def test_the_same_seed_tries_the_same(tmp_path):
     assert all(0.001 <= rate <= 0.1 for rate in rates(3))
 
 
-def test_failed_trials_are_survived(tmp_path, lines):
+def test_failed_trials_do_not_stop_the_search(tmp_path, lines):
     def fit(settings: TrainerSettings) -> float:
         if settings.dropout in (0.1, 0.2):
             raise StepError("training diverged in epoch 1: the loss is nan; lower trainer.learning_rate from 9\nmore")
         return math.nan if settings.dropout == 0.3 else 0.25
 
-    found, tried = search(tmp_path, fit)
-    assert len(tried) == 4 and chosen(found) == {"dropout": 0.4}
-    assert "trial 1/4  dropout 0.2  failed: training diverged in epoch 1: the loss is nan; lower " in lines.stay[0]
-    assert any(line.endswith("dropout 0.3  failed: Recall@10 on the eval split is nan") for line in lines.stay)
-    assert any(line.endswith("dropout 0.4  eval Recall@10 0.2500") for line in lines.stay)
-    assert not any("\n" in line for line in lines.stay)
+    searcher, tried = search(tmp_path, fit)
+    assert len(tried) == 4 and best_of(searcher) == {"dropout": 0.4}
+    assert "trial 1/4  dropout 0.2  failed: training diverged in epoch 1: the loss is nan; lower " in lines.permanent[0]
+    assert any(line.endswith("dropout 0.3  failed: Recall@10 on the eval split is nan") for line in lines.permanent)
+    assert any(line.endswith("dropout 0.4  eval Recall@10 0.2500") for line in lines.permanent)
+    assert not any("\n" in line for line in lines.permanent)
 
 
-def test_a_search_without_any_good_trial_says_why(tmp_path):
+def test_a_search_in_which_all_trials_fail_is_an_error(tmp_path):
     def fit(settings: TrainerSettings) -> float:
         raise MemoryError
 
@@ -108,22 +108,22 @@ def test_a_search_without_any_good_trial_says_why(tmp_path):
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path, lines):
-    found, tried = search(tmp_path, lambda settings: 0.1, trials=50)
+    searcher, tried = search(tmp_path, lambda settings: 0.1, trials=50)
     assert 2 <= len(tried) <= 4
-    assert lines.stay[-1] == f"the search ends early: the search space has only {len(tried)} combinations"
-    assert chosen(found) == {"dropout": 0.2}
+    assert lines.permanent[-1] == f"the search ends early: the search space has only {len(tried)} combinations"
+    assert best_of(searcher) == {"dropout": 0.2}
 
 
-def test_progress_of_fitting_passes_by(tmp_path, lines):
+def test_progress_of_a_fit_is_transient(tmp_path, lines):
     def fit(settings: TrainerSettings) -> float:
         logging.getLogger("recommender.progress").info("epoch %d/%d", 1, 2)
         return 0.1
 
     search(tmp_path, fit, trials=1)
-    assert lines.pass_by == ["trial 1/1  epoch 1/2"]
-    assert lines.stay == ["trial 1/1  dropout 0.2  eval Recall@10 0.1000"]
+    assert lines.transient == ["trial 1/1  epoch 1/2"]
+    assert lines.permanent == ["trial 1/1  dropout 0.2  eval Recall@10 0.1000"]
 
 
-def test_numbers_of_numpy_are_fine(tmp_path):
-    found, _ = search(tmp_path, lambda settings: np.float32(settings.dropout))
-    assert chosen(found) == {"dropout": 0.4}
+def test_the_recall_of_a_trial_may_be_a_numpy_number(tmp_path):
+    searcher, _ = search(tmp_path, lambda settings: np.float32(settings.dropout))
+    assert best_of(searcher) == {"dropout": 0.4}

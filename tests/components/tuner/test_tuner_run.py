@@ -1,4 +1,4 @@
-"""What TFX's Tuner calls, on tiny arrays: real fits, one of which diverges."""
+"""The function that TFX's Tuner calls, on tiny arrays: real fits, one of which diverges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRAINER = TrainerSettings(
 
 
 def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
-    """Everybody goes round in the same circle."""
+    """Returns data in which all users follow the same circle of items."""
     rows = ((np.arange(users)[:, None] + np.arange(length + 1)) % films + 2).astype(np.int32)
 
     def activities(items: np.ndarray) -> Activities:
@@ -45,7 +45,7 @@ def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_diverging_trial_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_diverging_trial_does_not_stop_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run, "read_training_data", lambda fn_args: circle())
     monkeypatch.chdir(tmp_path)
     tuner = TunerSettings(trials=2, max_epochs=1, search_space={"learning_rate": [0.01, 1e30]})
@@ -53,10 +53,10 @@ def test_a_diverging_trial_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
         "settings": TRAINER.model_copy(update={"learning_rate": 0.01}).model_dump(mode="json"),
         "tuner": tuner.model_dump(mode="json"),
     }
-    found = run.tuner_fn(FnArgs(working_dir=str(tmp_path / "work"), custom_config=config))
-    found.tuner.search(**found.fit_kwargs)
-    trials = found.tuner.oracle.trials.values()
+    tuner_result = run.tuner_fn(FnArgs(working_dir=str(tmp_path / "work"), custom_config=config))
+    tuner_result.tuner.search(**tuner_result.fit_kwargs)
+    trials = tuner_result.tuner.oracle.trials.values()
     statuses = {trial.hyperparameters.values["learning_rate"]: trial.status for trial in trials}
     assert statuses == {0.01: "COMPLETED", 1e30: "FAILED"}
-    assert best_values(found.tuner.get_best_hyperparameters()[0].get_config()) == {"learning_rate": 0.01}
+    assert best_values(tuner_result.tuner.get_best_hyperparameters()[0].get_config()) == {"learning_rate": 0.01}
     assert [path.name for path in tmp_path.iterdir()] == ["work"]

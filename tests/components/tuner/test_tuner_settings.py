@@ -1,4 +1,4 @@
-"""The search space is checked against the Trainer's settings; whatever is wrong is one line that names the key."""
+"""The search space is checked against the Trainer's settings; each mistake is a one-line error that names the key."""
 
 from __future__ import annotations
 
@@ -50,37 +50,37 @@ def load(space: Any, **overrides: Any) -> TunerSettings:
     ],
     ids=str,
 )
-def test_mistakes_are_named_in_one_line(space, message):
-    with pytest.raises(ConfigError) as caught:
+def test_a_mistake_in_the_search_space_is_a_one_line_error(space, message):
+    with pytest.raises(ConfigError) as error:
         load(space)
-    assert str(caught.value).startswith(f"configuration: {message}")
-    assert "\n" not in str(caught.value)
+    assert str(error.value).startswith(f"configuration: {message}")
+    assert "\n" not in str(error.value)
 
 
-def test_every_mistake_is_named():
+def test_the_error_names_every_mistake():
     with pytest.raises(ConfigError, match=r"search_space\.dropout: .*; tuner\.search_space\.blocks: "):
         load({"dropout": [7], "blocks": [0]})
 
 
 def test_values_have_the_type_of_the_setting():
-    """YAML takes 1e-3 for text."""
+    """YAML reads 1e-3 as text."""
     space = load({"learning_rate": {"min": "1e-3", "max": 1, "log": True}, "dropout": ["0.1", 0]}).search_space
     assert space == {"learning_rate": Range(min=0.001, max=1.0, log=True), "dropout": [0.1, 0.0]}
 
 
-def test_heads_do_not_matter_to_other_encoders():
+def test_other_encoders_ignore_the_number_of_heads():
     assert load({"heads": [2, 3]}, **{"trainer.encoder": "lstm"}).enabled
     with pytest.raises(ConfigError, match="dimension 64 is not divisible by 3 heads"):
         load({"heads": [2, 3], "encoder": ["lstm", "transformer"]}, **{"trainer.encoder": "lstm"})
     assert not load({"heads": [2, 3]}, **{"tuner.enabled": False}).enabled
 
 
-def test_travels_as_json():
+def test_settings_are_restored_from_json():
     settings = load({"item_features": [["genres"], []], "blocks": {"min": 1, "max": 3}})
     assert TunerSettings.model_validate(settings.model_dump(mode="json")) == settings
     assert TunerSettings.model_validate(TunerSettings().model_dump(mode="json")) == TunerSettings()
 
 
-def test_needs_no_tensorflow():
+def test_the_configuration_needs_no_tensorflow():
     code = "import sys, pipeline.config; assert not {'tensorflow', 'tfx', 'keras_tuner', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
