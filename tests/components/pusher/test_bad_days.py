@@ -81,9 +81,9 @@ def test_a_full_disk_at_any_write_leaves_only_complete_versions(store, stage, mo
 def test_a_full_disk_keeps_the_last_version_number(store, stage, monkeypatch):
     for content in ("a", "b"):
         publish(store, stage, content)
-    for room in range(12):
+    for room in range(9):
         with monkeypatch.context() as patch, pytest.raises(StoreError):
-            FullDisk(patch, min(room, 8))
+            FullDisk(patch, room)
             publish(store, stage, "c")
         assert int((store.folder / ".lock").read_text(encoding="utf-8")) >= 2
 
