@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import subprocess
@@ -45,7 +46,7 @@ def _sources(step: str, root: Path, libraries: set[str]) -> list[Path]:
         if source in sources:
             continue
         sources.add(source)
-        for name in _imported(source):
+        for name in _imported(source.read_bytes()):
             modules = _modules(name, root)
             to_read += modules
             if not modules and not (root / name.partition(".")[0]).is_dir():
@@ -53,15 +54,20 @@ def _sources(step: str, root: Path, libraries: set[str]) -> list[Path]:
     return sorted(sources)
 
 
-def _imported(source: Path) -> set[str]:
+@functools.cache  # A run fingerprints a dozen steps, which share most modules.
+def _imported(code: bytes) -> frozenset[str]:
     """Returns the dotted names that a module imports, also in functions; `from a import b` counts as `a.b`."""
-    names = set()
-    for node in ast.walk(ast.parse(source.read_bytes())):
+    names: set[str] = set()
+    nodes: list[ast.AST] = [ast.parse(code)]
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+        elif not isinstance(node, ast.expr):  # Expressions, most of the nodes, contain no statements.
+            nodes += ast.iter_child_nodes(node)
+    return frozenset(names)
 
 
 def _modules(name: str, root: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,16 +34,37 @@ def run_forked(
         folder: The working directory.
         environment: The environment of the process; by default that of this process.
     """
+    return run_together(module, arguments, folder, [environment or os.environ], seconds=0)[0]
+
+
+def run_together(
+    module: str, arguments: Sequence[str], folder: Path, environments: Sequence[Mapping[str, str]], seconds: int = 240
+) -> list[subprocess.CompletedProcess[str]]:
+    """Runs a module in several processes at the same time, one for each environment; see `run_forked`.
+
+    Args:
+        module: As in `run_forked`.
+        arguments: As in `run_forked`.
+        folder: As in `run_forked`.
+        environments: The environments of the processes.
+        seconds: After this time, a process is killed; 0: no limit.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        streams = [str(Path(scratch) / name) for name in ("stdout", "stderr")]
-        request = [module, list(arguments), str(folder), dict(environment or os.environ), *streams]
+        outputs = [[f"{scratch}/{stream}-{number}" for stream in ("out", "err")] for number in range(len(environments))]
+        requests = [
+            [module, list(arguments), str(folder), dict(environment), *output, seconds]
+            for environment, output in zip(environments, outputs, strict=True)
+        ]
         parent = _parent()
         assert parent.stdin is not None and parent.stdout is not None
-        parent.stdin.write(json.dumps(request) + "\n")
+        parent.stdin.write(json.dumps(requests) + "\n")
         parent.stdin.flush()
-        code = int(parent.stdout.readline())
-        out, err = (Path(stream).read_text(encoding="utf-8", errors="replace") for stream in streams)
-    return subprocess.CompletedProcess([module, *arguments], code, out, err)
+        codes = json.loads(parent.stdout.readline())
+        texts = [[Path(file).read_text(encoding="utf-8", errors="replace") for file in output] for output in outputs]
+    return [
+        subprocess.CompletedProcess([module, *arguments], code, out, err)
+        for code, (out, err) in zip(codes, texts, strict=True)
+    ]
 
 
 @functools.cache
@@ -66,17 +88,22 @@ def _serve() -> None:
     exit_codes = os.fdopen(os.dup(1), "w")  # Children print to other files.
     import_all()
     for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            end_with(functools.partial(_run_program, *json.loads(line)))
-        exit_codes.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+        pids = []
+        for request in json.loads(line):
+            pid = os.fork()
+            if not pid:
+                end_with(functools.partial(_run_program, *request))
+            pids.append(pid)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        exit_codes.write(json.dumps(codes) + "\n")
         exit_codes.flush()
 
 
 def _run_program(
-    module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str
+    module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str, seconds: int
 ) -> None:
-    """Runs a program in this process, with its own streams, folder and environment."""
+    """Runs a program in this process, with its own streams, folder, environment and time limit."""
+    signal.alarm(seconds)
     for path, stream in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

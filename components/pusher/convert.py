@@ -74,4 +74,4 @@ def _with_named_inputs(signature: Any, name: str) -> Any:
     call.__name__ = name
     inputs = signature.structured_input_signature[1]
     specs = {key: tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in inputs.items()}
-    return tf.function(call).get_concrete_function(**specs)
+    return tf.function(call, autograph=False).get_concrete_function(**specs)

@@ -106,7 +106,7 @@ def _make_predictor(
     """Returns a compiled function: tables, activities [B, L], positions int32 [P, 2] -> items, probabilities [P, M]."""
     groups = len(teacher.settings.group_sizes())
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def predict(tables: Tables, activities: dict[str, tf.Tensor], positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         contexts = tf.gather_nd(teacher(activities, tables=tables), positions)
         labels = tables.labels[: teacher.trained]  # Items without train events never compete.

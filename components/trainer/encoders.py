@@ -143,6 +143,15 @@ class Convolutional(Encoder):
         self._project = layers.Dense(dimension, dtype=policy)
         self._norm = _norm(self)
 
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights."""
+        width = shape[-1]
+        for convolution in self._convolutions:
+            convolution.build((*shape[:-1], self._kernel * width))
+            width = convolution.units
+        self._project.build((*shape[:-1], 2 * width + shape[-1]))
+        self._norm.build((*shape[:-1], self._project.units))
+
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
         y = x
@@ -186,6 +195,15 @@ class Recurrent(Encoder):
         self._project = layers.Dense(dimension, dtype=policy)
         self._norm = _norm(self)
 
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights."""
+        width = shape[-1]
+        for lstm in self._lstms:
+            lstm.build((*shape[:-1], width))
+            width = lstm.units
+        self._project.build((*shape[:-1], width + shape[-1]))
+        self._norm.build((*shape[:-1], self._project.units))
+
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
         y = x
@@ -228,6 +246,11 @@ class Transformer(Encoder):
         reaches = [look_back - 1 for look_back in look_backs]
         self._needed = [1 + sum(reaches[number + 1 :]) for number in range(len(reaches))]
         self._norm = _norm(self)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights."""
+        for layer in (*self._blocks, self._norm):
+            layer.build(shape)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """See the base class."""
@@ -277,6 +300,9 @@ class Block(layers.Layer):
     def build(self, shape: tuple[int, ...]) -> None:
         """Creates the weights."""
         self._bias = self.add_weight(shape=(self._heads, self._look_back), initializer="zeros", name="distance")
+        attention = (self._attention_norm, self._query, self._key_value, self._out)
+        for layer in (*attention, self._feed_forward_norm, self._feed_forward):
+            layer.build(shape)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the outputs at all positions: float32 [B, L, d] -> float32 [B, L, d]."""

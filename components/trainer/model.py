@@ -48,6 +48,8 @@ class Member(keras.layers.Layer):
         self._dropout = keras.layers.Dropout(settings.dropout)
         self.item_tower.build()
         self.activity_tower.build()
+        self.encoder.build((1, 1, settings.dimension))
+        self.built = True
 
     def call(self, embedded: tf.Tensor, activities: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Returns context vectors: item embeddings, float32 [B, L, d], and activities, [B, L] -> float32 [B, L, d].
@@ -138,8 +140,7 @@ class RecommenderModel(keras.Model):
         self._negative_log_shares = losses.log_shares(tf.constant(counts[: self.trained]), settings.negative_power)
         self._negatives_seed = keras.random.SeedGenerator(settings.seed)
         self._loss = keras.metrics.Mean("loss")
-        padding = {feature.input: tf.zeros((1, 2), feature.dtype) for feature in activity_features}
-        self({ITEMS: tf.zeros((1, 2), tf.int32), **padding})
+        self.built = True  # Its members have created their weights. Keras would trace the model twice to build it.
 
     @property
     def size(self) -> int:

@@ -85,7 +85,7 @@ def target_ranks(model: RecommenderModel, timelines: Timelines, repeat_gain: flo
 def _make_ranker(model: RecommenderModel) -> tf.types.experimental.PolymorphicFunction:
     """Returns a compiled function: tables, histories, seen items [B, T], targets [B], gain -> ranks, int32 [B]."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def ranks_of(
         tables: Tables, histories: dict[str, tf.Tensor], seen: tf.Tensor, targets: tf.Tensor, gain: tf.Tensor
     ) -> tf.Tensor:

@@ -303,13 +303,14 @@ class ServingModel(tf.Module):
         dtypes = {HISTORY: tf.int32, **{feature.input: feature.dtype for feature in self._activity_features}}
         history = {name: tf.TensorSpec([1, self.history_length], dtype, name) for name, dtype in dtypes.items()}
         bias, item = tf.TensorSpec([1, self.size], tf.float32, BIAS), tf.TensorSpec([1, 1], tf.int32, ITEM)
+        compiled = functools.partial(tf.function, autograph=False)  # AutoGraph takes seconds, for no change.
         return {
-            "serving_default": tf.function(self.serve_examples).get_concrete_function(examples),
-            "rank": tf.function(self.rank).get_concrete_function(examples),
-            "encode_examples": tf.function(self.encode_examples).get_concrete_function(examples),
-            "recommend": tf.function(self.recommend).get_concrete_function(**history, bias=bias),
-            "similar": tf.function(self.similar).get_concrete_function(item=item, bias=bias),
-            "explain": tf.function(self.explain).get_concrete_function(item=item, **history),
+            "serving_default": compiled(self.serve_examples).get_concrete_function(examples),
+            "rank": compiled(self.rank).get_concrete_function(examples),
+            "encode_examples": compiled(self.encode_examples).get_concrete_function(examples),
+            "recommend": compiled(self.recommend).get_concrete_function(**history, bias=bias),
+            "similar": compiled(self.similar).get_concrete_function(item=item, bias=bias),
+            "explain": compiled(self.explain).get_concrete_function(item=item, **history),
         }
 
     def save(self, folder: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -49,17 +50,16 @@ def transformed(inputs: dict[str, Any], items: tf.Tensor, history_length: int) -
         history_length: length of histories.
     """
     tokens = tft.vocabulary(inputs[features.CATALOG_TOKENS], vocab_filename=features.TOKEN_VOCABULARY)
-    timeline = _ragged(_indices_of(inputs[features.ITEM_ID], items))
-    ratings = _ragged(inputs[features.RATING])
-    times = _ragged(inputs[features.TIMESTAMP])
+    timeline = _indices_of(inputs[features.ITEM_ID], items)
+    last = _last(timeline, history_length)
     return {
-        features.TIMELINE: timeline.to_sparse(),
-        features.TIMELINE_RATING: ratings.to_sparse(),
-        features.TIMELINE_TIME: times.to_sparse(),
+        features.TIMELINE: timeline,
+        features.TIMELINE_RATING: inputs[features.RATING],
+        features.TIMELINE_TIME: inputs[features.TIMESTAMP],
         features.TIMELINE_WEIGHT: inputs[features.WEIGHT],
-        features.HISTORY: _last(timeline, history_length),
-        features.HISTORY_RATING: _last(ratings, history_length),
-        features.HISTORY_TIME: _last(times, history_length),
+        features.HISTORY: last(timeline.values),
+        features.HISTORY_RATING: last(inputs[features.RATING].values),
+        features.HISTORY_TIME: last(inputs[features.TIMESTAMP].values),
         features.TARGET: _single(inputs[features.TARGET_ID], items),
         features.ITEM: _single(inputs[features.CATALOG_ITEM_ID], items),
         features.ITEM_VECTOR: inputs[features.CATALOG_VECTOR],
@@ -71,7 +71,8 @@ def _activities(inputs: dict[str, Any], columns: list[str], length: int, refit: 
     """Returns the transformed features of columns of the log, named like the model's inputs."""
     if not columns:
         return {}
-    splits = _ragged(inputs[features.ITEM_ID]).row_splits
+    timelines = inputs[features.ITEM_ID]
+    last = _last(timelines, length)
     words, numbers = (
         tf.reshape(inputs[name].values, [-1, len(columns)])
         for name in (features.ACTIVITY_WORDS, features.ACTIVITY_NUMBERS)
@@ -89,9 +90,9 @@ def _activities(inputs: dict[str, Any], columns: list[str], length: int, refit: 
         column = words[:, number]
         indices = tf.where(column == "", tf.constant(features.PADDING, tf.int64), _indices(column, vocabulary))
         for kind, values in (("word", indices), ("number", numbers[:, number])):
-            timeline = tf.RaggedTensor.from_row_splits(values, splits)
-            transformed_columns[features.column_feature(features.TIMELINE, kind, name)] = timeline.to_sparse()
-            transformed_columns[features.column_feature(features.HISTORY, kind, name)] = _last(timeline, length)
+            timeline = tf.SparseTensor(timelines.indices, values, timelines.dense_shape)
+            transformed_columns[features.column_feature(features.TIMELINE, kind, name)] = timeline
+            transformed_columns[features.column_feature(features.HISTORY, kind, name)] = last(values)
     return transformed_columns
 
 
@@ -114,9 +115,24 @@ def _item_vocabulary(
     )
 
 
-def _last(values: tf.RaggedTensor, length: int) -> tf.Tensor:
-    """Returns the last `length` values of each row, padded with zeros: ragged [B, T] -> [B, length]."""
-    return values[:, -length:].to_tensor(0, shape=(None, length))
+def _last(timelines: tf.SparseTensor, length: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function from the values of all timelines, [E], to the last ones of each, padded with zeros.
+
+    Args:
+        timelines: any values of the timelines, sparse [B, T]; the other values have the same indices.
+        length: number of values to return of each timeline: [E] -> [B, length].
+    """
+    rows, places = tf.unstack(timelines.indices, axis=1)
+    lengths = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, timelines.dense_shape[0])
+    places -= tf.gather(tf.maximum(lengths - length, 0), rows)
+    kept = tf.where(places >= 0)[:, 0]
+    indices = tf.gather(tf.stack([rows, places], axis=1), kept)
+    shape = tf.stack([timelines.dense_shape[0], length])
+
+    def last(values: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.scatter_nd(indices, tf.gather(values, kept), shape), [None, length])
+
+    return last
 
 
 def _single(ids: tf.SparseTensor, vocabulary: tf.Tensor) -> tf.Tensor:
@@ -134,7 +150,3 @@ def _indices(words: tf.Tensor, vocabulary: tf.Tensor) -> tf.Tensor:
     """Returns the indices of words, in the shape of `words`; UNKNOWN for words that the vocabulary lacks."""
     line = tft.apply_vocabulary(words, vocabulary, default_value=features.UNKNOWN - features.FIRST_INDEX)
     return line + features.FIRST_INDEX
-
-
-def _ragged(sparse: tf.SparseTensor) -> tf.RaggedTensor:
-    return tf.RaggedTensor.from_sparse(sparse)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,14 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.types import artifact_utils
 
 from tests.components.trainer.test_workers import cluster_of
-from tests.forked import ROOT, run_forked
+from tests.forked import ROOT, run_forked, run_together
 from tests.shared_runs import SAMPLE_CONFIG
 
 PROPERTIES = ("custom_config", "run_fn", "train_args", "eval_args")
 
 
-def step_of(database: Path, outputs: Path) -> list[str]:
-    """Returns the command of the latest Trainer step, with outputs in another folder."""
+def step_of(database: Path, outputs: Path) -> tuple[str, list[str]]:
+    """Returns the module and the arguments that run the latest Trainer step, with outputs in another folder."""
     store = MetadataStore(sqlite_metadata_connection_config(str(database)))
     types = {type_.id: type_ for type_ in store.get_artifact_types()}
     executions = store.get_executions_by_type("components.trainer.component.RecommenderTrainer")
@@ -38,8 +36,7 @@ def step_of(database: Path, outputs: Path) -> list[str]:
         deserialised = artifact_utils.deserialize_artifact(types[artifact.type_id], artifact)
         artifacts[is_input].setdefault(name, []).append(deserialised)
     properties = {name: execution.custom_properties[name].string_value for name in PROPERTIES}
-    return [
-        *(sys.executable, "-m", "tfx.scripts.run_executor"),
+    return "tfx.scripts.run_executor", [
         *("--executor_class_path", "components.trainer.component.Executor"),
         *("--inputs", artifact_utils.jsonify_artifact_dict(artifacts[True])),
         *("--outputs", artifact_utils.jsonify_artifact_dict(artifacts[False])),
@@ -61,17 +58,9 @@ def test_two_workers_train_the_same_model_as_one_worker(sample_run, tmp_path):
     run = run_forked("local_runner", [*sample, *settings, *outputs, "--to-node", "Trainer"], tmp_path)
     assert run.returncode == 4, "nothing is pushed"
     command = step_of(tmp_path / "output" / "sample" / "metadata.db", tmp_path / "workers")
-    processes = [
-        subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config}, cwd=ROOT, stderr=subprocess.PIPE)
-        for config in cluster_of(2)
-    ]
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors.decode()[-2000:]
-    finally:
-        for process in processes:
-            process.kill()
+    environments = [{**os.environ, "TF_CONFIG": config} for config in cluster_of(2)]
+    for process in run_together(*command, ROOT, environments):
+        assert process.returncode == 0, process.stderr[-2000:]
     models = (tmp_path / "output" / "sample" / "artifacts" / "Trainer" / "model").iterdir()
     (single,) = (path for path in models if path.is_dir())
     expected, facts = facts_of(single)["history"], facts_of(tmp_path / "workers" / "model")["history"]

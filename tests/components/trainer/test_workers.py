@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ from components.errors import StepError
 from components.trainer import devices
 from components.trainer.devices import gpu_utilisation, is_chief, make_strategy, worker_name
 from tests.components.trainer import worker
+from tests.forked import ROOT, run_together
 
-ROOT = Path(__file__).parents[3]
-PROGRAM = [sys.executable, "-m", "tests.components.trainer.worker"]
+PROGRAM = "tests.components.trainer.worker"
 
 
 def free_ports(count: int) -> list[int]:
@@ -41,19 +39,10 @@ def cluster_of(workers: int) -> list[str]:
 
 def run(folder: Path, *arguments: str, workers: int = 1) -> list[int]:
     """Runs a program for each worker, and returns their exit codes."""
-    environments = [{"TF_CONFIG": config} for config in cluster_of(workers)] if workers > 1 else [{}]
-    processes = [
-        subprocess.Popen([*PROGRAM, *arguments], env={**os.environ, **variables}, cwd=ROOT, stderr=subprocess.PIPE)
-        for variables in environments
-    ]
-    try:
-        outputs = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    codes = [process.returncode for process in processes]
-    (folder / "stderr").write_bytes(b"\n".join(stderr for _, stderr in outputs))
-    return codes
+    configs = [{"TF_CONFIG": config} for config in cluster_of(workers)] if workers > 1 else [{}]
+    processes = run_together(PROGRAM, arguments, ROOT, [{**os.environ, **config} for config in configs])
+    (folder / "stderr").write_text("\n".join(process.stderr for process in processes))
+    return [process.returncode for process in processes]
 
 
 def read(path: Path) -> dict[str, Any]:
