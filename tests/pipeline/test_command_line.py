@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ConfigError, load_config, read_assignments
+from tests.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 3.0  # seconds
@@ -206,7 +207,7 @@ def test_kubeflow_runner_reports_a_mistake_in_one_line(tmp_path, options, messag
 
 
 def test_an_unreachable_kubeflow_is_an_error(tmp_path):
-    process, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--submit", "--host", NOBODY)
+    process = run_forked("kubeflow_runner", [*KUBEFLOW, "--submit", "--host", NOBODY], tmp_path)
     assert process.returncode == 1
     assert process.stderr.strip() == f"error: --host {NOBODY} cannot be reached: Connection refused"
 
@@ -216,7 +217,7 @@ def test_vertex_without_credentials_is_an_error(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     location = ["--project", "p", "--region", "europe-west4"]
-    process, _ = run("kubeflow_runner.py", tmp_path, *VERTEX, "--submit", *location)
+    process = run_forked("kubeflow_runner", [*VERTEX, "--submit", *location], tmp_path)
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
     assert line.startswith("error: there are no credentials for Google Cloud: run `gcloud auth")
@@ -309,6 +310,6 @@ def test_a_value_that_is_neither_yaml_nor_text_is_refused(text):
 
 def test_compilation_keeps_a_log_with_the_name_of_the_pipeline(tmp_path):
     (tmp_path / "shop.log").write_text("mine", encoding="utf-8")
-    process, _ = run("kubeflow_runner.py", tmp_path, *KUBEFLOW, "--name", "shop")
+    process = run_forked("kubeflow_runner", [*KUBEFLOW, "--name", "shop"], tmp_path)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "shop.log").read_text(encoding="utf-8") == "mine"
