@@ -22,7 +22,7 @@ from components.evaluation import read_metrics
 from components.evaluator.component import Executor
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
-from components.pusher.convert import convert
+from components.pusher.convert import convert_each
 from components.pusher.manifest import describe_files
 from components.pusher.settings import Precision
 from components.trainer.settings import TrainerSettings
@@ -53,10 +53,10 @@ def file_costs(
     save_model(folder / "model", items, settings, history_length)
     loaded = tf.saved_model.load(str(folder / "model"))
     histories = popular_items(np.random.default_rng(1), items, (WARM_UP + runs, history_length))
-    costs, contents, expected = [], [], None
-    for precision in precisions:
-        contents.append(convert(loaded, precision))
-        model = TFLiteModel(contents[-1])
+    contents = convert_each(loaded, precisions)
+    costs, expected = [], None
+    for precision, content in zip(precisions, contents, strict=True):
+        model = TFLiteModel(content)
         answers, times = [], []
         for history in histories:
             started = time.perf_counter()

@@ -103,7 +103,7 @@ def matrix(saved_model: Path) -> dict[str, dict[str, float] | str]:
     """
     import tensorflow as tf
 
-    from components.pusher.convert import convert
+    from components.pusher.convert import convert_each
     from components.pusher.settings import Precision
 
     loaded = tf.saved_model.load(str(saved_model))
@@ -111,8 +111,9 @@ def matrix(saved_model: Path) -> dict[str, dict[str, float] | str]:
     overlaps: dict[str, dict[str, float] | str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for precision in get_args(Precision):
-            (folder / f"{precision}.tflite").write_bytes(convert(loaded, precision))
+        precisions = get_args(Precision)
+        for precision, content in zip(precisions, convert_each(loaded, precisions), strict=True):
+            (folder / f"{precision}.tflite").write_bytes(content)
         write_inputs(folder, len(facts["item_ids"]), facts["history_length"])
         newest = answers(RUNTIMES[NEWEST], folder)
         for name, requirements in RUNTIMES.items():

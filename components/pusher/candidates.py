@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from components.pusher.check import Check, check_files
-from components.pusher.convert import convert
+from components.pusher.convert import convert_each
 from components.pusher.describe import describe
 from components.pusher.operator_versions import oldest_runtime
 from components.pusher.settings import Precision, PusherSettings, Signature
@@ -109,7 +109,7 @@ def make_files(
         f"of a user ({model_info['encoder']}). Item indices are those of items.json."
     )
     files = []
-    contents = [convert(loaded, precision, signatures) for precision in precisions]
+    contents = convert_each(loaded, precisions, signatures)
     runtimes = [oldest_runtime(content) for content in contents]
     for precision, converted, runtime in zip(precisions, contents, runtimes, strict=True):
         content = describe(converted, "On-device recommender", description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,29 +15,42 @@ from on_device.tflite_model import SIGNATURES
 
 
 def convert(loaded: Any, precision: Precision, signatures: Sequence[str] = SIGNATURES) -> bytes:
-    """Converts signatures of a loaded SavedModel into one file, in which they share the weights.
+    """Returns the content of one file; see `convert_each`."""
+    return convert_each(loaded, (precision,), signatures)[0]
 
-    The signatures are converted as concrete functions, because `TFLiteConverter.from_saved_model` silently drops the
-    weights of a Keras 3 model.
+
+def convert_each(loaded: Any, precisions: Sequence[Precision], signatures: Sequence[str] = SIGNATURES) -> list[bytes]:
+    """Converts signatures of a loaded SavedModel into one file for each precision.
+
+    The signatures of a file share the weights. They are converted as concrete functions, because
+    `TFLiteConverter.from_saved_model` silently drops the weights of a Keras 3 model.
 
     Args:
         loaded: the result of `tf.saved_model.load`.
-        precision: how the weights are stored; see `PusherSettings`.
+        precisions: how the weights are stored; see `PusherSettings`.
         signatures: names of the signatures to convert.
 
     Returns:
-        The content of a `.tflite` file with only builtin operators.
+        The contents of `.tflite` files with only builtin operators.
     """
     functions = [_with_named_inputs(loaded.signatures[name], name) for name in signatures]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision == "float16":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-    content = bytes(converter.convert())
-    if precision in ("int8_tables", "dynamic_int8"):
-        content = quantize(content, tables_only=precision == "int8_tables")
-    return _shrunk(content, signatures)
+
+    @functools.cache  # The int8 files begin as the float32 file.
+    def converted(is_float16: bool) -> bytes:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if is_float16:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        return bytes(converter.convert())
+
+    contents = []
+    for precision in precisions:
+        content = converted(precision == "float16")
+        if precision in ("int8_tables", "dynamic_int8"):
+            content = quantize(content, tables_only=precision == "int8_tables")
+        contents.append(_shrunk(content, signatures))
+    return contents
 
 
 def _shrunk(content: bytes, signatures: Sequence[str]) -> bytes:

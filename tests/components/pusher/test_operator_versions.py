@@ -14,7 +14,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import recipe
 from ai_edge_quantizer.quantizer import Quantizer
 
-from components.pusher.convert import convert
+from components.pusher.convert import convert, convert_each
 from components.pusher.errors import PushError
 from components.pusher.operator_versions import _entry, declare_versions, oldest_runtime
 from components.pusher.quantize import quantize
@@ -35,7 +35,7 @@ def test_a_large_catalogue_needs_no_newer_runtime(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(ranking.tf, "pad", stages := Mock(wraps=tf.pad))
     loaded = build(tmp_path, **{**MODELS["bow"], "top_k": 1}).loaded
     assert any(call.kwargs.get("constant_values") == 2 * ranking.FORBIDDEN for call in stages.call_args_list)
-    assert {oldest_runtime(convert(loaded, precision)) for precision in get_args(Precision)} == {"2.5.0"}
+    assert set(map(oldest_runtime, convert_each(loaded, get_args(Precision)))) == {"2.5.0"}
 
 
 def with_declarations(content: bytes, version: int, runtime: bytes) -> bytes:

@@ -22,7 +22,7 @@ from components import addresses, features
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
 from components.pusher import candidates, executor
-from components.pusher.convert import convert
+from components.pusher.convert import convert_each
 from components.pusher.errors import PushError
 from components.pusher.store import VersionStore
 from on_device.recommender import Recommender
@@ -142,7 +142,7 @@ def test_a_file_that_disagrees_with_the_saved_model_is_not_pushed(
     push()
     ring.Model(step=-1).save(tmp_path / "backwards")
     backwards = tf.saved_model.load(str(tmp_path / "backwards"))
-    monkeypatch.setattr(candidates, "convert", lambda loaded, *arguments: convert(backwards, *arguments))
+    monkeypatch.setattr(candidates, "convert_each", lambda loaded, *arguments: convert_each(backwards, *arguments))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(PushError, match=r"^the file returns .*%.*pusher.min_agreement 95.00%; nothing is pushed"):
         push()
@@ -179,7 +179,7 @@ def test_the_same_model_is_pushed_once(push: Push, evaluated: dict[str, float], 
 
 @pytest.mark.parametrize(
     ("module", "step"),
-    [(candidates, "convert"), (candidates, "latencies"), (executor, "check_files"), (executor, "_publish")],
+    [(candidates, "convert_each"), (candidates, "latencies"), (executor, "check_files"), (executor, "_publish")],
 )
 def test_a_push_can_be_repeated_after_an_interruption_at_any_step(
     push: Push,
@@ -233,7 +233,7 @@ def test_an_unwritable_folder_is_an_error_before_any_work(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(
-        candidates, "convert", lambda *unused: pytest.fail("the model is converted before the folder is checked")
+        candidates, "convert_each", lambda *unused: pytest.fail("the model is converted before the folder is checked")
     )
     with pytest.raises(
         PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ import tensorflow as tf
 from ai_edge_litert.tools import flatbuffer_utils
 
 from components import features
-from components.pusher.convert import convert
+from components.pusher.convert import convert, convert_each
 from components.pusher.operator_versions import oldest_runtime
+from components.pusher.settings import Precision
 from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.baselines import Transitions
 from components.trainer.encoders import FORBIDDEN
@@ -48,11 +50,8 @@ MODELS = {
         "members": [{"encoder": "cnn", "look_back": 2, "joint": True, "transition": False}],
     },
 }
-CONVERTED = [
-    *((name, precision) for name in MODELS for precision in ("float32", "int8_tables")),
-    *((name, "float16") for name in (*ENCODERS, "activities")),
-    *((name, "dynamic_int8") for name in (*ENCODERS, "activities", "short")),
-]
+PRECISIONS = get_args(Precision)
+CONVERTED = [(name, precision) for name in MODELS for precision in PRECISIONS]
 # Items i + 4, i + 2 and 2 follow item i, most frequent first; no items follow the last ones.
 FOLLOWERS = [[i + 4, i + 2, 2] if 2 < i < SIZE - 4 else [] for i in range(SIZE)]
 TRANSITIONS = Transitions(
@@ -122,7 +121,7 @@ def serialize(timeline: list[int], target: int) -> bytes:
 
 
 def build(folder: Path, **settings: object) -> SimpleNamespace:
-    """Returns a model with random weights, its loaded SavedModel, its inputs, and a function that converts it."""
+    """Returns a model with random weights, its loaded SavedModel, its inputs, and a function that returns its files."""
     settings = TrainerSettings(**{"dimension": 8, "blocks": 1, "top_k": TOP_K, "seed": 3, **settings})
     known = [KNOWN[name] for name in settings.activity_features]
     model = RecommenderModel(settings, HISTORY, COUNTS, activity_features=known)
@@ -134,7 +133,7 @@ def build(folder: Path, **settings: object) -> SimpleNamespace:
         model=model,
         loaded=loaded,
         inputs=set(loaded.signatures["recommend"].structured_input_signature[1]),
-        convert=functools.cache(functools.partial(convert, loaded)),
+        files=functools.cache(lambda: dict(zip(PRECISIONS, convert_each(loaded, PRECISIONS), strict=True))),
     )
 
 
@@ -301,8 +300,8 @@ def test_items_without_train_events_are_last_by_popularity_and_recommendable(tmp
 
 
 def test_labels_are_stored_once_even_if_a_member_also_uses_them_as_inputs(model_of):
-    for precision, width in (("float32", 4), ("int8_tables", 1), ("dynamic_int8", 1)):
-        content = model_of("short").convert(precision)
+    for precision, width in (("float32", 4), ("float16", 2), ("int8_tables", 1), ("dynamic_int8", 1)):
+        content = model_of("short").files()[precision]
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
         inputs, labels = SIZE * 8 * width, SIZE * 16 * width
@@ -325,7 +324,7 @@ def expected_recommendations(saved) -> list[tuple]:
 
 @pytest.mark.parametrize(("saved", "precision"), CONVERTED, indirect=["saved"], scope="module")
 def test_the_file_has_the_same_recommendations_as_the_saved_model(saved, expected_recommendations, precision):
-    content = saved.convert(precision)
+    content = saved.files()[precision]
     assert oldest_runtime(content) == "2.5.0"
     file = TFLiteModel(content)
     assert (file.history_length, file.top_k) == (HISTORY, TOP_K)
@@ -347,7 +346,7 @@ def test_the_file_has_the_same_recommendations_as_the_saved_model(saved, expecte
 def activity_model(model_of: Callable[[str], SimpleNamespace]) -> SimpleNamespace:
     """Returns a model that uses ratings and times, and its file."""
     saved = model_of("activities")
-    return SimpleNamespace(**vars(saved), file=TFLiteModel(saved.convert("float32")))
+    return SimpleNamespace(**vars(saved), file=TFLiteModel(saved.files()["float32"]))
 
 
 def test_the_file_uses_ratings_and_times(activity_model):
@@ -466,7 +465,7 @@ def saved_model_contributions(saved: SimpleNamespace, history: dict[str, np.ndar
 @pytest.fixture(scope="module")
 def float32_file(saved) -> TFLiteModel:
     """Returns the file with all signatures."""
-    return TFLiteModel(saved.convert("float32"))
+    return TFLiteModel(saved.files()["float32"])
 
 
 def test_similar_items_are_those_with_the_nearest_label_embeddings(saved, float32_file):
