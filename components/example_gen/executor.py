@@ -30,7 +30,7 @@ from components.example_gen import timelines
 from components.example_gen.blocks import Block, Blocks
 from components.example_gen.catalog import COUNTS_FILE, catalog_records, write_catalog
 from components.example_gen.checks import KIND, bad_rows_error, check, check_events, check_kinds, check_unchanged
-from components.example_gen.item_counts import Counts, SumCounts, count_items
+from components.example_gen.item_counts import Counts, count_items, sum_counts
 from components.example_gen.item_features import learnable
 from components.example_gen.records import ItemLookup, count_words, timeline_records, word_records
 from components.example_gen.settings import ExampleGenSettings
@@ -175,11 +175,12 @@ def build_timelines(
             _split_timelines, settings, blocks, features.ALL in splits, drop_repeats, beam.pvalue.AsSingleton(cuts)
         ).with_outputs("train_counts", "all_counts", "train_words", "all_words", "facts", main="rows")
     )
-    train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
+    # Beam sums the counts of a few partitions at a time: together, they would fill the memory.
+    train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(sum_counts)
     records = grouped.rows | "Serialize" >> beam.FlatMap(
         _serialize, blocks, bool(settings.events or settings.targets), beam.pvalue.AsSingleton(train_counts)
     ).with_outputs(*splits)
-    counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
+    counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(sum_counts)
     bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
     facts = (
         (grouped.facts, read.facts)
@@ -190,7 +191,7 @@ def build_timelines(
     words = None
     if log.activity:
         all_words, train_words = (
-            pcollection | name >> beam.CombineGlobally(SumCounts())
+            pcollection | name >> beam.CombineGlobally(sum_counts)
             for name, pcollection in (("AllWords", grouped.all_words), ("TrainWords", grouped.train_words))
         )
         words = all_words | "Words" >> beam.Map(word_records, beam.pvalue.AsSingleton(train_words))
