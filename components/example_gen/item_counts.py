@@ -24,3 +24,9 @@ def sum_counts(partitions: Iterable[Counts]) -> Counts:
     counts = np.bincount(encoded.indices.to_numpy(), np.concatenate([counts for _, counts in parts]))
     order = pc.sort_indices(encoded.dictionary)
     return encoded.dictionary.take(order), counts.astype(np.int64)[order.to_numpy()]
+
+
+def look_up(values: Counts, ids: pa.Array, missing: int = 0) -> np.ndarray:
+    """Returns the value of each of `ids`, `pa.string()` [T], as int64 [T]; `missing` for those that `values` lacks."""
+    indices = pc.fill_null(pc.index_in(ids, values[0]), -1).to_numpy()
+    return np.append(values[1], missing)[indices]
