@@ -25,7 +25,7 @@ def write(folder: Path, layout: str, seed: int = 1) -> Path:
 @pytest.mark.parametrize("layout", FORMATS)
 def test_every_format_is_read_completely(layout: str, tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, layout), "")
-    assert dataset.movielens == (layout not in ("csv", "parquet"))
+    assert dataset.log.movielens == (layout not in ("csv", "parquet"))
     (chunk,), items = read_all(dataset), read_items(dataset)
     assert not chunk.bad_rows
     assert len(chunk) == RATINGS

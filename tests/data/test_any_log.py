@@ -201,7 +201,7 @@ def test_movietweetings_is_read_with_its_own_rating_scale(tmp_path: Path) -> Non
     (tmp_path / "movies.dat").write_text("0100001::Gravity (2013)::Drama\n")
     dataset = open_dataset(tmp_path, "")
     (chunk,) = read_all(dataset)
-    assert not dataset.movielens and len(chunk) == 160 and not chunk.bad_rows and chunk.rating.max() == 10
+    assert not dataset.log.movielens and len(chunk) == 160 and not chunk.bad_rows and chunk.rating.max() == 10
     assert "has ratings outside MovieLens's 0.5 to 5" in dataset.notes[0]
     assert [item.id for item in read_items(dataset)] == ["0100001"]
 
