@@ -37,7 +37,7 @@ from components.example_gen.records import count_words, timeline_records, word_r
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import write_examples
 from components.example_gen.timelines import Ratings
-from data.dataset import Dataset, Log
+from data.dataset import EVENT, Dataset, Log
 from data.files import is_uri
 from data.formats import open_dataset
 from data.items import read_items
@@ -226,8 +226,8 @@ def _read_interactions(
             raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], limit)
         yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
         table = timelines.as_table(chunk, settings, by_rows)
-        if chunk.event is not None and (settings.events or settings.targets):
-            kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.event.to_pylist())
+        if settings.events or settings.targets:
+            kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.table[EVENT].to_pylist())
             yield beam.pvalue.TaggedOutput("facts", {**kinds, "other_events": len(chunk) - len(table)})
         if not len(table):
             continue

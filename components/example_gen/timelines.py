@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
 from components.features import ALL, EVAL, SPLITS, TEST, TRAIN
-from data.dataset import ACTIVITY
+from data.dataset import ACTIVITY, EVENT
 from data.interactions import Interactions
 
 NUMBERS = ("rating", "timestamp", "position", "weight")  # columns of each interaction
@@ -88,17 +88,15 @@ def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = 
         `user` and `item`, text; `NUMBERS`, see `Ratings`; and the activity features, with the prefix `ACTIVITY`.
     """
     columns = {
-        "user": chunk.user.cast(pa.string()),
-        "item": chunk.item.cast(pa.string()),
-        "rating": chunk.rating,
-        "timestamp": chunk.position if by_rows else chunk.timestamp,
-        "position": chunk.position,
+        **dict(zip(chunk.table.column_names, chunk.table.columns, strict=True)),
+        **{name: chunk.table[name].cast(pa.string()) for name in ("user", "item")},
+        "timestamp": chunk.table["position" if by_rows else "timestamp"],
         "weight": np.ones(len(chunk), np.float32),
-        **{ACTIVITY + name: values for name, values in chunk.activity.items()},
     }
+    event = columns.pop(EVENT, None)
     if not settings.events and not settings.targets:
         return pa.table(columns)
-    kinds = pc.dictionary_encode(chunk.event)
+    kinds = event.combine_chunks().dictionary_encode()
     names = kinds.dictionary.to_pylist()
     is_used = np.array([not settings.events or name in settings.events for name in names], bool)
     is_target = [not settings.targets or name in settings.targets for name in names]
