@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         data = _find_data(options, config)
         dataset = open_dataset(data, options.cache_dir, config.reading)
         data_fingerprint = fingerprint(dataset)
-        if "name" not in config.model_fields_set and not dataset.movielens:
+        if "name" not in config.model_fields_set and not dataset.log.movielens:
             config = config.model_copy(update={"name": folder_name(dataset.name)})
     except (ConfigError, DataError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.example_gen.records import ItemLookup, timeline_records
+from components.example_gen.records import timeline_records
 from components.example_gen.settings import ExampleGenSettings
-from components.example_gen.timelines import Ratings, Rows, as_table, group
+from components.example_gen.timelines import Ratings, Rows, as_table, bounds_of, group
 from data.clock import SECOND
 from data.dataset import Dataset
 from data.errors import DataError
@@ -143,15 +143,15 @@ def targets_of(log: Log, start: int, stop: int, first_only: bool) -> Targets:
         stop: end of the period, exclusive.
         first_only: whether only the first interaction of each user in the period is a target.
     """
-    timelines = group(log.ratings)
-    ratings, seconds = timelines.ratings, timelines.ratings.timestamp // SECOND
+    ratings = group(log.ratings)
+    seconds, bounds = ratings.timestamp // SECOND, bounds_of(ratings)
     targets = np.flatnonzero((seconds >= start) & (seconds < stop))
     if first_only:
         _, first_of_user = np.unique(ratings.user[targets], return_index=True)
         targets = targets[first_of_user]
-    begins = timelines.starts[np.searchsorted(timelines.starts, targets, side="right") - 1]
-    popularity = ItemLookup(pa.array([], pa.string()), np.empty(0, np.int64), 0)
-    batches = timeline_records(ratings, Rows(begins, targets, targets), popularity)
+    begins = bounds[np.searchsorted(bounds, targets, side="right") - 1]
+    no_train_events = (pa.array([], pa.string()), np.empty(0, np.int64))
+    batches = timeline_records(ratings, Rows(begins, targets, targets), popularity=no_train_events)
     return Targets(
         [example for batch in batches for example in batch],
         np.array(ratings.users.cast(pa.binary()).to_pylist())[ratings.user[targets]],

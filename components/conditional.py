@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from tfx.dsl.io import fileio
 
@@ -22,8 +22,12 @@ class ConflictError(Exception):
     """Another writer changed the object since it was read."""
 
 
-class SharedObject(Protocol):
-    """A text object in a store."""
+class SharedObject:
+    """A text object on a file system without conditional writes: compares the text, then writes."""
+
+    def __init__(self, uri: str):
+        self._uri = uri
+        self._text: str | None = None
 
     def read(self) -> str | None:
         """Returns the text and remembers its tag; None if the object does not exist.
@@ -31,6 +35,8 @@ class SharedObject(Protocol):
         Raises:
             OSError: the store refuses the request or cannot be reached.
         """
+        self._text = read_text(self._uri)
+        return self._text
 
     def replace(self, text: str) -> None:
         """Writes the text.
@@ -39,15 +45,17 @@ class SharedObject(Protocol):
             ConflictError: another writer changed the object since it was last read.
             OSError: the store refuses the request or cannot be reached.
         """
+        if read_text(self._uri) != self._text:
+            raise ConflictError(self._uri)
+        with fileio.open(self._uri, "w") as stream:
+            stream.write(text)
+        self._text = text
 
 
 def shared_object(uri: str) -> SharedObject:
     """Returns the object of a URI, without reading it."""
-    scheme, _, path = uri.partition("://")
-    bucket, _, key = path.partition("/")
-    if scheme == "gs":
-        return _GoogleObject(bucket, key)
-    return _S3Object(bucket, key) if scheme in ("s3", "minio") else _PlainObject(uri)
+    stores = {"gs": _GoogleObject, "s3": _S3Object, "minio": _S3Object}
+    return stores.get(uri.partition("://")[0], SharedObject)(uri)
 
 
 def update(uri: str, change: Callable[[str | None], str]) -> None:
@@ -78,8 +86,8 @@ def read_text(uri: str) -> str | None:
         return str(stream.read())
 
 
-class _S3Object:
-    def __init__(self, bucket: str, key: str):
+class _S3Object(SharedObject):
+    def __init__(self, uri: str):
         import boto3
         from botocore.config import Config
 
@@ -88,7 +96,8 @@ class _S3Object:
         style = Config(s3={"addressing_style": "path"}) if endpoint else None
         region = os.environ.get("AWS_REGION") or None
         self._client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=style)
-        self._uri = f"s3://{bucket}/{key}"
+        self._uri = uri
+        bucket, _, key = uri.partition("://")[2].partition("/")
         self._location = {"Bucket": bucket, "Key": key}
         self._tag: str | None = None
 
@@ -126,12 +135,13 @@ class _S3Object:
         self._tag = response["ETag"]
 
 
-class _GoogleObject:
-    def __init__(self, bucket: str, key: str):
+class _GoogleObject(SharedObject):
+    def __init__(self, uri: str):
         import google.cloud.storage as storage
         from google.auth.exceptions import GoogleAuthError
 
-        self._uri = f"gs://{bucket}/{key}"
+        self._uri = uri
+        bucket, _, key = uri.removeprefix("gs://").partition("/")
         try:
             self._blob = storage.Client().bucket(bucket).blob(key)
         except GoogleAuthError as error:
@@ -161,25 +171,6 @@ class _GoogleObject:
         except GoogleAPIError as error:
             raise _store_error(self._uri, error) from error
         self._generation = int(self._blob.generation)
-
-
-class _PlainObject:
-    """An object on a file system without conditional writes: compares the text, then writes."""
-
-    def __init__(self, uri: str):
-        self._uri = uri
-        self._text: str | None = None
-
-    def read(self) -> str | None:
-        self._text = read_text(self._uri)
-        return self._text
-
-    def replace(self, text: str) -> None:
-        if read_text(self._uri) != self._text:
-            raise ConflictError(self._uri)
-        with fileio.open(self._uri, "w") as stream:
-            stream.write(text)
-        self._text = text
 
 
 def _status(error: Any) -> int:

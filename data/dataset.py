@@ -94,11 +94,6 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     @property
-    def movielens(self) -> bool:
-        """Returns whether this is a published MovieLens dataset."""
-        return self.log.movielens
-
-    @property
     def files(self) -> list[DataFile]:
         """Returns all files, the log first."""
         return [*self.log.files, *([self.items.file] if self.items else [])]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import yaml
 
 from data.clock import SECOND, UNITS
-from data.dataset import ACTIVITY, WORDS, Dataset
+from data.dataset import ACTIVITY, EVENT, ITEM, RATING, TIMESTAMP, USER, WORDS, Dataset
 from data.formats import HEADLESS
 from data.interactions import Interactions
 from data.items import read_items
@@ -105,8 +105,10 @@ def _counts(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
         yield "bad rows", f"{len(bad):,}, such as {bad[0].describe()}"
     if not rows:
         return
-    user, item = (_codes(chunks, name) for name in ("user", "item"))
-    time_ns = np.concatenate([chunk.timestamp for chunk in chunks])
+    table = pa.concat_tables([chunk.table for chunk in chunks])
+    users, items = (table[name].cast(pa.string()).combine_chunks().dictionary_encode() for name in (USER, ITEM))
+    user, item = users.indices.to_numpy(), items.indices.to_numpy()
+    time_ns, position, rating = (table[name].to_numpy() for name in (TIMESTAMP, "position", RATING))
     if dataset.log.clock.kind not in ("order", "rows"):
         yield "time", f"{_time_text(int(time_ns.min()))} to {_time_text(int(time_ns.max()))} UTC"
     per_user = np.bincount(user)
@@ -123,18 +125,16 @@ def _counts(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
     yield "items", f"{len(per_item):,}; the most popular tenth has {tenth:.0%} of the interactions"
     if dataset.items:
         known = {each.id for each in read_items(dataset)}
-        ids = set().union(*(chunk.item.dictionary.to_pylist() for chunk in chunks))
-        yield "", f"{len(ids & known):,} of them are in {dataset.items.file.name}, which has {len(known):,}"
-    rating = np.concatenate([chunk.rating for chunk in chunks])
+        shared = known.intersection(items.dictionary.to_pylist())
+        yield "", f"{len(shared):,} of them are in {dataset.items.file.name}, which has {len(known):,}"
     if rating.min() != rating.max():
         yield "ratings", f"{rating.min():g} to {rating.max():g}, {rating.mean():.2f} on average"
-    if chunks[0].event is not None:
-        counts = pc.value_counts(pa.concat_arrays([chunk.event for chunk in chunks]))
+    if EVENT in table.column_names:
+        counts = pc.value_counts(table[EVENT])
         pairs = sorted(((each["counts"].as_py(), str(each["values"])) for each in counts), reverse=True)[:MAX_EVENTS]
         yield "events", ", ".join(f"{name} {count / rows:.1%}" for count, name in pairs)
     for name, kind in dataset.log.activity.items():
-        yield name, _feature(pa.concat_arrays([chunk.activity[name] for chunk in chunks]), kind)
-    position = np.concatenate([chunk.position for chunk in chunks])
+        yield name, _feature(table[ACTIVITY + name], kind)
     order = np.lexsort((position, position if dataset.log.clock.kind == "rows" else time_ns, user))
     same_user = user[order][1:] == user[order][:-1]
     ties = same_user & (time_ns[order][1:] == time_ns[order][:-1])
@@ -149,7 +149,7 @@ def _counts(dataset: Dataset, within: float) -> Iterator[tuple[str, str]]:
     )
 
 
-def _feature(values: pa.Array, kind: str) -> str:
+def _feature(values: pa.ChunkedArray, kind: str) -> str:
     """Returns a line about an activity feature."""
     if kind == WORDS:
         known = values.filter(pc.not_equal(values, ""))
@@ -176,12 +176,6 @@ def _read(dataset: Dataset, within: float) -> tuple[list[Interactions], float]:
                     return chunks, min(done / max(total, 1), 0.99)
             done += file.size / len(units)
     return chunks, 1.0
-
-
-def _codes(chunks: list[Interactions], name: str) -> np.ndarray:
-    texts = pa.chunked_array([getattr(chunk, name).cast(pa.string()) for chunk in chunks]).combine_chunks()
-    codes: np.ndarray = texts.dictionary_encode().indices.to_numpy()
-    return codes
 
 
 def _time_text(time_ns: int) -> str:

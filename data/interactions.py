@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -43,31 +43,21 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Interactions:
-    """Columns of `R` interactions in the order of the log.
+    """Interactions in the order of the log.
 
     Attributes:
-        user: dictionary of `pa.string()` [R].
-        item: dictionary of `pa.string()` [R].
-        rating: float32 [R].
-        timestamp: int64 [R], nanoseconds since 1970-01-01 UTC.
-        position: int64 [R], increases through the log, also from one chunk to the next.
+        table: the columns of `R` interactions: `user` and `item`, dictionaries of `pa.string()`; `rating`, float32;
+            `timestamp`, int64, nanoseconds since 1970-01-01 UTC; `position`, int64, which increases through the log,
+            also from one chunk to the next; `event`, `pa.string()`, if the log has such a column; and the activity
+            features, with the prefix `ACTIVITY`: `pa.string()`, empty if missing, or `pa.float32()`, NaN if missing.
         bad_rows: rows that were left out.
-        event: `pa.string()` [R]; None if the log has no such column.
-        activity: the activity features by name: `pa.string()` [R], empty if missing, or `pa.float32()` [R], NaN if
-            missing.
     """
 
-    user: pa.DictionaryArray
-    item: pa.DictionaryArray
-    rating: np.ndarray
-    timestamp: np.ndarray
-    position: np.ndarray
+    table: pa.Table
     bad_rows: tuple[BadRow, ...] = ()
-    event: pa.Array | None = None
-    activity: dict[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.user)
+        return len(self.table)
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,7 @@ class RawColumns:
     bad: list[tuple[int, str]]
 
 
-def convert(log: Log, raw: RawColumns, first_position: int) -> tuple[Interactions, list[tuple[int, str]]]:
+def convert(log: Log, raw: RawColumns, first_position: int) -> tuple[pa.Table, list[tuple[int, str]]]:
     """Converts raw columns to interactions.
 
     Args:
@@ -94,31 +84,28 @@ def convert(log: Log, raw: RawColumns, first_position: int) -> tuple[Interaction
         first_position: position of the block's first row.
 
     Returns:
-        The interactions, without `bad_rows`, and the sorted places and reasons of all bad rows of the block.
+        The table of the interactions, and the sorted places and reasons of all bad rows of the block.
     """
     rows = len(raw.lines)
     reasons: dict[int, str] = {}  # by row
-    user, item = (_ids(log, raw.columns[name], name, reasons) for name in (USER, ITEM))
-    rating = np.full(rows, DEFAULT_RATING, np.float32)
+    columns = {name: _ids(log, raw.columns[name], name, reasons) for name in (USER, ITEM)}
+    columns[RATING] = np.full(rows, DEFAULT_RATING, np.float32)
     if RATING in raw.columns:
-        rating = _ratings(log, raw.columns[RATING], reasons)
-    timestamp = np.zeros(rows, np.int64)
+        columns[RATING] = _ratings(log, raw.columns[RATING], reasons)
+    columns[TIMESTAMP] = np.zeros(rows, np.int64)
     if TIMESTAMP in raw.columns:
-        timestamp, timestamp_reasons = log.clock.read(raw.columns[TIMESTAMP])
+        columns[TIMESTAMP], timestamp_reasons = log.clock.read(raw.columns[TIMESTAMP])
         reasons = {**timestamp_reasons, **reasons}
-    event = pc.utf8_trim_whitespace(as_text(raw.columns[EVENT])) if EVENT in raw.columns else None
-    activity = {name: _feature(log, raw.columns[ACTIVITY + name], name, reasons) for name in log.activity}
-    position = first_position + raw.lines
+    columns["position"] = first_position + raw.lines
+    if EVENT in raw.columns:
+        columns[EVENT] = pc.utf8_trim_whitespace(as_text(raw.columns[EVENT]))
+    for name in log.activity:
+        columns[ACTIVITY + name] = _feature(log, raw.columns[ACTIVITY + name], name, reasons)
     bad = sorted([*raw.bad, *((int(raw.lines[row]), reason) for row, reason in reasons.items())])
-    if reasons:
-        kept = np.ones(rows, bool)
-        kept[list(reasons)] = False
-        mask = pa.array(kept)
-        user, item = user.filter(mask), item.filter(mask)
-        rating, timestamp, position = rating[kept], timestamp[kept], position[kept]
-        event = event.filter(mask) if event is not None else None
-        activity = {name: values.filter(mask) for name, values in activity.items()}
-    return Interactions(user, item, rating, timestamp, position, event=event, activity=activity), bad
+    kept = np.ones(rows, bool)
+    kept[list(reasons)] = False
+    table = pa.table(columns)
+    return table.filter(pa.array(kept)) if reasons else table, bad
 
 
 def as_words(log: Log, column: pa.Array) -> pa.Array:

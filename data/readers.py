@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,12 +96,10 @@ def read_head(log: Log) -> Interactions:
     Raises:
         DataError: the first file lacks a column, or cannot be read.
     """
-    unit = Unit(log.files[0], 0, 0, None)
     if log.kind == "parquet":
-        return _convert_batch(log, unit, _first_batch(log), 0)
+        return _convert_batch(log, Unit(log.files[0], 0, 0, None), _first_batch(log), 0)
     names, start, content = _first_lines(log)
-    unit = dataclasses.replace(unit, names=names)
-    return _convert_lines(log, unit, start, content, int(_has_header(log)))
+    return _convert_lines(log, Unit(log.files[0], 0, 0, None, 0, names), start, content, int(_has_header(log)))
 
 
 def raw_head(log: Log) -> dict[str, pa.Array]:
@@ -223,13 +220,13 @@ def _convert_lines(log: Log, unit: Unit, start: int, content: bytes, lines_befor
         content: the lines.
         lines_before: number of lines of the file before them; None counts them if it is needed.
     """
-    interactions, bad = convert(log, _raw_columns(log, unit.names, content), _position(unit, start))
+    table, bad = convert(log, _raw_columns(log, unit.names, content), _position(unit, start))
     if not bad:
-        return interactions
+        return Interactions(table)
     before = _count_lines(unit.file, start) if lines_before is None else lines_before
     lines = content.split(b"\n")
     bad_rows = [BadRow(unit.file.name, before + line + 1, line_text(lines[line]), reason) for line, reason in bad]
-    return dataclasses.replace(interactions, bad_rows=tuple(bad_rows))
+    return Interactions(table, tuple(bad_rows))
 
 
 def _read_row_group(log: Log, unit: Unit) -> Iterator[Interactions]:
@@ -248,10 +245,10 @@ def _read_row_group(log: Log, unit: Unit) -> Iterator[Interactions]:
 def _convert_batch(log: Log, unit: Unit, batch: pa.RecordBatch, first_row: int) -> Interactions:
     columns = _columns_of_batch(log, batch)
     raw = RawColumns(columns, np.arange(batch.num_rows), [])
-    interactions, bad = convert(log, raw, _position(unit, first_row))
+    table, bad = convert(log, raw, _position(unit, first_row))
     texts = {row: ",".join(str(column[row]) for column in columns.values()) for row, _ in bad}
     bad_rows = [BadRow(unit.file.name, first_row + row + 1, texts[row], reason, is_line=False) for row, reason in bad]
-    return dataclasses.replace(interactions, bad_rows=tuple(bad_rows))
+    return Interactions(table, tuple(bad_rows))
 
 
 def _columns_of_batch(log: Log, batch: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Set
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +14,9 @@ from tfx.utils import io_utils
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components import features
-from components.example_gen.item_counts import Counts
-from components.example_gen.records import ItemLookup, lists, singles
+from components.example_gen.item_counts import Counts, look_up
+from components.example_gen.records import lists, singles
 from data.items import Item
-
-COUNTS_FILE = "counts.json"
 
 
 def _all_items(counts: Counts, items: list[Item]) -> list[Item]:
@@ -47,21 +46,25 @@ def catalog_records(counts: Counts, items: list[Item], vectors: np.ndarray, trai
         features.CATALOG_ITEM_ID: singles(ids.cast(pa.binary())),
         features.CATALOG_TOKENS: pa.array(tokens, pa.large_list(pa.binary())),
         features.CATALOG_VECTOR: lists(all_vectors.reshape(-1), np.arange(len(all_items) + 1) * vectors.shape[1]),
-        features.CATALOG_TRAIN_EVENTS: singles(ItemLookup(*train_counts, 0)(ids)),
-        features.CATALOG_EVENTS: singles(ItemLookup(*counts, 0)(ids)),
+        features.CATALOG_TRAIN_EVENTS: singles(look_up(train_counts, ids)),
+        features.CATALOG_EVENTS: singles(look_up(counts, ids)),
     }
     records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))
     return records
 
 
-def write_catalog(counts: Counts, items: list[Item], words: Set[str], uri: str) -> None:
-    """Writes `items.jsonl`, with one line per item, and `COUNTS_FILE`.
+def write_catalog(counts: Counts, items: list[Item], words: Set[str], uri: str) -> dict[str, Any]:
+    """Writes `items.jsonl`, with one line per item.
 
     Args:
         counts: number of interactions of each item.
         items: the items of the items file.
         words: names of the features to write to `items.jsonl`.
         uri: folder of the catalogue.
+
+    Returns:
+        The number of `items` in the log, the number of `unknown_items`, which the items file lacks, and `similar_ids`,
+        an example of an id that the two write differently.
     """
     ids, numbers = counts
     rated = dict(zip(ids.to_pylist(), numbers.tolist(), strict=True))
@@ -79,8 +82,7 @@ def write_catalog(counts: Counts, items: list[Item], words: Set[str], uri: str) 
     content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     io_utils.write_string_file(os.path.join(uri, "items.jsonl"), content)
     unknown = rated.keys() - {item.id for item in items}
-    facts = {"items": len(counts[0]), "unknown_items": len(unknown), "joins": _similar_ids(unknown, items)}
-    io_utils.write_string_file(os.path.join(uri, COUNTS_FILE), json.dumps(facts))
+    return {"items": len(ids), "unknown_items": len(unknown), "similar_ids": _similar_ids(unknown, items)}
 
 
 def _similar_ids(unknown: Set[str], items: list[Item]) -> str:

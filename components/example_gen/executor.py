@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import json
 import logging
+import operator
 import os
 import tempfile
 import zlib
@@ -28,15 +29,15 @@ from tfx.utils.typing_utils import ArtifactMultiDict
 from components import features
 from components.example_gen import timelines
 from components.example_gen.blocks import Block, Blocks
-from components.example_gen.catalog import COUNTS_FILE, catalog_records, write_catalog
+from components.example_gen.catalog import catalog_records, write_catalog
 from components.example_gen.checks import KIND, bad_rows_error, check, check_events, check_kinds, check_unchanged
-from components.example_gen.item_counts import Counts, SumCounts, count_items
+from components.example_gen.item_counts import Counts, count_items, sum_counts
 from components.example_gen.item_features import learnable
-from components.example_gen.records import ItemLookup, count_words, timeline_records, word_records
+from components.example_gen.records import count_words, timeline_records, word_records
 from components.example_gen.settings import ExampleGenSettings
 from components.example_gen.sink import write_examples
 from components.example_gen.timelines import Ratings
-from data.dataset import Dataset, Log
+from data.dataset import EVENT, Dataset, Log
 from data.files import is_uri
 from data.formats import open_dataset
 from data.items import read_items
@@ -51,11 +52,11 @@ LOCAL_RUNNER = "--runner=FnApiRunner"
 
 progress = logging.getLogger("recommender.progress")
 
-# Names of the facts, which the stages count.
-RATINGS, DUPLICATES, USERS, SHORT_USERS = "ratings", "duplicates", "users", "short_users"
-REPEATS, REPEATED_TARGETS, DROPPED_REPEATS = "repeats", "repeated_targets", "dropped_repeats"
-OTHER_EVENTS = "other_events"
-FACTS = (RATINGS, DUPLICATES, USERS, SHORT_USERS, REPEATS, REPEATED_TARGETS, DROPPED_REPEATS, OTHER_EVENTS)
+# The facts of `dataset.json` that the stages count.
+FACTS = (
+    *("ratings", "users", "duplicates", "short_users"),
+    *("repeats", "repeated_targets", "dropped_repeats", "other_events"),
+)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -85,6 +86,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         catalog = artifact_utils.get_single_instance(output_dict["catalog"])
         fileio.makedirs(catalog.uri)
+        facts_path = os.path.join(catalog.uri, "facts.json")
 
         with tempfile.TemporaryDirectory(prefix="blocks-") as folder, self._make_beam_pipeline() as pipeline:
             blocks = Blocks(folder if _is_local(self._beam_pipeline_args or []) else "")
@@ -94,25 +96,27 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             splits[features.CATALOG] = item_counts | "Items" >> beam.Map(
                 catalog_records, items, vectors, beam.pvalue.AsSingleton(train_counts)
             )
-            more_splits = [features.CATALOG]
             if words is not None:
                 splits[features.WORDS] = words
-                more_splits.append(features.WORDS)
             for split, records in splits.items():
                 _ = records | f"Write[{split}]" >> write_examples(os.path.join(examples.uri, f"Split-{split}"))
-            _ = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, described, catalog.uri)
-            _ = facts | "WriteFacts" >> beam.Map(write_json, os.path.join(catalog.uri, "facts.json"))
+            catalog_facts = item_counts | "WriteCatalog" >> beam.Map(write_catalog, items, described, catalog.uri)
+            _ = (
+                facts
+                | "AddCatalogFacts" >> beam.Map(operator.or_, beam.pvalue.AsSingleton(catalog_facts))
+                | "WriteFacts" >> beam.Map(write_json, facts_path)
+            )
 
-        facts = json.loads(io_utils.read_string_file(os.path.join(catalog.uri, "facts.json")))
+        facts = json.loads(io_utils.read_string_file(facts_path))
         expected = exec_properties["data_fingerprint"]
         data_fingerprint, fingerprint_source = check_unchanged(dataset, expected)
         check_kinds(dataset, settings, facts)
-        summary = summarise(dataset, data_fingerprint, fingerprint_source, facts, catalog.uri)
+        summary = summarise(dataset, data_fingerprint, fingerprint_source, facts)
         check(summary, settings)
         write_json(summary, os.path.join(catalog.uri, "dataset.json"))
-        fileio.remove(os.path.join(catalog.uri, "facts.json"))
+        fileio.remove(facts_path)
 
-        examples.split_names = artifact_utils.encode_split_names([*timeline_splits, *more_splits])
+        examples.split_names = artifact_utils.encode_split_names(list(splits))
         examples.set_string_custom_property("data_fingerprint", summary["fingerprint"])
         examples.set_string_custom_property("data_fingerprint_of", summary["fingerprint_of"])
         for key in ("name", "fingerprint", "fingerprint_of"):
@@ -175,11 +179,12 @@ def build_timelines(
             _split_timelines, settings, blocks, features.ALL in splits, drop_repeats, beam.pvalue.AsSingleton(cuts)
         ).with_outputs("train_counts", "all_counts", "train_words", "all_words", "facts", main="rows")
     )
-    train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(SumCounts())
+    # Beam sums the counts of a few partitions at a time: together, they would fill the memory.
+    train_counts = grouped.train_counts | "TrainCounts" >> beam.CombineGlobally(sum_counts)
     records = grouped.rows | "Serialize" >> beam.FlatMap(
         _serialize, blocks, bool(settings.events or settings.targets), beam.pvalue.AsSingleton(train_counts)
     ).with_outputs(*splits)
-    counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(SumCounts())
+    counts = grouped.all_counts | "AllCounts" >> beam.CombineGlobally(sum_counts)
     bad_rows = read.bad_rows | "BadRows" >> beam.combiners.ToList()
     facts = (
         (grouped.facts, read.facts)
@@ -190,7 +195,7 @@ def build_timelines(
     words = None
     if log.activity:
         all_words, train_words = (
-            pcollection | name >> beam.CombineGlobally(SumCounts())
+            pcollection | name >> beam.CombineGlobally(sum_counts)
             for name, pcollection in (("AllWords", grouped.all_words), ("TrainWords", grouped.train_words))
         )
         words = all_words | "Words" >> beam.Map(word_records, beam.pvalue.AsSingleton(train_words))
@@ -221,9 +226,9 @@ def _read_interactions(
             raise bad_rows_error([bad.describe() for bad in chunk.bad_rows], limit)
         yield from (beam.pvalue.TaggedOutput("bad_rows", bad.describe()) for bad in chunk.bad_rows)
         table = timelines.as_table(chunk, settings, by_rows)
-        if chunk.event is not None and (settings.events or settings.targets):
-            kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.event.to_pylist())
-            yield beam.pvalue.TaggedOutput("facts", {**kinds, OTHER_EVENTS: len(chunk) - len(table)})
+        if settings.events or settings.targets:
+            kinds = collections.Counter(f"{KIND}{kind}" for kind in chunk.table[EVENT].to_pylist())
+            yield beam.pvalue.TaggedOutput("facts", {**kinds, "other_events": len(chunk) - len(table)})
         if not len(table):
             continue
         yield beam.pvalue.TaggedOutput("times", timelines.summarise_times(table["timestamp"].to_numpy()))
@@ -252,31 +257,27 @@ def _split_timelines(
     """
     table = pa.concat_tables([blocks.get(block) for block in partition[1]])
     grouped = timelines.group(Ratings.from_table(table))
-    before = len(grouped.ratings)
-    if drop_repeats:
-        grouped = timelines.without_repeats(grouped)
-    rows = timelines.by_split(timelines.split_rows(grouped, settings, cuts, with_all))
-    ratings = grouped.ratings
+    ratings = timelines.without_repeats(grouped) if drop_repeats else grouped
+    rows = timelines.split_rows(ratings, settings, cuts, with_all)
+    train = rows[features.TRAIN]
     trained = np.zeros(len(ratings), bool)
-    if features.TRAIN in rows:
-        train = rows[features.TRAIN]
-        for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
-            trained[start:stop] = True
+    for start, stop in zip(train.start.tolist(), train.stop.tolist(), strict=True):
+        trained[start:stop] = True
     yield blocks.put([ratings.to_table()])[0], rows
     yield beam.pvalue.TaggedOutput("train_counts", count_items(ratings.items, ratings.item[trained]))
     yield beam.pvalue.TaggedOutput("all_counts", count_items(ratings.items, ratings.item))
     if ratings.activity.num_columns:
         yield beam.pvalue.TaggedOutput("train_words", count_words(ratings, trained))
         yield beam.pvalue.TaggedOutput("all_words", count_words(ratings, slice(None)))
-    lengths, repeated = np.diff(grouped.starts), timelines.repeats(grouped)
+    lengths, repeated = np.diff(timelines.bounds_of(ratings)), timelines.repeats(ratings)
     facts = {
-        RATINGS: len(ratings),
-        DUPLICATES: grouped.duplicates,
-        USERS: len(lengths),
-        SHORT_USERS: int((lengths < settings.min_interactions).sum()),
-        REPEATS: int(repeated.sum()),
-        DROPPED_REPEATS: before - len(ratings),
-        REPEATED_TARGETS: int(repeated[rows[features.TEST].target].sum()) if features.TEST in rows else 0,
+        "ratings": len(ratings),
+        "duplicates": len(table) - len(grouped),
+        "users": len(lengths),
+        "short_users": int((lengths < settings.min_interactions).sum()),
+        "repeats": int(repeated.sum()),
+        "dropped_repeats": len(grouped) - len(ratings),
+        "repeated_targets": int(repeated[rows[features.TEST].target].sum()),
         **{split: len(split_rows) for split, split_rows in rows.items()},
     }
     yield beam.pvalue.TaggedOutput("facts", facts)
@@ -289,24 +290,20 @@ def _serialize(
     block, rows = partition
     ids, counts = train_counts
     ratings = Ratings.from_table(blocks.get(block))
-    cold = features.POPULARITY_BUCKETS.index("cold")
-    popularity = ItemLookup(ids, timelines.popularity_buckets(counts), cold)
+    popularity = (ids, timelines.popularity_buckets(counts))
     for split, split_rows in rows.items():
         for records in timeline_records(ratings, split_rows, popularity, weighted):
             yield beam.pvalue.TaggedOutput(split, records)
 
 
 def summarise(
-    dataset: Dataset, data_fingerprint: str, fingerprint_source: str, facts: dict[str, Any], uri: str
+    dataset: Dataset, data_fingerprint: str, fingerprint_source: str, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Returns the content of `dataset.json`; removes `COUNTS_FILE` from the folder of the catalogue."""
-    counts_path = os.path.join(uri, COUNTS_FILE)
-    counts = json.loads(io_utils.read_string_file(counts_path))
-    fileio.remove(counts_path)
-    notes, similar_ids = list(dataset.notes), counts.pop("joins")
-    if dataset.items and 2 * counts["unknown_items"] > counts["items"]:
+    """Returns the content of `dataset.json`."""
+    notes, similar_ids = list(dataset.notes), facts["similar_ids"]
+    if dataset.items and 2 * facts["unknown_items"] > facts["items"]:
         notes.append(
-            f"{counts['unknown_items']:,} of the {counts['items']:,} items of the log have no row in "
+            f"{facts['unknown_items']:,} of the {facts['items']:,} items of the log have no row in "
             f"{dataset.items.file.name}" + (f": compare {similar_ids} in the items file" if similar_ids else "")
         )
         progress.warning("%s", notes[-1])
@@ -316,17 +313,8 @@ def summarise(
         "fingerprint_of": fingerprint_source,
         "files": len(dataset.log.files),
         "notes": notes,
-        "ratings": facts[RATINGS],
-        "users": facts[USERS],
-        **counts,
-        "duplicates": facts[DUPLICATES],
-        "short_users": facts[SHORT_USERS],
-        "repeats": facts[REPEATS],
-        "repeated_targets": facts[REPEATED_TARGETS],
-        "dropped_repeats": facts[DROPPED_REPEATS],
-        "other_events": facts[OTHER_EVENTS],
-        "bad_rows": facts["bad_rows"],
-        "split": {split: facts.get(split, 0) for split in features.SPLITS},
+        **{name: facts[name] for name in (*FACTS, "items", "unknown_items", "bad_rows")},
+        "split": {split: facts[split] for split in features.SPLITS},
     }
 
 
@@ -348,4 +336,4 @@ def _sum_facts(parts: list[dict[str, int]], bad_rows: list[str], max_bad_rows: i
     total: collections.Counter[str] = collections.Counter()
     for part in parts:
         total.update(part)
-    return {**dict.fromkeys(FACTS, 0), **total, "bad_rows": sorted(bad_rows)}
+    return {**dict.fromkeys((*FACTS, *features.SPLITS), 0), **total, "bad_rows": sorted(bad_rows)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components import features
-from components.example_gen.item_counts import Counts, sum_counts
+from components.example_gen.item_counts import Counts, look_up, sum_counts
 from components.example_gen.timelines import Ratings, Rows
 from data.clock import SECOND
 
@@ -19,35 +18,13 @@ from data.clock import SECOND
 BATCH_RATINGS = 1 << 18
 
 
-@dataclass(frozen=True)
-class ItemLookup:
-    """A lookup table from item ids to numbers.
-
-    Attributes:
-        ids: `pa.string()` [I].
-        values: int64 [I].
-        missing: the value of an id that is not in `ids`.
-    """
-
-    ids: pa.Array
-    values: np.ndarray
-    missing: int
-
-    def __call__(self, ids: pa.Array) -> np.ndarray:
-        """Returns the values of `ids`, `pa.string()` [T], as int64 [T]."""
-        indices = pc.fill_null(pc.index_in(ids, self.ids), -1).to_numpy()
-        return np.append(self.values, self.missing)[indices]
-
-
-def timeline_records(
-    ratings: Ratings, rows: Rows, popularity: ItemLookup, weighted: bool = False
-) -> Iterator[list[bytes]]:
+def timeline_records(ratings: Ratings, rows: Rows, popularity: Counts, weighted: bool = False) -> Iterator[list[bytes]]:
     """Yields lists of the raw examples of rows of timelines.
 
     Args:
         ratings: the ratings that `rows` index.
         rows: rows of one split.
-        popularity: the popularity bucket of each item with train events.
+        popularity: ids of the items with train events, and the popularity bucket of each.
         weighted: whether examples contain the weight of each interaction as a target.
     """
     encoder = RecordBatchToExamplesEncoder()
@@ -55,7 +32,7 @@ def timeline_records(
         yield encoder.encode(_timeline_columns(ratings, piece, popularity, weighted))
 
 
-def _timeline_columns(ratings: Ratings, rows: Rows, popularity: ItemLookup, weighted: bool) -> pa.RecordBatch:
+def _timeline_columns(ratings: Ratings, rows: Rows, popularity: Counts, weighted: bool) -> pa.RecordBatch:
     lengths = rows.stop - rows.start
     ends = np.cumsum(lengths)
     bounds = np.concatenate([[0], ends])
@@ -75,12 +52,13 @@ def _timeline_columns(ratings: Ratings, rows: Rows, popularity: ItemLookup, weig
         columns[features.WEIGHT] = lists(ratings.weight[indices], bounds)
     if has_target.any():
         target = ratings.item[rows.target]
+        buckets = look_up(popularity, ratings.items, missing=features.POPULARITY_BUCKETS.index("cold"))
         columns |= {
             features.TARGET_ID: singles(_ids(ratings.items, target)),
             features.TARGET_RATING: singles(ratings.rating[rows.target]),
             features.TARGET_TIMESTAMP: singles(ratings.timestamp[rows.target] // SECOND),
             features.HISTORY_BUCKET: singles(_HISTORY_BUCKETS[_history_buckets(lengths)]),
-            features.POPULARITY_BUCKET: singles(_POPULARITY_BUCKETS[popularity(ratings.items)[target]]),
+            features.POPULARITY_BUCKET: singles(_POPULARITY_BUCKETS[buckets[target]]),
         }
     return pa.RecordBatch.from_pydict(columns)
 
@@ -124,7 +102,7 @@ def word_records(counts: Counts, train_counts: Counts) -> list[bytes]:
     columns = {
         features.WORD: singles(pa.array([word.encode() for word in words], pa.binary())),
         features.WORD_COLUMN: singles(np.array(numbers, np.int64)),
-        features.WORD_TRAIN_EVENTS: singles(ItemLookup(*train_counts, 0)(keys)),
+        features.WORD_TRAIN_EVENTS: singles(look_up(train_counts, keys)),
         features.WORD_EVENTS: singles(events),
     }
     records: list[bytes] = RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_pydict(columns))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.example_gen.settings import ExampleGenSettings
-from components.features import ALL, EVAL, TEST, TRAIN
-from data.dataset import ACTIVITY
+from components.features import ALL, EVAL, SPLITS, TEST, TRAIN
+from data.dataset import ACTIVITY, EVENT
 from data.interactions import Interactions
 
+NUMBERS = ("rating", "timestamp", "position", "weight")  # columns of each interaction
+NO_TARGET = -1
 TARGETS_SEED = 1
 
 
@@ -54,68 +57,58 @@ class Ratings:
         return Ratings(*columns, *numbers, activity=self.activity.take(pa.array(rows)))
 
     def to_table(self) -> pa.Table:
-        """Returns a table with the columns of `SCHEMA`, followed by those of `activity`."""
-        user, item = self.users.take(pa.array(self.user)), self.items.take(pa.array(self.item))
-        table = pa.table([user, item, self.rating, self.timestamp, self.position, self.weight], SCHEMA)
-        return _with_activity(table, dict(zip(self.activity.column_names, self.activity.columns, strict=True)))
+        """Returns a table with the columns of `as_table`."""
+        columns = {
+            "user": self.users.take(pa.array(self.user)),
+            "item": self.items.take(pa.array(self.item)),
+            **{name: getattr(self, name) for name in NUMBERS},
+            **dict(zip(self.activity.column_names, self.activity.columns, strict=True)),
+        }
+        return pa.table(columns)
 
     @staticmethod
     def from_table(table: pa.Table) -> Ratings:
-        """Returns the interactions of a table made by `to_table`."""
+        """Returns the interactions of a table made by `as_table` or `to_table`."""
         user, users = _numbered(table["user"])
         item, items = _numbered(table["item"])
-        rating, timestamp, position, weight = (table[name].to_numpy() for name in SCHEMA.names[2:])
-        activity = table.select(table.column_names[len(SCHEMA) :])
-        return Ratings(user, users, item, items, rating, timestamp, position, weight, activity)
-
-
-# The columns of interactions in blocks.
-SCHEMA = pa.schema(
-    [
-        ("user", pa.string()),
-        ("item", pa.string()),
-        ("rating", pa.float32()),
-        ("timestamp", pa.int64()),
-        ("position", pa.int64()),
-        ("weight", pa.float32()),
-    ]
-)
-
-
-def _with_activity(table: pa.Table, activity: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
-    for name, values in activity.items():
-        table = table.append_column(name, values)
-    return table
+        numbers = {name: table[name].to_numpy() for name in NUMBERS}
+        activity = table.select([name for name in table.column_names if name.startswith(ACTIVITY)])
+        return Ratings(user, users, item, items, **numbers, activity=activity)
 
 
 def as_table(chunk: Interactions, settings: ExampleGenSettings, by_rows: bool = False) -> pa.Table:
-    """Returns a table, as `Ratings.to_table` does, of the interactions whose kinds the settings use.
+    """Returns a table of the interactions whose kinds the settings use.
 
     Args:
         chunk: interactions as they were read, with their kinds if the settings name kinds.
         settings: the kinds to use, and their weights.
         by_rows: whether to use the order of the rows as time.
+
+    Returns:
+        `user` and `item`, text; `NUMBERS`, see `Ratings`; and the activity features, with the prefix `ACTIVITY`.
     """
-    columns = [chunk.user.cast(pa.string()), chunk.item.cast(pa.string()), chunk.rating]
-    columns += [chunk.position if by_rows else chunk.timestamp, chunk.position]
-    activity = {ACTIVITY + name: values for name, values in chunk.activity.items()}
+    columns = {
+        **dict(zip(chunk.table.column_names, chunk.table.columns, strict=True)),
+        **{name: chunk.table[name].cast(pa.string()) for name in ("user", "item")},
+        "timestamp": chunk.table["position" if by_rows else "timestamp"],
+        "weight": np.ones(len(chunk), np.float32),
+    }
+    event = columns.pop(EVENT, None)
     if not settings.events and not settings.targets:
-        return _with_activity(pa.table([*columns, np.ones(len(chunk), np.float32)], SCHEMA), activity)
-    kinds = pc.dictionary_encode(chunk.event)
+        return pa.table(columns)
+    kinds = event.combine_chunks().dictionary_encode()
     names = kinds.dictionary.to_pylist()
     is_used = np.array([not settings.events or name in settings.events for name in names], bool)
     is_target = [not settings.targets or name in settings.targets for name in names]
     weights = [settings.events.get(name, 1.0) * target for name, target in zip(names, is_target, strict=True)]
     codes = kinds.indices.to_numpy()
-    table = _with_activity(pa.table([*columns, np.array(weights, np.float32)[codes]], SCHEMA), activity)
-    return table.filter(pa.array(is_used[codes]))
+    columns["weight"] = np.array(weights, np.float32)[codes]
+    return pa.table(columns).filter(pa.array(is_used[codes]))
 
 
 def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """Returns indices, int32 [R], into the distinct ids, and these ids, sorted."""
     encoded = ids.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks() if encoded.num_chunks else pa.array([], pa.string()).dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
@@ -123,49 +116,13 @@ def _numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
 
 
 @dataclass(frozen=True)
-class UserTimelines:
-    """Timelines of users: their ratings, oldest first, ties in the order of the log.
-
-    Attributes:
-        ratings: the ratings of all users, one user after another.
-        starts: int64 [U + 1]; user `u` has the rows from `starts[u]` to before `starts[u + 1]`.
-        duplicates: number of exact duplicates that were dropped.
-    """
-
-    ratings: Ratings
-    starts: np.ndarray
-    duplicates: int
-
-    def users(self) -> Iterator[tuple[int, int]]:
-        """Returns the first row of each user, and the row after the last."""
-        return zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One example of a split: the timeline from row `start` to before row `stop`.
-
-    Attributes:
-        split: `train`, `eval`, `test` or `all`.
-        start: first row of the timeline.
-        stop: the row after the last.
-        target: row of the target; None in the splits `train` and `all`.
-    """
-
-    split: str
-    start: int
-    stop: int
-    target: int | None = None
-
-
-@dataclass(frozen=True)
 class Rows:
-    """`N` examples of one split, as columns; see `Row`.
+    """`N` examples of one split, as rows of timelines.
 
     Attributes:
-        start: int64 [N].
-        stop: int64 [N].
-        target: int64 [N], -1 without a target.
+        start: int64 [N], first row of the timeline.
+        stop: int64 [N], the row after the last.
+        target: int64 [N], row of the target; `NO_TARGET` in the splits `train` and `all`.
     """
 
     start: np.ndarray
@@ -186,16 +143,8 @@ class Rows:
             first = last
 
 
-def by_split(rows: Iterable[Row]) -> dict[str, Rows]:
-    """Returns the rows of each split as columns."""
-    tuples: dict[str, list[tuple[int, int, int]]] = {}
-    for row in rows:
-        tuples.setdefault(row.split, []).append((row.start, row.stop, -1 if row.target is None else row.target))
-    return {split: Rows(*np.array(split_tuples, np.int64).T) for split, split_tuples in tuples.items()}
-
-
-def group(ratings: Ratings) -> UserTimelines:
-    """Groups ratings by user, in order of (timestamp, position in the log).
+def group(ratings: Ratings) -> Ratings:
+    """Returns the timelines of all users, one after another: ratings in the order of (timestamp, position in the log).
 
     Of exact duplicates (same user, item, rating and timestamp), only the first is kept.
     """
@@ -206,41 +155,50 @@ def group(ratings: Ratings) -> UserTimelines:
     if len(order):
         is_duplicate[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
     kept = order[~is_duplicate]
-    kept = kept[np.lexsort((ratings.position[kept], ratings.timestamp[kept], user[kept]))]
-    starts = np.flatnonzero(np.diff(user[kept], prepend=-1))
-    return UserTimelines(ratings.take(kept), np.append(starts, len(kept)).astype(np.int64), int(is_duplicate.sum()))
+    return ratings.take(kept[np.lexsort((ratings.position[kept], ratings.timestamp[kept], user[kept]))])
+
+
+def bounds_of(timelines: Ratings) -> np.ndarray:
+    """Returns int64 [U + 1]: user `u` has the rows from `bounds[u]` to before `bounds[u + 1]`."""
+    return np.append(np.flatnonzero(np.diff(timelines.user, prepend=-1)), len(timelines))
 
 
 def split_rows(
-    timelines: UserTimelines, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None, with_all: bool = False
-) -> Iterator[Row]:
+    timelines: Ratings, settings: ExampleGenSettings, cuts: tuple[int, int] | None = None, with_all: bool = False
+) -> dict[str, Rows]:
     """Splits timelines by time.
 
     Args:
         timelines: complete timelines.
         settings: settings of ExampleGen.
         cuts: the times at which the eval and the test period start; unused for `leave_one_out`.
-        with_all: whether to add a split of complete timelines.
+        with_all: whether to fill the split of complete timelines.
 
-    Yields:
+    Returns:
         The rows of all splits. Users with fewer than `min_interactions` interactions have no rows.
     """
-    timestamp, user = timelines.ratings.timestamp, timelines.ratings.user
-    is_target = timelines.ratings.weight > 0
-    for start, stop in timelines.users():
+    timestamp, user = timelines.timestamp, timelines.user
+    is_target = timelines.weight > 0
+    rows: dict[str, list[tuple[int, int, int]]] = {split: [] for split in (*SPLITS, ALL)}
+    for start, stop in itertools.pairwise(bounds_of(timelines).tolist()):
         if stop - start < settings.min_interactions:
             continue
         if with_all:
-            yield Row(ALL, start, stop)
+            rows[ALL].append((start, stop, NO_TARGET))
         if settings.split == "leave_one_out":
-            yield from _last_two_held_out(start, stop, start + np.flatnonzero(is_target[start:stop]))
+            targets = start + np.flatnonzero(is_target[start:stop])
+            # The last two targets are held out, unless the first row is one of them.
+            held_out = targets[-2:].tolist() if len(targets) >= 2 and targets[-2] > start else []
+            rows[TRAIN].append((start, held_out[0] if held_out else stop, NO_TARGET))
+            for split, target in zip((EVAL, TEST), held_out, strict=False):
+                rows[split].append((start, target, target))
             continue
         assert cuts is not None
         bounds = [start + int(np.searchsorted(timestamp[start:stop], cut)) for cut in cuts]
         if settings.split == "sessions":  # A session belongs entirely to the period of its last interaction.
             bounds = [start if bound < stop else stop for bound in bounds]
         if bounds[0] - start >= settings.min_interactions:
-            yield Row(TRAIN, start, bounds[0])
+            rows[TRAIN].append((start, bounds[0], NO_TARGET))
         for split, first, last in ((EVAL, bounds[0], bounds[1]), (TEST, bounds[1], stop)):
             if last - start < settings.min_interactions:
                 continue
@@ -250,34 +208,21 @@ def split_rows(
                 targets = targets[:1]
             max_targets = settings.max_targets_per_user
             if max_targets is not None and len(targets) > max_targets:
-                id_ = timelines.ratings.users[int(user[start])].as_py()
+                id_ = timelines.users[int(user[start])].as_py()
                 random = np.random.default_rng([zlib.crc32(id_.encode()), TARGETS_SEED])
                 targets = np.sort(random.choice(targets, max_targets, replace=False))
-            yield from (Row(split, start, target, target) for target in targets.tolist())
+            rows[split] += [(start, target, target) for target in targets.tolist()]
+    return {split: Rows(*np.array(triples, np.int64).reshape(-1, 3).T) for split, triples in rows.items()}
 
 
-def _last_two_held_out(start: int, stop: int, targets: np.ndarray) -> Iterator[Row]:
-    """Yields the rows of a user for `leave_one_out`; holds out none if fewer than two targets follow the first row."""
-    if len(targets) < 2 or targets[-2] == start:
-        yield Row(TRAIN, start, stop)
-        return
-    before_last, last = targets[-2:].tolist()
-    yield Row(TRAIN, start, before_last)
-    yield Row(EVAL, start, before_last, before_last)
-    yield Row(TEST, start, last, last)
-
-
-def repeats(timelines: UserTimelines) -> np.ndarray:
+def repeats(timelines: Ratings) -> np.ndarray:
     """Returns for each interaction whether it repeats an earlier item of its user, bool [R]."""
-    return _after_the_first(timelines.ratings, np.zeros(len(timelines.ratings), bool))
+    return _after_the_first(timelines, np.zeros(len(timelines), bool))
 
 
-def without_repeats(timelines: UserTimelines) -> UserTimelines:
+def without_repeats(timelines: Ratings) -> Ratings:
     """Returns timelines with each item once: as the first interaction that can be a target, or else as the first."""
-    ratings = timelines.ratings
-    kept = ~_after_the_first(ratings, ratings.weight == 0)
-    starts = np.concatenate([[0], np.cumsum(kept)])[timelines.starts]
-    return UserTimelines(ratings.take(np.flatnonzero(kept)), starts, timelines.duplicates)
+    return timelines.take(np.flatnonzero(~_after_the_first(timelines, timelines.weight == 0)))
 
 
 def _after_the_first(ratings: Ratings, later: np.ndarray) -> np.ndarray:

@@ -25,16 +25,16 @@ def write(folder: Path, layout: str, seed: int = 1) -> Path:
 @pytest.mark.parametrize("layout", FORMATS)
 def test_every_format_is_read_completely(layout: str, tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, layout), "")
-    assert dataset.movielens == (layout not in ("csv", "parquet"))
+    assert dataset.log.movielens == (layout not in ("csv", "parquet"))
     (chunk,), items = read_all(dataset), read_items(dataset)
     assert not chunk.bad_rows
     assert len(chunk) == RATINGS
-    assert len(set(chunk.user.to_pylist())) == USERS
+    assert len(set(chunk.table["user"].to_pylist())) == USERS
     assert len({item.id for item in items}) == ITEMS
-    assert set(chunk.item.to_pylist()) <= {item.id for item in items}
+    assert set(chunk.table["item"].to_pylist()) <= {item.id for item in items}
     assert all(item.genres and item.year for item in items)
     steps = 1 if layout in ("ml-1m", "ml-100k") else 2
-    assert set((chunk.rating * steps).tolist()) == set(range(1, 5 * steps + 1))
+    assert {rating * steps for rating in chunk.table["rating"].to_pylist()} == set(range(1, 5 * steps + 1))
 
 
 def test_the_seed_determines_every_byte(tmp_path: Path) -> None:

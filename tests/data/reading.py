@@ -15,11 +15,5 @@ def read_all(dataset: Dataset, block_bytes: int = BLOCK_BYTES) -> list[Interacti
 
 def rows_of(chunks: list[Interactions]) -> list[tuple[str, str, float, int]]:
     """Returns (user, item, rating, timestamp in ns) of every interaction."""
-    return [
-        row
-        for chunk in chunks
-        for row in zip(
-            *(chunk.user.to_pylist(), chunk.item.to_pylist(), chunk.rating.tolist(), chunk.timestamp.tolist()),
-            strict=True,
-        )
-    ]
+    columns = ("user", "item", "rating", "timestamp")
+    return [row for chunk in chunks for row in zip(*(chunk.table[name].to_pylist() for name in columns), strict=True)]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.dataset import Dataset
+from data.dataset import ACTIVITY, Dataset
 from data.describe import describe, section
 from data.errors import DataError
 from data.formats import open_dataset
@@ -72,7 +72,7 @@ def recbole(folder: Path) -> Path:
 def read(path: Path, names: list[str], **declared: Any) -> tuple[Dataset, dict[str, list[Any]]]:
     dataset = open_dataset(path, path.parent, DataSettings(**declared).with_activity(names))
     chunks = read_all(dataset)
-    columns = {name: [v for chunk in chunks for v in chunk.activity[name].to_pylist()] for name in names}
+    columns = {name: [v for chunk in chunks for v in chunk.table[ACTIVITY + name].to_pylist()] for name in names}
     return dataset, {
         name: [None if isinstance(value, float) and math.isnan(value) else value for value in values]
         for name, values in columns.items()
@@ -112,7 +112,7 @@ def test_a_value_that_is_not_a_number_is_a_bad_row(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8") + "u3,i1,1700000240,view,phone,cheap,9\n", encoding="utf-8")
     settings = DataSettings(activity={"price": "numbers"}).with_activity(["price"])
     (chunk,) = read_all(open_dataset(path, tmp_path, settings))
-    assert len(chunk) == len(chunk.activity["price"]) == 4
+    assert len(chunk) == len(chunk.table[ACTIVITY + "price"]) == 4
     assert chunk.bad_rows[0].describe() == (
         "log.csv, line 6: price 'cheap' is not a number: 'u3,i1,1700000240,view,phone,cheap,9'"
     )

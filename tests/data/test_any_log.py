@@ -107,7 +107,7 @@ def test_every_form_gives_the_same_rows(write_log: Callable[[Path], Path], tmp_p
     assert dataset.name == "log"
     chunks = read_all(dataset, 1000)
     assert rows_of(chunks) == EXPECTED and not any(chunk.bad_rows for chunk in chunks)
-    positions = [position for chunk in chunks for position in chunk.position.tolist()]
+    positions = [position for chunk in chunks for position in chunk.table["position"].to_pylist()]
     assert positions == sorted(set(positions))
     assert quick_check(path) == dataset
 
@@ -201,7 +201,8 @@ def test_movietweetings_is_read_with_its_own_rating_scale(tmp_path: Path) -> Non
     (tmp_path / "movies.dat").write_text("0100001::Gravity (2013)::Drama\n")
     dataset = open_dataset(tmp_path, "")
     (chunk,) = read_all(dataset)
-    assert not dataset.movielens and len(chunk) == 160 and not chunk.bad_rows and chunk.rating.max() == 10
+    assert not dataset.log.movielens and len(chunk) == 160 and not chunk.bad_rows
+    assert max(chunk.table["rating"].to_pylist()) == 10
     assert "has ratings outside MovieLens's 0.5 to 5" in dataset.notes[0]
     assert [item.id for item in read_items(dataset)] == ["0100001"]
 
@@ -223,7 +224,7 @@ def test_words_for_missing_values_can_be_declared(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(f"user,item,time\n{{}},tea,{START}\nNA,tea,{START}\n")
     (chunk,) = read_all(open_dataset(path, "", declared(missing=["{}"])))
-    assert chunk.user.to_pylist() == ["NA"]
+    assert chunk.table["user"].to_pylist() == ["NA"]
     assert [bad.reason for bad in chunk.bad_rows] == ["user id '{}' stands for a missing value"]
 
 

@@ -120,7 +120,8 @@ def test_the_order_within_a_second_is_kept(times: tuple[str, str], tmp_path) -> 
         "user,item,time\n" + "".join(f"ann,{item},{time}\n" for item, time in zip("ba", times, strict=True))
     )
     (chunk,) = read_all(open_dataset(path, ""))
-    assert chunk.timestamp[0] > chunk.timestamp[1]
+    first, second = chunk.table["timestamp"].to_pylist()
+    assert first > second
 
 
 def test_rows_in_order_need_no_timestamps(tmp_path) -> None:
@@ -130,4 +131,5 @@ def test_rows_in_order_need_no_timestamps(tmp_path) -> None:
         open_dataset(path, "")
     dataset = open_dataset(path, "", DataSettings(timestamp=Timestamps(unit="rows")))
     (chunk,) = read_all(dataset)
-    assert chunk.item.to_pylist() == ["tea", "jam"] and chunk.position.tolist() == sorted(chunk.position.tolist())
+    positions = chunk.table["position"].to_pylist()
+    assert chunk.table["item"].to_pylist() == ["tea", "jam"] and positions == sorted(positions)

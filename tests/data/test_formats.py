@@ -28,7 +28,7 @@ def test_every_shape_gives_the_same_ratings_and_items(shape, shapes, write, tmp_
     dataset = open_dataset(write(shapes[shape]), tmp_path)
     assert rows(dataset) == EXPECTED
     toy_story, les_miserables = read_items(dataset)
-    with_year = " ({})" if dataset.movielens else ""  # Other titles stay as they are.
+    with_year = " ({})" if dataset.log.movielens else ""  # Other titles stay as they are.
     assert (toy_story.id, toy_story.title, toy_story.year) == ("10", "Toy Story" + with_year.format(1995), 1995)
     assert toy_story.genres == ("Animation", "Comedy")
     assert (les_miserables.title, les_miserables.genres) == ("Misérables, Les" + with_year.format(1935), ("Drama",))
@@ -68,11 +68,11 @@ def test_column_names_of_own_tables_are_recognised(header: str, tmp_path) -> Non
 
 
 def test_only_a_file_with_the_movielens_header_is_movielens(shapes, write, tmp_path) -> None:
-    assert open_dataset(write(shapes["ml-latest"], "a"), tmp_path).movielens
-    assert not open_dataset(write({"ratings.csv": "user,item,timestamp\nanna,x,5\n"}, "b"), tmp_path).movielens
+    assert open_dataset(write(shapes["ml-latest"], "a"), tmp_path).log.movielens
+    assert not open_dataset(write({"ratings.csv": "user,item,timestamp\nanna,x,5\n"}, "b"), tmp_path).log.movielens
     assert not open_dataset(
         write({"lastfm.inter": "user_id:token\titem_id:token\ttimestamp:float\n"}, "c"), ""
-    ).movielens
+    ).log.movielens
 
 
 @pytest.mark.parametrize(

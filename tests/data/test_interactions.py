@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.dataset import Dataset
@@ -36,8 +36,10 @@ def own(write, tmp_path):
 def test_columns_have_their_types(ml_1m) -> None:
     chunk = read(ml_1m("1::1193::5::978300760\n22::661::0.5::0\n"))
     assert rows_of([chunk]) == [("1", "1193", 5.0, 978300760 * SECOND), ("22", "661", 0.5, 0)]
-    assert chunk.rating.dtype == np.float32 and chunk.timestamp.dtype == np.int64
-    assert chunk.position[0] < chunk.position[1] and chunk.position.dtype == np.int64
+    types = [chunk.table[name].type for name in ("rating", "timestamp", "position")]
+    assert types == [pa.float32(), pa.int64(), pa.int64()]
+    first, second = chunk.table["position"].to_pylist()
+    assert first < second
     assert chunk.bad_rows == ()
 
 
@@ -80,7 +82,7 @@ def test_harmless_differences_between_files_are_ignored(content: bytes, ml_1m) -
 def test_a_bad_row_is_excluded_and_described(line: str, reason: str, ml_1m) -> None:
     dataset = ml_1m(f"7::8::5::1\n{line}\n9::8::5::2\n")
     chunk = read(dataset)
-    assert chunk.user.to_pylist() == ["7", "9"]
+    assert chunk.table["user"].to_pylist() == ["7", "9"]
     assert [bad.describe() for bad in chunk.bad_rows] == [f"ratings.dat, line 2: {reason}: {line!r}"]
 
 
@@ -98,20 +100,20 @@ def test_a_long_bad_row_is_cut_in_its_description(ml_1m) -> None:
 def test_ids_of_own_data_can_be_any_text(own) -> None:
     ids = ["anna", "18446744073709551616", "007", "Zoë", "a b", "x::y"]
     chunk = read(own(OWN_HEADER + "".join(f"{id_},{id_},-7.5,1\n" for id_ in ids)))
-    assert chunk.user.to_pylist() == chunk.item.to_pylist() == ids
-    assert set(chunk.rating.tolist()) == {-7.5}
+    assert chunk.table["user"].to_pylist() == chunk.table["item"].to_pylist() == ids
+    assert set(chunk.table["rating"].to_pylist()) == {-7.5}
 
 
 @pytest.mark.parametrize("other", ["", "bad row\n"], ids=["by columns", "by lines"])
 def test_both_ways_of_reading_agree_on_an_id(other: str, own) -> None:
     chunk = read(own((OWN_HEADER + other).encode() + b' anna ,"x, ""y""",1,1\ncaf\xe9,\xc2\xa0z,1,1\n'))
-    assert chunk.user.to_pylist() == ["anna", "café"]
+    assert chunk.table["user"].to_pylist() == ["anna", "café"]
     # A line that is not UTF-8 is read entirely as Windows-1252.
-    assert chunk.item.to_pylist() == ['x, "y"', "Â\u00a0z".strip()]
+    assert chunk.table["item"].to_pylist() == ['x, "y"', "Â\u00a0z".strip()]
 
 
 def test_the_rating_is_one_without_a_rating_column(own) -> None:
-    assert read(own("user,item,timestamp\na,b,1\nc,d,2\n")).rating.tolist() == [1.0, 1.0]
+    assert read(own("user,item,timestamp\na,b,1\nc,d,2\n")).table["rating"].to_pylist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_bad_rows_of_own_data_are_described(line: str, reason: str, own) -> None
 def test_files_without_ratings_have_no_interactions(ml_1m, own) -> None:
     assert read_all(ml_1m("")) == read_all(own(OWN_HEADER)) == read_all(own(OWN_HEADER.strip())) == []
     chunk = read(ml_1m("\n\n"))
-    assert len(chunk.user) == len(chunk.item) == len(chunk.rating) == len(chunk.timestamp) == len(chunk.position) == 0
+    assert {len(column) for column in chunk.table.columns} == {0}
     assert chunk.bad_rows == ()
 
 
@@ -149,7 +151,7 @@ def test_ranges_cover_the_file_after_the_header(own) -> None:
 def test_quotes_in_an_unquoted_table_are_part_of_the_value(write, tmp_path) -> None:
     folder = write({"shop.inter": 'user_id:token\titem_id:token\ttimestamp:float\n"a"\tb"\t5\n'})
     chunk = read(open_dataset(folder, tmp_path))
-    assert (chunk.user.to_pylist(), chunk.item.to_pylist()) == (['"a"'], ['b"'])
+    assert (chunk.table["user"].to_pylist(), chunk.table["item"].to_pylist()) == (['"a"'], ['b"'])
 
 
 def lines_of(count: int) -> list[str]:
@@ -160,13 +162,13 @@ def test_rows_between_unbalanced_quotes_are_kept(own) -> None:
     rows = lines_of(1510)
     rows[1000], rows[1040] = 'u1000,"i1000,3,978301000', 'u1040,"i1040,3,978301040'
     chunk = read(own(OWN_HEADER + "\n".join(rows) + "\n"))
-    assert len(chunk.user) == 1508
+    assert len(chunk) == 1508
     assert [bad.row for bad in chunk.bad_rows] == [1002, 1042]
 
 
 def test_an_id_with_a_line_break_is_a_bad_row(own) -> None:
     chunk = read(own(OWN_HEADER + "\n".join([*lines_of(30), 'a,"two\nlines",3,978300760']) + "\n"))
-    assert len(chunk.user) == 30
+    assert len(chunk) == 30
     assert [bad.row for bad in chunk.bad_rows] == [32, 33]
 
 
@@ -175,7 +177,7 @@ def test_an_id_with_a_line_break_is_a_bad_row(own) -> None:
 def test_words_for_a_missing_value_are_not_ids(word: str, column: str, own) -> None:
     bad = f"{word},i,3,978300760" if column == "user" else f"u,{word},3,978300760"
     chunk = read(own(OWN_HEADER + "\n".join([*lines_of(3), bad]) + "\n"))
-    assert len(chunk.user) == 3
+    assert len(chunk) == 3
     (row,) = chunk.bad_rows
     assert (row.row, row.reason) == (5, f"{column} id {word!r} stands for a missing value")
 
@@ -184,7 +186,7 @@ def test_a_very_long_id_is_a_bad_row_and_uses_little_memory(own) -> None:
     chunk = read(own(OWN_HEADER + "\n".join([*lines_of(3), "x" * 100_000 + ",i,3,978300760"]) + "\n"))
     (row,) = chunk.bad_rows
     assert row.row == 5 and row.reason.endswith("is longer than 1,000 bytes") and len(row.reason) < 200
-    assert chunk.user.get_total_buffer_size() < 200_000
+    assert chunk.table["user"].get_total_buffer_size() < 200_000
 
 
 def test_a_byte_order_mark_is_removed_in_every_encoding() -> None:

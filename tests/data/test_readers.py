@@ -56,7 +56,7 @@ def test_rows_of_every_shape_and_split_are_in_order(tmp_path_factory, name, rows
     chunks = read_all(dataset, target_bytes)
     assert rows_of(chunks) == [(str(u), str(i), r, t * 10**9) for u, i, r, t in rows]
     assert not any(chunk.bad_rows for chunk in chunks)
-    positions = [int(position) for chunk in chunks for position in chunk.position]
+    positions = [position for chunk in chunks for position in chunk.table["position"].to_pylist()]
     assert positions == sorted(set(positions))
 
 

@@ -20,7 +20,7 @@ from tests.components.example_gen.conftest import columns_of
 LOG = (
     "user,item,rating,timestamp\n"
     "ann,tea,4,100\nann,jam,2.5,200\nann,gum,5,300\nann,oil,1,400\n"
-    "bob,jam,3,150\nbob,oil,2,250\nbob,tea,5,350\nbob,gum,4,450\n"
+    "bob,jam,3,150\nbob,oil,2,250\nbob,tea,5,350\nbob,gum,4,450\nbob,gum,4,450\n"
 )
 ITEMS = (
     "item,title,genres,year,brand,shelf\n"
@@ -92,7 +92,7 @@ def test_pushed_catalogue_names_the_same_items(shop):
     assert lines[0] == {**tea, "ratings": 2} and lines[-1] == {**gum, "ratings": 2}
     assert [line["ratings"] for line in lines] == [2, 2, 2, 0, 2]
     summary = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    assert (summary["items"], summary["unknown_items"], summary["ratings"]) == (4, 1, 8)
+    assert (summary["items"], summary["unknown_items"], summary["ratings"], summary["duplicates"]) == (4, 1, 8, 1)
     assert sorted(path.name for path in folder.iterdir()) == ["dataset.json", "items.jsonl"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,20 +12,40 @@ from hypothesis import strategies as st
 
 from components.example_gen import timelines
 from components.example_gen.settings import ExampleGenSettings
-from components.example_gen.timelines import Ratings, Row
+from components.example_gen.timelines import NO_TARGET, Ratings, Rows
 
 
 def make_ratings(rows: list[tuple[str, str, float, int]], weights: list[float] | None = None) -> Ratings:
     """Returns ratings of (user, item, rating, timestamp), in the order of the log."""
     users, items, ratings, timestamps = zip(*rows, strict=True) if rows else ((), (), (), ())
-    positions = np.arange(len(rows)) * 10
-    weights = [1.0] * len(rows) if weights is None else weights
-    return Ratings.from_table(pa.table([users, items, ratings, timestamps, positions, weights], timelines.SCHEMA))
+    columns = {
+        "user": pa.array(users, pa.string()),
+        "item": pa.array(items, pa.string()),
+        "rating": np.array(ratings, np.float32),
+        "timestamp": np.array(timestamps, np.int64),
+        "position": np.arange(len(rows)) * 10,
+        "weight": np.array([1.0] * len(rows) if weights is None else weights, np.float32),
+    }
+    return Ratings.from_table(pa.table(columns))
 
 
-def items(grouped: timelines.UserTimelines) -> list[list[str]]:
-    ids = grouped.ratings.items.to_pylist()
-    return [[ids[item] for item in grouped.ratings.item[start:stop]] for start, stop in grouped.users()]
+def items(grouped: Ratings) -> list[list[str]]:
+    ids = grouped.items.to_pylist()
+    bounds = itertools.pairwise(timelines.bounds_of(grouped))
+    return [[ids[item] for item in grouped.item[start:stop]] for start, stop in bounds]
+
+
+def rows_of(
+    grouped: Ratings, split_settings: ExampleGenSettings | None = None, **options: object
+) -> dict[str, list[tuple[int, ...]]]:
+    """Returns the (start, stop, target) of all rows of each split that has rows; training has (start, stop)."""
+    rows = timelines.split_rows(grouped, split_settings or ExampleGenSettings(), **options)
+    columns = {split: np.stack([part.start, part.stop, part.target], axis=1) for split, part in rows.items()}
+    return {
+        split: [tuple(value for value in row if value != NO_TARGET) for row in table.tolist()]
+        for split, table in columns.items()
+        if len(table)
+    }
 
 
 def test_timelines_are_sorted_by_time_then_by_file_position():
@@ -37,8 +59,7 @@ def test_only_exact_repeats_are_dropped():
     ratings = make_ratings([("u", "a", 3, 5), ("u", "b", 3, 5), ("u", "a", 3, 5), ("u", "a", 4, 5), ("u", "a", 3, 6)])
     grouped = timelines.group(ratings)
     assert items(grouped) == [["a", "b", "a", "a"]]
-    assert grouped.ratings.rating.tolist() == [3, 3, 4, 3]
-    assert grouped.duplicates == 1
+    assert grouped.rating.tolist() == [3, 3, 4, 3]
 
 
 @settings(max_examples=50, deadline=None)
@@ -57,29 +78,24 @@ def test_grouping_agrees_with_sorting_python_objects(rows):
     ]
     grouped = timelines.group(make_ratings(rows))
     assert items(grouped) == expected_items
-    assert grouped.duplicates == len(rows) - len(distinct_rows)
 
 
 def test_leave_one_out_holds_out_the_last_two_interactions():
     grouped = timelines.group(make_ratings([("u", item, 3, time) for time, item in enumerate("abcde")]))
-    assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [
-        Row("train", 0, 3),
-        Row("eval", 0, 3, 3),
-        Row("test", 0, 4, 4),
-    ]
+    assert rows_of(grouped) == {"train": [(0, 3)], "eval": [(0, 3, 3)], "test": [(0, 4, 4)]}
 
 
 def test_users_with_too_few_interactions_have_no_rows():
     grouped = timelines.group(
         make_ratings([("u", "a", 3, 1), ("u", "b", 3, 2), *(("v", item, 3, 1) for item in "abc")])
     )
-    rows = list(timelines.split_rows(grouped, ExampleGenSettings(min_interactions=3)))
-    assert {row.start for row in rows} == {2}
+    rows = rows_of(grouped, ExampleGenSettings(min_interactions=3))
+    assert {row[0] for split_rows in rows.values() for row in split_rows} == {2}
 
 
 def test_two_interactions_are_enough_for_training():
     grouped = timelines.group(make_ratings([("u", "a", 3, 1), ("u", "b", 3, 2), ("v", "a", 3, 1)]))
-    assert list(timelines.split_rows(grouped, ExampleGenSettings())) == [Row("train", 0, 2)]
+    assert rows_of(grouped) == {"train": [(0, 2)]}
 
 
 @pytest.mark.parametrize("targets", ["first", "all"])
@@ -87,7 +103,7 @@ def test_interactions_after_the_period_do_not_count_for_a_split(targets):
     """A user with one interaction before the cut is unknown in that split, regardless of later interactions."""
     grouped = timelines.group(make_ratings([("u", item, 3, time) for time, item in enumerate("abc", start=4)]))
     split_settings = ExampleGenSettings(split="temporal", temporal_targets=targets, min_interactions=3)
-    assert list(timelines.split_rows(grouped, split_settings, cuts=(5, 6))) == [Row("test", 0, 2, 2)]
+    assert rows_of(grouped, split_settings, cuts=(5, 6)) == {"test": [(0, 2, 2)]}
 
 
 def test_a_session_is_in_the_split_of_its_last_interaction():
@@ -97,25 +113,24 @@ def test_a_session_is_in_the_split_of_its_last_interaction():
         for offset, item in enumerate("xyz")
     ]
     grouped = timelines.group(make_ratings(rows))
-    rows = list(timelines.split_rows(grouped, ExampleGenSettings(split="sessions"), cuts=(5, 10)))
-    assert rows == [
-        *(Row("train", 0, 3), Row("eval", 3, 4, 4), Row("eval", 3, 5, 5)),
-        *(Row("test", 6, 7, 7), Row("test", 6, 8, 8), Row("test", 9, 10, 10), Row("test", 9, 11, 11)),
-    ]
+    assert rows_of(grouped, ExampleGenSettings(split="sessions"), cuts=(5, 10)) == {
+        "train": [(0, 3)],
+        "eval": [(3, 4, 4), (3, 5, 5)],
+        "test": [(6, 7, 7), (6, 8, 8), (9, 10, 10), (9, 11, 11)],
+    }
 
 
 def test_the_sampled_targets_of_a_user_do_not_depend_on_the_partition():
-    def rows_of(users: str) -> dict[str, list[int]]:
+    def targets_of(users: str) -> dict[str, list[int]]:
         log = [(user, str(time), 3, time) for user in users for time in range(40)]
         split_settings = ExampleGenSettings(split="temporal", max_targets_per_user=5)
         grouped, targets = timelines.group(make_ratings(log)), {}
-        for row in timelines.split_rows(grouped, split_settings, cuts=(10, 20)):
-            if row.split == "test":
-                targets.setdefault(users[row.start // 40], []).append(row.target - row.start)
+        for start, _, target in rows_of(grouped, split_settings, cuts=(10, 20))["test"]:
+            targets.setdefault(users[start // 40], []).append(target - start)
         return targets
 
-    targets_of_both = rows_of("uv")
-    assert targets_of_both == {**rows_of("u"), **rows_of("v")} and targets_of_both["u"] != targets_of_both["v"]
+    targets_of_both = targets_of("uv")
+    assert targets_of_both == {**targets_of("u"), **targets_of("v")} and targets_of_both["u"] != targets_of_both["v"]
     assert all(
         len(set(sample)) == 5 and min(sample) >= 20 and sample == sorted(sample) for sample in targets_of_both.values()
     )
@@ -128,36 +143,32 @@ def test_repeats_marks_items_that_the_user_had_before():
     assert timelines.repeats(grouped).tolist() == [False, False, True, True, True, False]
 
 
-def shop(kinds: str) -> timelines.UserTimelines:
+def shop(kinds: str) -> Ratings:
     """Returns the timeline of a user who views (v) and purchases (p) an item at each time."""
     rows = [("u", item, 3, time) for time, item in enumerate("abcdefgh"[: len(kinds)])]
     return timelines.group(make_ratings(rows, [float(kind == "p") for kind in kinds]))
 
 
 def test_leave_one_out_holds_out_the_last_two_targets():
-    assert list(timelines.split_rows(shop("vpvpvpv"), ExampleGenSettings())) == [
-        Row("train", 0, 3),
-        Row("eval", 0, 3, 3),
-        Row("test", 0, 5, 5),
-    ]
+    assert rows_of(shop("vpvpvpv")) == {"train": [(0, 3)], "eval": [(0, 3, 3)], "test": [(0, 5, 5)]}
 
 
 @pytest.mark.parametrize("kinds", ["vvvv", "vvvp", "pvvp"])
 def test_without_two_targets_after_the_first_nothing_is_held_out(kinds):
-    assert list(timelines.split_rows(shop(kinds), ExampleGenSettings())) == [Row("train", 0, 4)]
+    assert rows_of(shop(kinds)) == {"train": [(0, 4)]}
 
 
 def test_only_targets_of_a_period_are_held_out():
     split_settings = ExampleGenSettings(split="temporal")
-    rows = list(timelines.split_rows(shop("ppvpvpvv"), split_settings, cuts=(3, 5)))
-    assert rows == [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5)]
+    rows = rows_of(shop("ppvpvpvv"), split_settings, cuts=(3, 5))
+    assert rows == {"train": [(0, 3)], "eval": [(0, 3, 3)], "test": [(0, 5, 5)]}
 
 
 def test_the_split_for_the_refit_has_complete_timelines():
     grouped = timelines.group(
         make_ratings([("u", item, 3, time) for time, item in enumerate("abcd")] + [("v", "a", 3, 1)])
     )
-    assert next(timelines.split_rows(grouped, ExampleGenSettings(), with_all=True)) == Row("all", 0, 4)
+    assert rows_of(grouped, with_all=True)["all"] == [(0, 4)]
 
 
 def test_dropping_repeats_keeps_the_first_target_or_else_the_first_interaction():
@@ -166,7 +177,7 @@ def test_dropping_repeats_keeps_the_first_target_or_else_the_first_interaction()
     assert items(unweighted) == [["a", "b", "c"], ["a"]]
     weighted = timelines.without_repeats(timelines.group(make_ratings(rows, [0, 0, 1, 0, 1, 0, 0])))
     assert items(weighted) == [["b", "a", "c"], ["a"]]
-    assert weighted.ratings.weight.tolist() == [0, 1, 0, 0]
+    assert weighted.weight.tolist() == [0, 1, 0, 0]
 
 
 TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v", item, 3, 4) for item in "xyz"]
@@ -175,34 +186,26 @@ TWO_USERS = [("u", item, 3, time) for time, item in enumerate("abcdef")] + [("v"
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
-        ("first", [Row("train", 0, 3), Row("eval", 0, 3, 3), Row("test", 0, 5, 5), Row("eval", 6, 6, 6)]),
+        ("first", {"train": [(0, 3)], "eval": [(0, 3, 3), (6, 6, 6)], "test": [(0, 5, 5)]}),
         (
             "all",
-            [
-                *(Row("train", 0, 3), Row("eval", 0, 3, 3), Row("eval", 0, 4, 4), Row("test", 0, 5, 5)),
-                *(Row("eval", 6, 6, 6), Row("eval", 6, 7, 7), Row("eval", 6, 8, 8)),
-            ],
+            {
+                "train": [(0, 3)],
+                "eval": [(0, 3, 3), (0, 4, 4), (6, 6, 6), (6, 7, 7), (6, 8, 8)],
+                "test": [(0, 5, 5)],
+            },
         ),
     ],
 )
 def test_temporal_split_cuts_all_users_at_the_same_time(targets, expected):
     grouped = timelines.group(make_ratings(TWO_USERS))
     split_settings = ExampleGenSettings(split="temporal", temporal_targets=targets)
-    assert list(timelines.split_rows(grouped, split_settings, cuts=(3, 5))) == expected
-
-
-def test_by_split_returns_the_rows_of_each_split_in_columns():
-    rows = [Row("train", 0, 3), Row("test", 0, 5, 5), Row("train", 6, 9)]
-    by_split = timelines.by_split(rows)
-    assert list(by_split) == ["train", "test"]
-    columns = {
-        split: [column.tolist() for column in (rows.start, rows.stop, rows.target)] for split, rows in by_split.items()
-    }
-    assert columns == {"train": [[0, 6], [3, 9], [-1, -1]], "test": [[0], [5], [5]]}
+    assert rows_of(grouped, split_settings, cuts=(3, 5)) == expected
 
 
 def test_pieces_are_bounded_unless_one_timeline_is_longer():
-    rows = timelines.by_split([Row("train", 0, length) for length in (3, 2, 9, 0, 1, 4, 1)])["train"]
+    lengths = np.array([3, 2, 9, 0, 1, 4, 1])
+    rows = Rows(np.zeros_like(lengths), lengths, np.full_like(lengths, NO_TARGET))
     assert [piece.stop.tolist() for piece in rows.pieces(5)] == [[3, 2], [9], [0, 1, 4], [1]]
 
 
