@@ -100,22 +100,6 @@ def model_file(place: str) -> Path | None:
         return None
 
 
-def sha256(file: Path) -> str:
-    """Returns the SHA-256 of a file, hexadecimal.
-
-    Raises:
-        LineageError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise LineageError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    return digest.hexdigest()
-
-
 def pushes_of(store: Store, file: Path) -> list[Artifact]:
     """Returns the PushedModel artifacts with the content of a file, oldest first. Files beside it are not read.
 
@@ -123,7 +107,10 @@ def pushes_of(store: Store, file: Path) -> list[Artifact]:
         UnknownError: a file with this content was never pushed.
         LineageError: the file cannot be read.
     """
-    digest = sha256(file)
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise LineageError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     pushes = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest]
     if not pushes:
         raise UnknownError(f"unknown file: {file} (sha256 {digest}) was never pushed, says {store.where}")
