@@ -42,6 +42,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
         is specific to Kubernetes; for Vertex AI a PipelineJob in JSON.
     """
     deployment = config.deployment
+    root = deployment.pipeline_root.rstrip("/")
     default_values = defaults(config)
     parameters = {
         name: RuntimeParameter(name, PARAMETERS[name].type, value, PARAMETERS[name].help)
@@ -54,10 +55,10 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
             data_fingerprint="",
             cache_dir=CACHE_DIR,
             pipeline_root=deployment.pipeline_root,
-            serving_root=deployment.models_folder(),
-            statistics_record=deployment.statistics_record(config.name),
+            serving_root=deployment.serving_dir or f"{root}/serving_models",
+            statistics_record=f"{root}/{config.name}/last_statistics",
             schema=f"{deployment.project_dir}/data/schema.pbtxt",
-            blessed_record=deployment.blessed_record(config.name),
+            blessed_record=f"{root}/{config.name}/last_blessed_model",
         ),
         enable_cache=deployment.cache,
         beam_pipeline_args=list(deployment.beam) or LOCAL_ARGUMENTS,
@@ -78,7 +79,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine) -> str:
     for name, step in _steps_of_executors(spec).items():
         container = spec["deploymentSpec"]["executors"][name]["container"]
         env = {**deployment.env, STEP: step, COMPILED_CODE: code}
-        if deployment.in_place(engine):
+        if engine == "vertex" or deployment.beam:  # Kubeflow's launcher copies artifacts, but not for Beam's workers.
             env[ARTIFACTS_IN_PLACE] = "yes"
         if gpus := container.get("resources", {}).get("accelerator", {}).get("count"):
             env[GPUS] = gpus  # The step checks that it sees as many.

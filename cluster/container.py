@@ -60,19 +60,14 @@ def for_tfx(executor_input: str, inputs_spec: str) -> str:
         for channel in artifacts.values():
             for artifact in channel.artifacts:
                 if artifact.uri.startswith(copied):
-                    folder = local_path(artifact)
+                    folder = artifact.custom_path or local_path(artifact.uri)
                     learn(folder, artifact.uri)
                     artifact.uri = folder
     return json_format.MessageToJson(message)
 
 
-def local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
-    """Returns the path of the launcher's copy: for `s3://BUCKET/...` by default `/s3/BUCKET/...`."""
-    return str(artifact.custom_path) or local_path_of(artifact.uri)
-
-
-def local_path_of(uri: str) -> str:
-    """Returns the default path of the launcher's copy; a path is returned unchanged."""
+def local_path(uri: str) -> str:
+    """Returns the default path of the launcher's copy, `/s3/BUCKET/...` for `s3://BUCKET/...`; a path is unchanged."""
     scheme, separator, rest = uri.partition("://")
     return f"/{FOLDERS.get(scheme, scheme)}/{rest}" if separator else uri
 
@@ -163,7 +158,7 @@ def _show(
             artifact: dict[str, Any] = {key: output[key] for key in ("name", "uri") if key in output}
             if name == REPORT:
                 in_place = bool(os.environ.get(ARTIFACTS_IN_PLACE))
-                file = output["uri"] if in_place else output.get("customPath") or local_path_of(output["uri"])
+                file = output["uri"] if in_place else output.get("customPath") or local_path(output["uri"])
                 fileio.makedirs(os.path.dirname(file))
                 with fileio.open(file, "w") as stream:
                     stream.write(contents[name])

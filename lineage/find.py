@@ -16,7 +16,6 @@ from lineage.graph import (
     ancestors,
     descendants,
     graph_of_executions,
-    makers,
     read_artifact,
     read_execution,
     takers_of,
@@ -101,22 +100,6 @@ def model_file(place: str) -> Path | None:
         return None
 
 
-def sha256(file: Path) -> str:
-    """Returns the SHA-256 of a file, hexadecimal.
-
-    Raises:
-        LineageError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise LineageError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    return digest.hexdigest()
-
-
 def pushes_of(store: Store, file: Path) -> list[Artifact]:
     """Returns the PushedModel artifacts with the content of a file, oldest first. Files beside it are not read.
 
@@ -124,7 +107,10 @@ def pushes_of(store: Store, file: Path) -> list[Artifact]:
         UnknownError: a file with this content was never pushed.
         LineageError: the file cannot be read.
     """
-    digest = sha256(file)
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise LineageError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     pushes = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest]
     if not pushes:
         raise UnknownError(f"unknown file: {file} (sha256 {digest}) was never pushed, says {store.where}")
@@ -145,24 +131,20 @@ def _pushed_to(store: Store, place: str) -> list[Artifact]:
     return [a for a, destination in pushes if destination in places or destination.rpartition("/")[0] in places]
 
 
-def _with_statistics(store: Store, graph: Graph) -> Graph:
-    """Returns a graph with the statistics of its examples, which no step of the graph took."""
-    takers = takers_of(store, (artifact.id for artifact in graph.of_type(facts.EXAMPLES)))
-    return graph.merge(graph_of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN)))
-
-
 def _match(store: Store, node: Artifact | Execution) -> Match:
     """Returns the lineage of a node. The descendants of a pushed file are those of its model."""
     if isinstance(node, Artifact):
-        graph = _with_statistics(store, ancestors(store, [node.id]))
+        graph = ancestors(store, [node.id])
         model = facts.pushed_model(graph, node.id) if node.type == facts.PUSHED_MODEL else None
         model = node.id if node.type == facts.MODEL else model
-        return Match(node, graph.merge(descendants(store, [node.id if model is None else model])), model)
-    graph = _with_statistics(store, ancestors(store, executions=[node.id]))
-    outputs = [link.artifact for link in graph.outputs(node.id)]
-    # Another execution made the outputs of a cached execution or of a resolver.
-    others = set(makers(store, outputs).values()) - {node.id}
-    if others:
-        graph = graph.merge(ancestors(store, outputs))
-    models = [output for output in outputs if graph.artifacts[output].type == facts.MODEL and not others]
-    return Match(node, graph.merge(descendants(store, outputs)), models[0] if models else None)
+        starts = [node.id if model is None else model]
+    else:
+        graph = graph_of_executions(store, [node])
+        starts = [link.artifact for link in graph.outputs(node.id)]
+        # The outputs too: another execution made those of a cached execution or of a resolver.
+        graph = graph.merge(ancestors(store, (link.artifact for link in graph.links if not link.is_compared)))
+        model = next((a.id for a in graph.of_type(facts.MODEL) if graph.maker(a.id) == node.id), None)
+    # No step of the graph took the statistics of its examples.
+    takers = takers_of(store, (artifact.id for artifact in graph.of_type(facts.EXAMPLES)))
+    counted = graph_of_executions(store, (e for e in takers if facts.step_name(e) == facts.STATISTICS_GEN))
+    return Match(node, graph.merge(counted).merge(descendants(store, starts)), model)

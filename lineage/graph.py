@@ -185,24 +185,13 @@ class Graph:
 NO_GRAPH = Graph({}, {}, frozenset())
 
 
-def ancestors(store: Store, artifacts: Iterable[int] = (), executions: Iterable[int] = ()) -> Graph:
-    """Returns the ancestors of artifacts and executions, and these themselves.
+def ancestors(store: Store, artifacts: Iterable[int]) -> Graph:
+    """Returns the ancestors of artifacts, and these themselves.
 
     The first execution that has an artifact as an output made it: later ones took it from the cache or, as resolvers
     do, handed it on. The model that another was compared with is in the graph, but not its ancestors.
     """
-    links: set[Link] = set()
-    seen, new = set[int](), set(artifacts)
-    followed, unfollowed = set[int](), set(executions)
-    while new or unfollowed:
-        seen |= new
-        unfollowed = (unfollowed | set(makers(store, new).values())) - followed
-        followed |= unfollowed
-        new_links = _links(store.events_of_executions(unfollowed))
-        links |= new_links
-        new = {link.artifact for link in new_links if not link.made and not link.is_compared} - seen
-        unfollowed = set()
-    return _graph(store, seen, map(read_execution, store.executions(followed)), links)
+    return _walk(store, artifacts, makers_of, lambda link: not link.made and not link.is_compared)
 
 
 def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
@@ -210,19 +199,16 @@ def descendants(store: Store, artifacts: Iterable[int]) -> Graph:
 
     Cached executions and resolvers are left out: they hand on the outputs of others.
     """
-    links: set[Link] = set()
-    executions: dict[int, Execution] = {}
-    seen, new = set[int](), set(artifacts)
-    while new:
-        seen |= new
-        takers = {e.id: e for e in takers_of(store, new) if e.id not in executions}
-        executions |= takers
-        new_links = _links(store.events_of_executions(takers))
-        made_by = makers(store, (link.artifact for link in new_links if link.made))
-        new_links = {link for link in new_links if not link.made or made_by[link.artifact] == link.execution}
-        links |= new_links
-        new = {link.artifact for link in new_links if link.made} - seen
-    return _graph(store, seen, executions.values(), links)
+    return _walk(store, artifacts, takers_of, lambda link: link.made)
+
+
+def makers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
+    """Returns the executions that made artifacts."""
+    first: dict[int, int] = {}
+    for event in store.events_of_artifacts(artifacts):
+        if event.type in OUTPUT_EVENTS:
+            first[event.artifact_id] = min(event.execution_id, first.get(event.artifact_id, event.execution_id))
+    return [read_execution(record) for record in store.executions(first.values())]
 
 
 def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
@@ -235,17 +221,10 @@ def takers_of(store: Store, artifacts: Iterable[int]) -> list[Execution]:
 
 def graph_of_executions(store: Store, executions: Iterable[Execution]) -> Graph:
     """Returns the graph of executions and all their inputs and outputs."""
-    nodes = list(executions)
-    return _graph(store, (), nodes, _links(store.events_of_executions(execution.id for execution in nodes)))
-
-
-def makers(store: Store, artifacts: Iterable[int]) -> dict[int, int]:
-    """Returns the execution that made each artifact, by the artifact's id; artifacts that none made are left out."""
-    first: dict[int, int] = {}
-    for event in store.events_of_artifacts(artifacts):
-        if event.type in OUTPUT_EVENTS:
-            first[event.artifact_id] = min(event.execution_id, first.get(event.artifact_id, event.execution_id))
-    return first
+    nodes = {execution.id: execution for execution in executions}
+    links = _links(store.events_of_executions(nodes))
+    artifacts = _artifacts(store, (link.artifact for link in links))
+    return Graph(artifacts, nodes, frozenset(link for link in links if link.artifact in artifacts))
 
 
 def read_artifact(record: pb.Artifact) -> Artifact:
@@ -273,12 +252,25 @@ def read_execution(record: pb.Execution) -> Execution:
     )
 
 
-def _graph(store: Store, artifacts: Iterable[int], executions: Iterable[Execution], links: set[Link]) -> Graph:
-    """Returns a graph of executions, `artifacts` and the artifacts of the links."""
-    mentioned = {*artifacts, *(link.artifact for link in links)}
-    known = {artifact.id: artifact for artifact in map(read_artifact, store.artifacts(mentioned))}
-    steps = {execution.id: execution for execution in executions}
-    return Graph(known, steps, frozenset(link for link in links if link.artifact in known and link.execution in steps))
+def _walk(
+    store: Store,
+    artifacts: Iterable[int],
+    next_executions: Callable[[Store, Iterable[int]], list[Execution]],
+    leads_on: Callable[[Link], bool],
+) -> Graph:
+    """Walks from artifacts to the next executions, and on to the artifacts of their links that lead on."""
+    seen, new = set[int](), set(artifacts)
+    graph = Graph(_artifacts(store, new), {}, frozenset())
+    while new:
+        seen |= new
+        found = graph_of_executions(store, (e for e in next_executions(store, new) if e.id not in graph.executions))
+        new = {link.artifact for link in found.links if leads_on(link)} - seen
+        graph = graph.merge(found)
+    return graph
+
+
+def _artifacts(store: Store, ids: Iterable[int]) -> dict[int, Artifact]:
+    return {artifact.id: artifact for artifact in map(read_artifact, store.artifacts(ids))}
 
 
 def _group(links: Iterable[Link], key: Callable[[Link], str]) -> dict[str, list[Link]]:

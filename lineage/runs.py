@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,7 +11,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from lineage import facts
 from lineage.errors import UnknownError
-from lineage.graph import OPEN_STATES, Execution, Graph, graph_of_executions, read_execution
+from lineage.graph import OPEN_STATES, Graph, graph_of_executions, read_execution
 from lineage.store import Store
 
 # Types of contexts, as TFX and as Kubeflow Pipelines name them.
@@ -108,14 +107,8 @@ def list_runs(store: Store, limit: int | None = None, pipeline: str | None = Non
     if pipeline is not None and pipeline not in pipelines:
         names = ", ".join(sorted(pipelines)) or "none"
         raise UnknownError(f"{store.where}: no pipeline {pipeline!r}; there are {names}")
-
-    def matching() -> Iterator[_Record]:
-        for context in reversed(_contexts(store)):
-            record = _record(store, context)
-            if pipeline in (None, record.pipeline):
-                yield record
-
-    return _read(store, list(islice(matching(), limit)))
+    runs = (_run(store, context) for context in reversed(_contexts(store)))
+    return list(islice((run for run in runs if pipeline in (None, run.pipeline)), limit))
 
 
 def find_run(store: Store, query: str) -> Run:
@@ -126,7 +119,7 @@ def find_run(store: Store, query: str) -> Run:
     """
     for context in _contexts(store):
         if query in (str(context.id), context.name):
-            return _read(store, [_record(store, context)])[0]
+            return _run(store, context)
     raise UnknownError(f"{store.where}: no run {query!r}; `python -m lineage runs` lists them")
 
 
@@ -135,42 +128,16 @@ def run_of(store: Store, execution: int) -> int | None:
     return min((c.id for c in store.contexts_of_execution(execution) if c.type in RUN_TYPES), default=None)
 
 
-@dataclass(frozen=True)
-class _Record:
-    """A run in the store: its context, the name of its pipeline, and its executions."""
-
-    context: pb.Context
-    pipeline: str
-    executions: list[Execution]
-
-
 def _contexts(store: Store) -> list[pb.Context]:
     """Returns the contexts of all runs, oldest first."""
     return sorted(store.contexts_of_types(RUN_TYPES), key=lambda context: (context.create_time_since_epoch, context.id))
 
 
-def _record(store: Store, context: pb.Context) -> _Record:
+def _run(store: Store, context: pb.Context) -> Run:
     executions = [e for e in map(read_execution, store.executions_in(context.id)) if e.type != NOT_A_STEP]
     executions.sort(key=lambda execution: (execution.started, execution.id))
     owners = store.contexts_of_execution(executions[0].id) if executions else []
-    return _Record(context, next((owner.name for owner in owners if owner.type in PIPELINE_TYPES), ""), executions)
-
-
-def _read(store: Store, records: list[_Record]) -> list[Run]:
-    """Reads runs with few calls: the events and artifacts of all runs at once."""
-    executions = {execution.id: execution for record in records for execution in record.executions}
-    graph = graph_of_executions(store, executions.values())
-    return [_run(record, _part(graph, record.executions)) for record in records]
-
-
-def _part(graph: Graph, executions: list[Execution]) -> Graph:
-    links = [link for e in executions for link in (*graph.inputs(e.id), *graph.outputs(e.id))]
-    artifacts = {link.artifact: graph.artifacts[link.artifact] for link in links}
-    return Graph(artifacts, {execution.id: execution for execution in executions}, frozenset(links))
-
-
-def _run(record: _Record, graph: Graph) -> Run:
-    context, executions = record.context, record.executions
+    graph = graph_of_executions(store, executions)
     steps = [Step(facts.step_name(e), e.id, e.state, e.seconds) for e in executions]
     started = executions[0].started if executions else context.create_time_since_epoch
     versions = [facts.parameters(e).get("code_version", "") for e in executions if facts.step_name(e) == facts.PUSHER]
@@ -180,7 +147,7 @@ def _run(record: _Record, graph: Graph) -> Run:
     return Run(
         id=context.id,
         name=context.name,
-        pipeline=record.pipeline,
+        pipeline=next((owner.name for owner in owners if owner.type in PIPELINE_TYPES), ""),
         started=started,
         seconds=max((execution.changed - started for execution in executions), default=0) / 1000,
         state=state,

@@ -1,8 +1,8 @@
 """Opens ML Metadata stores for reading only, and reads them in batches.
 
 A SQLite file is never written, created or migrated, and a run may write it meanwhile: the store reads a copy of the
-file as it is at one moment, because ML Metadata's own reads fail beside a busy writer. ML Metadata's filter and lineage
-queries are not used: callers walk the events, many ids a call.
+file as it is at one moment, because ML Metadata's own reads fail beside a busy writer. Callers walk the events, many
+ids a call: ML Metadata's lineage queries need filter queries, which version 1.21 does not implement.
 """
 
 from __future__ import annotations

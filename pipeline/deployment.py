@@ -119,11 +119,6 @@ class StepResources(Settings):
     pull_secrets: tuple[KubernetesName, ...] = ()
     pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
 
-    def kubernetes_only(self) -> list[str]:
-        """Returns the names of the settings that have a value and that only Kubernetes supports."""
-        names = ("timeout_minutes", "node_selector", "tolerations", "volumes", "scratch", "pull_secrets", "pull_policy")
-        return [name for name in names if getattr(self, name)]
-
 
 def quantity(text: str) -> float:
     """Returns the number of bytes in a quantity of memory or disk, such as `8Gi`."""
@@ -229,19 +224,3 @@ class DeploymentSettings(Settings):
         """Returns the resources of a step: its own settings, and the settings of `default` for the rest."""
         default, own = (self.resources.get(name, StepResources()) for name in (EVERY_STEP, step))
         return default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-
-    def in_place(self, engine: Engine) -> bool:
-        """Returns whether steps access artifacts directly, instead of through copies that Kubeflow's launcher makes."""
-        return engine == "vertex" or bool(self.beam)
-
-    def models_folder(self) -> str:
-        """Returns the folder that models are pushed to."""
-        return self.serving_dir or f"{self.pipeline_root.rstrip('/')}/serving_models"
-
-    def blessed_record(self, pipeline: str) -> str:
-        """Returns the file that names the last blessed models of a pipeline."""
-        return f"{self.pipeline_root.rstrip('/')}/{pipeline}/last_blessed_model"
-
-    def statistics_record(self, pipeline: str) -> str:
-        """Returns the file that names the statistics of the last run of a pipeline."""
-        return f"{self.pipeline_root.rstrip('/')}/{pipeline}/last_statistics"

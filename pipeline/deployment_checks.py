@@ -106,7 +106,9 @@ def _resource_problems(key: str, resources: StepResources, engine: Engine) -> li
     if memory and memory_request and quantity(memory_request) > quantity(memory):
         problems.append(f"{key}.memory_request {memory_request}: greater than memory, which is {memory}")
     if engine == "vertex":
-        problems += [f"{key}.{name}: only for Kubeflow, not for Vertex AI" for name in resources.kubernetes_only()]
+        names = ("timeout_minutes", "node_selector", "tolerations", "volumes", "scratch", "pull_secrets", "pull_policy")
+        given = [name for name in names if getattr(resources, name)]
+        problems += [f"{key}.{name}: only for Kubeflow, not for Vertex AI" for name in given]
     return problems
 
 

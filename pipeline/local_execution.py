@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import re
 import time
@@ -20,12 +19,14 @@ from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
-from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+from tfx.orchestration.portable.mlmd import context_lib, event_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from components import checksums
 from components.errors import describe
 from pipeline.console import ConsoleObserver
+
+OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
 
 progress = logging.getLogger("recommender.progress")
 
@@ -156,14 +157,14 @@ class _Runner:
         )
         if self.from_nodes or self.to_nodes:
             partial_run_utils.mark_pipeline(ir, from_nodes=self.from_nodes or None, to_nodes=self.to_nodes or None)
+            self._take_earlier_results(ir)
         results: list[StepResult] = []
         for node in ir.nodes:
             step = node.pipeline_node
             name = step.node_info.id
             if step.execution_options.HasField("skip"):
+                results += self._earlier_result(step)
                 continue
-            if step.execution_options.run.perform_snapshot:
-                results += self._earlier_results(ir, name, results)
             if name in self.uncached:
                 step.execution_options.caching_options.enable_cache = False
             result = self._run_step(ir, step, results)
@@ -175,33 +176,25 @@ class _Runner:
                 raise StepFailed(name, problem, results, is_usage=True)
         return results
 
-    def _earlier_results(self, ir: pipeline_pb2.Pipeline, first: str, results: list[StepResult]) -> list[StepResult]:
-        """Records the last run's results of the steps before `first` in this run, and returns them."""
-        connection = self.pipeline.metadata_connection_config
-        with metadata.Metadata(connection) as handle:
-            try:
+    def _take_earlier_results(self, ir: pipeline_pb2.Pipeline) -> None:
+        """Records the last run's results of the steps before `from_nodes` in this run."""
+        try:
+            with metadata.Metadata(self.pipeline.metadata_connection_config) as handle:
                 partial_run_utils.snapshot(handle, ir)
-            except LookupError as error:
-                match = re.search(r"node_id (\w+)", str(error))
-                raise StepFailed(
-                    first,
-                    f"the last run has no result of {match[1] if match else 'earlier steps'}; start at an earlier "
-                    "step, or without --from-node",
-                    results,
-                ) from error
-        store = mlmd.MetadataStore(connection)
-        earlier = []
-        for node in ir.nodes:
-            step = node.pipeline_node
-            if step.node_info.id == first:
-                break
-            if step.execution_options.HasField("skip"):
-                with metadata.Metadata(connection) as handle:
-                    contexts = context_lib.prepare_contexts(handle, step.contexts)
-                    executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
-                for execution in executions[-1:]:
-                    earlier.append(StepResult(step.node_info.id, True, 0.0, _outputs(store, execution.id)))
-        return earlier
+        except LookupError as error:
+            match = re.search(r"node_id (\w+)", str(error))
+            raise StepFailed(
+                next(iter(self.from_nodes)),
+                f"the last run has no result of {match[1] if match else 'earlier steps'}; start at an earlier "
+                "step, or without --from-node",
+            ) from error
+
+    def _earlier_result(self, step: pipeline_pb2.PipelineNode) -> list[StepResult]:
+        """Returns the result that a skipped step has in this run, if any."""
+        with metadata.Metadata(self.pipeline.metadata_connection_config) as handle:
+            contexts = context_lib.prepare_contexts(handle, step.contexts)
+            executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+            return [StepResult(step.node_info.id, True, 0.0, _outputs(handle.store, e.id)) for e in executions[-1:]]
 
     def _run_step(
         self, ir: pipeline_pb2.Pipeline, step: pipeline_pb2.PipelineNode, results: list[StepResult]
@@ -252,19 +245,12 @@ def _launch(
         (execution,) = store.get_executions_by_id([info.execution_id])
         if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
             # A resolver that fails does not raise an error; it only records the failure in the store.
-            raise RuntimeError(f"its inputs could not be resolved; see the log\n{_failure(execution)}")
+            failure = execution_lib.get_execution_result(execution, ignore_parse_errors=True)
+            reason = failure.result_message if failure else ""
+            raise RuntimeError(f"its inputs could not be resolved; see the log\n{reason}")
         cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
         outputs = _outputs(store, info.execution_id)
     return StepResult(name, cached, time.monotonic() - started, outputs)
-
-
-def _failure(execution: metadata_store_pb2.Execution) -> str:
-    """Returns the traceback that TFX recorded for a failed execution; empty if there is none."""
-    result = execution.custom_properties["__execution_result__"].string_value
-    try:
-        return str(json.loads(result).get("resultMessage", "")) if result else ""
-    except ValueError:
-        return ""
 
 
 def _is_damaged(result: StepResult) -> bool:
@@ -277,12 +263,6 @@ def _is_damaged(result: StepResult) -> bool:
 
 def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[Artifact]]:
     """Returns the artifacts that an execution created or took from the cache, by output name."""
-    names = {
-        event.artifact_id: event.path.steps[0].key
-        for event in store.get_events_by_execution_ids([execution_id])
-        if event.type in (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
-    }
-    outputs: dict[str, list[Artifact]] = {}
-    for artifact in store.get_artifacts_by_id(list(names)):
-        outputs.setdefault(names[artifact.id], []).append(artifact)
-    return outputs
+    events = [e for e in store.get_events_by_execution_ids([execution_id]) if e.type in OUTPUT_EVENTS]
+    artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
+    return event_lib.reconstruct_artifact_multimap(artifacts, events)

@@ -97,6 +97,14 @@ def test_lineage_of_a_model_includes_the_statistics_of_its_data(recorder, opened
     assert other_run.artifacts["statistics"] not in graph.artifacts
 
 
+def test_lineage_of_a_resolver_includes_the_statistics_of_its_models(recorder, opened):
+    first = recorder.run()
+    second = recorder.run(data="ratings-b", baseline=first.artifacts["model"])
+    graph = find(opened(), f"execution:{second.executions['LatestBlessedModel']}").graph
+    statistics = [artifact.id for artifact in graph.of_type("ExampleStatistics")]
+    assert statistics == [first.artifacts["statistics"], second.artifacts["statistics"]]
+
+
 def test_the_maker_of_a_cached_model_is_the_run_that_trained_it(recorder, opened):
     first = recorder.run()
     second = recorder.run(cached=first)
