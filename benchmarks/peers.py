@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import venv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +31,6 @@ PEERS: dict[str, dict[str, Any]] = {
     "gSASRec (RecTools)": {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75},
     "GRU4Rec (in RecTools)": {"loss": "softmax", "is_recurrent": True},
 }
-
-
-@dataclass(frozen=True)
-class PeerResult:
-    """The result of a peer.
-
-    Attributes:
-        ranking: of the test targets.
-        epochs: of its training.
-    """
-
-    ranking: Ranking
-    epochs: int
 
 
 def environment(cache_dir: Path) -> Path:
@@ -74,7 +60,9 @@ def arguments_of(name: str, lengths: np.ndarray) -> dict[str, Any]:
     return {**settings, "session_max_len": history_length, **PEERS[name]}
 
 
-def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: Path, cache_dir: Path) -> PeerResult:
+def run_peer(
+    name: str, prepared: Prepared, minutes: float, seed: int, folder: Path, cache_dir: Path
+) -> tuple[Ranking, int]:
     """Trains a peer on the train split and ranks the test targets.
 
     Args:
@@ -85,6 +73,9 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
         seed: of its weights and batches.
         folder: for the results.
         cache_dir: folder of the environment.
+
+    Returns:
+        The ranking of the test targets, and the number of epochs of the training.
 
     Raises:
         StepError: the environment cannot be made, or the peer fails.
@@ -113,7 +104,7 @@ def run_peer(name: str, prepared: Prepared, minutes: float, seed: int, folder: P
     is_target = recommended == prepared.test.targets[:, None]
     is_target &= recommended >= features.FIRST_INDEX
     ranks = np.where(is_target.any(axis=1), is_target.argmax(axis=1), prepared.size).astype(np.int64)
-    return PeerResult(Ranking(ranks, recommended[:, :LIST_LENGTH]), json.loads((folder / "epochs.json").read_text()))
+    return Ranking(ranks, recommended[:, :LIST_LENGTH]), json.loads((folder / "epochs.json").read_text())
 
 
 def _run(command: list[str], purpose: str) -> None:

@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import features
 from components.trainer.decisions import decide_repeats
 from components.trainer.input_pipeline import Timelines, read_timelines, without_unknown
-from components.trainer.training_data import TrainingData, read_training_data
 from data.dataset import fingerprint
 from data.files import is_uri
 from data.formats import open_dataset
@@ -42,8 +40,6 @@ class Prepared:
         target_ids: bytes [U], item id of each test target.
         item_ids: ids of the items that have an index, in order of the index: the most frequent in the train split
             first.
-        transform_graph: folder of Transform's graph.
-        transformed: folder of each transformed split.
         recommends_seen: whether items that a user had before are recommended.
     """
 
@@ -54,8 +50,6 @@ class Prepared:
     users: np.ndarray
     target_ids: np.ndarray
     item_ids: list[str]
-    transform_graph: Path
-    transformed: dict[str, Path]
     recommends_seen: bool = False
 
     @property
@@ -112,41 +106,22 @@ def run_steps(
 def prepare(data: Path, config: PipelineConfig, output: Path, cache_dir: Path, observer: ConsoleObserver) -> Prepared:
     """Runs the steps up to Transform and reads their outputs; arguments and errors are those of `run_steps`."""
     results = run_steps(data, config, output, cache_dir, observer, steps.TRANSFORM)
-    raw = _split_folders(results[steps.EXAMPLE_GEN].outputs["examples"][0].uri)
+    raw = results[steps.EXAMPLE_GEN].outputs["examples"][0].uri
     transform = results[steps.TRANSFORM].outputs
-    transformed = _split_folders(transform["transformed_examples"][0].uri)
-    transform_graph = Path(transform["transform_graph"][0].uri)
-    transform_output = tft.TFTransformOutput(str(transform_graph))
-    test_files = _split_files(raw[features.TEST])
+    transformed = transform["transformed_examples"][0].uri
+    transform_output = tft.TFTransformOutput(transform["transform_graph"][0].uri)
+    test_files = _split_files(raw, features.TEST)
     raw_test = list(tf.data.TFRecordDataset(test_files, compression_type="GZIP").as_numpy_iterator())
-    train = read_timelines(_split_files(transformed[features.TRAIN]), transform_output)
+    train = read_timelines(_split_files(transformed, features.TRAIN), transform_output)
     return Prepared(
         train=train,
-        holdout=read_timelines(_split_files(transformed[features.EVAL]), transform_output),
+        holdout=read_timelines(_split_files(transformed, features.EVAL), transform_output),
         test=_encode(raw_test, transform_output),
         raw_test=raw_test,
         users=_raw_values(raw_test, features.USER_ID),
         target_ids=_raw_values(raw_test, features.TARGET_ID),
         item_ids=[id_.decode() for id_ in transform_output.vocabulary_by_name(features.ITEM_VOCABULARY)],
-        transform_graph=transform_graph,
-        transformed=transformed,
         recommends_seen=decide_repeats(config.trainer, without_unknown(train)).recommends_seen,
-    )
-
-
-def training_data(transform_graph: Path, transformed: dict[str, Path]) -> TrainingData:
-    """Reads the data of the Trainer.
-
-    Args:
-        transform_graph: folder of Transform's graph.
-        transformed: folder of each transformed split.
-    """
-    return read_training_data(
-        FnArgs(
-            transform_graph_path=str(transform_graph),
-            train_files=[f"{transformed[features.TRAIN]}/*", f"{transformed[features.CATALOG]}/*"],
-            eval_files=[f"{transformed[features.EVAL]}/*"],
-        )
     )
 
 
@@ -188,12 +163,8 @@ def _transformed_rows(
             yield {name: column[number].numpy() for name, column in rows.items()}
 
 
-def _split_folders(examples_uri: str) -> dict[str, Path]:
-    return {folder.name.removeprefix("Split-"): folder for folder in Path(examples_uri).glob("Split-*")}
-
-
-def _split_files(folder: Path) -> list[str]:
-    return sorted(str(path) for path in folder.iterdir())
+def _split_files(examples_uri: str, split: str) -> list[str]:
+    return sorted(map(str, Path(examples_uri).glob(f"Split-{split}/*")))
 
 
 def _raw_values(raw_examples: list[bytes], name: str) -> np.ndarray:

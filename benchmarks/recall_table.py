@@ -1,17 +1,14 @@
 """Measures Recall@10 of each encoder with several history lengths, and plots it.
 
-    .venv/bin/python -m benchmarks.recall_table --data path/to/ml-1m.zip --epochs 6 --json recall.json
+    .venv/bin/python -m benchmarks.recall_table --data path/to/ml-1m.zip --epochs 6 --output output/recall
 
-The data steps run once. Then each encoder is trained with its own settings, `configs/<encoder>.yaml`, and each
-`history_length`. Cells that the JSON file already has are not computed again, so that an interrupted table continues.
+Each encoder is trained with its own settings, `configs/<encoder>.yaml`, and each `history_length`. `--output` keeps the
+pipeline's artifacts, so that an interrupted table continues with the first training that is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +17,12 @@ import yaml
 from rich.console import Console
 
 from benchmarks import inputs, program
-from components.code_version import step_version
-from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
+from pipeline.config import PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, duration
 
 if TYPE_CHECKING:
     from benchmarks.prepared import Prepared
+    from benchmarks.ranking import Estimate
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 ENCODERS = ("bow", "cnn", "lstm", "transformer")
@@ -40,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def read() -> tuple[Path, Configs]:
-        values = {"example_gen.split": options.split}
+        values = {"name": "recall_table", "example_gen.split": options.split}  # One name, so that cells share data.
         if options.epochs:
             values["trainer.max_epochs"] = options.epochs
         values.update(read_assignments(options.set))
@@ -49,11 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
             for encoder in options.encoders
             for length in sorted(set(options.lengths))
         }
-        _check_same_data(list(configs.values()))
         return inputs.find_data(options.data, options.cache_dir), configs
 
-    def work(task: tuple[Path, Configs], output: Path, console: Console) -> None:
-        make_table(*task, output, options, console)  # It writes the JSON file after each cell.
+    def work(task: tuple[Path, Configs], output: Path, console: Console) -> dict[str, Any]:
+        return make_table(*task, output, options, console)
 
     return program.run(options, "recall_table", read, work)
 
@@ -75,44 +71,10 @@ def cell_config(encoder: str, length: int, overrides: dict[str, Any]) -> Pipelin
     return load_config(path, values)
 
 
-def settings_key(test_fingerprint: str, config: PipelineConfig) -> str:
-    """Returns the key of a cell: a hash of its test targets and of the settings of the data steps and the Trainer."""
-    sections = (config.example_gen, config.transform, config.trainer)
-    text = "\n".join([test_fingerprint, *(section.model_dump_json() for section in sections)])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-class Results:
-    """Finished cells and references, in a JSON file if a path is given.
-
-    Args:
-        path: of the file; None writes no file.
-    """
-
-    def __init__(self, path: Path | None):
-        self._path = path
-        content = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
-        self.references: dict[str, Any] = content.get("references", {})
-        self._cells: list[dict[str, Any]] = content.get("cells", [])
-
-    def find(self, key: str) -> dict[str, Any] | None:
-        """Returns the cell with a key; None if there is none."""
-        return next((cell for cell in self._cells if cell["key"] == key), None)
-
-    def add(self, cell: dict[str, Any]) -> None:
-        """Adds a cell and writes the file."""
-        self._cells.append(cell)
-        self.save()
-
-    def save(self) -> None:
-        """Writes the file."""
-        if self._path:
-            content = {"references": self.references, "cells": self._cells}
-            self._path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def make_table(data: Path, configs: Configs, output: Path, options: argparse.Namespace, console: Console) -> None:
-    """Trains the cells that the JSON file lacks, prints the table and plots it.
+def make_table(
+    data: Path, configs: Configs, output: Path, options: argparse.Namespace, console: Console
+) -> dict[str, Any]:
+    """Trains the cells, prints the table and plots it.
 
     Args:
         data: path of the log.
@@ -121,93 +83,72 @@ def make_table(data: Path, configs: Configs, output: Path, options: argparse.Nam
         options: parsed command line.
         console: for the table.
 
+    Returns:
+        The `references`, which are Recall@10 of the baselines by name, and the `cells`.
+
     Raises:
         DataError: the data cannot be read.
-        StepError: the data is too small, or a training diverged.
         StepFailed: a step of the pipeline raised an error.
     """
     from benchmarks.plots import plot_lengths as plot
-    from benchmarks.prepared import prepare, training_data
-    from benchmarks.ranking import Estimate
-    from benchmarks.trained import train_cell
+    from benchmarks.prepared import prepare
+    from benchmarks.ranking import recall
+    from benchmarks.trained import train
 
-    results = Results(options.json)
-    longest = max(configs.values(), key=lambda config: config.transform.history_length)
-    prepared = prepare(data, longest, output, options.cache_dir, ConsoleObserver(console))
-    references = _references(prepared, longest, results)
-    train_and_eval = training_data(prepared.transform_graph, prepared.transformed)
-    cells: dict[tuple[str, int], dict[str, Any]] = {}
+    observer = ConsoleObserver(console)
+    prepared = prepare(data, next(iter(configs.values())), output, options.cache_dir, observer)
+    references = _references(prepared)
+    cells = []
     estimates: dict[str, dict[int, Estimate]] = {encoder: {} for encoder in options.encoders}
+    evals: dict[str, list[str]] = {encoder: [] for encoder in options.encoders}
     for number, ((encoder, length), config) in enumerate(configs.items(), start=1):
-        key = settings_key(prepared.fingerprint, config)
-        cell = results.find(key)
-        origin = "from the JSON file"
-        if cell is None:
-            cell = {"key": key, "encoder": encoder, "history_length": length, "code": step_version("trainer")}
-            cell.update(train_cell(config, train_and_eval, prepared.test))
-            results.add(cell)
-            origin = f"{cell['epochs']} epochs, {duration(cell['seconds'])}"
-        cells[encoder, length] = cell
-        estimates[encoder][length] = Estimate(cell["recall_at_10"], cell["standard_error"])
+        trained = train(data, config, output, options.cache_dir, observer, prepared.raw_test)
+        estimate = recall(trained.ranking.ranks, 10)
+        estimates[encoder][length] = estimate
+        evals[encoder].append(f"{trained.holdout_recall_at_10:.4f}")
+        cells.append(
+            {
+                "encoder": encoder,
+                "history_length": length,
+                "eval_recall_at_10": trained.holdout_recall_at_10,
+                "recall_at_10": estimate.mean,
+                "standard_error": estimate.standard_error,
+                "seconds": trained.seconds,
+            }
+        )
         console.print(
-            f"{number}/{len(configs)}  {encoder}, history {length}: test Recall@10 {estimates[encoder][length]}, "
-            f"eval {cell['eval_recall_at_10']:.4f}  ({origin})",
+            f"{number}/{len(configs)}  {encoder}, history {length}: test Recall@10 {estimate}, "
+            f"eval {evals[encoder][-1]}  ({duration(trained.seconds)})",
             soft_wrap=True,
         )
     rows = []
     for encoder, line in estimates.items():
-        rows.append([encoder, *map(str, line.values())])
-        rows.append(["  eval", *(f"{cells[encoder, length]['eval_recall_at_10']:.4f}" for length in line)])
+        rows += [[encoder, *map(str, line.values())], ["  eval", *evals[encoder]]]
     title = f"Recall@10 on the {options.split} test split by history length"
     console.print(program.table(title, ["", *map(str, sorted(set(options.lengths)))], rows))
-    baselines = ", ".join(f"{name} {Estimate(**estimate)}" for name, estimate in references.items())
+    baselines = ", ".join(f"{name} {estimate}" for name, estimate in references.items())
     console.print(f"with any history length: {baselines}; ± is one standard error of {len(prepared.test):,} users")
-    if len({cell["code"] for cell in cells.values()}) > 1:
-        console.print("the cells were trained by different versions of the Trainer's code")
     if options.plot:
-        plot(estimates, {name: estimate["mean"] for name, estimate in references.items()}, options.plot)
+        plot(estimates, {name: estimate.mean for name, estimate in references.items()}, options.plot)
         console.print(f"plotted to {options.plot}", soft_wrap=True)
+    return {"references": references, "cells": cells}
 
 
-def _references(prepared: Prepared, config: PipelineConfig, results: Results) -> dict[str, dict[str, float]]:
-    """Returns `mean` and `standard_error` of Recall@10 of the baselines, which are tuned on the eval split."""
+def _references(prepared: Prepared) -> dict[str, Estimate]:
+    """Returns Recall@10 of the baselines, which are tuned on the eval split, by name."""
     from benchmarks.baselines import TooLarge
     from benchmarks.ranking import rank_targets, recall
     from benchmarks.tuning import GRIDS, choose
 
     repeats = prepared.recommends_seen
-    key = hashlib.sha256(f"{prepared.fingerprint}\n{config.transform.min_item_count}\n{repeats}".encode()).hexdigest()
-    if key not in results.references:
-        references = {}
-        for name in REFERENCES:
-            try:
-                chosen = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size, repeats)
-            except TooLarge:
-                continue
-            ranks = rank_targets(chosen.baseline, prepared.test, repeats).ranks
-            references[name] = dataclasses.asdict(recall(ranks, 10))
-        results.references[key] = references
-        results.save()
-    return results.references[key]
-
-
-def _check_same_data(configs: list[PipelineConfig]) -> None:
-    """Checks that the configurations differ in the data steps only by history length, because these steps run once.
-
-    Raises:
-        ConfigError: they also differ in other settings.
-    """
-    sections = {
-        config.model_dump_json(
-            include={"example_gen": True, "transform": True}, exclude={"transform": {"history_length"}}
-        )
-        for config in configs
-    }
-    if len(sections) > 1:
-        raise ConfigError(
-            "the configurations of the encoders differ in example_gen or transform; set equal values with "
-            "--set KEY=VALUE"
-        )
+    references = {}
+    for name in REFERENCES:
+        try:
+            baseline, _ = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size, repeats)
+        except TooLarge:
+            continue
+        references[name] = recall(rank_targets(baseline, prepared.test, repeats).ranks, 10)
+    return references
 
 
 def _parser() -> argparse.ArgumentParser:

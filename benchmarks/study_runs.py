@@ -179,10 +179,12 @@ class Runs:
     def _baseline(self, name: str, prepared: Prepared) -> Row:
         repeats, started = prepared.recommends_seen, time.monotonic()
         with self._console.status(f"{name}: {len(GRIDS[name])} to try"):
-            chosen = choose(name, GRIDS[name], prepared.train, prepared.holdout, prepared.size, repeats=repeats)
-            ranking = rank_targets(chosen.baseline, prepared.test, repeats)
-        eval_recall, seconds = chosen.holdout["recall_at_10"].mean, time.monotonic() - started
-        return Row(name, BASELINE, ranking, eval_recall, seconds, len(GRIDS[name]), chosen.hyperparameters)
+            baseline, eval_recall = choose(
+                name, GRIDS[name], prepared.train, prepared.holdout, prepared.size, repeats=repeats
+            )
+            ranking = rank_targets(baseline, prepared.test, repeats)
+        seconds = time.monotonic() - started
+        return Row(name, BASELINE, ranking, eval_recall, seconds, len(GRIDS[name]), describe(baseline))
 
     def _model(self, name: str, path: Path | None, values: dict[str, Any], prepared: Prepared) -> Row:
         config = load_config(path, values)
@@ -193,9 +195,9 @@ class Runs:
     def _peer(self, name: str, prepared: Prepared, minutes: float, seed: int) -> Row:
         folder, started = self._folder / "peers" / name.replace(" ", "-"), time.monotonic()
         with self._console.status(f"{name}: at most {minutes:g} min"):
-            result = run_peer(name, prepared, minutes, seed, folder, self._cache_dir)
-        epochs = f"{result.epochs} {'epoch' if result.epochs == 1 else 'epochs'}"
-        return Row(name, PEER, result.ranking, math.nan, time.monotonic() - started, 1, epochs)
+            ranking, epochs = run_peer(name, prepared, minutes, seed, folder, self._cache_dir)
+        settings = f"{epochs} {'epoch' if epochs == 1 else 'epochs'}"
+        return Row(name, PEER, ranking, math.nan, time.monotonic() - started, 1, settings)
 
     def _shuffled(self, before: Prepared, rows: list[Row], seed: int) -> ShuffledTies:
         """Fits the chosen baselines and the default, with the same settings, on a copy with shuffled ties."""

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from benchmarks.prepared import batches, run_steps
-from benchmarks.ranking import Ranking, recall
-from components.trainer.decisions import check
-from components.trainer.fit import fit
-from components.trainer.input_pipeline import Timelines
-from components.trainer.ranking import target_ranks
-from components.trainer.run import build_model
-from components.trainer.training_data import TrainingData
+from benchmarks.ranking import Ranking
 from pipeline import steps
 from pipeline.config import PipelineConfig
 from pipeline.console import ConsoleObserver
@@ -63,27 +55,3 @@ def saved_model_ranking(folder: Path, raw_examples: list[bytes]) -> Ranking:
     answers = [rank(examples=tf.constant(batch)) for batch in batches(raw_examples)]
     ranks, lists = (np.concatenate([answer[key].numpy() for answer in answers]) for key in ("target_rank", "top_ids"))
     return Ranking(ranks.astype(np.int64), lists)
-
-
-def train_cell(config: PipelineConfig, data: TrainingData, test: Timelines) -> dict[str, Any]:
-    """Trains an encoder with a history length.
-
-    Returns:
-        `eval_recall_at_10` of the best epoch, `recall_at_10` and `standard_error` on the test split, `epochs` and
-        `seconds`.
-
-    Raises:
-        StepError: the data is too small, or the training diverged.
-    """
-    data = dataclasses.replace(data, history_length=config.transform.history_length)
-    check(config.trainer, data)
-    model = build_model(config.trainer, data)
-    fitted = fit(model, data.train, data.holdout)
-    estimate = recall(target_ranks(model, test), 10)
-    return {
-        "eval_recall_at_10": fitted.history[fitted.best_epoch - 1].recall_at_10,
-        "recall_at_10": estimate.mean,
-        "standard_error": estimate.standard_error,
-        "epochs": len(fitted.history),
-        "seconds": fitted.history[-1].seconds,
-    }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import product, starmap
 from typing import Any
 
 from benchmarks.baselines import Baseline, Ease, ItemKNN, Markov, Popularity, RecentPopularity, SessionKNN
-from benchmarks.ranking import Estimate, quality, rank_targets
+from benchmarks.ranking import rank_targets, recall
 from components.trainer.input_pipeline import Timelines
 
 # Candidates by name in the tables. `study_runs` finds finished rows by the text of these: renaming a field or class
@@ -23,28 +23,10 @@ GRIDS: dict[str, tuple[Baseline, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A fitted baseline with the hyperparameters that are best on the eval split.
-
-    Attributes:
-        baseline: fitted on the train split.
-        holdout: metrics on the eval split, by name.
-    """
-
-    baseline: Baseline
-    holdout: dict[str, Estimate]
-
-    @property
-    def hyperparameters(self) -> str:
-        """Returns the hyperparameters as text; see `describe`."""
-        return describe(self.baseline)
-
-
 def choose(
     name: str, candidates: Sequence[Baseline], train: Timelines, holdout: Timelines, size: int, repeats: bool = False
-) -> Chosen:
-    """Fits all candidates on the train split and returns the one with the best Recall@10 on the eval split.
+) -> tuple[Baseline, float]:
+    """Fits all candidates on the train split, and chooses the one with the best Recall@10 on the eval split.
 
     Args:
         name: in the tables.
@@ -54,15 +36,18 @@ def choose(
         size: number of item indices V.
         repeats: whether items of the timeline are recommended.
 
+    Returns:
+        The fitted baseline, and its Recall@10 on the eval split.
+
     Raises:
         TooLarge: the baseline cannot be fitted to so many items.
         ValueError: there are no candidates.
     """
     trials = (
-        Chosen(candidate, quality(rank_targets(candidate.fit(train, size), holdout, repeats).ranks))
+        (candidate, recall(rank_targets(candidate.fit(train, size), holdout, repeats).ranks, 10).mean)
         for candidate in candidates
     )
-    best = max(trials, key=lambda trial: trial.holdout["recall_at_10"].mean, default=None)
+    best = max(trials, key=lambda trial: trial[1], default=None)
     if best is None:
         raise ValueError(f"{name}: no candidates")
     return best

@@ -66,6 +66,11 @@ class Recommender:
     Attributes:
         artifact: The pushed model.
         catalogue: The items, with lookup by id and by title.
+        items: The catalogue, in the order of indices.
+        history_length: Number of items N of a history that the model uses.
+        top_k: Largest number of items K of an answer.
+        activity_inputs: Names of the model's inputs besides the history, such as `ratings` and `times`.
+        signatures: Names of the model's signatures, such as `recommend` and `similar`.
 
     Raises:
         ArtifactError: The model contradicts `model_info.json`, or needs a newer runtime.
@@ -83,12 +88,15 @@ class Recommender:
 
     def __init__(self, artifact: Artifact, threads: int = 1, xnnpack: bool = True):
         self.artifact = artifact
-        self.catalogue = Catalogue(artifact.items)
+        self.items = artifact.items
+        self.catalogue = Catalogue(self.items)
         self._options = threads, xnnpack
         path = artifact.folder / MODEL
         check_runtime(artifact.info.get("min_runtime"), str(path))
-        self._model = TFLiteModel(artifact.model, str(path), threads, xnnpack)
-        for name, value in (("history_length", self._model.history_length), ("top_k", self._model.top_k)):
+        model = TFLiteModel(artifact.model, str(path), threads, xnnpack)
+        self._model, self.history_length, self.top_k = model, model.history_length, model.top_k
+        self.activity_inputs, self.signatures = model.activity_inputs, model.signatures
+        for name, value in (("history_length", self.history_length), ("top_k", self.top_k)):
             if value != artifact.info.get(name):
                 raise ArtifactError(f"{path}: {name} is {value}, but model_info.json says {artifact.info.get(name)!r}")
 
@@ -105,31 +113,6 @@ class Recommender:
         if isinstance(self.artifact.model, Path):
             return type(self).load, (self.artifact.folder, *self._options)
         return type(self), (self.artifact, *self._options)
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """The catalogue, in the order of indices."""
-        return self.artifact.items
-
-    @property
-    def history_length(self) -> int:
-        """Number of items N of a history that the model uses."""
-        return self._model.history_length
-
-    @property
-    def top_k(self) -> int:
-        """Largest number of items K of an answer."""
-        return self._model.top_k
-
-    @property
-    def activity_inputs(self) -> tuple[str, ...]:
-        """Names of the model's inputs besides the history, such as `ratings` and `times`."""
-        return self._model.activity_inputs
-
-    @property
-    def signatures(self) -> tuple[str, ...]:
-        """Names of the model's signatures, such as `recommend` and `similar`."""
-        return self._model.signatures
 
     def recommend(
         self,

@@ -134,10 +134,7 @@ def _fill(folder: Path, pinned: tuple[Package, ...], registry: str) -> None:
     """Fills a runtime folder, either completely or not at all, even if two processes fill it at the same time."""
     contents: dict[str, bytes] = {}
     for package in pinned:
-        url = package.url(registry)
-        archive = _download(url, pinned)
-        _verify(archive, package, url)
-        contents.update(_unpack(archive, package, url))
+        contents.update(_unpack(_download(package, registry, _npm_hint(pinned)), package))
     try:
         replace_folder(folder, contents, keep=lambda: not _missing(folder, pinned))
     except OSError as error:
@@ -145,41 +142,35 @@ def _fill(folder: Path, pinned: tuple[Package, ...], registry: str) -> None:
             raise ArtifactError(f"{folder}: cannot be written ({error.strerror}); {_npm_hint(pinned)}") from None
 
 
-def _download(url: str, pinned: tuple[Package, ...]) -> bytes:
+def _download(package: Package, registry: str, hint: str) -> bytes:
+    """Returns the archive that is pinned."""
+    url = package.url(registry)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            return bytes(response.read(MAX_BYTES))
+            archive = bytes(response.read(MAX_BYTES))
     except (OSError, HTTPException, ValueError) as error:
         raise ArtifactError(
             f"{url}: cannot be downloaded ({reason(error)}); connect to the internet, name a mirror with "
-            f"npm_config_registry=URL, or copy the files from elsewhere: {_npm_hint(pinned)}"
+            f"npm_config_registry=URL, or copy the files from elsewhere: {hint}"
         ) from None
-
-
-def _verify(archive: bytes, package: Package, url: str) -> None:
     digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
     if f"sha512-{digest}" != package.integrity:
         raise ArtifactError(
             f"{url}: not the archive that is pinned, or incomplete ({len(archive):,} bytes); "
             f"try again, or use another registry with npm_config_registry=URL"
         )
+    return archive
 
 
-def _unpack(archive: bytes, package: Package, url: str) -> dict[str, bytes]:
+def _unpack(archive: bytes, package: Package) -> dict[str, bytes]:
     """Returns the package's files by their path in a runtime folder.
 
     Names in the archive are only compared and never used as paths, so the archive cannot write to other places.
     """
     contents = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-            members = {member.name: member for member in tar if member.isreg()}
-            for file in package.files:
-                content = tar.extractfile(members[f"package/{file}"])
-                assert content is not None  # It is a regular file.
-                contents[f"{package.name}/{file}"] = content.read()
-    except KeyError as missing:
-        raise ArtifactError(f"{url}: has no file {missing}") from None
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ArtifactError(f"{url}: not an npm package ({error})") from None
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        for file in package.files:
+            content = tar.extractfile(f"package/{file}")
+            assert content is not None  # It is a regular file.
+            contents[f"{package.name}/{file}"] = content.read()
     return contents

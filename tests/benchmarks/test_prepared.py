@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from benchmarks.baselines import Markov, Popularity
-from benchmarks.prepared import Prepared, pairs_fingerprint, prepare, training_data
+from benchmarks.prepared import Prepared, pairs_fingerprint, prepare
 from benchmarks.ranking import ndcg, rank_targets, recall
 from components.evaluator.metrics import RankingSums
 from components.trainer.baselines import count_transitions
@@ -18,6 +19,7 @@ from components.trainer.model import RecommenderModel
 from components.trainer.ranking import target_ranks
 from components.trainer.run import build_model
 from components.trainer.serving import ServingModel
+from components.trainer.training_data import read_training_data
 from pipeline.config import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -39,17 +41,41 @@ class Silent:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder = tmp_path_factory.mktemp("prepared")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture(scope="module")
+def prepared(folder: Path) -> Prepared:
     return prepare(SAMPLE, CONFIG, folder / "output", folder / "cache", Silent())
 
 
 @pytest.fixture(scope="module")
-def ranked(prepared: Prepared) -> tuple[RecommenderModel, dict[str, np.ndarray]]:
+def transformed(folder: Path, prepared: Prepared) -> Path:
+    """Returns the folder of Transform's examples."""
+    (split,) = folder.glob("output/*/artifacts/Transform/transformed_examples/*/Split-eval")
+    return split.parent
+
+
+@pytest.fixture(scope="module")
+def transform_output(folder: Path, prepared: Prepared) -> tft.TFTransformOutput:
+    (function,) = folder.glob("output/*/artifacts/Transform/transform_graph/*/transform_fn")
+    return tft.TFTransformOutput(str(function.parent))
+
+
+@pytest.fixture(scope="module")
+def ranked(
+    prepared: Prepared, transformed: Path, transform_output: tft.TFTransformOutput
+) -> tuple[RecommenderModel, dict[str, np.ndarray]]:
     """Returns an untrained model, and the outputs of its `rank` signature for the raw test examples."""
-    data = training_data(prepared.transform_graph, prepared.transformed)
+    files = {split: f"{transformed}/Split-{split}/*" for split in ("train", "eval", "catalog")}
+    arguments = FnArgs(
+        transform_graph_path=str(Path(transform_output.transform_savedmodel_dir).parent),
+        train_files=[files["train"], files["catalog"]],
+        eval_files=[files["eval"]],
+    )
+    data = read_training_data(arguments)
     model = build_model(CONFIG.trainer, data)
-    transform_output = tft.TFTransformOutput(str(prepared.transform_graph))
     serving = ServingModel(model, transform_output, count_transitions(data.train, prepared.size))
     outputs = serving.rank(tf.constant(prepared.raw_test))
     return model, {name: value.numpy() for name, value in outputs.items()}
@@ -101,10 +127,10 @@ def test_a_model_has_the_same_ranks_in_training_and_in_its_saved_form(prepared, 
     assert (ranks == outputs["target_rank"]).mean() > 0.98
 
 
-def test_histories_are_truncated_as_in_transform(prepared):
-    files = sorted(map(str, Path(prepared.transformed["eval"]).glob("*")))
+def test_histories_are_truncated_as_in_transform(prepared, transformed, transform_output):
+    files = sorted(map(str, transformed.glob("Split-eval/*")))
     examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    spec = tft.TFTransformOutput(str(prepared.transform_graph)).transformed_feature_spec()
+    spec = transform_output.transformed_feature_spec()
     parsed = tf.io.parse_example(list(examples.as_numpy_iterator()), spec)
     histories = prepared.holdout.histories(slice(None), CONFIG.transform.history_length)
     for name, values in (("", histories.items), ("_rating", histories.ratings), ("_time", histories.times)):

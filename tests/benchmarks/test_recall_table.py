@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
 from benchmarks.plots import plot_lengths
-from benchmarks.ranking import Estimate
-from benchmarks.recall_table import Results, cell_config, main, settings_key
+from benchmarks.ranking import Estimate, Ranking
+from benchmarks.recall_table import ENCODERS, cell_config, main
+from benchmarks.trained import Trained
 
 
 def test_a_cell_has_the_configuration_of_its_encoder_with_another_history_length(monkeypatch, tmp_path):
@@ -20,16 +27,43 @@ def test_a_cell_has_the_configuration_of_its_encoder_with_another_history_length
     assert cell_config("lstm", 50, {"trainer.window": 30}).trainer.window == 30
 
 
-def test_cells_are_computed_once(tmp_path):
-    file = tmp_path / "recall.json"
-    first, second = cell_config("bow", 5, {}), cell_config("bow", 10, {})
-    key = settings_key("targets", first)
-    assert Results(file).find(key) is None
-    Results(file).add({"key": key, "recall_at_10": 0.5})
-    assert Results(file).find(key) == {"key": key, "recall_at_10": 0.5}
-    assert Results(file).find(settings_key("targets", second)) is None
-    assert Results(file).find(settings_key("other targets", first)) is None
-    assert Results(None).find(key) is None
+def test_the_configurations_of_the_encoders_differ_in_the_data_steps_only_by_history_length():
+    sections = {
+        (config.example_gen.model_dump_json(), config.transform.model_dump_json())
+        for config in (cell_config(encoder, 5, {}) for encoder in ENCODERS)
+    }
+    assert len(sections) == 1
+
+
+def test_every_cell_is_trained_and_written(monkeypatch, tmp_path, make_timelines):
+    rows = [[(user + step) % 20 + 2 for step in range(6)] for user in range(40)]
+    data = SimpleNamespace(
+        train=make_timelines([row[:-2] for row in rows]),
+        holdout=make_timelines([row[:-2] for row in rows], [row[-2] for row in rows]),
+        test=make_timelines([row[:-1] for row in rows], [row[-1] for row in rows]),
+        raw_test=[b""] * 40,
+        size=22,
+        recommends_seen=False,
+    )
+    trainings = []
+
+    def train(data, config, *rest):
+        trainings.append((config.name, config.trainer.encoder, config.transform.history_length))
+        return Trained(Ranking(np.where(np.arange(40) < 10, 0, 15), np.zeros((40, 10))), 0.5, 61.0)
+
+    monkeypatch.setattr("benchmarks.prepared.prepare", lambda *arguments: data)
+    monkeypatch.setattr("benchmarks.trained.train", train)
+    file, plot = tmp_path / "recall.json", tmp_path / "recall.svg"
+    arguments = ["--encoders", "bow", "cnn", "--lengths", "10", "5", "--json", str(file), "--plot", str(plot)]
+    assert main(["--data", "data/sample", *arguments]) == 0
+    assert [training[1:] for training in trainings] == [("bow", 5), ("bow", 10), ("cnn", 5), ("cnn", 10)]
+    assert len({name for name, *_ in trainings}) == 1, "the cells share the data steps"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert content["references"].keys() == {"popularity", "EASE", "Markov"}
+    assert content["references"]["Markov"]["mean"] == 1.0
+    expected = {"eval_recall_at_10": 0.5, "recall_at_10": 0.25, "standard_error": pytest.approx(0.0685, abs=1e-4)}
+    assert content["cells"][1] == {"encoder": "bow", "history_length": 10, "seconds": 61.0, **expected}
+    assert plot.exists()
 
 
 def test_the_plot_labels_every_line(tmp_path):

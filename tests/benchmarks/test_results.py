@@ -40,8 +40,6 @@ def prepared(make_timelines) -> Prepared:
         users=np.array([b"%d" % user for user in range(USERS)]),
         target_ids=np.array([b"%d" % target for target in targets]),
         item_ids=[str(item) for item in range(ITEMS)],
-        transform_graph=Path(),
-        transformed={},
     )
 
 
@@ -180,8 +178,6 @@ def test_all_models_are_fitted_again_with_shuffled_ties(tmp_path, fits, make_tim
             users=np.array([user.encode() for user in histories]),
             target_ids=np.array([b"%d" % row[-1] for row in rows]),
             item_ids=[str(item) for item in range(ITEMS)],
-            transform_graph=Path(),
-            transformed={},
         )
 
     monkeypatch.setattr(study_runs, "prepare", prepare)
