@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import latency
+from on_device.artifact import open_artifact
 from on_device.demo.server import DemoServer
 from on_device.recommender import Recommender
 from tests.pages import DESKTOP, PHONE, collect_errors, save_screenshot
@@ -404,3 +406,10 @@ def test_a_browser_without_webassembly_is_an_error(films: Path, visit: Callable[
 def test_a_runtime_that_does_not_load_is_an_error(films: Path, fake_runtime: Path, visit: Callable[..., Page]) -> None:
     page = visit(films, ready=False, runtime=fake_runtime)
     expect(page.get_by_role("alert")).to_contain_text("The recommender could not be started: ")
+
+
+def test_the_benchmark_times_answers_in_the_page(browser, films, runtime, monkeypatch):
+    monkeypatch.setattr(latency, "BROWSER_BATCH", 3)
+    page = browser.new_page()
+    assert 0 < latency._browser_milliseconds(page, open_artifact(films)) < 1000
+    page.close()
