@@ -179,7 +179,7 @@ def test_a_model_uses_only_the_activity_features_of_its_settings(
     tables = model.tables()
 
     def context(activities: Activities) -> np.ndarray:
-        return np.asarray(model.read_out(activities.tensors(), tables)[0])
+        return np.asarray(model.read_out(activities.tensors(), tables.embed)[0])
 
     other_ratings = changed(plain, [1, 5, 5], [10, 20, 9000])
     other_times = changed(plain, [1, 2, 5], [10, 2000, 9000])
@@ -196,11 +196,12 @@ def test_ratings_and_times_of_skipped_items_are_skipped_too(activities_of):
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     tables = model.tables()
     plain = activities_of([[2, 3, 0, 0]], [[1, 5, 0, 0]], [[10, 20, 0, 0]])
-    expected, _ = model.read_out(plain.tensors(), tables)
+    expected, _ = model.read_out(plain.tensors(), tables.embed)
     for items in ([2, 0, 3, 0], [1, 2, 3, 99]):
         positions = [items.index(2), items.index(3)]
         ratings, times = np.full((1, 4), NAN, np.float32), np.full((1, 4), 15, np.int32)
         ratings[0, positions], times[0, positions] = (1, 5), (10, 20)
-        context, length = model.read_out(Activities(np.array([items], np.int32), ratings, times).tensors(), tables)
+        activities = Activities(np.array([items], np.int32), ratings, times)
+        context, length = model.read_out(activities.tensors(), tables.embed)
         assert length.numpy() == [2]
         np.testing.assert_allclose(context, expected, rtol=1e-5)

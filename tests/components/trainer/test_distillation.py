@@ -60,7 +60,7 @@ def test_a_teacher_predicts_from_the_history_before_each_position(timelines, mem
             before = timelines.items[first:position]
             history = timelines.activities[max(position - 4, first) : position]
             padded = history.map(lambda values: np.pad(values, (0, 4 - len(values)))[None])
-            context, _ = teacher.read_out(padded.tensors(), tables)
+            context, _ = teacher.read_out(padded.tensors(), tables.embed)
             scores = (np.asarray(context) @ np.asarray(tables.labels[: teacher.trained]).T)[0] / 2
             scores[: features.FIRST_INDEX] = -np.inf
             if not recommends_seen:

@@ -47,7 +47,7 @@ def test_members_have_different_initial_weights():
 def test_a_score_is_the_mean_over_members_with_separate_losses(model, activities_of):
     histories = activities_of([[2, 5, 3], [4, 0, 0]], [[1, 4, 5], [2, 0, 0]]).tensors()
     tables = model.tables()
-    contexts, length = model.read_out(histories, tables)
+    contexts, length = model.read_out(histories, tables.embed)
     assert tables.labels.shape == tables.inputs.shape == (7, 12) and contexts.shape == (2, 12)
     scores = np.asarray(contexts) @ np.asarray(tables.labels).T
     expected = np.zeros((2, 7))
@@ -92,7 +92,7 @@ def test_joint_members_have_one_loss_and_add_their_scores(activities_of):
     )
     loss = float(model.loss_of(activities.tensors(), tf.constant(targets), tf.constant(weights)))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    history_contexts, _ = model.read_out(activities.tensors(), tables)
+    history_contexts, _ = model.read_out(activities.tensors(), tables.embed)
     last_contexts = contexts.reshape(2, 3, 12)[:, -1]
     mean = (last_contexts[:, :8] @ labels.numpy()[:, :8].T + last_contexts[:, 8:] @ labels.numpy()[:, 8:].T) / 2
     np.testing.assert_allclose(history_contexts @ labels.numpy().T, mean, rtol=1e-4, atol=1e-4)

@@ -179,7 +179,7 @@ def scores_by_hand(model: RecommenderModel, history: dict[str, np.ndarray]) -> n
     items, ratings, times, device, number = (values[None, :] for values in history.values())
     activities = Activities(items, ratings, times, {"device": device, "column_k": number})
     tables = model.tables()
-    contexts, _ = model.read_out(activities.tensors(), tables)
+    contexts, _ = model.read_out(activities.tensors(), tables.embed)
     return (np.asarray(contexts) @ np.asarray(tables.labels).T)[0]
 
 
@@ -292,7 +292,7 @@ def test_items_without_train_events_are_last_by_popularity_and_recommendable(tmp
     history = tf.constant([[2, 3, 4, 5, 6, 7]])
     genre_table = next(weight for weight in model.weights if weight.name == "genres")
     genre_table.assign(tf.zeros([2, 8]))
-    context = np.asarray(model.read_out({"items": history}, model.tables())[0])[0]
+    context = np.asarray(model.read_out({"items": history}, model.tables().embed)[0])[0]
     # No item of the history has the second genre, but its embedding matches the history.
     genre_table.assign([0 * context, context])
     serving = ServingModel(model, FakeTransformOutput())
