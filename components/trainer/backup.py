@@ -86,7 +86,7 @@ class Backup:
             history: all epochs.
             best_weights: weights of the best epoch, as of `model.get_weights()`; empty without an eval split.
         """
-        arrays = {"history": np.array(json.dumps([asdict(epoch) for epoch in history]))}
+        arrays: dict[str, Any] = {"history": np.array(json.dumps([asdict(epoch) for epoch in history]))}
         for number, variable in enumerate([*model.variables, *model.optimizer.variables]):
             arrays[f"variable_{number}"] = variable.numpy()
         arrays |= {f"best_{number}": weight for number, weight in enumerate(best_weights)}

@@ -76,7 +76,7 @@ def target_ranks(model: RecommenderModel, timelines: Timelines, repeat_gain: flo
         last = min(first + BATCH, len(timelines))
         starts = timelines.starts[first : last + 1]
         seen = tf.RaggedTensor.from_row_splits(timelines.items[starts[0] : starts[-1]], starts - starts[0])
-        histories = timelines.histories(slice(first, last), model.history_length).tensors()
+        histories = timelines.histories(slice(first, last), model.history_length)
         ranks[first:last] = ranks_of(tables, histories, seen.to_tensor(), timelines.targets[first:last], gain)
     return ranks
 

@@ -24,7 +24,7 @@ from components.trainer.decisions import check, decide_repeats, decide_size, rep
 from components.trainer.devices import describe, gpu_utilisation, is_chief, make_strategy, worker_name
 from components.trainer.distillation import soft_targets
 from components.trainer.fit import Fit, Plan, fit
-from components.trainer.input_pipeline import SoftTargets
+from components.trainer.input_pipeline import TIMES, SoftTargets
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.model import RecommenderModel
 from components.trainer.ranking import best_gain
@@ -199,7 +199,7 @@ def _base_of(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData) -> 
 
 def _extent(data: TrainingData) -> dict[str, int]:
     """Returns the number of interactions of the train split, and the time of the last one, in seconds."""
-    times = data.train.activities.times
+    times = data.train.activities[TIMES]
     return {"trained_on": len(times), "trained_until": int(times.max(initial=0))}
 
 
@@ -233,8 +233,7 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
     input_ = features.activity_input(name)
     if input_ in data.words:
         return ActivityFeature(name, words=tuple(data.words[input_]))
-    activities = data.train.activities
-    values = activities.ratings if name == features.RATING_FEATURE else activities.columns.get(input_)
+    values = data.train.activities.get(input_)
     if values is None:
         raise StepError(
             f"trainer.activity_features names {name!r}, which ExampleGen did not read; set it in the configuration, "
@@ -248,7 +247,7 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
 def _identity(settings: TrainerSettings, data: TrainingData, *others: str) -> str:
     """Returns a file name that identifies a fit: a hash of its settings, data, code and further values."""
     parts = [data.train.activities, *([data.holdout.activities] if data.holdout else [])]
-    arrays = [column for part in parts for column in part.arrays().values()]
+    arrays = [column for part in parts for column in part.values()]
     targets = [data.holdout.targets] if data.holdout else []
     targets += [] if data.train.weights is None else [data.train.weights]
     return identity_of(

@@ -222,7 +222,7 @@ def test_a_checkpoint_is_only_for_the_same_settings_data_and_code(train, data, m
         return Fit((), 0)
 
     monkeypatch.setattr(run, "fit", fake_fit)
-    changed_ratings = dataclasses.replace(data.train.activities, ratings=data.train.activities.ratings + 1)
+    changed_ratings = {**data.train.activities, "ratings": data.train.activities["ratings"] + 1}
     train()
     train(SETTINGS.model_copy(update={"learning_rate": 0.01}))
     train(hyperparameters={"dropout": 0.1})
