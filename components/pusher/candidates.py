@@ -70,7 +70,7 @@ def make_files(
         signatures: names of the signatures of each file.
 
     Raises:
-        PushError: old runtimes cannot run a file correctly.
+        StepError: old runtimes cannot run a file correctly.
     """
     description = (
         f"Recommends {model_info['top_k']} of {len(items):,} items from the last {model_info['history_length']} items "

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components import features
 from components.chance import SURE, UserSums
-from components.pusher.errors import PushError
+from components.errors import StepError
 from components.pusher.settings import PusherSettings
 from components.ranking_metrics import CUT, MISS, NAMES, RECALL_AT, values_of
 from on_device.recommender import Recommender
@@ -78,7 +78,7 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
         A check for each file.
 
     Raises:
-        PushError: there are no examples.
+        StepError: there are no examples.
     """
     examples = 0
     sums = [_CheckSums(recommender) for recommender in recommenders]
@@ -87,7 +87,7 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
         for file_sums in sums:
             file_sums.add(row)
     if not examples:
-        raise PushError(
+        raise StepError(
             f"{', '.join(files) or 'a split'}: has no examples to check the file with; add data, or change the split"
         )
     return [file_sums.check() for file_sums in sums]
@@ -136,11 +136,11 @@ def require_agreement(check: Check, settings: PusherSettings, evaluation: dict[s
             checked; otherwise the SavedModel's recall on the checked timelines is used.
 
     Raises:
-        PushError: the agreement is too low, or the loss of recall too high.
+        StepError: the agreement is too low, or the loss of recall too high.
     """
     advice = "nothing is pushed; choose another pusher.precision"
     if check.agreement_at_10 < settings.min_agreement:
-        raise PushError(
+        raise StepError(
             f"the file returns {check.agreement_at_10:.2%} of the SavedModel's top 10, less than "
             f"pusher.min_agreement {settings.min_agreement:.2%}; {advice}"
         )
@@ -149,7 +149,7 @@ def require_agreement(check: Check, settings: PusherSettings, evaluation: dict[s
     if evaluation and round(evaluation["example_count"]) == check.examples:
         expected = evaluation[name]
     if recall + SURE * check.recall_error < expected * (1 - settings.max_recall_loss):
-        raise PushError(
+        raise StepError(
             f"the file has {name} {recall:.4f} and the SavedModel {expected:.4f}, a loss of more than "
             f"pusher.max_recall_loss {settings.max_recall_loss:.2%}; {advice}"
         )

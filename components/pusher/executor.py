@@ -21,12 +21,12 @@ from tfx.utils.typing_utils import ArtifactMultiDict
 from components import features
 from components.addresses import address
 from components.chance import SURE
+from components.errors import StepError
 from components.evaluation import read_metrics
 from components.evaluator.gate import read_verdict
 from components.pusher import manifest
 from components.pusher.candidates import File, choose, make_files
 from components.pusher.check import Check, check_files, require_agreement
-from components.pusher.errors import PushError
 from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
 from components.pusher.settings import Precision, PusherSettings
 from components.pusher.signatures import check_signatures
@@ -59,14 +59,14 @@ class Executor(base_executor.BaseExecutor):
         """See the base class.
 
         Raises:
-            PushError: the file does not match the SavedModel, the serving folder is not writable, or the model is not
+            StepError: the file does not match the SavedModel, the serving folder is not writable, or the model is not
                 blessed and `fail_unblessed` is set.
         """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
             if exec_properties.get("fail_unblessed"):
                 evaluation = artifact_utils.get_single_uri(input_dict["evaluation"])
-                raise PushError(f"the model is not blessed: {'; '.join(read_verdict(evaluation).reasons)}")
+                raise StepError(f"the model is not blessed: {'; '.join(read_verdict(evaluation).reasons)}")
             pushed.set_int_custom_property("pushed", 0)
             progress.info("the model is not blessed, so nothing is pushed")
             return
@@ -86,7 +86,7 @@ class Executor(base_executor.BaseExecutor):
                 info = write_version(staging, inputs, settings, facts)
                 version = _publish(store, staging, info)
         except (StoreError, ArtifactError) as error:
-            raise PushError(str(error)) from error
+            raise StepError(str(error)) from error
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_destination", f"{store.folder}/{version}")
         pushed.set_string_custom_property("pushed_version", version)
@@ -128,7 +128,7 @@ def write_version(
         The final content of `model_info.json`.
 
     Raises:
-        PushError: a file fails a check.
+        StepError: a file fails a check.
     """
     evaluated = _Model(inputs["model"], inputs["catalog"].uri, settings)
     dataset = _read_json(inputs["catalog"].uri, "dataset.json")
@@ -210,11 +210,11 @@ def _require_recall(refitted: Check, evaluated: Check) -> None:
     """Checks that the refitted model is as good on the test split, which it saw, as the model that did not see it.
 
     Raises:
-        PushError: the recall of the refitted model is significantly lower.
+        StepError: the recall of the refitted model is significantly lower.
     """
     recall, before = refitted.recall, evaluated.recall
     if recall + SURE * math.sqrt(before * (1 - before) / evaluated.examples) < before:
-        raise PushError(
+        raise StepError(
             f"the refitted model has {refitted.recall_name} {recall:.4f} on the test split, which it was fitted on, "
             f"but the evaluated model has {before:.4f} without it: the refit failed; nothing is pushed; push the "
             "evaluated model with --set refit=false"
