@@ -18,7 +18,7 @@ from implicit.nearest_neighbours import CosineRecommender, TFIDFRecommender
 from benchmarks.ranking import Scorer
 from components import features
 from components.trainer.baselines import neighbours
-from components.trainer.input_pipeline import Timelines, without_unknown
+from components.trainer.input_pipeline import ITEMS, TIMES, Timelines, without_unknown
 
 EASE_MAX_ITEMS = 30_000  # three square matrices of doubles: 21 GB
 RECENT_SESSIONS = 1000  # most recent sessions that share an item
@@ -65,7 +65,7 @@ class RecentPopularity(Popularity):
     def fit(self, train: Timelines, size: int) -> RecentPopularity:
         """See `Baseline`; all train interactions decide between items of equal recent popularity."""
         known = without_unknown(train)
-        times = known.activities.times
+        times = known.activities[TIMES]
         recent = known.items[times >= np.quantile(times, 1 - self.share)]
         self._scores = (np.bincount(recent, minlength=size) - np.arange(size) / size).astype(np.float32)
         return self
@@ -195,7 +195,7 @@ class SessionKNN:
         """See `Baseline`."""
         known = without_unknown(train)
         sessions = np.flatnonzero(np.diff(known.starts))
-        ends = known.activities.times[known.starts[sessions + 1] - 1]
+        ends = known.activities[TIMES][known.starts[sessions + 1] - 1]
         self._sessions = interactions(known, sessions[np.argsort(ends, kind="stable")], size)  # oldest first
         self._with_item = self._sessions.tocsc()
         in_sessions = np.maximum(np.diff(self._with_item.indptr), 1)
@@ -238,4 +238,4 @@ def interactions(timelines: Timelines, rows: np.ndarray, size: int) -> sp.csr_ma
 
 def last_items(timelines: Timelines, rows: np.ndarray) -> np.ndarray:
     """Returns the last known item of the timelines of some rows, int32 [B]; PADDING if there is none."""
-    return without_unknown(timelines.of_users(rows)).histories(slice(None), 1).items[:, 0]
+    return without_unknown(timelines.of_users(rows)).histories(slice(None), 1)[ITEMS][:, 0]

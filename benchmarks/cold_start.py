@@ -72,6 +72,7 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
     """
     from benchmarks.baselines import Popularity
     from benchmarks.ranking import paired_difference, rank_targets, recall
+    from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES, take
 
     test = prepared.test
     popularity_ranks = rank_targets(Popularity().fit(prepared.train, prepared.size), test).ranks
@@ -81,12 +82,12 @@ def measure(prepared: Prepared, recommender: Recommender) -> list[dict[str, Any]
         is_long_enough = np.diff(test.starts) >= minimum
         file_ranks = np.full(len(test), prepared.size)
         for user in np.flatnonzero(is_long_enough).tolist():
-            timeline = test.activities[test.starts[user] : test.starts[user + 1]]
-            longest = min(maximum, len(timeline.items))
+            timeline = take(test.activities, slice(*test.starts[user : user + 2]))
+            longest = min(maximum, len(timeline[ITEMS]))
             length = longest if label == "10+" else int(random.integers(minimum, longest + 1))
-            history = timeline[len(timeline.items) - length :]
+            history = take(timeline, slice(len(timeline[ITEMS]) - length, None))
             ids, _ = recommender.rank_indices(
-                history.items, timeline.items, ratings=history.ratings, times=history.times
+                history[ITEMS], timeline[ITEMS], ratings=history[RATINGS], times=history[TIMES]
             )
             file_ranks[user] = next(iter(np.flatnonzero(ids == test.targets[user])), prepared.size)
         file, popularity, users = (values[is_long_enough] for values in (file_ranks, popularity_ranks, prepared.users))

@@ -16,7 +16,7 @@ from benchmarks.baselines import Markov, last_items
 from benchmarks.ranking import Estimate, rank_targets, recall
 from components import features
 from components.trainer.baselines import neighbours
-from components.trainer.input_pipeline import Timelines, without_unknown
+from components.trainer.input_pipeline import TIMES, Timelines, without_unknown
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def tied_neighbours(train: Timelines) -> tuple[np.ndarray, np.ndarray]:
 
 def tied(timelines: Timelines) -> np.ndarray:
     """Returns whether each activity has the time of the previous one in its timeline; bool [E]."""
-    times = timelines.activities.times
+    times = timelines.activities[TIMES]
     same = np.zeros(len(times), bool)
     same[1:] = times[1:] == times[:-1]
     starts = timelines.starts[:-1]

@@ -7,9 +7,7 @@ import os
 import re
 
 # Beam reports errors of its workers as text: a traceback that ends with the error and the name of the stage.
-_RAISED = re.compile(
-    r"(?:^|\n)(?:[\w.]+\.)?(?:DataError|StepError|TrainerError|PushError): (.+?)(?: \[while running|\n|$)"
-)
+_RAISED = re.compile(r"(?:^|\n)(?:[\w.]+\.)?(?:DataError|StepError): (.+?)(?: \[while running|\n|$)")
 _NO_ROOM = os.strerror(errno.ENOSPC)
 
 

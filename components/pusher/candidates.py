@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from components.pusher.check import Check, check_files
+from components.pusher.check import Check
 from components.pusher.convert import convert_each
 from components.pusher.describe import describe
 from components.pusher.operator_versions import oldest_runtime
@@ -41,48 +41,16 @@ class File:
     latency_without_xnnpack_us: float
     min_runtime: str
 
-
-@dataclass(frozen=True)
-class Candidate(File):
-    """A file that may be chosen.
-
-    Attributes:
-        check: its check on the eval split.
-    """
-
-    check: Check
-
-    def facts(self) -> dict[str, float | int | str]:
-        """Returns its entry in `model_info.json`."""
+    def facts(self, check: Check) -> dict[str, float | int | str]:
+        """Returns the entry in `model_info.json` of a file that may be chosen, with its check on the eval split."""
         return {
             "precision": self.precision,
             "size_bytes": len(self.content),
             "latency_us": self.latency_us,
             "latency_without_xnnpack_us": self.latency_without_xnnpack_us,
-            "recall_at_10": self.check.metrics["recall_at_10"],
-            "agreement_at_10": self.check.agreement_at_10,
+            "recall_at_10": check.metrics["recall_at_10"],
+            "agreement_at_10": check.agreement_at_10,
         }
-
-
-def make_candidates(
-    loaded: Any, items: Sequence[Item], model_info: dict[str, Any], files: list[str], settings: PusherSettings
-) -> list[Candidate]:
-    """Converts a model in every precision that the settings allow, and checks each file on the eval split.
-
-    Args:
-        loaded: the SavedModel.
-        items: the catalogue.
-        model_info: the Trainer's facts about the model.
-        files: gzipped TFRecords of raw examples of the eval split.
-        settings: settings of the Pusher.
-
-    Raises:
-        PushError: the eval split is empty, or old runtimes cannot run a file correctly.
-    """
-    precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
-    converted = make_files(loaded, items, model_info, precisions, settings.signatures)
-    checks = check_files(loaded, [file.recommender for file in converted], files, settings.check_examples)
-    return [Candidate(**vars(file), check=check) for file, check in zip(converted, checks, strict=True)]
 
 
 def make_files(
@@ -102,7 +70,7 @@ def make_files(
         signatures: names of the signatures of each file.
 
     Raises:
-        PushError: old runtimes cannot run a file correctly.
+        StepError: old runtimes cannot run a file correctly.
     """
     description = (
         f"Recommends {model_info['top_k']} of {len(items):,} items from the last {model_info['history_length']} items "
@@ -125,17 +93,18 @@ def _median_us(recommender: Recommender) -> float:
     return round(float(np.median(latencies(recommender, LATENCY_RUNS))), 1)
 
 
-def choose(candidates: list[Candidate], settings: PusherSettings) -> Candidate:
+def choose(files: Sequence[File], checks: Sequence[Check], settings: PusherSettings) -> File:
     """Returns the smallest file that loses little of the first file's recall and agrees with the SavedModel.
 
     Args:
-        candidates: the files, float32 first if there are several.
+        files: the files, float32 first if there are several.
+        checks: the check of each file on the eval split.
         settings: settings of the Pusher.
     """
-    min_recall = candidates[0].check.recall * (1 - settings.max_recall_loss)
+    min_recall = checks[0].recall * (1 - settings.max_recall_loss)
     acceptable = [
-        candidate
-        for candidate in candidates[1:]
-        if candidate.check.recall >= min_recall and candidate.check.agreement_at_10 >= settings.min_agreement
+        file
+        for file, check in zip(files[1:], checks[1:], strict=True)
+        if check.recall >= min_recall and check.agreement_at_10 >= settings.min_agreement
     ]
-    return min([candidates[0], *acceptable], key=lambda candidate: len(candidate.content))
+    return min([files[0], *acceptable], key=lambda file: len(file.content))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components import features
 from components.chance import SURE, UserSums
-from components.pusher.errors import PushError
+from components.errors import StepError
 from components.pusher.settings import PusherSettings
 from components.ranking_metrics import CUT, MISS, NAMES, RECALL_AT, values_of
 from on_device.recommender import Recommender
@@ -78,7 +78,7 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
         A check for each file.
 
     Raises:
-        PushError: there are no examples.
+        StepError: there are no examples.
     """
     examples = 0
     sums = [_CheckSums(recommender) for recommender in recommenders]
@@ -87,7 +87,7 @@ def check_files(loaded: Any, recommenders: Sequence[Recommender], files: list[st
         for file_sums in sums:
             file_sums.add(row)
     if not examples:
-        raise PushError(
+        raise StepError(
             f"{', '.join(files) or 'a split'}: has no examples to check the file with; add data, or change the split"
         )
     return [file_sums.check() for file_sums in sums]
@@ -99,34 +99,31 @@ class _CheckSums:
     def __init__(self, recommender: Recommender):
         self._recommender = recommender
         self._cut = min(CUT, recommender.top_k)
-        self._sums = np.zeros(len(NAMES))
-        self._agreement = 0.0
-        self._hits = UserSums(2)  # hits of the file, hits of the SavedModel
+        self._recall_cut = max(k for k in RECALL_AT if k <= self._cut)
+        # The metrics of the file, its agreement with the SavedModel, and whether the SavedModel's top k has the target.
+        self._sums = UserSums(len(NAMES) + 2)
         self._listed: set[int] = set()
-        self._examples = 0
 
     def add(self, row: Row) -> None:
         """Adds one example."""
-        self._examples += 1
         # The file leaves out the history itself; an app must exclude older items, and so does this check.
         older = np.setdiff1d(row.left_out, row.history[features.HISTORY])
         ids, _ = self._recommender.rank_indices(**row.history, **({"exclude": older} if len(older) else {}))
         best = row.best[: self._cut]
-        self._agreement += _overlap(best[best >= features.FIRST_INDEX], ids[: self._cut])
-        k = _recall_cut(self._cut)
-        hits = [row.target in ranked[:k] for ranked in (ids, row.best)]
-        self._hits.add(row.user, np.array(hits, np.float64))
-        self._listed.update(ids[: self._cut].tolist())
+        agreement = _overlap(best[best >= features.FIRST_INDEX], ids[: self._cut])
         ranks = np.flatnonzero(ids == row.target)
-        self._sums += values_of(ranks[0] if len(ranks) else MISS)
+        metrics = values_of(ranks[0] if len(ranks) else MISS)
+        self._sums.add(row.user, np.array([*metrics, agreement, row.target in row.best[: self._recall_cut]]))
+        self._listed.update(ids[: self._cut].tolist())
 
     def check(self) -> Check:
         """Returns the check over all added examples."""
-        metrics = dict(zip(NAMES, (self._sums / self._examples).tolist(), strict=True))
+        *values, agreement, _ = self._sums.means().tolist()
+        metrics = dict(zip(NAMES, values, strict=True))
         metrics |= {f"coverage_at_{CUT}": len(self._listed) / len(self._recommender.items)}
-        name = f"recall_at_{_recall_cut(self._cut)}"
-        change, error = self._hits.difference(0, 1)
-        return Check(metrics, self._agreement / self._examples, self._examples, name, error, -change)
+        name = f"recall_at_{self._recall_cut}"
+        change, error = self._sums.difference(NAMES.index(name), len(NAMES) + 1)
+        return Check(metrics, agreement, self._sums.targets, name, error, -change)
 
 
 def require_agreement(check: Check, settings: PusherSettings, evaluation: dict[str, float] | None = None) -> None:
@@ -139,11 +136,11 @@ def require_agreement(check: Check, settings: PusherSettings, evaluation: dict[s
             checked; otherwise the SavedModel's recall on the checked timelines is used.
 
     Raises:
-        PushError: the agreement is too low, or the loss of recall too high.
+        StepError: the agreement is too low, or the loss of recall too high.
     """
     advice = "nothing is pushed; choose another pusher.precision"
     if check.agreement_at_10 < settings.min_agreement:
-        raise PushError(
+        raise StepError(
             f"the file returns {check.agreement_at_10:.2%} of the SavedModel's top 10, less than "
             f"pusher.min_agreement {settings.min_agreement:.2%}; {advice}"
         )
@@ -152,15 +149,10 @@ def require_agreement(check: Check, settings: PusherSettings, evaluation: dict[s
     if evaluation and round(evaluation["example_count"]) == check.examples:
         expected = evaluation[name]
     if recall + SURE * check.recall_error < expected * (1 - settings.max_recall_loss):
-        raise PushError(
+        raise StepError(
             f"the file has {name} {recall:.4f} and the SavedModel {expected:.4f}, a loss of more than "
             f"pusher.max_recall_loss {settings.max_recall_loss:.2%}; {advice}"
         )
-
-
-def _recall_cut(most: int) -> int:
-    """Returns the largest k of Recall@k that is at most `most`."""
-    return max(k for k in RECALL_AT if k <= most)
 
 
 def _overlap(expected: np.ndarray, answered: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import math
 import os
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tensorflow as tf
 from tfx.components.util import model_utils
@@ -21,14 +21,14 @@ from tfx.utils.typing_utils import ArtifactMultiDict
 from components import features
 from components.addresses import address
 from components.chance import SURE
+from components.errors import StepError
 from components.evaluation import read_metrics
 from components.evaluator.gate import read_verdict
 from components.pusher import manifest
-from components.pusher.candidates import Candidate, File, choose, make_candidates, make_files
+from components.pusher.candidates import File, choose, make_files
 from components.pusher.check import Check, check_files, require_agreement
-from components.pusher.errors import PushError
 from components.pusher.rollback import AnyStore, damage, open_store, rolled_back
-from components.pusher.settings import PusherSettings
+from components.pusher.settings import Precision, PusherSettings
 from components.pusher.signatures import check_signatures
 from components.pusher.store import COMPLETE, StoreError
 from components.settings import STEP
@@ -59,14 +59,14 @@ class Executor(base_executor.BaseExecutor):
         """See the base class.
 
         Raises:
-            PushError: the file does not match the SavedModel, the serving folder is not writable, or the model is not
+            StepError: the file does not match the SavedModel, the serving folder is not writable, or the model is not
                 blessed and `fail_unblessed` is set.
         """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
             if exec_properties.get("fail_unblessed"):
                 evaluation = artifact_utils.get_single_uri(input_dict["evaluation"])
-                raise PushError(f"the model is not blessed: {'; '.join(read_verdict(evaluation).reasons)}")
+                raise StepError(f"the model is not blessed: {'; '.join(read_verdict(evaluation).reasons)}")
             pushed.set_int_custom_property("pushed", 0)
             progress.info("the model is not blessed, so nothing is pushed")
             return
@@ -86,7 +86,7 @@ class Executor(base_executor.BaseExecutor):
                 info = write_version(staging, inputs, settings, facts)
                 version = _publish(store, staging, info)
         except (StoreError, ArtifactError) as error:
-            raise PushError(str(error)) from error
+            raise StepError(str(error)) from error
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_destination", f"{store.folder}/{version}")
         pushed.set_string_custom_property("pushed_version", version)
@@ -128,7 +128,7 @@ def write_version(
         The final content of `model_info.json`.
 
     Raises:
-        PushError: a file fails a check.
+        StepError: a file fails a check.
     """
     evaluated = _Model(inputs["model"], inputs["catalog"].uri, settings)
     dataset = _read_json(inputs["catalog"].uri, "dataset.json")
@@ -136,11 +136,12 @@ def write_version(
     eval_files, test_files = (_split_files(inputs["examples"], split) for split in (features.EVAL, features.TEST))
 
     progress.debug("converting the model and checking the files on the eval split")
-    candidates = make_candidates(evaluated.loaded, evaluated.parsed_items, evaluated.facts, eval_files, settings)
-    chosen = choose(candidates, settings)
-    _report(candidates, chosen)
+    precisions = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
+    files = make_files(evaluated.loaded, evaluated.parsed_items, evaluated.facts, precisions, settings.signatures)
+    checks = check_files(evaluated.loaded, [file.recommender for file in files], eval_files, settings.check_examples)
+    chosen = file = choose(files, checks, settings)
+    _report(files, checks, chosen)
     pushed = evaluated
-    file: File = chosen
     evaluated_check: Check | None = None
     if "refitted_model" in inputs:
         progress.debug("checking the file of the evaluated model on the test split, and converting the refitted one")
@@ -154,7 +155,9 @@ def write_version(
         **facts,
         "precision": file.precision,
         "min_runtime": file.min_runtime,
-        "precisions": [{**candidate.facts(), "chosen": candidate is chosen} for candidate in candidates],
+        "precisions": [
+            {**choice.facts(check), "chosen": choice is chosen} for choice, check in zip(files, checks, strict=True)
+        ],
         **manifest.describe_model(pushed.facts, dataset),
         "refit": manifest.describe_refit(pushed.facts) if evaluated_check else None,
         **manifest.describe_files(folder),
@@ -207,11 +210,11 @@ def _require_recall(refitted: Check, evaluated: Check) -> None:
     """Checks that the refitted model is as good on the test split, which it saw, as the model that did not see it.
 
     Raises:
-        PushError: the recall of the refitted model is significantly lower.
+        StepError: the recall of the refitted model is significantly lower.
     """
     recall, before = refitted.recall, evaluated.recall
     if recall + SURE * math.sqrt(before * (1 - before) / evaluated.examples) < before:
-        raise PushError(
+        raise StepError(
             f"the refitted model has {refitted.recall_name} {recall:.4f} on the test split, which it was fitted on, "
             f"but the evaluated model has {before:.4f} without it: the refit failed; nothing is pushed; push the "
             "evaluated model with --set refit=false"
@@ -224,13 +227,13 @@ def _split_files(examples: Artifact, split: str) -> list[str]:
     return [os.fsdecode(path) for path in fileio.glob(os.path.join(folder, "*"))]
 
 
-def _report(candidates: list[Candidate], chosen: Candidate) -> None:
-    """Logs the candidates, if there are several."""
-    for candidate in candidates if len(candidates) > 1 else []:
+def _report(files: list[File], checks: list[Check], chosen: File) -> None:
+    """Logs the files among which one was chosen, if there are several."""
+    for file, check in zip(files, checks, strict=True) if len(files) > 1 else []:
         progress.info(
             "%-12s  %5.2f MB  eval Recall@10 %.4f  agreement %6.2f%%  %4.0f µs%s",
-            *(candidate.precision, len(candidate.content) / 1e6, candidate.check.metrics["recall_at_10"]),
-            *(100 * candidate.check.agreement_at_10, candidate.latency_us, "  chosen" if candidate is chosen else ""),
+            *(file.precision, len(file.content) / 1e6, check.metrics["recall_at_10"]),
+            *(100 * check.agreement_at_10, file.latency_us, "  chosen" if file is chosen else ""),
         )
 
 

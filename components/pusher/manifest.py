@@ -11,8 +11,8 @@ from typing import Any
 from tfx.utils import io_utils
 
 from components import features
+from components.errors import StepError
 from components.evaluation import METRICS, POPULARITY
-from components.pusher.errors import PushError
 from on_device.artifact import FORMAT, ITEMS, MODEL, Item
 
 # Keys of `dataset.json` that are copied to `model_info.json`.
@@ -28,7 +28,7 @@ def make_items(model_facts: dict[str, Any], catalog_uri: str, with_counts: bool 
         with_counts: whether to include the number of interactions of each item in training.
 
     Raises:
-        PushError: the catalogue lacks an item of the model.
+        StepError: the catalogue lacks an item of the model.
     """
     lines = io_utils.read_string_file(os.path.join(catalog_uri, "items.jsonl")).split("\n")
     known = {item["id"]: item for item in map(json.loads, filter(None, lines))}
@@ -36,7 +36,7 @@ def make_items(model_facts: dict[str, Any], catalog_uri: str, with_counts: bool 
     pairs = zip(model_facts["item_ids"], model_facts["item_counts"], strict=True)
     for index, (item_id, count) in enumerate(pairs, start=features.FIRST_INDEX):
         if item_id not in known:
-            raise PushError(f"{catalog_uri}: no item {item_id!r}, which the model has; train again on this catalogue")
+            raise StepError(f"{catalog_uri}: no item {item_id!r}, which the model has; train again on this catalogue")
         metadata = {key: known[item_id][key] for key in ("title", "genres", "year")}
         items.append({"index": index, "id": item_id, **metadata, **({"count": count} if with_counts else {})})
     return {"format": FORMAT, "items": items}

@@ -14,7 +14,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from components.pusher.errors import PushError
+from components.errors import StepError
 
 ENTRY, ENTRY_BYTES = b"min_runtime_version", 16  # name and size of the entry with the oldest runtime
 # LiteRT 1.0 continues TensorFlow Lite 2.17, so a file that needs at most 2.17 runs on every LiteRT.
@@ -33,11 +33,11 @@ def oldest_runtime(content: bytes) -> str:
         content: content of a `.tflite` file.
 
     Raises:
-        PushError: not every LiteRT runs the file.
+        StepError: not every LiteRT runs the file.
     """
     oldest = _read_entry(flatbuffer_utils.read_model_from_bytearray(bytearray(content)))
     if _parts(oldest) > _parts(NEWEST):
-        raise PushError(
+        raise StepError(
             f"the file needs TensorFlow Lite {oldest}, but {NEWEST} is the newest that every LiteRT includes; "
             "nothing is pushed; choose another pusher.precision"
         )
@@ -48,7 +48,7 @@ def declare_versions(content: bytes) -> bytes:
     """Returns the content of a quantized file with the operator versions and the oldest runtime that it needs.
 
     Raises:
-        PushError: an operator is quantized in a way for which `WITH_INT8_WEIGHTS` has no version.
+        StepError: an operator is quantized in a way for which `WITH_INT8_WEIGHTS` has no version.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     oldest = _read_entry(model)
@@ -59,7 +59,7 @@ def declare_versions(content: bytes) -> bytes:
                 continue
             name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
             if name not in WITH_INT8_WEIGHTS or not _has_int8_weights(inputs, operator.builtinOptions):
-                raise PushError(
+                raise StepError(
                     f"it is unknown which version of {name} the file needs for its types and quantization, so old "
                     "runtimes could compute it incorrectly; nothing is pushed; choose another pusher.precision"
                 )
@@ -93,11 +93,11 @@ def _entry(model: Any) -> Any:
     """Returns the buffer of the metadata entry with the oldest runtime.
 
     Raises:
-        PushError: there is no entry.
+        StepError: there is no entry.
     """
     number = next((entry.buffer for entry in model.metadata or [] if entry.name == ENTRY), None)
     if number is None:
-        raise PushError("the converter did not write the oldest runtime into the file; nothing is pushed")
+        raise StepError("the converter did not write the oldest runtime into the file; nothing is pushed")
     return model.buffers[number]
 
 

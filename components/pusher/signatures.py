@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from components import features
+from components.errors import StepError
 from components.pusher.check import read_rows
-from components.pusher.errors import PushError
 from components.ranking_metrics import CUT
 from on_device.artifact import FIRST_INDEX
 from on_device.recommender import Recommender
@@ -42,7 +42,7 @@ def check_signatures(loaded: Any, recommender: Recommender, files: list[str]) ->
         the share of histories for which the file's top reason is one of the SavedModel's top three.
 
     Raises:
-        PushError: an agreement is below `MIN_AGREEMENT`.
+        StepError: an agreement is below `MIN_AGREEMENT`.
     """
     checks: dict[str, Callable[[], Agreements]] = {
         SIMILAR: lambda: _similar(loaded, recommender),
@@ -55,7 +55,7 @@ def check_signatures(loaded: Any, recommender: Recommender, files: list[str]) ->
         agreements, seconds = zip(*check(), strict=True)
         agreement = float(np.mean(agreements))
         if agreement < MIN_AGREEMENT:
-            raise PushError(
+            raise StepError(
                 f"{name} of the file agrees with the SavedModel in {agreement:.2%}, less than {MIN_AGREEMENT:.0%}; "
                 f"nothing is pushed; choose another pusher.precision, or remove {name} from pusher.signatures"
             )

@@ -13,8 +13,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.components.base import executor_spec
 from tfx.types import Artifact, BaseChannel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter
-from tfx.types.standard_component_specs import CUSTOM_CONFIG_KEY
-from tfx.utils import json_utils, path_utils
+from tfx.utils import path_utils
 
 from components.errors import StepError
 from components.trainer.devices import is_chief
@@ -35,30 +34,21 @@ class Executor(GenericExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> FnArgs:
-        """Returns the arguments of the base class, with the teacher's folder.
+        """Returns the arguments of the base class, with the overridden settings and the teacher's folder.
 
         The base class requires that a model folder exists after training. Workers that write none get an empty folder.
-        """
-        fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
-        if teachers := input_dict.get(TEACHER):
-            folder = path_utils.serving_model_path(artifact_utils.get_single_uri(teachers))
-            fn_args.custom_config = {**fn_args.custom_config, TEACHER: folder}
-        if not is_chief():
-            fn_args.serving_model_dir = tempfile.mkdtemp(prefix="no-model-")
-        return fn_args
-
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Runs the Trainer, with overridden settings.
 
         Raises:
             StepError: a parameter is not a valid value of its setting.
         """
-        super().Do(input_dict, output_dict, with_overrides(exec_properties))
+        fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
+        settings = override(fn_args.custom_config["settings"], exec_properties)
+        fn_args.custom_config = {**fn_args.custom_config, "settings": settings}
+        if teachers := input_dict.get(TEACHER):
+            fn_args.custom_config[TEACHER] = path_utils.serving_model_path(artifact_utils.get_single_uri(teachers))
+        if not is_chief():
+            fn_args.serving_model_dir = tempfile.mkdtemp(prefix="no-model-")
+        return fn_args
 
 
 class RecommenderTrainer(Trainer):
@@ -83,23 +73,18 @@ class RecommenderTrainer(Trainer):
             self.spec.inputs[TEACHER] = teacher
 
 
-def with_overrides(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """Returns the Trainer's parameters, with the overridden settings moved into `custom_config["settings"]`.
+def override(settings: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `TrainerSettings` as a dict, with the parameters that have the name of a setting in place of its value.
 
     Raises:
         StepError: a parameter is not a valid value of its setting.
     """
-    overrides = {name: value for name, value in exec_properties.items() if name in TrainerSettings.model_fields}
-    if not overrides:
-        return exec_properties
-    config = json_utils.loads(exec_properties[CUSTOM_CONFIG_KEY])
+    overrides = {name: value for name, value in parameters.items() if name in TrainerSettings.model_fields}
     try:
-        settings = TrainerSettings.model_validate({**config["settings"], **overrides})
+        return TrainerSettings.model_validate({**settings, **overrides}).model_dump(mode="json")
     except ValidationError as error:
         problem = error.errors()[0]
         raise StepError(
             f"parameter {problem['loc'][0]}: {problem['msg'].lower()}, not {problem['input']!r}; correct it and start "
             "a new run"
         ) from None
-    config["settings"] = settings.model_dump(mode="json")
-    return {**exec_properties, CUSTOM_CONFIG_KEY: json_utils.dumps(config)}

@@ -7,7 +7,6 @@ Distillation", KDD 2018). They are computed once, before the fit, and stored on 
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import tempfile
@@ -19,7 +18,7 @@ import tensorflow as tf
 
 from components import features
 from components.trainer.encoders import FORBIDDEN
-from components.trainer.input_pipeline import ITEMS, SoftTargets, Timelines
+from components.trainer.input_pipeline import ITEMS, SoftTargets, Timelines, take
 from components.trainer.item_tower import Tables
 from components.trainer.model import RecommenderModel
 
@@ -56,12 +55,12 @@ def soft_targets(teacher: RecommenderModel, timelines: Timelines, count: int, te
         length = int((ends - begins).max())
         places = begins[:, None] + np.arange(length)
         inside = places < ends[:, None]
-        activities = timelines.activities[np.minimum(places, len(timelines.items) - 1)]
-        padded = activities.map(functools.partial(_pad_outside, inside))
+        activities = take(timelines.activities, np.minimum(places, len(timelines.items) - 1))
+        padded = {name: np.where(inside, values, features.PADDING) for name, values in activities.items()}
         # The prediction at a position is for the next activity.
         is_predicted = inside & (places >= firsts[:, None])
         targets = places[is_predicted] + 1
-        top_items, shares = predict(tables, padded.tensors(), tf.constant(np.argwhere(is_predicted), tf.int32))
+        top_items, shares = predict(tables, padded, tf.constant(np.argwhere(is_predicted), tf.int32))
         items[targets], probabilities[targets] = top_items.numpy(), shares.numpy()
         done += len(targets)
         if time.monotonic() - reported > PROGRESS_EVERY:
@@ -69,11 +68,6 @@ def soft_targets(teacher: RecommenderModel, timelines: Timelines, count: int, te
             progress.debug("predicting with the teacher  position %s/%s", f"{done:,}", f"{len(timelines.items):,}")
     progress.info("the teacher predicted items at %s positions in %.0f s", f"{done:,}", time.monotonic() - started)
     return SoftTargets(items, probabilities)
-
-
-def _pad_outside(inside: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Returns the values, with 0 (PADDING) where `inside` is False."""
-    return np.where(inside, values, np.zeros((), values.dtype))
 
 
 def _pieces(timelines: Timelines, length: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

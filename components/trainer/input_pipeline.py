@@ -7,8 +7,8 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,39 +28,12 @@ RATINGS, TIMES = (features.ACTIVITY_INPUTS[name] for name in (features.RATING_FE
 BUCKETS = (0.125, 0.25, 0.5, 0.75, 1.0)
 
 
-@dataclass(frozen=True)
-class Activities:
-    """Activities of users, as parallel arrays of one shape.
-
-    Attributes:
-        items: int32, item indices.
-        ratings: float32.
-        times: int32, seconds since 1970-01-01 UTC. Times after 2038 wrap around; differences stay correct.
-        columns: the activity features that are columns of the log, by the name of the model's input: int32 indices of
-            words, or float32.
-    """
-
-    items: np.ndarray
-    ratings: np.ndarray
-    times: np.ndarray
-    columns: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __getitem__(self, index: Any) -> Activities:
-        """Returns the activities at an index, a slice, a mask or an array of indices."""
-        return self.map(lambda values: values[index])
-
-    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Activities:
-        """Returns the activities with a function applied to each array."""
-        columns = {name: function(values) for name, values in self.columns.items()}
-        return Activities(function(self.items), function(self.ratings), function(self.times), columns)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Returns all arrays by the name of the model's input."""
-        return {ITEMS: self.items, RATINGS: self.ratings, TIMES: self.times, **self.columns}
-
-    def tensors(self) -> dict[str, tf.Tensor]:
-        """Returns the activities as inputs of the model."""
-        return {name: tf.constant(values) for name, values in self.arrays().items()}
+# Activities of users, as parallel arrays of one shape, by the name of the model's input:
+# - ITEMS: int32, item indices.
+# - RATINGS: float32.
+# - TIMES: int32, seconds since 1970-01-01 UTC. Times after 2038 wrap around; differences stay correct.
+# - the activity features that are columns of the log: int32 indices of words, or float32.
+Activities = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -85,7 +58,7 @@ class Timelines:
     @property
     def items(self) -> np.ndarray:
         """Item indices, int32 [E]."""
-        return self.activities.items
+        return self.activities[ITEMS]
 
     def of_users(self, users: np.ndarray) -> Timelines:
         """Returns the timelines of the given users: int64 [M]."""
@@ -93,15 +66,22 @@ class Timelines:
         starts = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(starts[-1])
         weights = None if self.weights is None else self.weights[places]
-        return Timelines(self.activities[places], starts, self.targets[users], weights)
+        return Timelines(take(self.activities, places), starts, self.targets[users], weights)
 
     def histories(self, users: slice | np.ndarray, length: int) -> Activities:
         """Returns the last activities of the given users, oldest first, then padding: [M, length]."""
         starts, stops = self.starts[:-1][users, None], self.starts[1:][users, None]
         places = np.maximum(stops - length, starts) + np.arange(length)
         inside = places < stops
-        activities = self.activities.map(lambda values: values if len(values) else np.zeros(1, values.dtype))
-        return activities[np.where(inside, places, 0)].map(lambda values: np.where(inside, values, 0))
+        if not len(self.items):
+            return {name: np.zeros(places.shape, values.dtype) for name, values in self.activities.items()}
+        filled = take(self.activities, np.where(inside, places, 0))
+        return {name: np.where(inside, values, 0) for name, values in filled.items()}
+
+
+def take(activities: Activities, index: slice | np.ndarray) -> Activities:
+    """Returns the activities at a slice, a mask or an array of indices."""
+    return {name: values[index] for name, values in activities.items()}
 
 
 def read_timelines(
@@ -124,7 +104,8 @@ def read_timelines(
     columns, lengths = _read(files, transform_output, [*names, features.TARGET, *column_names.values()])
     items, ratings, times, weights = (columns[name] for name in names)
     return Timelines(
-        activities=Activities(items, ratings, times, {input_: columns[name] for input_, name in column_names.items()}),
+        activities={ITEMS: items, RATINGS: ratings, TIMES: times}
+        | {input_: columns[name] for input_, name in column_names.items()},
         starts=np.concatenate([[0], lengths[features.TIMELINE]]).cumsum(),
         targets=columns[features.TARGET],
         weights=weights if len(weights) else None,
@@ -195,7 +176,7 @@ def without_unknown(timelines: Timelines) -> Timelines:
         return timelines
     return dataclasses.replace(
         timelines,
-        activities=timelines.activities[known],
+        activities=take(timelines.activities, known),
         starts=np.concatenate([[0], np.cumsum(known)])[timelines.starts],
         weights=None if timelines.weights is None else timelines.weights[known],
     )
@@ -207,7 +188,7 @@ def target_weights(train: Timelines, settings: TrainerSettings) -> np.ndarray:
     Raises:
         StepError: all weights are 0, for example because no rating reaches `min_target_rating`.
     """
-    ratings = train.activities.ratings
+    ratings = train.activities[RATINGS]
     weights = np.ones(len(ratings), np.float32) if train.weights is None else train.weights
     if settings.target_weight == "rating":
         weights = weights * np.maximum(ratings, 0.0)
@@ -315,9 +296,8 @@ class Batches:
 
     def dataset(self) -> tf.data.Dataset:
         """Returns the batches of an epoch as a dataset that prepares them in the background."""
-        inputs = self._timelines.activities.arrays()
         signature: tuple[Any, ...] = (
-            {name: tf.TensorSpec([None, None], values.dtype) for name, values in inputs.items()},
+            {name: tf.TensorSpec([None, None], values.dtype) for name, values in self._timelines.activities.items()},
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None, None], tf.float32),
         )
@@ -349,16 +329,16 @@ class Batches:
         """Returns a batch of windows as rows of `length` inputs."""
         places = windows[:, :1] + np.arange(length)
         inside = places < windows[:, 1:]
-        activities = self._timelines.activities
-        places = np.minimum(places, len(activities.items) - 2)
+        items = self._timelines.items
+        places = np.minimum(places, len(items) - 2)
 
         def rows(values: np.ndarray) -> np.ndarray:
             filled = np.zeros((self._rows[length], *values.shape[1:]), values.dtype)
             filled[: len(windows)] = np.where(inside.reshape(*inside.shape, *[1] * (values.ndim - 2)), values, 0)
             return filled
 
-        targets, weights = activities.items[places + 1], self._weights[places + 1]
-        batch = (activities[places].map(rows).arrays(), rows(targets), rows(weights))
+        activities = {name: rows(values[places]) for name, values in self._timelines.activities.items()}
+        batch = (activities, rows(items[places + 1]), rows(self._weights[places + 1]))
         if self._soft is None:
             return batch
         return *batch, (rows(self._soft.items[places + 1]), rows(self._soft.probabilities[places + 1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -17,19 +17,8 @@ from components.trainer.similar_items import SimilarItems
 INITIAL_STDDEV = 0.02  # of the initial values of embeddings
 
 
-class ItemEmbeddings(Protocol):
-    """The item embeddings of a recommender: those of its members, size d, are concatenated to size D."""
-
-    @property
-    def size(self) -> int:
-        """Number of item indices V."""
-
-    def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
-        """Returns a member's embeddings of the items of histories: int32 [B, L] -> float32 [B, L, d]."""
-
-
 class Tables(NamedTuple):
-    """The two embeddings of every item.
+    """The two embeddings of every item: those of one member, or those of all members, concatenated to size D.
 
     Attributes:
         inputs: float32 [V, D], embeddings of items in histories.
@@ -39,13 +28,8 @@ class Tables(NamedTuple):
     inputs: tf.Tensor
     labels: tf.Tensor
 
-    @property
-    def size(self) -> int:
-        """See `ItemEmbeddings`."""
-        return int(self.labels.shape[0])
-
     def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
-        """See `ItemEmbeddings`."""
+        """Returns a member's embeddings, of size `dimension`, of items: int32 [B, L] -> float32 [B, L, dimension]."""
         return tf.gather(self.inputs[:, member * dimension : (member + 1) * dimension], items)
 
 

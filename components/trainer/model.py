@@ -17,7 +17,7 @@ from components.trainer import losses
 from components.trainer.activity import TIME_GAP, ActivityFeature, ActivityTower
 from components.trainer.encoders import make_encoder
 from components.trainer.input_pipeline import ITEMS
-from components.trainer.item_tower import FeatureValues, ItemEmbeddings, ItemTower, Tables
+from components.trainer.item_tower import FeatureValues, ItemTower, Tables
 from components.trainer.settings import TrainerSettings
 from components.trainer.similar_items import SimilarItems
 
@@ -172,20 +172,20 @@ class RecommenderModel(keras.Model):
         ]
         return tf.concat(contexts, axis=-1)
 
-    def read_out(self, histories: dict[str, tf.Tensor], tables: ItemEmbeddings) -> tuple[tf.Tensor, tf.Tensor]:
+    def read_out(self, histories: dict[str, tf.Tensor], embed: Callable[..., tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the context vector after the last activity of each history.
 
         PADDING, UNKNOWN and indices out of range are skipped; they may occur anywhere in a history.
 
         Args:
             histories: activities, each [B, N].
-            tables: item embeddings.
+            embed: returns the embeddings of items; see `Tables.embed`.
 
         Returns:
             The vectors, float32 [B, D], undefined for empty histories; and the number of known items, int32 [B].
         """
         items = histories[ITEMS]
-        is_known = (items >= features.FIRST_INDEX) & (items < tables.size)
+        is_known = (items >= features.FIRST_INDEX) & (items < self.size)
         # The latest known item first: the sort key rises from 1 to N along the history, and is 0 for other items.
         key = tf.where(is_known, tf.range(1, self.history_length + 1), 0)
         _, order = tf.math.top_k(key, self.history_length)
@@ -197,7 +197,7 @@ class RecommenderModel(keras.Model):
         length = tf.reduce_sum(tf.cast(is_known, tf.int32), axis=1)
         width = self.settings.table_dimension
         contexts = [
-            member.latest(functools.partial(tables.embed, member=number, dimension=width), latest_first)
+            member.latest(functools.partial(embed, member=number, dimension=width), latest_first)
             for number, member in enumerate(self.members)
         ]
         vectors, groups = tf.concat(contexts, axis=-1), len(self.settings.group_sizes())

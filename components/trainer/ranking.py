@@ -76,7 +76,7 @@ def target_ranks(model: RecommenderModel, timelines: Timelines, repeat_gain: flo
         last = min(first + BATCH, len(timelines))
         starts = timelines.starts[first : last + 1]
         seen = tf.RaggedTensor.from_row_splits(timelines.items[starts[0] : starts[-1]], starts - starts[0])
-        histories = timelines.histories(slice(first, last), model.history_length).tensors()
+        histories = timelines.histories(slice(first, last), model.history_length)
         ranks[first:last] = ranks_of(tables, histories, seen.to_tensor(), timelines.targets[first:last], gain)
     return ranks
 
@@ -89,17 +89,17 @@ def _make_ranker(model: RecommenderModel) -> tf.types.experimental.PolymorphicFu
     def ranks_of(
         tables: Tables, histories: dict[str, tf.Tensor], seen: tf.Tensor, targets: tf.Tensor, gain: tf.Tensor
     ) -> tf.Tensor:
-        contexts, length = model.read_out(histories, tables)
+        contexts, length = model.read_out(histories, tables.embed)
 
         def score(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
             scores = tf.matmul(contexts, tables.labels[first:last], transpose_b=True)
             # Users without a history get the most popular items; the vocabulary is sorted by popularity.
-            by_popularity = -tf.cast(tf.range(first, last), tf.float32) / tables.size
+            by_popularity = -tf.cast(tf.range(first, last), tf.float32) / model.size
             return tf.where(length[:, None] > 0, scores, by_popularity)
 
         if model.settings.recommends_seen:
-            return ItemScores(score, tables.size, seen[:, :0], histories[ITEMS], gain).ranks(targets)
-        return ItemScores(score, tables.size, seen).ranks(targets)
+            return ItemScores(score, model.size, seen[:, :0], histories[ITEMS], gain).ranks(targets)
+        return ItemScores(score, model.size, seen).ranks(targets)
 
     return ranks_of
 

@@ -24,7 +24,7 @@ from components.trainer.decisions import check, decide_repeats, decide_size, rep
 from components.trainer.devices import describe, gpu_utilisation, is_chief, make_strategy, worker_name
 from components.trainer.distillation import soft_targets
 from components.trainer.fit import Fit, Plan, fit
-from components.trainer.input_pipeline import SoftTargets
+from components.trainer.input_pipeline import TIMES, SoftTargets
 from components.trainer.item_tower import FeatureValues, feature_values
 from components.trainer.model import RecommenderModel
 from components.trainer.ranking import best_gain
@@ -125,7 +125,8 @@ def fit_and_save(
             progress.info("starting with the weights of %s, which has %.1f%% of the items", base[0], 100 * share)
             started_from, plan = base
     # Every worker has its own backup.
-    backup = os.path.join(checkpoints, _identity(settings, data, repr(plan), started_from, teacher) + worker_name())
+    identity = _identity(settings, data, repr(plan), started_from, teacher) + worker_name()
+    backup = Backup(os.path.join(checkpoints, identity))
     if not is_chief() or ("://" in log_dir and not log_dir.startswith("gs://")):
         log_dir = ""  # TensorFlow cannot write to other object stores.
     with gpu_utilisation() as utilisation:
@@ -136,7 +137,7 @@ def fit_and_save(
         weights, model = model.get_weights(), build_model(settings, data)
         model.set_weights(weights)
     if not is_chief():
-        Backup.remove(backup)
+        backup.remove()
         return
     if recommends_seen and model.settings.repeat_gain is None and data.holdout is not None:
         gain, recall = best_gain(model, data.holdout)
@@ -148,7 +149,7 @@ def fit_and_save(
     content = {**_facts(settings, model, fitted, data, device), **facts, "started_from": started_from}
     with fileio.open(os.path.join(folder, FACTS_FILE), "w") as stream:
         stream.write(json.dumps(content))
-    Backup.remove(backup)
+    backup.remove()
 
 
 def learn_from(folder: str, settings: TrainerSettings, data: TrainingData) -> SoftTargets | None:
@@ -198,7 +199,7 @@ def _base_of(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData) -> 
 
 def _extent(data: TrainingData) -> dict[str, int]:
     """Returns the number of interactions of the train split, and the time of the last one, in seconds."""
-    times = data.train.activities.times
+    times = data.train.activities[TIMES]
     return {"trained_on": len(times), "trained_until": int(times.max(initial=0))}
 
 
@@ -232,8 +233,7 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
     input_ = features.activity_input(name)
     if input_ in data.words:
         return ActivityFeature(name, words=tuple(data.words[input_]))
-    activities = data.train.activities
-    values = activities.ratings if name == features.RATING_FEATURE else activities.columns.get(input_)
+    values = data.train.activities.get(input_)
     if values is None:
         raise StepError(
             f"trainer.activity_features names {name!r}, which ExampleGen did not read; set it in the configuration, "
@@ -247,7 +247,7 @@ def activity_feature(name: str, data: TrainingData) -> ActivityFeature:
 def _identity(settings: TrainerSettings, data: TrainingData, *others: str) -> str:
     """Returns a file name that identifies a fit: a hash of its settings, data, code and further values."""
     parts = [data.train.activities, *([data.holdout.activities] if data.holdout else [])]
-    arrays = [column for part in parts for column in part.arrays().values()]
+    arrays = [column for part in parts for column in part.values()]
     targets = [data.holdout.targets] if data.holdout else []
     targets += [] if data.train.weights is None else [data.train.weights]
     return identity_of(

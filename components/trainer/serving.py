@@ -85,13 +85,8 @@ class StoredTables(tf.Module):
         self._scales = [tower.scale for tower in towers]
         self._inputs = [StoredTable(tower.tables().inputs) if tower.has_transition else None for tower in towers]
 
-    @property
-    def size(self) -> int:
-        """See `ItemEmbeddings`."""
-        return self.labels.size
-
     def embed(self, items: tf.Tensor, member: int, dimension: int) -> tf.Tensor:
-        """See `ItemEmbeddings`."""
+        """See `Tables.embed`."""
         # A vector, because the Pusher converts this to TFLite's EMBEDDING_LOOKUP.
         flat = tf.reshape(items, [-1])
         inputs = self._inputs[member]
@@ -135,7 +130,7 @@ class ServingModel(tf.Module):
     @property
     def size(self) -> int:
         """Number of item indices V, PADDING and UNKNOWN included."""
-        return self._tables.size
+        return self._tables.labels.size
 
     def scores(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Returns the unfiltered scores of all item indices: histories, each input [B, N] -> float32 [B, V].
@@ -158,7 +153,7 @@ class ServingModel(tf.Module):
     def _context_vectors(self, inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the context vectors and lengths of histories: each input [B, N] -> float32 [B, D], int32 [B]."""
         activities = {feature.input: inputs[feature.input] for feature in self._activity_features}
-        return self._read_out({ITEMS: inputs[HISTORY], **activities}, self._tables)
+        return self._read_out({ITEMS: inputs[HISTORY], **activities}, self._tables.embed)
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the top K items, without those of the history unless the model recommends repeats.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.input_pipeline import Timelines
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def make_timelines():
         items = np.array([item for history in histories for item in history], np.int32)
         seconds = np.arange(len(items), dtype=np.int32) if times is None else np.array(times, np.int32)
         return Timelines(
-            activities=Activities(items, np.full(len(items), 4.0, np.float32), seconds),
+            activities={"items": items, "ratings": np.full(len(items), 4.0, np.float32), "times": seconds},
             starts=np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64),
             targets=np.array(targets or [0] * len(histories), np.int32),
         )

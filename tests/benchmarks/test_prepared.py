@@ -133,5 +133,5 @@ def test_histories_are_truncated_as_in_transform(prepared, transformed, transfor
     spec = transform_output.transformed_feature_spec()
     parsed = tf.io.parse_example(list(examples.as_numpy_iterator()), spec)
     histories = prepared.holdout.histories(slice(None), CONFIG.transform.history_length)
-    for name, values in (("", histories.items), ("_rating", histories.ratings), ("_time", histories.times)):
-        np.testing.assert_array_equal(parsed[f"history{name}"].numpy(), values)
+    for name, input_ in (("", "items"), ("_rating", "ratings"), ("_time", "times")):
+        np.testing.assert_array_equal(parsed[f"history{name}"].numpy(), histories[input_])

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from components.pusher.candidates import Candidate, choose
+from components.pusher.candidates import File, choose
 from components.pusher.check import Check
 from components.pusher.settings import PusherSettings
 
 
-def candidate(precision: Any, size: int, recall: float, agreement: float = 1.0) -> Candidate:
-    check = Check({"recall_at_10": recall}, agreement, 100, "recall_at_10")
+def checked(precision: Any, size: int, recall: float, agreement: float = 1.0) -> tuple[File, Check]:
     recommender: Any = SimpleNamespace()
-    return Candidate(precision, bytes(size), recommender, 30.0, 90.0, "2.5.0", check)
+    file = File(precision, bytes(size), recommender, 30.0, 90.0, "2.5.0")
+    return file, Check({"recall_at_10": recall}, agreement, 100, "recall_at_10")
 
 
 # Files may lose 1% of 0.3, and must agree on 95%.
@@ -30,10 +30,11 @@ def candidate(precision: Any, size: int, recall: float, agreement: float = 1.0) 
     ],
 )
 def test_the_smallest_acceptable_file_is_chosen(float16: Any, int8: Any, chosen: str) -> None:
-    candidates = [candidate("float32", 100, 0.3), candidate("float16", *float16), candidate("dynamic_int8", *int8)]
-    assert choose(candidates, PusherSettings(max_recall_loss=0.01, min_agreement=0.95)).precision == chosen
+    candidates = [checked("float32", 100, 0.3), checked("float16", *float16), checked("dynamic_int8", *int8)]
+    files, checks = zip(*candidates, strict=True)
+    assert choose(files, checks, PusherSettings(max_recall_loss=0.01, min_agreement=0.95)).precision == chosen
 
 
 def test_a_configured_precision_is_always_chosen() -> None:
-    only = candidate("dynamic_int8", 25, 0.0, 0.0)
-    assert choose([only], PusherSettings(precision="dynamic_int8")) is only
+    only, check = checked("dynamic_int8", 25, 0.0, 0.0)
+    assert choose([only], [check], PusherSettings(precision="dynamic_int8")) is only

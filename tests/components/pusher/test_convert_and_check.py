@@ -15,11 +15,11 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from tfx.types import Artifact
 
+from components.errors import StepError
 from components.pusher import check
 from components.pusher.check import Check, Row, require_agreement
 from components.pusher.component import TFLitePusher
 from components.pusher.convert import convert
-from components.pusher.errors import PushError
 from components.pusher.settings import PusherSettings
 from on_device.tflite_model import TFLiteModel
 
@@ -133,7 +133,7 @@ def test_too_little_agreement_or_recall_is_an_error(
     if message is None:
         require_agreement(result, settings)
     else:
-        with pytest.raises(PushError, match=message) as raised:
+        with pytest.raises(StepError, match=message) as raised:
             require_agreement(result, settings)
         assert "\n" not in str(raised.value)
 

@@ -14,8 +14,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import recipe
 from ai_edge_quantizer.quantizer import Quantizer
 
+from components.errors import StepError
 from components.pusher.convert import convert, convert_each
-from components.pusher.errors import PushError
 from components.pusher.operator_versions import _entry, declare_versions, oldest_runtime
 from components.pusher.quantize import quantize
 from components.pusher.settings import Precision
@@ -68,7 +68,7 @@ def test_a_file_that_not_every_litert_runs_is_an_error(content: bytes) -> None:
     def newer(model: Any) -> None:
         _entry(model).data = list(b"2.18.0".ljust(16, b"\0"))
 
-    with pytest.raises(PushError, match=r"needs TensorFlow Lite 2\.18\.0, but 2\.17\.0 is the newest"):
+    with pytest.raises(StepError, match=r"needs TensorFlow Lite 2\.18\.0, but 2\.17\.0 is the newest"):
         oldest_runtime(changed(content, newer))
 
 
@@ -76,7 +76,7 @@ def test_kernels_with_one_scale_per_channel_are_an_error(content: bytes) -> None
     quantizer = Quantizer(bytearray(content))
     quantizer.load_quantization_recipe(recipe.dynamic_wi8_afp32())
     quantized = bytes(quantizer.quantize(enable_progress_report=False).quantized_model)
-    with pytest.raises(PushError, match="unknown which version of FULLY_CONNECTED") as raised:
+    with pytest.raises(StepError, match="unknown which version of FULLY_CONNECTED") as raised:
         declare_versions(quantized)
     assert "\n" not in str(raised.value)
 
@@ -113,7 +113,7 @@ def quantized_activations(model: Any) -> None:
 
 @pytest.mark.parametrize("change", [unknown_operator, unknown_type, asymmetric, quantized_activations])
 def test_unsupported_quantization_is_an_error(content: bytes, change: Any) -> None:
-    with pytest.raises(PushError, match=r"unknown which version of [A-Z_]+ the file needs"):
+    with pytest.raises(StepError, match=r"unknown which version of [A-Z_]+ the file needs"):
         declare_versions(changed(quantize(content, tables_only=False), change))
 
 

@@ -19,11 +19,11 @@ from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
 from components import addresses, features
+from components.errors import StepError
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.settings import GateSettings
 from components.pusher import candidates, executor
 from components.pusher.convert import convert_each
-from components.pusher.errors import PushError
 from components.pusher.store import VersionStore
 from on_device.recommender import Recommender
 from pipeline.beam_runners import LOCAL_ARGUMENTS
@@ -104,7 +104,7 @@ def test_with_fail_unblessed_a_model_without_blessing_is_an_error(
     blessing.set_int_custom_property("blessed", 0)
     verdict = SimpleNamespace(reasons=("Recall@10 0.2500 is below the floor of 0.9900", "too few targets"))
     monkeypatch.setattr(executor, "read_verdict", lambda uri: verdict)
-    with pytest.raises(PushError, match=r"the model is not blessed: Recall@10 0\.2500 is below .*; too few targets"):
+    with pytest.raises(StepError, match=r"the model is not blessed: Recall@10 0\.2500 is below .*; too few targets"):
         push(model_blessing=blessing, fail_unblessed=True)
     assert not folder.exists()
 
@@ -144,14 +144,14 @@ def test_a_file_that_disagrees_with_the_saved_model_is_not_pushed(
     backwards = tf.saved_model.load(str(tmp_path / "backwards"))
     monkeypatch.setattr(candidates, "convert_each", lambda loaded, *arguments: convert_each(backwards, *arguments))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(PushError, match=r"^the file returns .*%.*pusher.min_agreement 95.00%; nothing is pushed"):
+    with pytest.raises(StepError, match=r"^the file returns .*%.*pusher.min_agreement 95.00%; nothing is pushed"):
         push()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_file_that_loses_too_much_recall_is_not_pushed(push: Push, evaluated: dict[str, float], folder: Path) -> None:
     evaluated["recall_at_10"] = 0.68  # The file's 0.6667 is 1.96% less.
-    with pytest.raises(PushError, match=r"recall_at_10 0.6667 and the SavedModel 0.6800, .* 1.90%"):
+    with pytest.raises(StepError, match=r"recall_at_10 0.6667 and the SavedModel 0.6800, .* 1.90%"):
         push({"max_recall_loss": 0.019})
     assert _names(folder) == set()
     push({"max_recall_loss": 0.02})
@@ -236,7 +236,7 @@ def test_an_unwritable_folder_is_an_error_before_any_work(
         candidates, "convert_each", lambda *unused: pytest.fail("the model is converted before the folder is checked")
     )
     with pytest.raises(
-        PushError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"
+        StepError, match=r"^\S+/file/serving/rings: cannot be written to \(.+\); choose another folder$"
     ):
         push(push_root=tmp_path / "file" / "serving")
 
@@ -250,7 +250,7 @@ def test_an_item_without_a_catalogue_entry_is_an_error(
         '{"id": "101", "title": "One", "genres": [], "year": null}\n', encoding="utf-8"
     )
     (tmp_path / "dataset.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(PushError, match="no item '102', which the model has"):
+    with pytest.raises(StepError, match="no item '102', which the model has"):
         push(catalog=catalog)
     assert _names(folder) == set()
 
@@ -266,7 +266,7 @@ def test_an_empty_split_is_an_error(
     (tmp_path / "examples" / f"Split-{empty}").mkdir()
     with tf.io.TFRecordWriter(str(tmp_path / "examples" / f"Split-{empty}" / "part.gz"), "GZIP"):
         pass
-    with pytest.raises(PushError, match=rf"Split-{empty}/part.gz: has no examples to check the file with"):
+    with pytest.raises(StepError, match=rf"Split-{empty}/part.gz: has no examples to check the file with"):
         push(examples=examples)
 
 
@@ -334,6 +334,6 @@ def test_a_failed_refit_is_not_pushed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(executor, "SURE", 0)  # Six timelines are too few for a significant difference.
-    with pytest.raises(PushError, match=r"the refitted model has recall_at_10 0\.\d+ on the test split.*refit=false"):
+    with pytest.raises(StepError, match=r"the refitted model has recall_at_10 0\.\d+ on the test split.*refit=false"):
         push(refitted_model=_refitted_model(inputs, tmp_path, ring.Model(-1)))
     assert not folder.exists() or _names(folder) <= {"latest"}

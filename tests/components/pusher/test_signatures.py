@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 from tfx.types import Artifact
 
+from components.errors import StepError
 from components.pusher.convert import convert
-from components.pusher.errors import PushError
 from components.pusher.signatures import check_signatures
 from on_device.recommender import Recommender
 
@@ -49,7 +49,7 @@ def test_a_file_of_another_model_is_an_error(
     model.save(tmp_path / "other")
     content = convert(tf.saved_model.load(str(tmp_path / "other")), "float32")
     other_recommender = Recommender(dataclasses.replace(pushed.artifact, model=content))
-    with pytest.raises(PushError, match=r"^similar of the file agrees .*, less than 75%; nothing is pushed; choose"):
+    with pytest.raises(StepError, match=r"^similar of the file agrees .*, less than 75%; nothing is pushed; choose"):
         check(other_recommender)
 
 

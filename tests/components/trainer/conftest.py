@@ -9,7 +9,7 @@ import pytest
 
 from components import features
 from components.trainer import input_pipeline
-from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES, Activities, Timelines
 from components.trainer.settings import TrainerSettings
 
 # A model with one member and few weights, which fits in seconds; each test changes the settings that it needs.
@@ -25,11 +25,11 @@ def activities_of() -> Callable[..., Activities]:
         items: Sequence | np.ndarray, ratings: Sequence | np.ndarray = (), times: Sequence | np.ndarray = ()
     ) -> Activities:
         items = np.asarray(items, np.int32)
-        return Activities(
-            items,
-            np.asarray(ratings, np.float32) if len(ratings) else np.full(items.shape, 3, np.float32),
-            np.asarray(times, np.int32) if len(times) else np.zeros(items.shape, np.int32),
-        )
+        return {
+            ITEMS: items,
+            RATINGS: np.asarray(ratings, np.float32) if len(ratings) else np.full(items.shape, 3, np.float32),
+            TIMES: np.asarray(times, np.int32) if len(times) else np.zeros(items.shape, np.int32),
+        }
 
     return make
 

@@ -32,16 +32,14 @@ def bucket_of() -> Callable[..., list[int]]:
         table.assign(np.repeat(np.arange(table.shape[0])[:, None], 4, axis=1))
         length = len(next(iter(columns.values())))
         filled = {"ratings": [0.0] * length, "times": [0] * length, **columns}
-        activities = Activities(
-            np.full((1, length), 2, np.int32),
-            np.array([filled["ratings"]], np.float32),
-            np.array([filled["times"]]).astype(np.int32),
-            {
-                "device": np.array([filled.get("device", [])], np.int32),
-                "price": np.array([filled.get("price", [])], np.float32),
-            },
-        )
-        embedded = np.asarray(tower(activities.tensors()))
+        activities = {
+            "items": np.full((1, length), 2, np.int32),
+            "ratings": np.array([filled["ratings"]], np.float32),
+            "times": np.array([filled["times"]]).astype(np.int32),
+            "device": np.array([filled.get("device", [])], np.int32),
+            "price": np.array([filled.get("price", [])], np.float32),
+        }
+        embedded = np.asarray(tower(activities))
         assert embedded.shape == (1, length, 4) and (embedded == embedded[..., :1]).all()
         return embedded[0, :, 0].astype(int).tolist()
 
@@ -82,11 +80,9 @@ def test_the_embeddings_of_two_features_are_added():
     random = np.random.default_rng(1)
     for weight in weights.values():
         weight.assign(random.normal(size=weight.shape))
-    activities = Activities(
-        np.array([[2, 3]], np.int32), np.array([[NAN, 5]], np.float32), np.array([[10, 11]], np.int32)
-    )
+    activities = {"ratings": np.array([[NAN, 5]], np.float32), "times": np.array([[10, 11]], np.int32)}
     rating, gap = (np.asarray(weights[name]) for name in ("ratings", "times"))
-    np.testing.assert_allclose(tower(activities.tensors())[0], [rating[0] + gap[0], rating[4] + gap[2]], rtol=1e-5)
+    np.testing.assert_allclose(tower(activities)[0], [rating[0] + gap[0], rating[4] + gap[2]], rtol=1e-5)
 
 
 def rating_edges(ratings: np.ndarray) -> np.ndarray:
@@ -118,7 +114,7 @@ def test_dropout_removes_values_in_training_and_not_in_serving(activities_of):
     tower = ActivityTower([RATING], 4, dropout=0.2)
     tower.build()
     tower.weights[0].assign(np.repeat(np.array([0, 0, 0, 1, 0], np.float32)[:, None], 4, axis=1))
-    activities = activities_of(np.full((2000, 20), 2)).tensors()  # All are rated 3.
+    activities = activities_of(np.full((2000, 20), 2))  # All are rated 3.
     assert (np.asarray(tower(activities)) == 1).all()
     kept = np.asarray(tower(activities, training=True))[..., 0]
     is_empty = ~kept.any(axis=1)
@@ -160,7 +156,7 @@ def test_bounds_beyond_float16_are_kept():
 
 
 def changed(activities: Activities, ratings: list, times: list) -> Activities:
-    return Activities(activities.items, np.array([ratings], np.float32), np.array([times], np.int32))
+    return {**activities, "ratings": np.array([ratings], np.float32), "times": np.array([times], np.int32)}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +175,7 @@ def test_a_model_uses_only_the_activity_features_of_its_settings(
     tables = model.tables()
 
     def context(activities: Activities) -> np.ndarray:
-        return np.asarray(model.read_out(activities.tensors(), tables)[0])
+        return np.asarray(model.read_out(activities, tables.embed)[0])
 
     other_ratings = changed(plain, [1, 5, 5], [10, 20, 9000])
     other_times = changed(plain, [1, 2, 5], [10, 2000, 9000])
@@ -196,11 +192,12 @@ def test_ratings_and_times_of_skipped_items_are_skipped_too(activities_of):
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     tables = model.tables()
     plain = activities_of([[2, 3, 0, 0]], [[1, 5, 0, 0]], [[10, 20, 0, 0]])
-    expected, _ = model.read_out(plain.tensors(), tables)
+    expected, _ = model.read_out(plain, tables.embed)
     for items in ([2, 0, 3, 0], [1, 2, 3, 99]):
         positions = [items.index(2), items.index(3)]
         ratings, times = np.full((1, 4), NAN, np.float32), np.full((1, 4), 15, np.int32)
         ratings[0, positions], times[0, positions] = (1, 5), (10, 20)
-        context, length = model.read_out(Activities(np.array([items], np.int32), ratings, times).tensors(), tables)
+        activities = {"items": np.array([items], np.int32), "ratings": ratings, "times": times}
+        context, length = model.read_out(activities, tables.embed)
         assert length.numpy() == [2]
         np.testing.assert_allclose(context, expected, rtol=1e-5)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from components.errors import StepError
-from components.trainer.component import with_overrides
+from components.trainer.component import override
 from components.trainer.settings import TrainerSettings
 
-
-def properties(**parameters: Any) -> dict[str, Any]:
-    config = {"settings": TrainerSettings().model_dump(mode="json"), "code": "c0de"}
-    return {"run_fn": "components.trainer.run.run_fn", "custom_config": json.dumps(config), **parameters}
+PROPERTIES = {"run_fn": "components.trainer.run.run_fn", "train_args": "{}"}  # those that override no setting
 
 
 def test_parameters_override_the_settings_of_the_same_name():
-    changed = with_overrides(properties(encoder="lstm", max_epochs=3, max_minutes=1.5))
-    config = json.loads(changed["custom_config"])
-    assert config["code"] == "c0de"
-    expected = TrainerSettings(encoder="lstm", max_epochs=3, max_minutes=1.5)
-    assert TrainerSettings(**config["settings"]) == expected
+    settings = TrainerSettings(encoder="cnn", blocks=3).model_dump(mode="json")
+    changed = override(settings, {**PROPERTIES, "encoder": "lstm", "max_epochs": 3, "max_minutes": 1.5})
+    expected = TrainerSettings(encoder="lstm", blocks=3, max_epochs=3, max_minutes=1.5)
+    assert TrainerSettings(**changed) == expected
+    assert changed == expected.model_dump(mode="json")
 
 
 def test_without_parameters_nothing_changes():
-    assert with_overrides(properties()) == properties()
+    settings = TrainerSettings(members=({"encoder": "cnn"},)).model_dump(mode="json")
+    assert override(settings, PROPERTIES) == settings
 
 
 @pytest.mark.parametrize(
@@ -38,4 +33,4 @@ def test_without_parameters_nothing_changes():
 )
 def test_an_invalid_value_of_a_parameter_is_an_error(parameters, message):
     with pytest.raises(StepError, match=message):
-        with_overrides(properties(**parameters))
+        override(TrainerSettings().model_dump(mode="json"), parameters)

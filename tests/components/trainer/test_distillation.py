@@ -13,7 +13,7 @@ from components import features
 from components.trainer import distillation, losses
 from components.trainer.distillation import soft_targets
 from components.trainer.fit import fit
-from components.trainer.input_pipeline import Batches, SoftTargets, Timelines
+from components.trainer.input_pipeline import Batches, SoftTargets, Timelines, take
 from components.trainer.model import RecommenderModel
 from components.trainer.ranking import target_ranks
 from components.trainer.settings import TrainerSettings
@@ -58,9 +58,9 @@ def test_a_teacher_predicts_from_the_history_before_each_position(timelines, mem
     for first, stop in zip(timelines.starts[:-1], timelines.starts[1:], strict=True):
         for position in range(first + 1, stop):
             before = timelines.items[first:position]
-            history = timelines.activities[max(position - 4, first) : position]
-            padded = history.map(lambda values: np.pad(values, (0, 4 - len(values)))[None])
-            context, _ = teacher.read_out(padded.tensors(), tables)
+            history = take(timelines.activities, slice(max(position - 4, first), position))
+            padded = {name: np.pad(values, (0, 4 - len(values)))[None] for name, values in history.items()}
+            context, _ = teacher.read_out(padded, tables.embed)
             scores = (np.asarray(context) @ np.asarray(tables.labels[: teacher.trained]).T)[0] / 2
             scores[: features.FIRST_INDEX] = -np.inf
             if not recommends_seen:

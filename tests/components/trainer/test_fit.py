@@ -62,7 +62,7 @@ def test_a_fit_stops_after_patience_and_keeps_the_best_weights(data):
 def test_ranks_agree_with_a_brute_force(data):
     model = tiny()
     tables = model.tables()
-    contexts, _ = model.read_out(data.histories(slice(None), 4).tensors(), tables)
+    contexts, _ = model.read_out(data.histories(slice(None), 4), tables.embed)
     scores = np.asarray(contexts) @ np.asarray(tables.labels).T
     target_score = scores[0, 4]
     # Items 2 and 3 are in the history; 0 and 1 are not items.
@@ -76,9 +76,9 @@ def test_ranks_agree_with_a_brute_force(data):
 def test_invalid_items_between_the_items_of_a_history_are_skipped(activities_of):
     model = tiny()
     tables = model.tables()
-    plain, length = model.read_out(activities_of([[3, 5, 0, 0]]).tensors(), tables)
+    plain, length = model.read_out(activities_of([[3, 5, 0, 0]]), tables.embed)
     for history in ([0, 3, 0, 5], [3, 1, 5, 0], [3, 99, 5, -4]):
-        context, context_length = model.read_out(activities_of([history]).tensors(), tables)
+        context, context_length = model.read_out(activities_of([history]), tables.embed)
         np.testing.assert_allclose(context, plain, rtol=1e-5)
         assert context_length.numpy() == length.numpy() == [2]
 
@@ -207,7 +207,7 @@ def test_ratings_times_and_words_are_learnt(timelines_of):
 
     # The same in a column of words: the kind of the second interaction.
     kinds = np.array([[0, 2 + user % 2, 1] for user in range(users)], np.int32)
-    data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns={"kind": kinds.ravel()}))
+    data = dataclasses.replace(data, activities={**data.activities, "kind": kinds.ravel()})
     loss_without_features = last_loss()
     assert loss_without_features > 0.4 * np.log(2), "half of the targets cannot be predicted"
     assert last_loss("rating") < 0.3 * loss_without_features
@@ -230,7 +230,7 @@ def test_mixed_precision_learns_and_leaves_a_model_in_float32(circle, encoder):
     assert losses != exact, "bfloat16 rounds"
     assert losses[0] == pytest.approx(exact[0], rel=0.01) and losses[-1] < 0.1 * losses[0]
     assert {weight.dtype for weight in model.weights if "seed" not in weight.path} == {"float32"}
-    contexts, _ = model.read_out(data.histories(slice(None), 4).tensors(), model.tables())
+    contexts, _ = model.read_out(data.histories(slice(None), 4), model.tables().embed)
     assert contexts.dtype == tf.float32
     assert (target_ranks(model, data) == 0).mean() > 0.7
 

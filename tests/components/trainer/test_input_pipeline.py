@@ -107,8 +107,8 @@ def test_unknown_items_are_removed_with_their_ratings_and_times(timelines_of):
     )
     known = without_unknown(data)
     assert known.items.tolist() == [2, 3, 4]
-    assert known.activities.ratings.tolist() == [0.5, 1.5, 3.0]
-    assert known.activities.times.tolist() == [10, 30, 60]
+    assert known.activities["ratings"].tolist() == [0.5, 1.5, 3.0]
+    assert known.activities["times"].tolist() == [10, 30, 60]
     assert known.starts.tolist() == [0, 2, 2, 3, 3]
     assert known.targets is data.targets
 
@@ -122,7 +122,7 @@ def test_of_users_returns_the_timelines_of_the_given_users(data):
             slice(*timelines.starts[row : row + 2]) for timelines, row in ((selected, number), (data, user))
         )
         for name in ("items", "ratings", "times"):
-            expected = getattr(data.activities, name)[original_slice]
-            np.testing.assert_array_equal(getattr(selected.activities, name)[selected_slice], expected)
-    np.testing.assert_array_equal(selected.histories(slice(None), 3).items, data.histories(users, 3).items)
+            expected = data.activities[name][original_slice]
+            np.testing.assert_array_equal(selected.activities[name][selected_slice], expected)
+    np.testing.assert_array_equal(selected.histories(slice(None), 3)["items"], data.histories(users, 3)["items"])
     np.testing.assert_array_equal(selected.targets, data.targets[users])

@@ -194,7 +194,7 @@ def make(loss: str, counts: np.ndarray, **settings: object) -> RecommenderModel:
 def test_items_without_train_events_do_not_compete(loss, activities_of):
     model = make(loss, np.array([0, 0, 3, 2, 1, 0, 0]))
     genres = next(weight for weight in model.trainable_variables if weight.name == "genres")
-    inputs = activities_of([[2, 3, 4], [3, 2, 0]]).tensors()
+    inputs = activities_of([[2, 3, 4], [3, 2, 0]])
     targets, weights = tf.constant([[3, 4, 2], [2, 4, 0]]), tf.constant([[1.0, 1, 1], [1, 1, 0]])
     with tf.GradientTape() as tape:
         value = model.loss_of(inputs, targets, weights)
@@ -216,7 +216,7 @@ def test_a_step_with_some_rows_agrees_with_a_step_with_entire_tables(loss, activ
     counts = np.arange(22)[::-1].copy()
     counts[:2] = 0
     members = [{"encoder": "cnn", "joint": True, "transition": False}]
-    inputs = activities_of([[20, 3, 4], [3, 9, 0]]).tensors()
+    inputs = activities_of([[20, 3, 4], [3, 9, 0]])
     targets, weights = tf.constant([[3, 4, 7], [9, 20, 0]]), tf.constant([[1.0, 1, 2], [1, 1, 0]])
     values, gradients = [], []
     for entire in (True, False):  # Steps with XLA use the entire tables.
@@ -248,7 +248,7 @@ def test_the_loss_of_a_model_is_that_of_its_contexts_and_labels(loss, only_unsee
     model = make(loss, counts, label_smoothing=0.2, gbce_calibration=0.3, unseen_compete_alone=only_unseen)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
-    inputs = activities_of([[2, 3, 4], [3, 2, 0]]).tensors()
+    inputs = activities_of([[2, 3, 4], [3, 2, 0]])
     targets, weights = np.array([3, 4, 2, 2, 6, 0], np.int32), np.array([1, 2, 1, 0, 1, 0], np.float32)
     seed = model._negatives_seed.state.numpy()
     model_loss = float(model.loss_of(inputs, targets.reshape(2, 3), weights.reshape(2, 3)))

@@ -45,9 +45,9 @@ def test_members_have_different_initial_weights():
 
 
 def test_a_score_is_the_mean_over_members_with_separate_losses(model, activities_of):
-    histories = activities_of([[2, 5, 3], [4, 0, 0]], [[1, 4, 5], [2, 0, 0]]).tensors()
+    histories = activities_of([[2, 5, 3], [4, 0, 0]], [[1, 4, 5], [2, 0, 0]])
     tables = model.tables()
-    contexts, length = model.read_out(histories, tables)
+    contexts, length = model.read_out(histories, tables.embed)
     assert tables.labels.shape == tables.inputs.shape == (7, 12) and contexts.shape == (2, 12)
     scores = np.asarray(contexts) @ np.asarray(tables.labels).T
     expected = np.zeros((2, 7))
@@ -60,7 +60,7 @@ def test_a_score_is_the_mean_over_members_with_separate_losses(model, activities
 
 
 def test_each_member_has_the_loss_of_a_separate_model(model, activities_of):
-    inputs = activities_of([[2, 3, 4], [3, 2, 0]]).tensors()
+    inputs = activities_of([[2, 3, 4], [3, 2, 0]])
     targets, weights = np.array([[3, 4, 2], [2, 6, 0]], np.int32), np.array([[1, 2, 1], [1, 1, 0]], np.float32)
     expected = 0.0
     for member in model.members:
@@ -85,14 +85,14 @@ def test_joint_members_have_one_loss_and_add_their_scores(activities_of):
     activities = activities_of([[2, 3, 4], [3, 2, 6]])
     targets, weights = np.array([[3, 4, 2], [2, 6, 3]], np.int32), np.ones((2, 3), np.float32)
     tables = model.tables()
-    contexts, labels = np.asarray(model(activities.tensors())).reshape(-1, 12), tables.labels
+    contexts, labels = np.asarray(model(activities)).reshape(-1, 12), tables.labels
     expected = sum(
         float(losses.full_softmax(contexts[:, part], labels[:, part], targets.ravel(), weights.ravel() / weights.sum()))
         for part in (slice(0, 8), slice(8, 12))
     )
-    loss = float(model.loss_of(activities.tensors(), tf.constant(targets), tf.constant(weights)))
+    loss = float(model.loss_of(activities, tf.constant(targets), tf.constant(weights)))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    history_contexts, _ = model.read_out(activities.tensors(), tables)
+    history_contexts, _ = model.read_out(activities, tables.embed)
     last_contexts = contexts.reshape(2, 3, 12)[:, -1]
     mean = (last_contexts[:, :8] @ labels.numpy()[:, :8].T + last_contexts[:, 8:] @ labels.numpy()[:, 8:].T) / 2
     np.testing.assert_allclose(history_contexts @ labels.numpy().T, mean, rtol=1e-4, atol=1e-4)

@@ -72,16 +72,16 @@ def test_timelines_of_the_train_split_are_read(tmp_path):
     write(tmp_path / "b.gz", [row([3, 2])])
     data = read_timelines([str(tmp_path / "*.gz")], FakeTransformOutput())
     assert data.items.tolist() == [2, 3, 4, 5, 6, 3, 2] and data.weights is None
-    assert data.activities.ratings.tolist() == [1, 1.5, 2, 2.5, 3, 1.5, 1]
-    assert data.activities.times.tolist() == [102, 103, 104, 105, 106, 103, 102]
+    assert data.activities["ratings"].tolist() == [1, 1.5, 2, 2.5, 3, 1.5, 1]
+    assert data.activities["times"].tolist() == [102, 103, 104, 105, 106, 103, 102]
     assert data.starts.tolist() == [0, 4, 5, 7]
     histories = data.histories(slice(None), HISTORY)
-    assert histories.items.tolist() == [[3, 4, 5], [6, 0, 0], [3, 2, 0]]
-    assert histories.ratings.tolist() == [[1.5, 2, 2.5], [3, 0, 0], [1.5, 1, 0]]
-    assert histories.times.tolist() == [[103, 104, 105], [106, 0, 0], [103, 102, 0]]
+    assert histories["items"].tolist() == [[3, 4, 5], [6, 0, 0], [3, 2, 0]]
+    assert histories["ratings"].tolist() == [[1.5, 2, 2.5], [3, 0, 0], [1.5, 1, 0]]
+    assert histories["times"].tolist() == [[103, 104, 105], [106, 0, 0], [103, 102, 0]]
     for activities in (data.activities, histories):
-        dtypes = [column.dtype for column in (activities.items, activities.ratings, activities.times)]
-        assert dtypes == [np.int32, np.float32, np.int32]
+        dtypes = {name: values.dtype for name, values in activities.items()}
+        assert dtypes == {"items": np.int32, "ratings": np.float32, "times": np.int32}
 
 
 def test_weights_are_read_with_their_activities(tmp_path):
@@ -102,7 +102,7 @@ def test_new_users_of_the_eval_split_have_empty_timelines(tmp_path):
 
 def test_gaps_between_times_after_2038_are_kept(tmp_path):
     write(tmp_path / "a.gz", [row([2, 3], first_time=2**31 - 3)])
-    times = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput()).activities.times
+    times = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput()).activities["times"]
     assert times.tolist() == [2**31 - 1, -(2**31)]
     assert (times[1:] - times[:-1]).tolist() == [1]
 
@@ -112,7 +112,7 @@ def test_an_empty_split_has_no_timelines(tmp_path):
     data = read_timelines([str(tmp_path / "a.gz")], FakeTransformOutput())
     assert len(data) == 0 and data.starts.tolist() == [0]
     histories = data.histories(slice(None), HISTORY)
-    assert histories.items.shape == histories.ratings.shape == (0, HISTORY)
+    assert histories["items"].shape == histories["ratings"].shape == (0, HISTORY)
 
 
 def test_the_catalogue_leaves_out_unknown_items_and_tokens(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 
 from components.errors import StepError
 from components.trainer import decisions, ranking, run
+from components.trainer.backup import Backup
 from components.trainer.decisions import check, repeat_share
 from components.trainer.fit import Fit, Plan
 from components.trainer.ranking import RankingMetrics
@@ -216,12 +217,12 @@ def test_positions_per_item_choose_the_settings_for_sparse_or_dense_data(positio
 def test_a_checkpoint_is_only_for_the_same_settings_data_and_code(train, data, monkeypatch):
     paths = []
 
-    def fake_fit(*_: object, backup: str, plan: Plan, log_dir: str, soft: None) -> Fit:
-        paths.append(backup)
+    def fake_fit(*_: object, backup: Backup, plan: Plan, log_dir: str, soft: None) -> Fit:
+        paths.append(backup._path)
         return Fit((), 0)
 
     monkeypatch.setattr(run, "fit", fake_fit)
-    changed_ratings = dataclasses.replace(data.train.activities, ratings=data.train.activities.ratings + 1)
+    changed_ratings = {**data.train.activities, "ratings": data.train.activities["ratings"] + 1}
     train()
     train(SETTINGS.model_copy(update={"learning_rate": 0.01}))
     train(hyperparameters={"dropout": 0.1})

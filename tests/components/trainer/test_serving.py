@@ -21,7 +21,7 @@ from components.pusher.settings import Precision
 from components.trainer.activity import TIME_GAP, ActivityFeature
 from components.trainer.baselines import Transitions
 from components.trainer.encoders import FORBIDDEN
-from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.input_pipeline import Timelines
 from components.trainer.model import RecommenderModel
 from components.trainer.ranking import target_ranks
 from components.trainer.serving import ServingModel
@@ -176,9 +176,9 @@ def recommend(saved: SimpleNamespace, history: dict[str, np.ndarray], **more: np
 
 def scores_by_hand(model: RecommenderModel, history: dict[str, np.ndarray]) -> np.ndarray:
     items, ratings, times, device, number = (values[None, :] for values in history.values())
-    activities = Activities(items, ratings, times, {"device": device, "column_k": number})
+    activities = {"items": items, "ratings": ratings, "times": times, "device": device, "column_k": number}
     tables = model.tables()
-    contexts, _ = model.read_out(activities.tensors(), tables)
+    contexts, _ = model.read_out(activities, tables.embed)
     return (np.asarray(contexts) @ np.asarray(tables.labels).T)[0]
 
 
@@ -263,7 +263,7 @@ def test_early_stopping_has_the_same_ranks_as_the_saved_model(saved, timelines_o
     data = timelines_of(rows, targets, **ratings_and_times)
     flat = [item for row in rows for item in row]
     columns = {"device": np.array(devices_of(flat), np.int32), "column_k": np.array(numbers_of(flat), np.float32)}
-    data = dataclasses.replace(data, activities=dataclasses.replace(data.activities, columns=columns))
+    data = dataclasses.replace(data, activities={**data.activities, **columns})
     examples = [serialize(row, target) for row, target in zip(rows, targets, strict=True)]
     outputs = saved.loaded.signatures["rank"](examples=tf.constant(examples))
     assert target_ranks(saved.model, data).tolist() == outputs["target_rank"].numpy().tolist()
@@ -291,7 +291,7 @@ def test_items_without_train_events_are_last_by_popularity_and_recommendable(tmp
     history = tf.constant([[2, 3, 4, 5, 6, 7]])
     genre_table = next(weight for weight in model.weights if weight.name == "genres")
     genre_table.assign(tf.zeros([2, 8]))
-    context = np.asarray(model.read_out({"items": history}, model.tables())[0])[0]
+    context = np.asarray(model.read_out({"items": history}, model.tables().embed)[0])[0]
     # No item of the history has the second genre, but its embedding matches the history.
     genre_table.assign([0 * context, context])
     serving = ServingModel(model, FakeTransformOutput())
@@ -440,11 +440,7 @@ def test_the_gain_counts_once_for_each_item_of_the_history(repeating, tmp_path):
     examples = tf.constant([serialize(timeline, item) for item in order])
     assert gaining.loaded.signatures["rank"](examples=examples)["target_rank"].numpy().tolist() == list(range(SIZE - 2))
     timelines = Timelines(
-        Activities(
-            np.array(timeline * (SIZE - 2), np.int32),
-            np.ones(4 * (SIZE - 2), np.float32),
-            np.zeros(4 * (SIZE - 2), np.int32),
-        ),
+        {"items": np.array(timeline * (SIZE - 2), np.int32)},
         np.arange(SIZE - 1, dtype=np.int64) * 4,
         np.array(order, np.int32),
     )

@@ -68,6 +68,6 @@ def test_items_with_low_ratings_are_not_learnt(timelines_of, settings):
     rising = iter(range(10))
     fit(model, data, data, lambda *_: RankingMetrics(float(next(rising)), 0.0))
     tables = model.tables()
-    contexts, _ = model.read_out(timelines_of([[2]]).histories(slice(None), 4).tensors(), tables)
+    contexts, _ = model.read_out(timelines_of([[2]]).histories(slice(None), 4), tables.embed)
     liked, disliked = (np.asarray(tables.labels) @ np.asarray(contexts)[0])[3:5]
     assert (liked > disliked) == bool(settings)

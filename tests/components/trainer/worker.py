@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from components.trainer.backup import Backup
 from components.trainer.devices import make_strategy, worker_name
 from components.trainer.fit import fit
-from components.trainer.input_pipeline import Activities, Timelines
+from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES, Timelines
 from components.trainer.model import RecommenderModel
 from components.trainer.ranking import evaluate
 from components.trainer.settings import TrainerSettings
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> None:
         strategy = make_strategy()
     rows = (np.arange(USERS)[:, None] % FILMS + np.arange(LENGTH + 1)) % FILMS + 2
     items = rows[:, :LENGTH].astype(np.int32).ravel()
-    activities = Activities(items, np.full(len(items), 3, np.float32), np.zeros(len(items), np.int32))
+    activities = {ITEMS: items, RATINGS: np.full(len(items), 3, np.float32), TIMES: np.zeros(len(items), np.int32)}
     data = Timelines(activities, np.arange(USERS + 1) * LENGTH, rows[:, LENGTH].astype(np.int32))
     settings = TrainerSettings(
         **{"encoder": "bow", "dimension": 16, "members": (), "batch_positions": 128, "window": 8, "loss": loss},
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
             os._exit(9)  # This simulates the loss of the node.
         return measured[-1]
 
-    fitted = fit(model, data, data, measure, backup + worker_name() if backup != "-" else "")
+    fitted = fit(model, data, data, measure, Backup(backup + worker_name()) if backup != "-" else None)
     content = {"history": fitted.as_dicts(), "replicas": strategy.num_replicas_in_sync, "measured": len(measured)}
     Path(result + worker_name()).write_text(json.dumps(content), encoding="utf-8")
 

@@ -25,7 +25,7 @@ def circle(users: int = 12, films: int = 6, length: int = 6) -> TrainingData:
     rows = ((np.arange(users)[:, None] + np.arange(length + 1)) % films + 2).astype(np.int32)
 
     def activities(items: np.ndarray) -> Activities:
-        return Activities(items, np.ones(items.shape, np.float32), np.ones(items.shape, np.int32))
+        return {"items": items, "ratings": np.ones(items.shape, np.float32), "times": np.ones(items.shape, np.int32)}
 
     timelines = Timelines(
         activities=activities(rows[:, :length].ravel()),
