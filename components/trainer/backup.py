@@ -1,23 +1,25 @@
-"""Backups from which an interrupted fit resumes."""
+"""Backups from which an interrupted fit resumes: Keras' backup, the best weights, and the history of epochs."""
 
 from __future__ import annotations
 
+import csv
+import glob
 import hashlib
-import io
-import json
 import logging
 import os
+import shutil
 import tempfile
-import zipfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from tfx.dsl.io import fileio
 
 from components import s3  # noqa: F401 - registers s3:// and minio://
 from components.trainer.model import RecommenderModel
+
+RECALL, NDCG = "val_recall_at_10", "val_ndcg_at_10"
 
 progress = logging.getLogger("recommender.progress")
 
@@ -42,65 +44,116 @@ class Epoch:
 
 
 class Backup:
-    """The state of a fit in one file: the variables of the model and its optimizer, the best weights, and the history.
+    """The state of a fit in a folder: Keras' backup, the best weights, and the history.
 
     Args:
-        folder: folder for this fit only, on any file system that TFX supports.
+        folder: folder for this fit only, on any file system that TFX supports. A remote one has a temporary local copy.
     """
 
     def __init__(self, folder: str):
         self._folder = folder
-        self._path = os.path.join(folder, "state.npz")
+        self._is_local = "://" not in folder
+        self._scratch = folder if self._is_local else tempfile.mkdtemp(prefix="fit-")
+        os.makedirs(self._scratch, exist_ok=True)
+        self._history = os.path.join(self._scratch, "history.csv")
 
-    def restore(self, model: RecommenderModel) -> tuple[list[Epoch], list[np.ndarray]]:
+    def best_of(self, epoch: int) -> str:
+        """Returns the path of an epoch's weights; only epochs that were the best so far have this file."""
+        return os.path.join(self._scratch, f"best-{epoch:03}.weights.h5")
+
+    def restore(self, model: RecommenderModel) -> list[Epoch]:
         """Restores the state of an interrupted fit into a model and its optimizer.
 
         A backup that cannot be read is deleted, and the model keeps its fresh weights.
 
         Returns:
-            The epochs of the interrupted fit, and the best weights, as `write` describes them; empty for a new fit.
+            The epochs of the interrupted fit; empty for a new fit.
         """
-        if not fileio.exists(self._path):
-            return [], []
+        if not self._is_local and fileio.exists(self._folder):
+            for name in fileio.listdir(self._folder):
+                _copy(os.path.join(self._folder, name), os.path.join(self._scratch, name))
+        if not os.path.exists(self._history):
+            return []
         variables = [*model.variables, *model.optimizer.variables]
+        fresh_values = [variable.numpy() for variable in variables]
         try:
-            with fileio.open(self._path, "rb") as stream, np.load(io.BytesIO(stream.read())) as arrays:
-                history = [Epoch(**epoch) for epoch in json.loads(arrays["history"].item())]
-                values = [arrays[f"variable_{number}"] for number in range(len(variables))]
-                best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            with open(self._history, encoding="utf-8", newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            backup = self._keras_backup()
+            backup.set_model(model)
+            backup.on_train_begin()
+            names = ("loss", RECALL, NDCG, "seconds")
+            history = [
+                Epoch(number, *(float(row[name]) if row.get(name) else None for name in names))  # type: ignore[arg-type]
+                for number, row in enumerate(rows[: model._initial_epoch], start=1)
+            ]
+            if not history or len(history) != model._initial_epoch:
+                raise ValueError("the history is incomplete")
+            if history[0].recall_at_10 is not None:
+                # Checks that the best weights can be read; the next line restores the latest ones.
+                model.load_weights(self.best_of(max(history, key=lambda epoch: epoch.recall_at_10 or 0).epoch))
+                backup.on_train_begin()
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            progress.info("%s cannot be read (%s): training starts from the beginning", self._path, reason)
-            self.remove()
-            return [], []
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+            progress.info("%s cannot be read (%s): training starts from the beginning", self._folder, reason)
+            for variable, value in zip(variables, fresh_values, strict=True):
+                variable.assign(value)
+            model._initial_epoch = None
+            shutil.rmtree(self._scratch)
+            os.makedirs(self._scratch)
+            return []
+        # The history has one row too many if the fit was interrupted before the backup of that epoch.
+        with open(self._history, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows[: len(history)])
         progress.info("resuming after epoch %d of an interrupted run", len(history))
-        return history, best_weights
+        return history
 
-    def write(self, model: RecommenderModel, history: Sequence[Epoch], best_weights: Sequence[np.ndarray]) -> None:
-        """Replaces the backup. If the process is killed meanwhile, the previous backup remains valid.
+    def callbacks(self, best_recall: float | None, has_holdout: bool) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that write the backup.
 
         Args:
-            model: the model after the last epoch of the history.
-            history: all epochs.
-            best_weights: weights of the best epoch, as of `model.get_weights()`; empty without an eval split.
+            best_recall: Recall@10 of the best weights so far; None for a new fit.
+            has_holdout: whether there is an eval split to evaluate epochs on.
         """
-        arrays: dict[str, Any] = {"history": np.array(json.dumps([asdict(epoch) for epoch in history]))}
-        for number, variable in enumerate([*model.variables, *model.optimizer.variables]):
-            arrays[f"variable_{number}"] = variable.numpy()
-        arrays |= {f"best_{number}": weight for number, weight in enumerate(best_weights)}
-        fileio.makedirs(self._folder)
-        with tempfile.TemporaryDirectory(prefix="fit-") as folder:
-            path = os.path.join(folder, "state.npz")
-            np.savez(path, **arrays)
-            fileio.copy(path, f"{self._path}.new", overwrite=True)
-        fileio.rename(f"{self._path}.new", self._path, overwrite=True)
+        # One file per best epoch: if the process is killed while it writes a file, the previous file remains valid.
+        best = keras.callbacks.ModelCheckpoint(
+            os.path.join(self._scratch, "best-{epoch:03}.weights.h5"),
+            RECALL,
+            save_best_only=True,
+            save_weights_only=True,
+            mode="max",
+            initial_value_threshold=best_recall,
+        )
+        upload = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._upload())
+        history = keras.callbacks.CSVLogger(self._history, append=True)
+        return [history, *([best] if has_holdout else []), self._keras_backup(), upload]
 
-    def remove(self) -> None:
-        """Deletes the backup."""
-        if fileio.exists(self._folder):
-            fileio.rmtree(self._folder)
+    def _keras_backup(self) -> keras.callbacks.BackupAndRestore:
+        return keras.callbacks.BackupAndRestore(self._scratch, double_checkpoint=True, delete_checkpoint=False)
+
+    def _upload(self) -> None:
+        """Deletes all best weights but the last, and copies the files to a remote folder."""
+        for path in sorted(glob.glob(os.path.join(glob.escape(self._scratch), "best-*")))[:-1]:
+            os.remove(path)
+        if self._is_local:
+            return
+        fileio.makedirs(self._folder)
+        for name in os.listdir(self._scratch):
+            _copy(os.path.join(self._scratch, name), os.path.join(self._folder, name))
+
+    @staticmethod
+    def remove(folder: str) -> None:
+        """Deletes a backup."""
+        if fileio.exists(folder):
+            fileio.rmtree(folder)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copies a file from one file system to another."""
+    with fileio.open(source, "rb") as stream, fileio.open(target, "wb") as copy:
+        copy.write(stream.read())
 
 
 def identity_of(*parts: str | np.ndarray) -> str:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from components.errors import StepError
-from components.trainer.backup import Backup, Epoch
+from components.trainer.backup import NDCG, RECALL, Backup, Epoch
 from components.trainer.input_pipeline import Batches, SoftTargets, Timelines, target_weights
 from components.trainer.lazy_adam import LazyAdam
 from components.trainer.model import RecommenderModel
@@ -80,7 +80,7 @@ def fit(
     train: Timelines,
     holdout: Timelines | None,
     measure: Callable[[RecommenderModel, Timelines], RankingMetrics] = evaluate,
-    backup: Backup | None = None,
+    backup: str = "",
     plan: Plan | None = None,
     log_dir: str = "",
     soft: SoftTargets | None = None,
@@ -95,7 +95,7 @@ def fit(
         train: timelines of the train split.
         holdout: timelines and targets of the eval split; None: no evaluation, and the last epoch counts as the best.
         measure: function that evaluates the model.
-        backup: backup of this fit only, from which an interrupted fit resumes; None: no backup.
+        backup: folder with the backup of this fit only, from which an interrupted fit resumes; empty: no backup.
         plan: length of the fit; None: the plan of the model's settings.
         log_dir: local folder for TensorBoard's logs; empty: no logs.
         soft: a teacher's predictions for the train split; None: no teacher.
@@ -124,70 +124,69 @@ def fit(
         )
         model.optimizer.build(model.trainable_variables)
         model.optimizer.iterations.assign(int(plan.begin * steps))
-    validation = _Validation(model, plan, batches, holdout, measure, backup)
+    saved = Backup(backup) if backup else None
+    validation = _Validation(plan, batches, holdout, measure, saved.restore(model) if saved else [])
+    history = validation.history
+    best_weights = saved.best_of(validation.best_epoch) if saved and history else ""
     callbacks: list[keras.callbacks.Callback] = [validation]
+    if holdout is not None:
+        callbacks.append(_EarlyStopping(history, best_weights, settings.patience))
     if log_dir:
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False, write_steps_per_second=True))
-    if not validation.is_over():
+    if saved:
+        callbacks += saved.callbacks(validation.best_recall, holdout is not None)
+    if not validation.is_over(settings.patience):
         progress.debug("tracing the training step")
         model.fit(
             batches.dataset(),
             epochs=plan.epochs,
-            initial_epoch=len(validation.history),
+            initial_epoch=len(history),
             callbacks=callbacks,
             verbose=0,
             shuffle=False,
         )
-    if validation.best_weights:
-        model.set_weights(validation.best_weights)
-    return Fit(tuple(validation.history), validation.best_epoch, validation.out_of_time)
+    elif saved and holdout is not None:
+        model.load_weights(best_weights)
+    return Fit(tuple(history), validation.best_epoch, validation.out_of_time)
 
 
 class _Validation(keras.callbacks.Callback):
-    """Evaluates the model after each epoch, keeps the best weights, stops early, and writes backups and progress.
-
-    Attributes:
-        history: all epochs, those of an interrupted fit included.
-        best_weights: weights of the best epoch; empty without an eval split.
-        out_of_time: whether the fit reached its time limit.
-    """
+    """Evaluates the model after each epoch, adds the metrics to the logs for later callbacks, and logs the progress."""
 
     def __init__(
         self,
-        model: RecommenderModel,
         plan: Plan,
         batches: Batches,
         holdout: Timelines | None,
         measure: Callable[[RecommenderModel, Timelines], RankingMetrics],
-        backup: Backup | None,
+        history: list[Epoch],
     ):
         super().__init__()
         self._plan = plan
-        self._patience = model.settings.patience
         self._batches = batches
         self._holdout = holdout
         self._measure = measure
-        self._backup = backup
-        self.history, self.best_weights = backup.restore(model) if backup else ([], [])
-        self._started = time.monotonic() - (self.history[-1].seconds if self.history else 0.0)
+        self._started = time.monotonic() - (history[-1].seconds if history else 0.0)
         self._reported = time.monotonic()
+        self.history = history
         self.out_of_time = False
 
     @property
     def best_epoch(self) -> int:
         """Number of the first epoch with the best Recall@10; without an eval split, of the last epoch."""
-        if self._holdout is None:
+        if self.best_recall is None:
             return len(self.history)
-        return max(self.history, key=lambda epoch: epoch.recall_at_10 or 0.0).epoch
+        return next(epoch.epoch for epoch in self.history if epoch.recall_at_10 == self.best_recall)
 
-    def is_over(self) -> bool:
+    @property
+    def best_recall(self) -> float | None:
+        """The best Recall@10; None without epochs or without an eval split."""
+        return max((epoch.recall_at_10 for epoch in self.history if epoch.recall_at_10 is not None), default=None)
+
+    def is_over(self, patience: int) -> bool:
         """Returns whether the restored fit needs no further epochs."""
-        is_complete = len(self.history) >= self._plan.epochs
-        return bool(self.history) and (is_complete or self._has_stalled() or self._is_late())
-
-    def _has_stalled(self) -> bool:
-        """Returns whether none of the last `patience` epochs was the best."""
-        return len(self.history) - self.best_epoch >= self._patience
+        has_stopped = self.best_recall is not None and len(self.history) - self.best_epoch >= patience
+        return bool(self.history) and (len(self.history) >= self._plan.epochs or has_stopped or self._is_late())
 
     def _is_late(self) -> bool:
         return 0 < 60 * self._plan.minutes <= time.monotonic() - self._started
@@ -195,7 +194,7 @@ class _Validation(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Sets the epoch of the batches, and seeds all random generators."""
         self._batches.epoch = epoch
-        # With a seed per epoch, a resumed fit draws the same numbers.
+        # Keras does not back up random states; with a seed per epoch, a resumed fit draws the same numbers.
         states = [variable for variable in self.model.variables if variable.path.endswith("seed_generator_state")]
         for number, state in enumerate(states):
             random = np.random.default_rng([self.model.settings.seed, epoch, number])
@@ -229,7 +228,7 @@ class _Validation(keras.callbacks.Callback):
         progress.info("at this speed, the steps of %d epochs take %s", self._plan.epochs, expected)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Evaluates the model, adds the metrics to the logs, and writes the backup.
+        """Evaluates the model, and adds the metrics to the logs.
 
         Raises:
             StepError: the loss is not finite.
@@ -244,17 +243,31 @@ class _Validation(keras.callbacks.Callback):
         seconds = round(time.monotonic() - self._started, 1)
         recall, ndcg = (metrics.recall_at_10, metrics.ndcg_at_10) if metrics else (None, None)
         self.history.append(Epoch(epoch + 1, loss, recall, ndcg, seconds))
-        logs |= {"seconds": seconds, "loss": loss}
-        if metrics:
-            logs |= {"val_recall_at_10": recall, "val_ndcg_at_10": ndcg}
-            if self.best_epoch == len(self.history):
-                self.best_weights = self.model.get_weights()
+        logs |= {"seconds": seconds, "loss": loss} | ({RECALL: recall, NDCG: ndcg} if metrics else {})
         measured = "" if recall is None else f"  eval Recall@10 {recall:.4f}"
         progress.info("epoch %d/%d  loss %.3f%s  %.0f s", epoch + 1, self._plan.epochs, loss, measured, seconds)
-        if self._backup:
-            self._backup.write(self.model, self.history, self.best_weights)
-        if self._has_stalled():
-            self.model.stop_training = True
+
+
+class _EarlyStopping(keras.callbacks.EarlyStopping):
+    """Early stopping that continues in a resumed fit, with the best weights read from a file."""
+
+    def __init__(self, history: list[Epoch], best_weights: str, patience: int):
+        super().__init__(RECALL, patience=patience, mode="max", restore_best_weights=True)
+        self._history = list(history)
+        self._best_weights = best_weights
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Restores the state of early stopping from the history."""
+        super().on_train_begin(logs)
+        if not self._history:
+            return
+        self.best = max(epoch.recall_at_10 or 0.0 for epoch in self._history)
+        self.best_epoch = next(epoch.epoch for epoch in self._history if epoch.recall_at_10 == self.best) - 1
+        self.wait = len(self._history) - 1 - self.best_epoch
+        current = self.model.get_weights()
+        self.model.load_weights(self._best_weights)
+        self.best_weights = self.model.get_weights()
+        self.model.set_weights(current)
 
 
 def _sample_users(holdout: Timelines, settings: TrainerSettings) -> Timelines:

@@ -125,8 +125,7 @@ def fit_and_save(
             progress.info("starting with the weights of %s, which has %.1f%% of the items", base[0], 100 * share)
             started_from, plan = base
     # Every worker has its own backup.
-    identity = _identity(settings, data, repr(plan), started_from, teacher) + worker_name()
-    backup = Backup(os.path.join(checkpoints, identity))
+    backup = os.path.join(checkpoints, _identity(settings, data, repr(plan), started_from, teacher) + worker_name())
     if not is_chief() or ("://" in log_dir and not log_dir.startswith("gs://")):
         log_dir = ""  # TensorFlow cannot write to other object stores.
     with gpu_utilisation() as utilisation:
@@ -137,7 +136,7 @@ def fit_and_save(
         weights, model = model.get_weights(), build_model(settings, data)
         model.set_weights(weights)
     if not is_chief():
-        backup.remove()
+        Backup.remove(backup)
         return
     if recommends_seen and model.settings.repeat_gain is None and data.holdout is not None:
         gain, recall = best_gain(model, data.holdout)
@@ -149,7 +148,7 @@ def fit_and_save(
     content = {**_facts(settings, model, fitted, data, device), **facts, "started_from": started_from}
     with fileio.open(os.path.join(folder, FACTS_FILE), "w") as stream:
         stream.write(json.dumps(content))
-    backup.remove()
+    Backup.remove(backup)
 
 
 def learn_from(folder: str, settings: TrainerSettings, data: TrainingData) -> SoftTargets | None:

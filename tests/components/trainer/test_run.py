@@ -14,7 +14,6 @@ import pytest
 
 from components.errors import StepError
 from components.trainer import decisions, ranking, run
-from components.trainer.backup import Backup
 from components.trainer.decisions import check, repeat_share
 from components.trainer.fit import Fit, Plan
 from components.trainer.ranking import RankingMetrics
@@ -217,8 +216,8 @@ def test_positions_per_item_choose_the_settings_for_sparse_or_dense_data(positio
 def test_a_checkpoint_is_only_for_the_same_settings_data_and_code(train, data, monkeypatch):
     paths = []
 
-    def fake_fit(*_: object, backup: Backup, plan: Plan, log_dir: str, soft: None) -> Fit:
-        paths.append(backup._path)
+    def fake_fit(*_: object, backup: str, plan: Plan, log_dir: str, soft: None) -> Fit:
+        paths.append(backup)
         return Fit((), 0)
 
     monkeypatch.setattr(run, "fit", fake_fit)

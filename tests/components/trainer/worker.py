@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.backup import Backup
 from components.trainer.devices import make_strategy, worker_name
 from components.trainer.fit import fit
 from components.trainer.input_pipeline import ITEMS, RATINGS, TIMES, Timelines
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> None:
             os._exit(9)  # This simulates the loss of the node.
         return measured[-1]
 
-    fitted = fit(model, data, data, measure, Backup(backup + worker_name()) if backup != "-" else None)
+    fitted = fit(model, data, data, measure, backup + worker_name() if backup != "-" else "")
     content = {"history": fitted.as_dicts(), "replicas": strategy.num_replicas_in_sync, "measured": len(measured)}
     Path(result + worker_name()).write_text(json.dumps(content), encoding="utf-8")
 
