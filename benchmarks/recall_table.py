@@ -17,7 +17,7 @@ import yaml
 from rich.console import Console
 
 from benchmarks import inputs, program
-from pipeline.config import PipelineConfig, load_config, read_assignments
+from pipeline.config import ConfigError, PipelineConfig, load_config, read_assignments
 from pipeline.console import ConsoleObserver, duration
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
             for encoder in options.encoders
             for length in sorted(set(options.lengths))
         }
+        data_settings = {
+            config.model_dump_json(include={"example_gen": True, "transform": {"min_item_count", "catalog"}})
+            for config in configs.values()
+        }
+        if len(data_settings) > 1:
+            raise ConfigError(
+                "the configurations of the encoders differ in example_gen or transform; set equal values with "
+                "--set KEY=VALUE"
+            )
         return inputs.find_data(options.data, options.cache_dir), configs
 
     def work(task: tuple[Path, Configs], output: Path, console: Console) -> dict[str, Any]:

@@ -23,7 +23,10 @@ class ConflictError(Exception):
 
 
 class SharedObject:
-    """A text object on a file system without conditional writes: compares the text, then writes."""
+    """A text object in a store.
+
+    This class compares the text, then writes, for file systems without conditional writes.
+    """
 
     def __init__(self, uri: str):
         self._uri = uri

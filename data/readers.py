@@ -99,7 +99,7 @@ def read_head(log: Log) -> Interactions:
     if log.kind == "parquet":
         return _convert_batch(log, Unit(log.files[0], 0, 0, None), _first_batch(log), 0)
     names, start, content = _first_lines(log)
-    return _convert_lines(log, Unit(log.files[0], 0, 0, None, 0, names), start, content, int(_has_header(log)))
+    return _convert_lines(log, Unit(log.files[0], 0, 0, None, names=names), start, content, int(_has_header(log)))
 
 
 def raw_head(log: Log) -> dict[str, pa.Array]:

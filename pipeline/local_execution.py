@@ -157,14 +157,14 @@ class _Runner:
         )
         if self.from_nodes or self.to_nodes:
             partial_run_utils.mark_pipeline(ir, from_nodes=self.from_nodes or None, to_nodes=self.to_nodes or None)
-            self._take_earlier_results(ir)
         results: list[StepResult] = []
         for node in ir.nodes:
             step = node.pipeline_node
             name = step.node_info.id
             if step.execution_options.HasField("skip"):
-                results += self._earlier_result(step)
                 continue
+            if step.execution_options.run.perform_snapshot:
+                results += self._earlier_results(ir, name, results)
             if name in self.uncached:
                 step.execution_options.caching_options.enable_cache = False
             result = self._run_step(ir, step, results)
@@ -176,25 +176,31 @@ class _Runner:
                 raise StepFailed(name, problem, results, is_usage=True)
         return results
 
-    def _take_earlier_results(self, ir: pipeline_pb2.Pipeline) -> None:
-        """Records the last run's results of the steps before `from_nodes` in this run."""
-        try:
-            with metadata.Metadata(self.pipeline.metadata_connection_config) as handle:
-                partial_run_utils.snapshot(handle, ir)
-        except LookupError as error:
-            match = re.search(r"node_id (\w+)", str(error))
-            raise StepFailed(
-                next(iter(self.from_nodes)),
-                f"the last run has no result of {match[1] if match else 'earlier steps'}; start at an earlier "
-                "step, or without --from-node",
-            ) from error
-
-    def _earlier_result(self, step: pipeline_pb2.PipelineNode) -> list[StepResult]:
-        """Returns the result that a skipped step has in this run, if any."""
+    def _earlier_results(self, ir: pipeline_pb2.Pipeline, first: str, results: list[StepResult]) -> list[StepResult]:
+        """Records the last run's results of the steps before `first` in this run, and returns them."""
+        earlier = []
         with metadata.Metadata(self.pipeline.metadata_connection_config) as handle:
-            contexts = context_lib.prepare_contexts(handle, step.contexts)
-            executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
-            return [StepResult(step.node_info.id, True, 0.0, _outputs(handle.store, e.id)) for e in executions[-1:]]
+            try:
+                partial_run_utils.snapshot(handle, ir)
+            except LookupError as error:
+                match = re.search(r"node_id (\w+)", str(error))
+                raise StepFailed(
+                    first,
+                    f"the last run has no result of {match[1] if match else 'earlier steps'}; start at an earlier "
+                    "step, or without --from-node",
+                    results,
+                ) from error
+            for node in ir.nodes:
+                step = node.pipeline_node
+                if step.node_info.id == first:
+                    break
+                if step.execution_options.HasField("skip"):
+                    contexts = context_lib.prepare_contexts(handle, step.contexts)
+                    executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+                    for execution in executions[-1:]:
+                        outputs = _outputs(handle.store, execution.id)
+                        earlier.append(StepResult(step.node_info.id, True, 0.0, outputs))
+        return earlier
 
     def _run_step(
         self, ir: pipeline_pb2.Pipeline, step: pipeline_pb2.PipelineNode, results: list[StepResult]

@@ -64,7 +64,7 @@ def write_catalog(counts: Counts, items: list[Item], words: Set[str], uri: str) 
 
     Returns:
         The number of `items` in the log, the number of `unknown_items`, which the items file lacks, and `similar_ids`,
-        an example of an id that the two write differently.
+        an example of an id that the log and the items file write differently.
     """
     ids, numbers = counts
     rated = dict(zip(ids.to_pylist(), numbers.tolist(), strict=True))

@@ -54,8 +54,14 @@ progress = logging.getLogger("recommender.progress")
 
 # The facts of `dataset.json` that the stages count.
 FACTS = (
-    *("ratings", "users", "duplicates", "short_users"),
-    *("repeats", "repeated_targets", "dropped_repeats", "other_events"),
+    "ratings",
+    "users",
+    "duplicates",
+    "short_users",
+    "repeats",
+    "repeated_targets",
+    "dropped_repeats",
+    "other_events",
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Counts = tuple[pa.Array, np.ndarray]  # sorted ids, `pa.string()` [I], and the count of each, int64 [I]
+Counts = tuple[pa.Array, np.ndarray]  # sorted ids, `pa.string()` [I], and a number for each, int64 [I]
 
 
 def count_items(ids: pa.Array, numbers: np.ndarray) -> Counts:

@@ -74,7 +74,7 @@ class RecommenderTrainer(Trainer):
 
 
 def override(settings: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `TrainerSettings` as a dict, with the parameters that have the name of a setting in place of its value.
+    """Returns `TrainerSettings` as a dict, in which parameters with the name of a setting replace its value.
 
     Raises:
         StepError: a parameter is not a valid value of its setting.

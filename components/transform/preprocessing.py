@@ -116,11 +116,13 @@ def _item_vocabulary(
 
 
 def _last(timelines: tf.SparseTensor, length: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function from the values of all timelines, [E], to the last ones of each, padded with zeros.
+    """Returns a function from the values of all timelines, [E], to the last of each, [B, length], padded with zeros.
+
+    Slices of a RaggedTensor have the same result, but need more operators, which TensorFlow traces in several graphs.
 
     Args:
         timelines: any values of the timelines, sparse [B, T]; the other values have the same indices.
-        length: number of values to return of each timeline: [E] -> [B, length].
+        length: number of values to return of each timeline.
     """
     rows, places = tf.unstack(timelines.indices, axis=1)
     lengths = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, timelines.dense_shape[0])

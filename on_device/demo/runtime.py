@@ -143,7 +143,11 @@ def _fill(folder: Path, pinned: tuple[Package, ...], registry: str) -> None:
 
 
 def _download(package: Package, registry: str, hint: str) -> bytes:
-    """Returns the archive that is pinned."""
+    """Returns the archive that is pinned.
+
+    Raises:
+        ArtifactError: the archive cannot be downloaded, or it is not the pinned one.
+    """
     url = package.url(registry)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:

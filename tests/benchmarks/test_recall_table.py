@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.plots import plot_lengths
 from benchmarks.ranking import Estimate, Ranking
-from benchmarks.recall_table import ENCODERS, cell_config, main
+from benchmarks.recall_table import cell_config, main
 from benchmarks.trained import Trained
 
 
@@ -27,12 +27,12 @@ def test_a_cell_has_the_configuration_of_its_encoder_with_another_history_length
     assert cell_config("lstm", 50, {"trainer.window": 30}).trainer.window == 30
 
 
-def test_the_configurations_of_the_encoders_differ_in_the_data_steps_only_by_history_length():
-    sections = {
-        (config.example_gen.model_dump_json(), config.transform.model_dump_json())
-        for config in (cell_config(encoder, 5, {}) for encoder in ENCODERS)
-    }
-    assert len(sections) == 1
+def test_encoders_with_other_data_steps_are_an_error(monkeypatch, tmp_path, capsys):
+    for encoder, settings in (("bow", ""), ("cnn", "example_gen: {min_interactions: 5}")):
+        (tmp_path / f"{encoder}.yaml").write_text(settings)
+    monkeypatch.setattr("benchmarks.recall_table.CONFIGS", tmp_path)
+    assert main(["--data", "data/sample", "--encoders", "bow", "cnn"]) == 2
+    assert "differ in example_gen or transform; set equal values" in capsys.readouterr().err
 
 
 def test_every_cell_is_trained_and_written(monkeypatch, tmp_path, make_timelines):
