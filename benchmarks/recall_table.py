@@ -1,6 +1,6 @@
 """Measures Recall@10 of each encoder with several history lengths, and plots it.
 
-    .venv/bin/python -m benchmarks.recall_table --data path/to/ml-1m.zip --epochs 6 --output output/recall
+    .venv/bin/python -m benchmarks.recall_table --data path/to/ml-1m.zip --epochs 4 --output output/recall
 
 Each encoder is trained with its own settings, `configs/<encoder>.yaml`, and each `history_length`. `--output` keeps the
 pipeline's artifacts, so that an interrupted table continues with the first training that is missing.
