@@ -68,7 +68,7 @@ def file_costs(
         costs.append(
             {
                 "precision": precision,
-                "size_bytes": len(contents[-1]),
+                "size_bytes": len(content),
                 "median_ms": float(np.median(times[WARM_UP:])),
                 "p90_ms": float(np.percentile(times[WARM_UP:], 90)),
                 "agreement_at_10": expected and overlap(expected, answers),
