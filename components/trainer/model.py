@@ -140,7 +140,7 @@ class RecommenderModel(keras.Model):
         self._negative_log_shares = losses.log_shares(tf.constant(counts[: self.trained]), settings.negative_power)
         self._negatives_seed = keras.random.SeedGenerator(settings.seed)
         self._loss = keras.metrics.Mean("loss")
-        self.built = True  # Its members have created their weights. Keras would trace the model twice to build it.
+        self.built = True  # The members have created their weights; Keras would trace the model twice to do so.
 
     @property
     def size(self) -> int:

@@ -298,7 +298,8 @@ class ServingModel(tf.Module):
         dtypes = {HISTORY: tf.int32, **{feature.input: feature.dtype for feature in self._activity_features}}
         history = {name: tf.TensorSpec([1, self.history_length], dtype, name) for name, dtype in dtypes.items()}
         bias, item = tf.TensorSpec([1, self.size], tf.float32, BIAS), tf.TensorSpec([1, 1], tf.int32, ITEM)
-        compiled = functools.partial(tf.function, autograph=False)  # AutoGraph takes seconds, for no change.
+        # The functions have no Python conditions on tensors; AutoGraph would spend seconds on their conversion.
+        compiled = functools.partial(tf.function, autograph=False)
         return {
             "serving_default": compiled(self.serve_examples).get_concrete_function(examples),
             "rank": compiled(self.rank).get_concrete_function(examples),
