@@ -1,4 +1,4 @@
-"""Peers from another library, in an environment of their own: RecTools needs another NumPy than the pipeline."""
+"""Peers from other libraries. Each library has an environment of its own: RecTools needs NumPy 1, Cornac NumPy 2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +19,65 @@ from components import features
 from components.errors import StepError
 from components.trainer.input_pipeline import without_unknown
 
-LIBRARY = "rectools[torch]==0.19.0"
 LISTED = 100  # items that a peer recommends; a target that is not among them counts as a miss
 MOST_MESSAGE = 2000  # characters of a peer's own error
+VALIDATED = 0.1  # share of the train users whose last interaction chooses the epoch
 
 # Settings of github.com/blondered/transformer_benchmark, chosen there on MovieLens 1M and Amazon Beauty.
 DENSE = {"n_factors": 64, "n_blocks": 2, "n_heads": 1, "dropout_rate": 0.1, "session_max_len": 200}
 SPARSE = {"n_factors": 64, "n_blocks": 1, "n_heads": 1, "dropout_rate": 0.2, "session_max_len": 50}
 LONG_HISTORY = 50  # interactions of a user, on average, from which on the data is dense
 COVERED = 0.99  # share of the train timelines that a peer's history covers entirely; it limits `session_max_len`
-PEERS: dict[str, dict[str, Any]] = {
-    "SASRec (RecTools)": {"loss": "softmax"},
-    "gSASRec (RecTools)": {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75},
-    "GRU4Rec (in RecTools)": {"loss": "softmax", "is_recurrent": True},
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A model of another library.
+
+    Attributes:
+        program: the name of the file of this folder that trains it, without `.py`.
+        libraries: requirements of its environment, as pip takes them.
+        settings: arguments of the model.
+    """
+
+    program: str
+    libraries: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    def arguments(self, lengths: np.ndarray) -> dict[str, Any]:
+        """Returns the arguments of the model for train timelines of these lengths, int64 [U]."""
+        if self.program != "peer_rectools":
+            return dict(self.settings)
+        settings = DENSE if lengths.mean() >= LONG_HISTORY else SPARSE
+        history_length = min(settings["session_max_len"], int(np.quantile(lengths, COVERED, method="higher")))
+        return {**settings, "session_max_len": history_length, **self.settings}
+
+
+# The best of five settings on train sessions of the clicks that were held out.
+GRU4REC: dict[str, Any] = {}
+RECTOOLS = ("peer_rectools", ("rectools[torch]==0.19.0",))
+CORNAC = ("peer_gru4rec", ("cornac==3.0.1", "torch==2.15.0"))
+PEERS = {
+    "SASRec (RecTools)": Peer(*RECTOOLS, {"loss": "softmax"}),
+    "gSASRec (RecTools)": Peer(*RECTOOLS, {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75}),
+    "GRU4Rec (Cornac)": Peer(*CORNAC, GRU4REC),
 }
 
 
-def environment(cache_dir: Path) -> Path:
-    """Returns the Python of the peers' environment, which is made where it is missing: some gigabytes from PyPI.
+def environment(peer: Peer, cache_dir: Path) -> Path:
+    """Returns the Python of a peer's environment, which is made where it is missing: some gigabytes from PyPI.
 
     Raises:
         StepError: the environment cannot be made.
     """
-    folder = cache_dir / "peers"
-    python, complete = folder / "bin" / "python", folder / f"{LIBRARY}.installed"
+    folder = cache_dir / peer.program
+    requirements = " ".join(peer.libraries)
+    python, complete = folder / "bin" / "python", folder / f"{requirements}.installed"
     if not complete.exists():
         venv.create(folder, clear=True, with_pip=True)
-        _run([str(python), "-m", "pip", "install", "--quiet", LIBRARY], f"installing {LIBRARY}")
+        _run([str(python), "-m", "pip", "install", "--quiet", *peer.libraries], f"installing {requirements}")
         complete.touch()
     return python
-
-
-def arguments_of(name: str, lengths: np.ndarray) -> dict[str, Any]:
-    """Returns the arguments of a peer's model.
-
-    Args:
-        name: a key of PEERS.
-        lengths: of the train timelines, int64 [U].
-    """
-    settings = DENSE if lengths.mean() >= LONG_HISTORY else SPARSE
-    history_length = min(settings["session_max_len"], int(np.quantile(lengths, COVERED, method="higher")))
-    return {**settings, "session_max_len": history_length, **PEERS[name]}
 
 
 def run_peer(
@@ -68,8 +88,8 @@ def run_peer(
     Args:
         name: a key of PEERS.
         prepared: the data.
-        minutes: most time of training; it stops earlier where its loss on the last interactions of a tenth of the train
-            users falls no more.
+        minutes: most time of training. The last interactions of a tenth of the train users choose the epoch whose
+            weights the peer ranks with; SASRec and gSASRec stop when their loss on these falls no more.
         seed: of its weights and batches.
         folder: for the results.
         cache_dir: folder of the environment.
@@ -80,13 +100,18 @@ def run_peer(
     Raises:
         StepError: the environment cannot be made, or the peer fails.
     """
-    python = environment(cache_dir)
+    peer = PEERS[name]
+    python = environment(peer, cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{split}_{key}": getattr(without_unknown(timelines), key)
         for split, timelines in (("train", prepared.train), ("test", prepared.test))
         for key in ("items", "starts")
     }
+    lengths = np.diff(arrays["train_starts"])
+    candidates = np.flatnonzero(lengths > 1)
+    size = max(int(VALIDATED * len(candidates)), 1)
+    arrays["validated"] = np.random.default_rng(1).choice(candidates, size, replace=False)
     np.savez(folder / "timelines.npz", **arrays)
     request = {
         "data": str(folder / "timelines.npz"),
@@ -96,10 +121,10 @@ def run_peer(
         "threads": 2,
         "k": min(LISTED, len(prepared.item_ids) - 1),
         "filter_seen": not prepared.recommends_seen,
-        "model": arguments_of(name, np.diff(arrays["train_starts"])),
+        "model": peer.arguments(lengths),
     }
     (folder / "request.json").write_text(json.dumps(request))
-    _run([str(python), str(Path(__file__).with_name("peer_model.py")), str(folder / "request.json")], name)
+    _run([str(python), str(Path(__file__).with_name(f"{peer.program}.py")), str(folder / "request.json")], name)
     recommended = np.load(folder / "recommended.npy")
     is_target = recommended == prepared.test.targets[:, None]
     is_target &= recommended >= features.FIRST_INDEX

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also fit and test with interactions of the same time in random order, on logs whose site orders them",
     )
     parser.add_argument("--models", nargs="+", metavar="NAME", help="besides the default, fit only these")
-    parser.add_argument("--no-peers", action="store_true", help="without RecTools, whose environment takes gigabytes")
+    parser.add_argument("--no-peers", action="store_true", help="without other libraries, which take gigabytes")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="(default: %(default)s)")
     inputs.add_common(parser)
     return parser

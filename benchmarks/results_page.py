@@ -26,12 +26,13 @@ HEAD = """# Results
   the range of Recall@10.
 - `over` is the difference of Recall@10 to the best baseline on the test split, with the standard error of the paired
   differences.
-- Peers are RecTools' SASRec and gSASRec, and GRU4Rec (a GRU in place of SASRec's blocks), trained on the same data on
-  the same processor for as many minutes as our default took. The settings of SASRec, which GRU4Rec shares, are those
-  that github.com/blondered/transformer_benchmark publishes for MovieLens 1M and Amazon Beauty, with shorter histories
-  where 99% of the train timelines are shorter. Peers list 100 items, and a target below counts as a miss. The number
-  of their epochs stands beside the name: where it is small, the row gives their recall after that time, and not their
-  best.
+- Peers are SASRec and gSASRec of RecTools, and GRU4Rec of Cornac, trained on the same data on the same processor for as
+  many minutes as our default took. The settings of SASRec and gSASRec are those that
+  github.com/blondered/transformer_benchmark publishes for MovieLens 1M and Amazon Beauty, with shorter histories where
+  99% of the train timelines are shorter. Those of GRU4Rec are the best of five on the clicks, by train sessions that
+  were held out. The last interactions of a tenth of the train users choose a peer's epoch. Peers list 100 items, and a
+  target below counts as a miss. The number of their epochs stands beside the name: where it is small, the row gives
+  their recall after that time, and not their best.
 - `coverage` is the share of the items that are among the best 10 for at least one test target.
 - Tables with the same fingerprint of targets have the same targets.
 - MovieLens showed its users pages of films, and users rated the films of a page in its order. The tables "the site's

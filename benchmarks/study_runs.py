@@ -21,7 +21,7 @@ from benchmarks import listing
 from benchmarks.baselines import Baseline, TooLarge
 from benchmarks.listing import tied
 from benchmarks.logs import shuffled_copy
-from benchmarks.peers import LIBRARY, PEERS, arguments_of, run_peer
+from benchmarks.peers import PEERS, run_peer
 from benchmarks.prepared import Prepared, prepare
 from benchmarks.ranking import Ranking, rank_targets, recall
 from benchmarks.studies import Study
@@ -159,8 +159,8 @@ class Runs:
                 compute = functools.partial(self._model, name, path, values, prepared)
                 rows.append(self._kept(prepared, name, seed, key, compute, is_wanted))
         minutes = max(math.ceil(max(row.seconds for row in rows if row and row.name == "default") / 60), 1)
-        for name in PEERS:
-            key = f"{LIBRARY} {arguments_of(name, np.diff(prepared.train.starts))} {minutes}"
+        for name, peer in PEERS.items():
+            key = f"{peer.libraries} {peer.arguments(np.diff(prepared.train.starts))} {minutes}"
             compute = functools.partial(self._peer, name, prepared, minutes, seeds[0])
             rows.append(self._kept(prepared, name, seeds[0], key, compute, peers))
         finished = [row for row in rows if row]

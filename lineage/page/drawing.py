@@ -1,4 +1,9 @@
-"""Draws a graph in rows: a node stands below everything that it was made from."""
+"""Draws a graph in rows: a node stands below everything that it was made from.
+
+The page shows its graph without JavaScript and without other files, so that Mermaid and dagre do not serve. The layered
+layouts of Python libraries do not either: those of igraph and grandalf are under the GPL, fast-sugiyama needs glibc
+2.34, Graphviz is a program of the operating system, and NetworkX does not order the nodes of a row.
+"""
 
 from __future__ import annotations
 

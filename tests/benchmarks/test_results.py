@@ -107,14 +107,15 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
         np.save(Path(request["folder"]) / "recommended.npy", lists)
         (Path(request["folder"]) / "epochs.json").write_text("7")
 
-    monkeypatch.setattr(peers, "environment", lambda cache_dir: Path("python"))
+    monkeypatch.setattr(peers, "environment", lambda peer, cache_dir: Path("python"))
     monkeypatch.setattr(peers, "_run", fake_run)
     result = run(tmp_path, [1], peers=True)
     assert [request["minutes"] for request in requests] == [2] * len(peers.PEERS)  # 61 seconds
     assert all(request["filter_seen"] for request in requests)
     longest = max(np.diff(prepared.train.starts))
-    assert [request["model"]["session_max_len"] for request in requests] == [min(longest, 50)] * len(requests)
-    assert [request["model"].get("is_recurrent", False) for request in requests] == [False, False, True]
+    assert [request["model"].get("session_max_len") for request in requests] == [min(longest, 50)] * 2 + [None]
+    with np.load(requests[0]["data"]) as arrays:
+        assert len(set(arrays["validated"])) == USERS * peers.VALIDATED
     assert run(tmp_path, [1]).of_kind(study_runs.PEER).keys() == peers.PEERS.keys(), "finished runs are shown"
     (sasrec,) = result.of_kind(study_runs.PEER)["SASRec (RecTools)"]
     assert sasrec.ranks.tolist() == [prepared.size, *[3] * (USERS - 1)]
@@ -124,7 +125,7 @@ def test_a_peer_is_ranked_by_its_list_and_gets_the_time_of_the_default(tmp_path,
 def test_a_peer_gets_no_unknown_items(make_timelines, monkeypatch, tmp_path):
     timelines = make_timelines([[1, 5, 1], [1], [6, 7]])
     prepared = SimpleNamespace(train=timelines, test=timelines, item_ids=["a", "b", "c"], recommends_seen=False)
-    monkeypatch.setattr(peers, "environment", lambda cache_dir: cache_dir)
+    monkeypatch.setattr(peers, "environment", lambda peer, cache_dir: cache_dir)
     monkeypatch.setattr(peers, "_run", lambda command, purpose: None)
     with pytest.raises(FileNotFoundError, match="recommended"):
         peers.run_peer(next(iter(peers.PEERS)), prepared, 1, 1, tmp_path, tmp_path)

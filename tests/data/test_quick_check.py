@@ -22,9 +22,9 @@ def test_every_shape_passes_as_folder_and_as_zip(shape, shapes, write, write_zip
 def test_a_zip_is_checked_without_unpacking_it(write_zip, tmp_path, monkeypatch) -> None:
     archive = write_zip({"log.csv": HEADER + "anna,x,5\n" * 3_000_000})
     monkeypatch.chdir(tmp_path)
-    started = time.perf_counter()
+    started = time.process_time()
     quick_check(archive)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert os.listdir(tmp_path) == ["given.zip"]
 
 

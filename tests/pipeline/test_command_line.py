@@ -1,11 +1,10 @@
-"""A mistake on the command line gives one line and exit code 2 within three seconds, and writes no files."""
+"""A mistake on the command line gives one line and exit code 2 within three CPU seconds, and writes no files."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -13,17 +12,9 @@ import pytest
 
 from pipeline.config import ConfigError, load_config, read_assignments
 from tests.forked import run_forked
+from tests.timed import LIMIT, run_timed
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 3.0  # seconds
-
-
-def run(program: str, folder: Path, *options: str | bytes) -> tuple[subprocess.CompletedProcess[str], float]:
-    started = time.monotonic()
-    command = [sys.executable, str(ROOT / program), *options]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    return process, time.monotonic() - started
-
 
 LOCAL = [
     (["--encodr", "cnn"], "unrecognized arguments: --encodr"),
@@ -68,7 +59,7 @@ LOCAL = [
 )
 def test_local_runner_reports_a_mistake_in_one_line(tmp_path, options, message):
     data = ["--data", str(ROOT / "data" / "sample")] if "--data" not in options else []
-    process, seconds = run("local_runner.py", tmp_path, *data, *options)
+    process, seconds = run_timed("local_runner.py", tmp_path, *data, *options)
     assert process.returncode == 2
     assert message in process.stderr.strip().splitlines()[-1]
     assert "Traceback" not in process.stderr
@@ -85,7 +76,9 @@ def test_a_zip_that_is_damaged_after_its_first_rows_is_an_error(tmp_path):
     content = bytearray(archive.read_bytes())
     content[40_000:40_050] = bytes(50)
     archive.write_bytes(content)
-    process, seconds = run("local_runner.py", tmp_path, "--data", str(archive), "--cache-dir", str(tmp_path / "cache"))
+    process, seconds = run_timed(
+        "local_runner.py", tmp_path, "--data", str(archive), "--cache-dir", str(tmp_path / "cache")
+    )
     assert process.returncode == 2
     assert seconds < LIMIT
     assert "corrupt zip" in process.stderr.strip().splitlines()[-1]
@@ -198,7 +191,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
 def test_kubeflow_runner_reports_a_mistake_in_one_line(tmp_path, options, message):
-    process, seconds = run("kubeflow_runner.py", tmp_path, *options)
+    process, seconds = run_timed("kubeflow_runner.py", tmp_path, *options)
     assert process.returncode == 2
     assert message in process.stderr.strip().splitlines()[-1]
     assert "Traceback" not in process.stderr
@@ -225,7 +218,7 @@ def test_vertex_without_credentials_is_an_error(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("program", ["local_runner.py", "kubeflow_runner.py"])
 def test_help_is_fast(tmp_path, program):
-    process, seconds = run(program, tmp_path, "--help")
+    process, seconds = run_timed(program, tmp_path, "--help")
     assert process.returncode == 0 and "--config" in process.stdout
     assert seconds < LIMIT
 
@@ -265,7 +258,7 @@ def test_help_needs_no_home_folder(tmp_path, module):
 def test_a_home_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/none")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    process, _ = run("local_runner.py", tmp_path, "--data", "ml-1m")
+    process, _ = run_timed("local_runner.py", tmp_path, "--data", "ml-1m")
     assert process.returncode == 2
     (line,) = process.stderr.strip().splitlines()
     assert line.startswith("error: /proc/none/.cache/on-device-recommender: the cache folder cannot be written")

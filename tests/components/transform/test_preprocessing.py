@@ -201,16 +201,28 @@ def test_the_specification_describes_the_transformed_features(rated):
 
 
 def test_with_catalog_all_unrated_items_with_item_features_have_the_last_indices(tmp_path):
-    analysed = analyse(tmp_path, CATALOG, ("year", "brand"), catalog="all")
-    assert analysed.items[0] == "a" and analysed.items[3] == "d"
-    assert set(analysed.items[:4]) == set("abcd") and analysed.items[4:] == ["x"], "y has only genres"
+    """Other items with fewer events than `min_item_count` share the index of unknown items."""
+    analysed = analyse(tmp_path, CATALOG, ("brand",), catalog="all", min_item_count=2)
+    assert analysed.items[0] == "a" and set(analysed.items[1:3]) == set("bc")
+    assert analysed.items[3:] == ["x"], "d has one event and no brand, and y has only genres"
     transformed = analysed.transform(EVAL + CATALOG)
     assert transformed[features.TARGET].ravel().tolist()[:3] == [
         analysed.items.index("c") + features.FIRST_INDEX,
         features.UNKNOWN,
         analysed.items.index("x") + features.FIRST_INDEX,
     ]
-    assert sorted(transformed[features.ITEM].ravel().tolist()) == [0, 0, 0, features.UNKNOWN, 2, 3, 4, 5, 6]
+    assert sorted(transformed[features.ITEM].ravel().tolist()) == [
+        0,
+        0,
+        0,
+        features.UNKNOWN,
+        features.UNKNOWN,
+        2,
+        3,
+        4,
+        5,
+    ]
+    assert transformed[features.TIMELINE][0] == [features.UNKNOWN, analysed.items.index("b") + features.FIRST_INDEX]
 
 
 def test_a_refit_counts_all_events_and_includes_every_item_and_the_most_frequent_words(tmp_path, monkeypatch):
@@ -222,26 +234,16 @@ def test_a_refit_counts_all_events_and_includes_every_item_and_the_most_frequent
 
 
 def test_a_refit_without_item_features_includes_every_item_with_events(tmp_path):
-    assert set(analyse(tmp_path, CATALOG, (), refit=True).items) == set("abcdx")
+    bare = [{**row, features.CATALOG_TOKENS: []} for row in CATALOG]
+    analysed = analyse(tmp_path, bare, (), refit=True)
+    assert set(analysed.items) == set("abcdx")
+    assert not any("=" in token for token in analysed.tokens)
+    assert analysed.transform(bare)[features.ITEM_TOKENS] == [[]] * len(bare)
 
 
 def test_weights_are_not_changed(rated):
     weighted = {**TRAIN[0], features.WEIGHT: [0.5, 0.25, 1.0]}
     assert rated.transform([weighted, TRAIN[1]])[features.TIMELINE_WEIGHT] == [[0.5, 0.25, 1.0], []]
-
-
-def test_rare_items_share_the_unknown_index(tmp_path):
-    analysed = analyse(tmp_path, CATALOG, min_item_count=2)
-    assert set(analysed.items) == {"a", "b", "c"}
-    timeline = analysed.transform(EVAL)[features.TIMELINE][0]
-    assert timeline == [features.UNKNOWN, analysed.items.index("b") + features.FIRST_INDEX]
-
-
-def test_a_catalogue_without_item_features_has_no_tokens(tmp_path):
-    bare = [{**row, features.CATALOG_TOKENS: []} for row in CATALOG[:4]]
-    analysed = analyse(tmp_path, bare)
-    assert not any("=" in token for token in analysed.tokens)
-    assert analysed.transform(bare)[features.ITEM_TOKENS] == [[]] * 4
 
 
 def test_long_ids_and_a_user_with_100_000_ratings_are_transformed(tmp_path):

@@ -1,8 +1,8 @@
-"""Trains a peer by RecTools, SASRec, gSASRec or GRU4Rec, and writes its recommendations.
+"""Trains a peer by RecTools, SASRec or gSASRec, and writes its recommendations.
 
 It runs in an environment of its own:
 
-    PYTHON benchmarks/peer_model.py REQUEST.json
+    PYTHON benchmarks/peer_rectools.py REQUEST.json
 
 `benchmarks.peers` makes the environment and the request. This file imports nothing of the project.
 """
@@ -23,34 +23,9 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
-from rectools.models.nn.transformers.net_blocks import TransformerLayersBase
 
-VALIDATED = 0.1  # share of the train users whose last interaction decides when fitting stops
 PATIENCE = 10  # epochs
 MOST_EPOCHS = 200
-
-
-class RecurrentLayers(TransformerLayersBase):
-    """GRUs in place of SASRec's attention blocks.
-
-    This is GRU4Rec (Hidasi et al., ICLR 2016) with item embeddings shared by histories and candidates, and the softmax
-    over all items as its loss.
-    """
-
-    def __init__(self, n_blocks: int, n_factors: int, dropout_rate: float, **unused: Any):
-        super().__init__()
-        dropout = dropout_rate if n_blocks > 1 else 0.0  # between layers
-        self._gru = torch.nn.GRU(n_factors, n_factors, n_blocks, batch_first=True, dropout=dropout)
-
-    def forward(self, seqs: torch.Tensor, timeline_mask: torch.Tensor, *masks: Any, **unused: Any) -> torch.Tensor:
-        """Returns the states after every item: float32 [B, L, d] -> float32 [B, L, d]; padding comes first."""
-        length = seqs.shape[1]
-        padding = length - timeline_mask.sum(dim=1)
-        # Items first, so that the state before the first item does not depend on the padding.
-        places = (torch.arange(length) + padding) % length
-        states = self._gru(torch.take_along_dim(seqs, places[:, :, None], dim=1))[0]
-        back = (torch.arange(length) - padding) % length
-        return torch.take_along_dim(states, back[:, :, None], dim=1)
 
 
 def frame(items: np.ndarray, starts: np.ndarray, prefix: str) -> pd.DataFrame:
@@ -72,21 +47,11 @@ def frame(items: np.ndarray, starts: np.ndarray, prefix: str) -> pd.DataFrame:
     )
 
 
-def last_of_some(interactions: pd.DataFrame) -> np.ndarray:
-    """Returns which interactions are for validation, bool [E]: the last of some users."""
-    users = interactions[Columns.User].unique()
-    drawn = np.random.default_rng(1).choice(users, max(int(VALIDATED * len(users)), 1), replace=False)
-    last = ~interactions[Columns.User].duplicated(keep="last")
-    return (last & interactions[Columns.User].isin(drawn)).to_numpy()
-
-
 def main(request: dict[str, Any]) -> None:
     """Trains, and writes the best unseen items of each test history.
 
     Args:
-        request: `data`, an .npz file with `train_items`, `train_starts`, `test_items` and `test_starts`; `folder` for
-            the results; `minutes` of training; `seed`; `threads`; `k`, how many items; `filter_seen`; `model`, the
-            arguments of `SASRecModel` and optionally `is_recurrent`, which makes it GRU4Rec.
+        request: as `benchmarks.peers.run_peer` writes it; `model` has arguments of `SASRecModel`.
     """
     warnings.filterwarnings("ignore")
     seed_everything(request["seed"])
@@ -106,10 +71,12 @@ def main(request: dict[str, Any]) -> None:
             default_root_dir=folder,
         )
 
-    arguments = dict(request["model"])
-    if arguments.pop("is_recurrent", False):
-        arguments |= {"transformer_layers_type": RecurrentLayers, "use_pos_emb": False}
-    model = SASRecModel(**arguments, get_trainer_func=trainer, get_val_mask_func=last_of_some)
+    def is_validated(interactions: pd.DataFrame) -> np.ndarray:
+        users = interactions[Columns.User]
+        last = ~users.duplicated(keep="last")
+        return (last & users.isin([f"train{user}" for user in arrays["validated"]])).to_numpy()
+
+    model = SASRecModel(**request["model"], get_trainer_func=trainer, get_val_mask_func=is_validated)
     model.fit(Dataset.construct(frame(arrays["train_items"], arrays["train_starts"], "train")))
     epochs = model.fit_trainer.current_epoch
     if checkpoint.best_model_path:
