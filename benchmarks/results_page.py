@@ -29,9 +29,9 @@ HEAD = """# Results
 - Peers are SASRec and gSASRec of RecTools, and GRU4Rec of Cornac, trained on the same data on the same processor for as
   many minutes as our default took. The settings of SASRec and gSASRec are those that
   github.com/blondered/transformer_benchmark publishes for MovieLens 1M and Amazon Beauty, with shorter histories where
-  99% of the train timelines are shorter. Those of GRU4Rec are the best of five on the clicks, by train sessions that
-  were held out. The last interactions of a tenth of the train users choose a peer's epoch. Peers list 100 items, and a
-  target below counts as a miss. The number of their epochs stands beside the name: where it is small, the row gives
+  99% of the train timelines are shorter. Those of GRU4Rec are the best of eight on the clicks, by held-out items of
+  train sessions. The last interactions of a tenth of the train users choose a peer's epoch. Peers list 100 items, and
+  a target below counts as a miss. The number of their epochs stands beside the name: where it is small, the row gives
   their recall after that time, and not their best.
 - `coverage` is the share of the items that are among the best 10 for at least one test target.
 - Tables with the same fingerprint of targets have the same targets.
