@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyarrow import fs
 
-from data.errors import DataError
+from data.errors import DataError, UnreadableError
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # Above this size, reading all files for a checksum costs more than it is worth.
@@ -162,7 +162,7 @@ def read_bytes(path: str, most: int | None = None) -> bytes:
     """Returns the decompressed content of a file, or its first `most` bytes.
 
     Raises:
-        DataError: the file cannot be read.
+        UnreadableError: the file cannot be read.
     """
     content = b""
     try:
@@ -173,7 +173,7 @@ def read_bytes(path: str, most: int | None = None) -> bytes:
                 content += block
     except (OSError, pa.ArrowException) as error:
         if not content:  # The first bytes of a truncated file can be read.
-            raise DataError(f"{path}: cannot be read ({first_line(error)})") from None
+            raise UnreadableError(f"{path}: cannot be read ({first_line(error)})") from None
     return content
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from data.arrays import as_text
 from data.clock import choose_clock
 from data.columns import activity_columns, log_columns
 from data.dataset import ACTIVITY, ITEM, NUMBERS, RATING, TIMESTAMP, USER, WORDS, Dataset, Log
-from data.errors import DataError
-from data.files import COMPRESSIONS, DataFile, fixed_part, folder_of, is_uri, list_files, open_file, read_bytes
+from data.errors import DataError, UnreadableError
+from data.files import COMPRESSIONS, DataFile, fixed_part, folder_of, is_uri, list_files, open_file
 from data.interactions import MAX_RATING, MIN_RATING, as_words
-from data.items_file import ITEM_NAMES, find_items
-from data.readers import MAX_HEADER_BYTES, raw_head
+from data.items_file import ITEM_NAMES, dataset_of, find_items
+from data.readers import header_line, raw_head, text_head
 from data.settings import DataSettings, LogColumns
-from data.text import SEPARATORS, line_text, split_header
+from data.text import SEPARATORS, is_quoted, split_header
 
 SUFFIXES = {
     "text": (".csv", ".tsv", ".txt", ".dat", ".inter"),
@@ -40,8 +41,9 @@ KNOWN_LAYOUTS = (
 )
 HEADLESS = ("ratings.dat", "u.data")  # published without a header
 MOVIELENS_HEADER = ["userid", "movieid", "rating", "timestamp"]
-# The ratings in the first rows have another scale than MovieLens if more than these are outside its range.
+# A log is not MovieLens's if more than these of its first rows differ from it.
 MIN_OUTSIDE, OUTSIDE_SHARE = 3, 0.05
+MAX_NAMES = 5  # names of files in a note
 
 
 def open_dataset(path: str | Path, cache_dir: str | Path, settings: DataSettings | None = None) -> Dataset:
@@ -69,7 +71,7 @@ def open_dataset(path: str | Path, cache_dir: str | Path, settings: DataSettings
         path = str(unpack(Path(path), Path(cache_dir)))
     files = _list(path, given)
     if [file.path for file in files] == [path.rstrip("/")]:
-        return _complete(name, _log_of(files, settings), folder_of(path), settings)
+        return _complete(name, _log_of(files, settings), [folder_of(path)], settings)
     return _recognise(path, files, name, settings)
 
 
@@ -104,12 +106,12 @@ def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettin
     """Returns the dataset in the files below a path."""
     if not files:
         raise DataError(f"{path}: an empty folder; it should contain {KNOWN_LAYOUTS}")
-    for file in sorted(files, key=lambda file: (file.path.count("/"), file.path)):
-        if file.name in (*HEADLESS, "ratings.csv"):
-            return _complete(name, _log_of([file], settings), folder_of(file.path), settings)
-        if file.name.endswith(".inter"):
-            name = file.name.removesuffix(".inter")
-            return _complete(name, _log_of([file], settings), folder_of(file.path), settings)
+    is_folder = all(file.path.startswith(f"{path.rstrip('/')}/") for file in files)
+    root = path.rstrip("/") if is_folder else fixed_part(path)
+    if published := _published(files):
+        name = dataset_of(published[0].name) if published[0].name.endswith(".inter") else name
+        dataset = _complete(name, _log_of(published, settings), [folder_of(published[0].path), root], settings)
+        return dataset if dataset.log.movielens else _with_unread_files(dataset, files, root)
     logs = [file for file in files if _kind_of(file) and not _is_items(file)]
     by_kind: dict[str, list[DataFile]] = {}
     for number, file in enumerate(logs):
@@ -117,11 +119,11 @@ def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettin
             by_kind.setdefault(str(_kind_of(file)), []).append(file)
     if len(by_kind) == 1:
         (parts,) = by_kind.values()
-        folder = fixed_part(path) if len(parts) > 1 else folder_of(parts[0].path)
-        return _complete(name, _log_of(parts, settings), folder, settings)
+        dataset = _complete(name, _log_of(parts, settings), [root, folder_of(parts[0].path)], settings)
+        return _with_unread_files(dataset, files, root)
     if len(logs) == 1 and not logs[0].name.endswith((".txt", ".dat")):
         _log_of(logs, settings)  # Raises an error that names the missing column.
-    names = ", ".join(sorted({file.path[len(fixed_part(path)) :].strip("/").partition("/")[0] for file in files})[:5])
+    names = ", ".join(sorted({file.path[len(root) :].strip("/").partition("/")[0] for file in files})[:5])
     if by_kind:
         raise DataError(
             f"{path}: logs of several kinds among {names}; choose one kind, as in --data '{path}/*.parquet'"
@@ -132,6 +134,27 @@ def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettin
     )
 
 
+def _published(files: list[DataFile]) -> list[DataFile]:
+    """Returns the logs with the names of published datasets that are least deep; none if there are no such names."""
+    files = sorted(files, key=lambda file: (file.path.count("/"), file.path))
+    known = [file for file in files if file.name in (*HEADLESS, "ratings.csv") or file.name.endswith(".inter")]
+    depth = known[0].path.count("/") if known else 0
+    return [
+        file for file in known if file.path.count("/") == depth and dataset_of(file.name) == dataset_of(known[0].name)
+    ]
+
+
+def _with_unread_files(dataset: Dataset, files: list[DataFile], root: str) -> Dataset:
+    """Returns the dataset with a note that names the files of its folder that are not read."""
+    read = {file.path for file in dataset.files}
+    names = [file.path.removeprefix(f"{root}/") for file in files if file.path not in read]
+    if not names:
+        return dataset
+    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+    note = f"not read, because they are neither the log nor its items: {', '.join(names[:MAX_NAMES])}{more}"
+    return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+
+
 def _is_items(file: DataFile) -> bool:
     return file.name.partition(".")[0].lower() in ITEM_NAMES
 
@@ -139,6 +162,8 @@ def _is_items(file: DataFile) -> bool:
 def _has_columns(file: DataFile, settings: DataSettings) -> bool:
     try:
         _log_of([file], settings)
+    except UnreadableError:
+        raise
     except DataError:
         return False
     return True
@@ -160,19 +185,18 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
             with open_file(first.path) as source:
                 names = pq.ParquetFile(source).schema_arrow.names
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{first.path}: not a Parquet file, or a damaged one ({error})") from None
-        return Log(tuple(files), "parquet", log_columns(first.path, names, settings), missing=missing)
-    head = read_bytes(first.path, MAX_HEADER_BYTES)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{first.path}: text in UTF-16; save it as UTF-8")
-    if not head.strip():
-        raise DataError(f"{first.path}: an empty file; its first line should name the columns user, item, timestamp")
+            raise UnreadableError(f"{first.path}: not a Parquet file, or a damaged one ({error})") from None
+        columns = log_columns(first.path, names, settings)
+        if twice := [column for column in columns.values() if names.count(column) > 1]:
+            raise DataError(f"{first.path}: several columns have the name {twice[0]!r}; rename one")
+        return Log(tuple(files), "parquet", columns, missing=missing)
+    head = text_head(first)
     if kind == "json":
         return Log(tuple(files), "json", log_columns(first.path, _json_names(first, head), settings), missing=missing)
-    line = line_text(head.partition(b"\n")[0])
+    line, _ = header_line(head)
     separator = settings.separator or max(SEPARATORS[1:], key=line.count)
     names = split_header(line, separator)
-    quoted = separator not in ("\t", "::")
+    quoted = is_quoted(line, separator)
     if not settings.header:
         numbers = [str(number + 1) for number in range(len(names))]
         columns = {name: str(int(number) - 1) for name, number in log_columns(first.path, numbers, settings).items()}
@@ -180,6 +204,7 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
                    missing=missing)  # fmt: skip
     movielens = first.name.startswith("ml-") and first.name.endswith(".inter")
     movielens |= first.name == "ratings.csv" and [name.lower() for name in names] == MOVIELENS_HEADER
+    movielens &= settings.columns == LogColumns()
     columns = log_columns(f"{first.path}, line 1", names, settings)
     return Log(tuple(files), "text", columns, separator=separator, quoted=quoted, movielens=movielens, missing=missing)
 
@@ -198,7 +223,7 @@ def _json_names(file: DataFile, head: bytes) -> list[str]:
     return list(names)
 
 
-def _complete(name: str, log: Log, folder: str, settings: DataSettings) -> Dataset:
+def _complete(name: str, log: Log, folders: Sequence[str], settings: DataSettings) -> Dataset:
     """Returns the dataset of a log.
 
     The first rows decide how timestamps are written, which scale the ratings have, and whether activity features are
@@ -207,16 +232,14 @@ def _complete(name: str, log: Log, folder: str, settings: DataSettings) -> Datas
     Args:
         name: of the dataset.
         log: the log.
-        folder: where the items file is expected.
+        folders: where the items file is expected.
         settings: the declarations.
     """
     notes: list[str] = []
     head = raw_head(log)
-    if log.movielens and RATING in head and _has_other_scale(head[RATING]):
+    if log.movielens and (difference := _difference_to_movielens(head)):
         log = dataclasses.replace(log, movielens=False)
-        notes.append(
-            f"{log.files[0].name} has ratings outside MovieLens's 0.5 to 5: it is read as a log of another kind"
-        )
+        notes.append(f"{log.files[0].name} has {difference}: it is read as a log of another kind")
     if not log.movielens or settings.timestamp.unit or settings.timestamp.format:
         try:
             clock, clock_notes = choose_clock(head.get(TIMESTAMP), settings.timestamp)
@@ -226,7 +249,7 @@ def _complete(name: str, log: Log, folder: str, settings: DataSettings) -> Datas
         notes += clock_notes
     kinds = {name: _kind_of_values(log, name, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
     log = dataclasses.replace(log, activity=kinds)
-    return Dataset(name, log, find_items(log, folder, settings), tuple(notes))
+    return Dataset(name, log, find_items(log, folders, settings), tuple(notes))
 
 
 def _kind_of_values(log: Log, name: str, values: pa.Array, declared: str) -> str:
@@ -251,8 +274,22 @@ def _kind_of_values(log: Log, name: str, values: pa.Array, declared: str) -> str
     return NUMBERS if len(known) else WORDS
 
 
-def _has_other_scale(ratings: pa.Array) -> bool:
-    texts = pc.utf8_trim_whitespace(as_text(ratings))
-    numbers = texts.filter(pc.match_substring_regex(texts, r"^-?\d+(\.\d*)?$")).cast(pa.float64()).to_numpy()
-    outside = int(np.sum((numbers < MIN_RATING) | (numbers > MAX_RATING)))
-    return outside >= MIN_OUTSIDE and outside > OUTSIDE_SHARE * len(texts)
+def _difference_to_movielens(head: Mapping[str, pa.Array]) -> str:
+    """Returns how the first rows differ from MovieLens's; empty if they do not."""
+
+    def differ(column: str, is_usual: Callable[[pa.Array], np.ndarray]) -> bool:
+        texts = pc.utf8_trim_whitespace(as_text(head[column]))
+        outside = len(texts) - int(np.sum(is_usual(texts)))
+        return outside >= MIN_OUTSIDE and outside > OUTSIDE_SHARE * len(texts)
+
+    def is_in_range(texts: pa.Array) -> np.ndarray:
+        is_number = pc.match_substring_regex(texts, r"^-?\d+(\.\d*)?$")
+        numbers = pc.if_else(is_number, texts, str(MIN_RATING)).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return (numbers >= MIN_RATING) & (numbers <= MAX_RATING)
+
+    def is_digits(texts: pa.Array) -> np.ndarray:
+        return np.asarray(pc.match_substring_regex(texts, r"^\d*$"))
+
+    if RATING in head and differ(RATING, is_in_range):
+        return "ratings outside MovieLens's 0.5 to 5"
+    return "ids that are not numbers" if differ(USER, is_digits) or differ(ITEM, is_digits) else ""

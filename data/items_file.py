@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
+import re
+from collections.abc import Sequence
 
 from data.columns import item_columns
 from data.dataset import GENRES, ITEM, TITLE, YEAR, Log, Table
 from data.errors import DataError
-from data.files import DataFile, find_file, is_uri, list_files, read_bytes
+from data.files import DataFile, find_file, is_uri, list_files
+from data.readers import header_line, text_head
 from data.settings import DataSettings
-from data.text import SEPARATORS, line_text, split_header
+from data.text import SEPARATORS, is_quoted, split_header
 
 ITEM_NAMES = ("movies", "items", "products")
 ML_100K_GENRES = (
@@ -19,12 +23,12 @@ ML_100K_GENRES = (
 )
 
 
-def find_items(log: Log, folder: str, settings: DataSettings) -> Table | None:
+def find_items(log: Log, folders: Sequence[str], settings: DataSettings) -> Table | None:
     """Returns the items file: the declared one, or a file with a known name in a folder; None if there is none.
 
     Args:
         log: the log.
-        folder: folder in which the items file is expected.
+        folders: folders in which the items file is expected.
         settings: the declared path and columns.
 
     Raises:
@@ -32,15 +36,17 @@ def find_items(log: Log, folder: str, settings: DataSettings) -> Table | None:
     """
     first = log.files[0]
     if path := settings.items.path:
-        return _table(list_files(path if is_uri(path) or os.path.isabs(path) else f"{folder}/{path}")[0], settings)
+        is_absolute = is_uri(path) or os.path.isabs(path)
+        paths = [path] if is_absolute else [f"{folder}/{path}" for folder in folders]
+        return _table(next(filter(None, map(find_file, paths)), None) or list_files(paths[0])[0], settings)
     names = [f"{name}{suffix}" for name in ITEM_NAMES for suffix in (".csv", ".tsv")]
     if first.name == "ratings.dat":
         names = ["movies.dat"]
     elif first.name == "u.data":
         names = ["u.item"]
     elif first.name.endswith(".inter"):
-        names = [first.name.removesuffix(".inter") + ".item"]
-    for name in names:
+        names = [f"{dataset_of(first.name)}.item"]
+    for folder, name in itertools.product(folders, names):
         file = find_file(f"{folder}/{name}")
         if file is None or file.path == first.path:
             continue
@@ -54,11 +60,16 @@ def find_items(log: Log, folder: str, settings: DataSettings) -> Table | None:
     return None
 
 
+def dataset_of(name: str) -> str:
+    """Returns the dataset of a file of RecBole, `NAME.inter` or, for example, `NAME.train.inter`."""
+    return re.sub(r"(\.(train|valid|test))?\.inter$", "", name)
+
+
 def _table(file: DataFile, settings: DataSettings) -> Table:
     """Returns an items file with a header."""
-    line = line_text(read_bytes(file.path, 1 << 16).partition(b"\n")[0])
-    if not line.strip():
-        raise DataError(f"{file.path}: an empty file; its first line should name the columns, such as item, title")
+    if file.name.lower().endswith((".parquet", ".pq", ".json", ".jsonl", ".ndjson")):
+        raise DataError(f"{file.path}: an items file is CSV or TSV; save it in this format")
+    line, _ = header_line(text_head(file))
     separator = max(SEPARATORS[1:], key=line.count)
     names = [name.lower() for name in split_header(line, separator)]
     columns, others = item_columns(f"{file.path}, line 1", names, settings)
@@ -69,7 +80,7 @@ def _table(file: DataFile, settings: DataSettings) -> Table:
         columns,
         len(names),
         header=True,
-        quoted=separator not in ("\t", "::"),
+        quoted=is_quoted(line, separator),
         genre_separator=" " if file.name.endswith(".item") else "|",
         more=others,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.dataset import Log
-from data.errors import DataError
-from data.files import DataFile, first_line, open_file, open_stream, read_bytes
+from data.errors import DataError, UnreadableError
+from data.files import COMPRESSIONS, DataFile, first_line, open_file, open_stream, read_bytes
 from data.interactions import BadRow, Interactions, RawColumns, convert
 from data.text import json_columns, line_text, split_header, text_columns
 
@@ -20,6 +21,8 @@ BLOCK_BYTES = 8 << 20
 BATCH_ROWS = 1 << 18
 HEAD_BYTES, HEAD_ROWS = 1 << 14, 2000
 MAX_HEADER_BYTES = 1 << 16
+# The first bytes of files that are compressed, but whose name does not say so in a way that is known here.
+COMPRESSED = (b"BZh", b"\xfd7zXZ", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"7z\xbc\xaf")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def read_unit(log: Log, unit: Unit) -> Iterator[Interactions]:
         if log.kind == "parquet":
             yield from _read_row_group(log, unit)
         elif unit.stop is None:
-            lines_before = int(_has_header(log))
+            lines_before = _lines_above(unit)
             for start, content in _stream_blocks(unit):
                 yield _convert_lines(log, unit, start, content, lines_before)
                 lines_before += content.count(b"\n")
@@ -97,9 +100,10 @@ def read_head(log: Log) -> Interactions:
         DataError: the first file lacks a column, or cannot be read.
     """
     if log.kind == "parquet":
-        return _convert_batch(log, Unit(log.files[0], 0, 0, None), _first_batch(log), 0)
-    names, start, content = _first_lines(log)
-    return _convert_lines(log, Unit(log.files[0], 0, 0, None, names=names), start, content, int(_has_header(log)))
+        number, batch = _first_batch(log)
+        return _convert_batch(log, Unit(log.files[number], number, 0, None), batch, 0)
+    unit, content = _first_lines(log)
+    return _convert_lines(log, unit, unit.start, content, _lines_above(unit))
 
 
 def raw_head(log: Log) -> dict[str, pa.Array]:
@@ -109,26 +113,58 @@ def raw_head(log: Log) -> dict[str, pa.Array]:
         DataError: the first file lacks a column, or cannot be read.
     """
     if log.kind == "parquet":
-        return _columns_of_batch(log, _first_batch(log))
-    names, _, content = _first_lines(log)
-    return _raw_columns(log, names, content).columns
+        return _columns_of_batch(log, _first_batch(log)[1])
+    unit, content = _first_lines(log)
+    return _raw_columns(log, unit.names, content).columns
 
 
-def _first_batch(log: Log) -> pa.RecordBatch:
-    file = log.files[0]
-    with open_file(file.path) as source:
-        parquet = pq.ParquetFile(source)
-        names = list(_checked_names(log, file, parquet.schema_arrow.names))
-        batches = parquet.iter_batches(HEAD_ROWS, columns=names)
-        return next(batches, pa.record_batch([pa.array([], pa.string())] * len(names), names))
+def _first_batch(log: Log) -> tuple[int, pa.RecordBatch]:
+    """Returns the number of the first file with rows, and its first rows."""
+    for number, file in enumerate(log.files):
+        with open_file(file.path) as source:
+            parquet = pq.ParquetFile(source)
+            names = list(_checked_names(log, file, parquet.schema_arrow.names))
+            for batch in parquet.iter_batches(HEAD_ROWS, columns=names):
+                return number, batch
+    return 0, pa.record_batch([pa.array([], pa.string())] * len(names), names)
 
 
-def _first_lines(log: Log) -> tuple[tuple[str, ...], int, bytes]:
-    """Returns the columns of the first file, the byte after its header, and its first complete lines."""
-    file = log.files[0]
-    head = read_bytes(file.path, HEAD_BYTES)
-    names, start = _header(log, file, head)
-    return names, start, head[start:] if len(head) < HEAD_BYTES else head[start : head.rfind(b"\n") + 1]
+def _first_lines(log: Log) -> tuple[Unit, bytes]:
+    """Returns the start of the first file with rows, and its first complete lines."""
+    for number, file in enumerate(log.files):
+        head = read_bytes(file.path, HEAD_BYTES)
+        names, start = _header(log, file, head)
+        unit = Unit(file, number, start, None, names=names)
+        content = head[start:] if len(head) < HEAD_BYTES else head[start : head.rfind(b"\n") + 1]
+        if content.strip():
+            break
+    return unit, content
+
+
+def text_head(file: DataFile) -> bytes:
+    """Returns the first bytes of a text file.
+
+    Raises:
+        DataError: the file is empty, in UTF-16, or compressed in a way that its name does not tell.
+        UnreadableError: the file cannot be read.
+    """
+    head = read_bytes(file.path, MAX_HEADER_BYTES)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{file.path}: text in UTF-16; save it as UTF-8")
+    if head.startswith(COMPRESSED):
+        raise DataError(
+            f"{file.path}: a compressed file; decompress it, or use a name that ends in {' or '.join(COMPRESSIONS)}"
+        )
+    if not head.strip():
+        raise DataError(f"{file.path}: an empty file; its first line should name the columns")
+    return head
+
+
+def header_line(head: bytes) -> tuple[str, int]:
+    """Returns the first line of a file that is not blank, and the byte after it."""
+    blank = len(head) - len(head.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n"))
+    end = head.find(b"\n", blank) + 1 or len(head)
+    return line_text(head[blank:end].rstrip(b"\n")), end
 
 
 def _has_header(log: Log) -> bool:
@@ -141,11 +177,11 @@ def _header(log: Log, file: DataFile, head: bytes) -> tuple[tuple[str, ...], int
         return (), 0
     if not log.header:
         return tuple(map(str, range(log.width))), 0
-    first, newline, _ = head.partition(b"\n")
-    names = tuple(split_header(first.decode("utf-8-sig", "replace").rstrip("\r"), log.separator))
-    if first.strip():
+    line, start = header_line(head)
+    names = tuple(split_header(line, log.separator))
+    if line.strip():
         _checked_names(log, file, names)
-    return names, len(first) + len(newline)
+    return names, start
 
 
 def _checked_names(log: Log, file: DataFile, names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
@@ -156,6 +192,11 @@ def _checked_names(log: Log, file: DataFile, names: list[str] | tuple[str, ...])
             f"{', '.join(names)[:200]}"
         )
     return tuple(names)
+
+
+def _lines_above(unit: Unit) -> int:
+    """Returns the number of lines above the rows of a text file that is read from its header on."""
+    return read_bytes(unit.file.path, unit.start).count(b"\n")
 
 
 def _stream_blocks(unit: Unit) -> Iterator[tuple[int, bytes]]:
@@ -239,7 +280,7 @@ def _read_row_group(log: Log, unit: Unit) -> Iterator[Interactions]:
                 yield _convert_batch(log, unit, batch, row)
                 row += batch.num_rows
     except pa.ArrowInvalid as error:
-        raise DataError(f"{unit.file.path}: not a Parquet file, or a damaged one ({error})") from None
+        raise UnreadableError(f"{unit.file.path}: not a Parquet file, or a damaged one ({error})") from None
 
 
 def _convert_batch(log: Log, unit: Unit, batch: pa.RecordBatch, first_row: int) -> Interactions:

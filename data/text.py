@@ -34,6 +34,11 @@ def split_header(line: str, separator: str) -> list[str]:
     return [name.strip() for name in names]
 
 
+def is_quoted(header: str, separator: str) -> bool:
+    """Returns whether fields may be in double quotes; between tabs only if a name of the header is."""
+    return separator != "::" and (separator != "\t" or '"' in header)
+
+
 def decode(line: bytes, encoding: str = "utf-8") -> str:
     """Decodes a line; a line that is not valid is read as Windows-1252, which old exports use."""
     try:

@@ -12,6 +12,7 @@ from data.dataset import fingerprint
 from data.errors import DataError
 from data.formats import open_dataset
 from data.items import read_items
+from data.settings import DataSettings
 from tests.data.reading import read_all, rows_of
 
 
@@ -84,7 +85,7 @@ def test_only_a_file_with_the_movielens_header_is_movielens(shapes, write, tmp_p
             "logs of several kinds among a.csv, b.jsonl",
         ),
         ({"log.csv": "user,thing,ts\n"}, "log.csv, line 1: no column for item in the header 'user,thing,ts'"),
-        ({"log.csv": ""}, "log.csv: an empty file; its first line should name the columns user, item, timestamp"),
+        ({"log.csv": ""}, "log.csv: an empty file; its first line should name the columns"),
     ],
 )
 def test_the_error_for_an_unknown_shape_is_one_line(files, message: str, write, tmp_path) -> None:
@@ -92,6 +93,84 @@ def test_the_error_for_an_unknown_shape_is_one_line(files, message: str, write, 
         open_dataset(write(files), tmp_path)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+HEADER = "user,item,timestamp\n"
+ROWS = {"a": "1,10,978300760\n1,20,978300761\n", "b": "2,10,978300762\n"}
+ITEMS = "item,title\n10,Toy Story\n20,Les Misérables\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "pattern"),
+    [
+        ({"day=1/ratings.csv": HEADER + ROWS["a"], "day=2/ratings.csv": HEADER + ROWS["b"]}, ""),
+        ({"day=1/ratings.csv": HEADER + ROWS["a"], "day=2/ratings.csv": HEADER + ROWS["b"]}, "day=*/*.csv"),
+        ({f"x.{part}.inter": (HEADER + ROWS[key]).replace(",", "\t") for part, key in (("train", "a"), ("valid", "b"))}, ""),
+        ({"a.csv": HEADER, "b.csv": HEADER + ROWS["a"] + ROWS["b"]}, ""),
+        ({"log.csv": f"\r\n\n{HEADER}{ROWS['a']}{ROWS['b']}"}, "log.csv"),
+    ],
+    ids=["folders by day", "a pattern", "parts of RecBole", "a first file without rows", "blank lines above the header"],
+)  # fmt: skip
+def test_all_files_of_a_log_are_read(files, pattern: str, write, tmp_path) -> None:
+    assert rows(open_dataset(write(files) / pattern, tmp_path)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "shop [2024]/a.csv": HEADER + ROWS["a"],
+            "shop [2024]/b.csv": HEADER + ROWS["b"],
+            "shop [2024]/items.csv": ITEMS,
+        },
+        {"shop/day=1/a.csv": HEADER + ROWS["a"] + ROWS["b"], "shop/items.csv": ITEMS},
+        {"shop/log/a.csv": HEADER + ROWS["a"], "shop/log/b.csv": HEADER + ROWS["b"], "shop/log/items.csv": ITEMS},
+    ],
+    ids=["brackets in the name", "one file in a subfolder", "beside the log in a subfolder"],
+)
+def test_the_items_file_is_in_the_folder_or_beside_the_log(files, write, tmp_path) -> None:
+    (folder,) = write(files).iterdir()
+    dataset = open_dataset(folder, tmp_path)
+    assert rows(dataset) == EXPECTED and [item.title for item in read_items(dataset)] == ["Toy Story", "Les Misérables"]
+    declared = DataSettings.model_validate({"items": {"path": "items.csv"}})
+    assert open_dataset(folder, tmp_path, declared).items == dataset.items and dataset.notes == ()
+
+
+def test_files_that_are_not_read_are_named(write, tmp_path) -> None:
+    files = {
+        "a.csv": HEADER + ROWS["a"],
+        "b.csv": "usr,item,timestamp\n",
+        "c.csv.bz2": b"BZh9",
+        "items.parquet": b"PAR1",
+    }
+    (note,) = open_dataset(write(files), tmp_path).notes
+    assert note == "not read, because they are neither the log nor its items: b.csv, c.csv.bz2, items.parquet"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("b.csv.gz", b"x" * 100, "b.csv.gz: cannot be read"),
+        ("b.parquet", b"x" * 100, "b.parquet: not a Parquet file, or a damaged one"),
+    ],
+)
+def test_a_damaged_file_of_a_folder_is_an_error(name: str, content: bytes, message: str, write, tmp_path) -> None:
+    with pytest.raises(DataError, match=message):
+        open_dataset(write({"a.csv": HEADER + ROWS["a"], name: content}), tmp_path)
+
+
+def test_quotes_of_a_tsv_are_removed_if_its_header_has_them(write, tmp_path) -> None:
+    log = '"user"\t"item"\t"timestamp"\n"1"\t"10"\t978300760\n"1"\t"20"\t978300761\n"2"\t"10"\t978300762\n'
+    items = '"item"\t"title"\n"10"\t"Toy Story"\n'
+    dataset = open_dataset(write({"log.tsv": log, "items.tsv": items}), tmp_path)
+    assert rows(dataset) == EXPECTED and [item.title for item in read_items(dataset)] == ["Toy Story"]
+
+
+def test_a_log_with_the_header_of_movielens_and_text_ids_is_another_log(write, tmp_path) -> None:
+    content = "userId,movieId,rating,timestamp\n" + "".join(f"u{row},i{row},1,97830076{row}\n" for row in range(5))
+    dataset = open_dataset(write({"ratings.csv": content}), tmp_path)
+    assert dataset.notes == ("ratings.csv has ids that are not numbers: it is read as a log of another kind",)
+    assert rows(dataset) == [(f"u{row}", f"i{row}", 978300760 + row) for row in range(5)]
 
 
 def test_the_shadow_files_of_macos_are_skipped(shape, shapes, write, tmp_path) -> None:
