@@ -186,9 +186,7 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
                 names = pq.ParquetFile(source).schema_arrow.names
         except (pa.ArrowInvalid, OSError) as error:
             raise UnreadableError(f"{first.path}: not a Parquet file, or a damaged one ({error})") from None
-        columns = log_columns(first.path, names, settings)
-        if twice := [column for column in columns.values() if names.count(column) > 1]:
-            raise DataError(f"{first.path}: several columns have the name {twice[0]!r}; rename one")
+        columns = _columns_of(first.path, names, settings)
         return Log(tuple(files), "parquet", columns, missing=missing)
     head = text_head(first)
     if kind == "json":
@@ -205,8 +203,17 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
     movielens = first.name.startswith("ml-") and first.name.endswith(".inter")
     movielens |= first.name == "ratings.csv" and [name.lower() for name in names] == MOVIELENS_HEADER
     movielens &= settings.columns == LogColumns()
-    columns = log_columns(f"{first.path}, line 1", names, settings)
+    columns = _columns_of(f"{first.path}, line 1", names, settings)
     return Log(tuple(files), "text", columns, separator=separator, quoted=quoted, movielens=movielens, missing=missing)
+
+
+def _columns_of(place: str, names: list[str], settings: DataSettings) -> dict[str, str]:
+    """Returns the columns of a log by the project's names; `place` is for the error of a name that two columns have."""
+    columns = log_columns(place, names, settings)
+    for name in columns.values():
+        if names.count(name) > 1:
+            raise DataError(f"{place}: several columns have the name {name!r}; rename all but one")
+    return columns
 
 
 def _json_names(file: DataFile, head: bytes) -> list[str]:
