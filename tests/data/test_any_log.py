@@ -309,7 +309,11 @@ def test_the_error_for_a_missing_path_names_it(path: str, message: str, bucket: 
     [
         ("log.parquet", b"PAR1 but not really", "not a Parquet file, or a damaged one"),
         ("log.csv", "user,item,time\n".encode("utf-16"), "text in UTF-16; save it as UTF-8"),
-        ("log.csv", "user,item,ts,item\n1,2,3,4\n", "line 1: several columns have the name 'item'; rename all but one"),
+        (
+            "log.csv",
+            b"user,item,ts,item\n1,2,3,4\n",
+            "line 1: several columns have the name 'item'; rename all but one",
+        ),
         ("log.csv", b"BZh91AY", "a compressed file; decompress it, or use a name that ends in .gz or .zst"),
         ("log.jsonl", b"user,item\n", "line 1: not a JSON object"),
         ("log.csv.gz", b"user,item,time\n", "cannot be read"),
