@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_nodes(options, config)
         if options.describe:
             data = _find_data(options, config)
-            print(describe(open_dataset(data, options.cache_dir, config.reading)))
+            print(describe(open_dataset(data, options.cache_dir, config.reading), config.reading))
             return 0
         if problems := find_problems(config.beam):
             raise ConfigError("; ".join(problems))

@@ -11,6 +11,9 @@ WEBHOOK = "OUTCOME_WEBHOOK"  # URL that is notified when a run ends
 
 
 class Settings(BaseModel):
-    """Base class of the settings of a step, which are typed and immutable. An unknown key is an error."""
+    """Base class of the settings of a step, which are typed and immutable. An unknown key is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    A number is accepted as text, such as the kind of an interaction.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)

@@ -18,17 +18,19 @@ from data.formats import HEADLESS
 from data.interactions import Interactions
 from data.items import read_items
 from data.readers import raw_head, read_unit, units_of
+from data.settings import DataSettings
 
 WITHIN = 10.0  # seconds
 FIRST_ROWS = 3
 MAX_EVENTS = 8
 
 
-def describe(dataset: Dataset, within: float = WITHIN) -> str:
+def describe(dataset: Dataset, settings: DataSettings | None = None, within: float = WITHIN) -> str:
     """Returns lines for the user: the recognised layout, counts, and the YAML section to paste.
 
     Args:
         dataset: the recognised dataset.
+        settings: the declarations with which it was opened.
         within: time limit for reading, in seconds. After it, the counts cover only the rows read so far.
 
     Raises:
@@ -36,36 +38,43 @@ def describe(dataset: Dataset, within: float = WITHIN) -> str:
     """
     lines = [*_layout(dataset), *_counts(dataset, within)]
     width = max(len(label) for label, _ in lines) + 2
-    declared = section(dataset)
+    declared = section(dataset, settings)
     paste = yaml.safe_dump({"data": declared}, sort_keys=False).rstrip()
     last = paste if declared else "This is a published layout: nothing has to be declared."
     return "\n".join([*(f"{label:{width}}{text}" for label, text in lines), "", last])
 
 
-def section(dataset: Dataset) -> dict[str, Any]:
-    """Returns the `data` section that declares the recognised layout; empty for a published layout."""
+def section(dataset: Dataset, settings: DataSettings | None = None) -> dict[str, Any]:
+    """Returns the `data` section that declares the recognised layout; a published layout needs no declaration.
+
+    Args:
+        dataset: the recognised dataset.
+        settings: the declarations with which it was opened; the section contains them.
+    """
     log = dataset.log
+    given = (settings or DataSettings()).model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    given.pop("activity", None)
+    if log.activity:
+        given["activity"] = dict(log.activity)
     if log.movielens or log.files[0].name in HEADLESS:
-        return {}
+        return given
     columns: dict[str, Any] = {key: name for key, name in log.columns.items() if not key.startswith(ACTIVITY)}
     if log.kind == "text" and not log.header:
         columns = {key: int(number) + 1 for key, number in columns.items()}
-    declared: dict[str, Any] = {"columns": columns}
-    if log.activity:
-        declared["activity"] = dict(log.activity)
+    declared: dict[str, Any] = {"columns": {}} | given | {"columns": columns}
     if log.kind == "text":
         declared["separator"] = log.separator
         if not log.header:
             declared["header"] = False
-    clock = log.clock
-    if clock.kind in ("s", "ms", "us", "ns", "order", "rows"):
-        declared["timestamp"] = {"unit": clock.kind}
-    elif clock.kind == "format":
-        declared["timestamp"] = {"format": clock.format, "zone": clock.zone}
-    elif clock.kind == "iso" and clock.zone != "UTC":
-        declared["timestamp"] = {"zone": clock.zone}
+    timestamp = given.get("timestamp", {})
+    if log.clock.kind in UNITS or log.clock.kind == "rows":
+        timestamp |= {"unit": log.clock.kind}
+    elif log.clock.kind == "format":
+        timestamp |= {"format": log.clock.format}
+    if timestamp:
+        declared["timestamp"] = timestamp
     if dataset.items:
-        declared["items"] = {"path": dataset.items.file.name}
+        declared["items"] = {"path": dataset.items.file.name, **given.get("items", {})}
     return declared
 
 
@@ -81,7 +90,7 @@ def _layout(dataset: Dataset) -> Iterator[tuple[str, str]]:
         **UNITS,
         "iso": "ISO 8601",
         "format": log.clock.format,
-        "excel": "Excel's days",
+        "excel": f"Excel's days, in {log.clock.zone}",
         "rows": "order of the rows",
     }
     zone = f", {log.clock.zone} if they have no zone" if log.clock.kind in ("iso", "format") else ""

@@ -10,12 +10,14 @@ from pathlib import Path, PurePosixPath
 from data.archives import opened_zip
 from data.dataset import Dataset
 from data.errors import DataError
-from data.files import is_uri
+from data.files import COMPRESSIONS, base_name, is_uri
 from data.formats import SUFFIXES, open_dataset
 from data.readers import HEAD_BYTES, read_head
 from data.settings import DataSettings
 
-MAX_MEMBERS = 64  # of a zip that are checked
+MAX_MEMBERS = 64  # of a zip; with more that may belong to the data, it is not checked
+# Suffixes of files that may belong to the data.
+DATA_SUFFIXES = {".data", ".item", *COMPRESSIONS}.union(*SUFFIXES.values())
 
 
 def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings | None = None) -> Dataset | None:
@@ -27,7 +29,7 @@ def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings 
         settings: the declared properties of the data.
 
     Returns:
-        The dataset; None for a zip in an object store, which is checked after the download.
+        The dataset; None for a zip in an object store or with many files, which are checked after they are unpacked.
 
     Raises:
         DataError: the data cannot be used.
@@ -47,11 +49,12 @@ def quick_check(path: str | Path, max_bad_rows: int = 0, settings: DataSettings 
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
 
 
-def _check_zip(archive: Path, max_bad_rows: int, settings: DataSettings | None) -> Dataset:
+def _check_zip(archive: Path, max_bad_rows: int, settings: DataSettings | None) -> Dataset | None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / archive.stem
         try:
-            _copy_heads(archive, folder)
+            if not _copy_heads(archive, folder, settings or DataSettings()):
+                return None
             dataset = open_dataset(folder, scratch, settings)
             _check_head(dataset, max_bad_rows)
         except DataError as error:
@@ -60,11 +63,23 @@ def _check_zip(archive: Path, max_bad_rows: int, settings: DataSettings | None) 
         return dataset
 
 
-def _copy_heads(archive: Path, folder: Path) -> None:
-    """Writes the first bytes of the members of a zip to a folder; Parquet files are copied in full."""
-    folder.mkdir()
+def _copy_heads(archive: Path, folder: Path, settings: DataSettings) -> bool:
+    """Writes the first bytes of the members of a zip to a folder; Parquet files are copied in full.
+
+    Returns:
+        Whether the folder has all members that may belong to the data; if there are too many, nothing is written.
+    """
+
+    def is_data(member: zipfile.ZipInfo) -> bool:
+        suffix = PurePosixPath(member.filename).suffix.lower()
+        return suffix in DATA_SUFFIXES or base_name(member.filename) == base_name(settings.items.path or "")
+
     with opened_zip(archive) as source:
-        for member in source.infolist()[:MAX_MEMBERS]:
+        members = sorted(source.infolist(), key=is_data, reverse=True)
+        if len(members) > MAX_MEMBERS and is_data(members[MAX_MEMBERS]):
+            return False
+        folder.mkdir()
+        for member in members[:MAX_MEMBERS]:
             target = folder / PurePosixPath(member.filename)
             if member.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
@@ -72,6 +87,7 @@ def _copy_heads(archive: Path, folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(member) as stream:
                 target.write_bytes(stream.read(-1 if target.suffix.lower() in SUFFIXES["parquet"] else HEAD_BYTES))
+    return True
 
 
 def _check_head(dataset: Dataset, max_bad_rows: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 
 class _Section(BaseModel):
@@ -97,7 +98,7 @@ class DataSettings(_Section):
         columns: columns of the log.
         items: the items file.
         timestamp: the notation of timestamps.
-        separator: between the fields of a text file.
+        separator: between the fields of a text file: one ASCII character, `\\t` for a tab, or `::`.
         header: whether the first row of a text file names the columns.
         missing: words that stand for a missing value, in upper or lower case.
         activity: whether a column named in `trainer.activity_features` holds `words` or `numbers`. By default, a column
@@ -107,11 +108,20 @@ class DataSettings(_Section):
     columns: LogColumns = LogColumns()
     items: ItemsFile = ItemsFile()
     timestamp: Timestamps = Timestamps()
-    separator: str | None = Field(None, min_length=1, max_length=2)
+    separator: str | None = None
     header: bool = True
     # Exports write these words for an unknown user or item. As ids they would all be the same user.
     missing: tuple[str, ...] = ("na", "n/a", "<na>", "nan", "none", "null", "(null)", "-")
     activity: dict[str, Literal["words", "numbers", "auto"]] = {}
+
+    @field_validator("separator")
+    @classmethod
+    def _separator_is_one_character(cls, separator: str | None) -> str | None:
+        if separator == "\\t":
+            return "\t"
+        if separator is not None and not re.fullmatch(r'::|(?!["\r\n])[\x01-\x7f]', separator):
+            raise ValueError("expected one ASCII character, but no quotation mark or line end; \\t for a tab; or ::")
+        return separator
 
     def with_activity(self, names: Sequence[str]) -> DataSettings:
         """Returns the settings for reading these columns, and no others, as activity features."""

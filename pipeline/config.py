@@ -6,15 +6,18 @@ immediately.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import re
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
+from yaml.composer import ComposerError
 
 from components import features
 from components.evaluator.settings import GateSettings
@@ -33,6 +36,42 @@ from pipeline.deployment import DeploymentSettings
 
 class ConfigError(Exception):
     """A configuration cannot be used. The message is one line."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML for settings: a repeated key is an error, and text that only resembles a number or a date is text."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Returns a mapping, after a check of its keys.
+
+        Raises:
+            ComposerError: a key is repeated; YAML would use the last value.
+        """
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in lines:
+                problem = f"the key {key.value!r} is also in line {lines[key.value]}; keep one of them"
+                raise ComposerError(None, None, problem, key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return node
+
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        """Returns a number, or its text if Python would write it otherwise, such as `010`, `12:30`, `1.10` or a date.
+
+        Settings convert the text if they are numbers; other settings, such as environment variables, keep it.
+        """
+        for convert in (int, float):
+            with contextlib.suppress(ValueError):
+                if str(convert(node.value)) == node.value:
+                    return convert(node.value)
+        return node.value
+
+
+for _tag in ("int", "float", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_number)
 
 
 class PipelineConfig(Settings):
@@ -100,6 +139,16 @@ class PipelineConfig(Settings):
         return name
 
     @model_validator(mode="after")
+    def _declared_activity_is_used(self) -> PipelineConfig:
+        used = features.activity_columns(self.trainer.activity_features)
+        for name in self.data.activity:
+            if name not in used:
+                near = difflib.get_close_matches(name, used, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "add it there, or remove it here"
+                raise ValueError(f"data.activity names {name!r}, no column in trainer.activity_features; {hint}")
+        return self
+
+    @model_validator(mode="after")
     def _heads_divide_the_dimension(self) -> PipelineConfig:
         for section, settings in {"trainer": self.trainer, "teacher": self.teacher}.items():
             for member in settings.all_members() if settings else ():
@@ -153,7 +202,7 @@ def read_assignments(assignments: list[str]) -> dict[str, Any]:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as trainer.dropout=0.1")
-        values[key.strip()] = _read_value(value.strip(), assignment)
+        values[key.strip()] = _read_value(value.strip() or value, assignment)
     return values
 
 
@@ -171,7 +220,7 @@ def _read_value(text: str, assignment: str) -> Any:
     if not text.startswith(("[", "{", '"', "'")) and text.replace("\t", " ").isprintable():
         return text
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deeply nested"
         raise ConfigError(f"--set {assignment!r}: the value is not YAML: {reason}; quote text as in YAML") from None
@@ -226,7 +275,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         known = ", ".join(sorted(str(file) for file in Path("configs").glob("*.yaml")))
         hint = f"; the files in configs/ are {known}" if known else ""
@@ -256,16 +305,27 @@ def _describe(problem: Any) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | None):
+        return f"{key}: expected text, not {problem['input']!r}; put words such as null, yes and on in quotes"
     if problem["type"] in ("search_space", "removed"):  # The message already names the value.
         return f"{key}: {message}"
     return f"{key}: {message}, not {problem['input']!r}"
 
 
 def _keys_of(sections: list[str]) -> list[str]:
+    """Returns the keys of a section; the index of a list and the key of a mapping are also parts of its location."""
     model: type[BaseModel] = PipelineConfig
     for section in sections:
-        field = model.model_fields.get(section)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
+        if field := model.model_fields.get(section):
+            nested = settings_of(field.annotation)
+            if nested is None:
+                return []
+            model = nested
     return list(model.model_fields)
+
+
+def settings_of(annotation: Any) -> type[BaseModel] | None:
+    """Returns the class of settings in a type, also of those in a list or a mapping; None if there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(settings_of, typing.get_args(annotation))), None)

@@ -20,7 +20,7 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 
 
 def _quantity(text: Any) -> Any:
-    if isinstance(text, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?[MGT]i?", text):
+    if text is not None and not re.fullmatch(r"[0-9]+(\.[0-9]+)?[MGT]i?", str(text)):
         raise ValueError("expected a number and a unit, such as 8Gi or 500M")
     return text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from components.settings import WEBHOOK
-from pipeline.deployment import KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, quantity
+from pipeline.deployment import EVERY_STEP, KUBERNETES_GPU, DeploymentSettings, Engine, StepResources, quantity
 
 # What Vertex AI attaches to a step, by the names of its AcceleratorType.
 VERTEX_GPUS = (
@@ -36,7 +36,11 @@ def find_problems(settings: DeploymentSettings, engine: Engine, pipeline: str) -
     if "_" in pipeline:
         problems.append(f"name {pipeline}: a cluster does not accept '_', use '-'; choose another --name")
     for step, resources in settings.resources.items():
-        problems += _resource_problems(f"deployment.resources.{step}", resources, engine)
+        key = f"deployment.resources.{step}"
+        problems += _resource_problems(key, resources, engine)
+        with_gpu = settings.resources.values() if step == EVERY_STEP else (resources,)
+        if resources.gpu_type and not any(other.gpu for other in with_gpu):
+            problems.append(f"{key}.gpu_type {resources.gpu_type}: no GPU; set gpu, the number of GPUs, or remove it")
     if engine == "kubeflow":
         for name in ("network", "encryption_key"):
             if getattr(settings, name):

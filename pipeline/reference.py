@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import re
 import subprocess
@@ -19,11 +20,13 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from components.trainer.settings import MemberSettings
 from on_device.command_line import command_line
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, settings_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATION, COMMAND_LINES = ROOT / "docs/configuration.md", ROOT / "docs/command_lines.md"
@@ -70,7 +73,7 @@ def configuration() -> str:
     """Returns the reference of the configuration, as Markdown."""
     parts = [ABOUT_CONFIGURATION, *_section("", PipelineConfig)]
     for name, field in PipelineConfig.model_fields.items():
-        if name != "teacher" and (settings := _settings_of(field.annotation)):
+        if name != "teacher" and (settings := settings_of(field.annotation)):
             parts += [f"\n## {name}\n", *_section(f"{name}.", settings)]
             if name == "trainer":
                 parts += ["\n### An entry of trainer.members\n", *_section("", MemberSettings)]
@@ -86,7 +89,7 @@ def _rows(prefix: str, settings: type[BaseModel]) -> list[str]:
     meanings = _meanings(settings)
     rows = []
     for name, field in settings.model_fields.items():
-        nested = _settings_of(field.annotation)
+        nested = settings_of(field.annotation)
         is_section = nested is not None and settings is PipelineConfig
         meaning = re.sub(r"\bNone\b", "null", meanings.get(name, "")).replace("|", "\\|")
         kind = "section" if is_section else _type(field.annotation)
@@ -95,14 +98,6 @@ def _rows(prefix: str, settings: type[BaseModel]) -> list[str]:
         if nested and not is_section and isinstance(field.default, BaseModel):
             rows += _rows(f"{prefix}{name}.", nested)
     return rows
-
-
-def _settings_of(annotation: Any) -> type[BaseModel] | None:
-    """Returns the class of nested settings; None for any other type."""
-    for option in (annotation, *typing.get_args(annotation)):
-        if inspect.isclass(option) and issubclass(option, BaseModel):
-            return option
-    return None
 
 
 def _meanings(settings: type[BaseModel]) -> dict[str, str]:
@@ -142,12 +137,8 @@ def _type(annotation: Any) -> str:
 def _default(value: Any) -> str:
     if value is None or value == "" or isinstance(value, BaseModel):
         return ""
-    text = str(value)
-    if isinstance(value, bool):
-        text = text.lower()
-    elif isinstance(value, tuple):
-        text = "[" + ", ".join(map(str, value)) + "]"
-    text = text.replace("|", "\\|")
+    text = yaml.safe_dump(to_jsonable_python(value), default_flow_style=True, width=math.inf)
+    text = text.removesuffix("...\n").strip().replace("|", "\\|")
     return f"`{text}`" if len(text) <= MAX_DEFAULT else "see its class"
 
 

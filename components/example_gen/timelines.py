@@ -146,14 +146,16 @@ class Rows:
 def group(ratings: Ratings) -> Ratings:
     """Returns the timelines of all users, one after another: ratings in the order of (timestamp, position in the log).
 
-    Of exact duplicates (same user, item, rating and timestamp), only the first is kept.
+    Of exact duplicates (same user, item, rating, timestamp and weight), only the first is kept. A view and a purchase
+    with different weights are no duplicates; with the same timestamp, they stay in the order of the log.
     """
-    user, item = ratings.user, ratings.item
-    order = np.lexsort((ratings.position, ratings.rating, item, ratings.timestamp, user))
-    keys = (user[order], item[order], ratings.rating[order], ratings.timestamp[order])
+    user = ratings.user
+    keys = (ratings.weight, ratings.rating, ratings.item, ratings.timestamp, user)
+    order = np.lexsort((ratings.position, *keys))
     is_duplicate = np.zeros(len(order), bool)
     if len(order):
-        is_duplicate[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+        ordered = [key[order] for key in keys]
+        is_duplicate[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in ordered])
     kept = order[~is_duplicate]
     return ratings.take(kept[np.lexsort((ratings.position[kept], ratings.timestamp[kept], user[kept]))])
 

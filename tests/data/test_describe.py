@@ -67,6 +67,31 @@ def test_the_section_reads_the_same_log(write_log, tmp_path: Path) -> None:
     assert rows_of(read_all(reopened)) == rows_of(read_all(dataset))
 
 
+def test_the_section_contains_the_declarations(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user|item|day|price\nann|tea|45352.5|3\nNIL|tea|45353.5|4\n")
+    (tmp_path / "wares").mkdir()
+    (tmp_path / "wares" / "list.csv").write_text("sku,label\ntea,Tea\n")
+    given = {
+        "columns": {"timestamp": "DAY"},
+        "items": {"path": "wares/list.csv", "columns": {"item": "sku", "title": "label"}},
+        "timestamp": {"zone": "Europe/Berlin"},
+        "missing": ["nil"],
+        "activity": {"price": "auto"},
+    }
+    settings = DataSettings.model_validate(given)
+    declared = section(open_dataset(tmp_path / "log.csv", "", settings), settings)
+    assert declared == {
+        **given,
+        "columns": {"user": "user", "item": "item", "timestamp": "day"},
+        "activity": {"price": "numbers"},
+        "separator": "|",
+    }
+    (tmp_path / "log.csv").rename(tmp_path / "u.data")
+    settings = DataSettings.model_validate({**given, "activity": {}})
+    declared = section(open_dataset(tmp_path / "u.data", "", settings), settings)
+    assert DataSettings.model_validate(declared) == settings
+
+
 def test_a_published_layout_has_nothing_to_declare(shapes, write) -> None:
     text = describe(open_dataset(write(shapes["ml-1m"]), ""))
     assert text.endswith("This is a published layout: nothing has to be declared.")

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from data.errors import DataError
-from data.quick_check import HEAD_BYTES, quick_check
+from data.quick_check import HEAD_BYTES, MAX_MEMBERS, quick_check
+from data.settings import DataSettings
 
 HEADER = "user,item,timestamp\n"
 
@@ -37,6 +38,23 @@ def test_the_error_for_a_file_in_a_zip_names_the_zip(write_zip) -> None:
     with pytest.raises(DataError) as raised:
         quick_check(archive)
     assert str(raised.value).startswith(f"{archive}: no interactions found among inner")
+
+
+def test_a_zip_may_have_many_other_files(write_zip) -> None:
+    images = {f"img/{number}.jpg": "x" for number in range(MAX_MEMBERS)}
+    settings = DataSettings.model_validate({"items": {"path": "wares.tab"}})
+    archive = write_zip({**images, "log.csv": HEADER + "ann,x,5\n", "wares.tab": "item,title\nx,X\n"})
+    dataset = quick_check(archive, settings=settings)
+    assert [file.name for file in dataset.files] == ["log.csv", "wares.tab"]
+    with pytest.raises(DataError, match=r"log\.csv, line 3: timestamp 'soon'"):
+        quick_check(write_zip({**images, "log.csv": HEADER + "ann,x,5\nann,x,soon\n"}))
+
+
+def test_a_zip_with_many_logs_is_checked_later(write_zip) -> None:
+    logs = {f"{number}.csv": HEADER + "ann,x,5\n" for number in range(MAX_MEMBERS)}
+    settings = DataSettings.model_validate({"items": {"path": "wares.tab"}})
+    assert quick_check(write_zip(logs)).name == "given"
+    assert quick_check(write_zip({**logs, "wares.tab": "item,title\nx,X\n"}), settings=settings) is None
 
 
 def test_bad_rows_at_the_start_are_counted(write) -> None:

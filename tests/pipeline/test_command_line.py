@@ -147,6 +147,10 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ),
         ([*VERTEX, "--set", "deployment.resources.Trainer.gpu=1"], "gpu_type is missing: Vertex AI has"),
         (
+            [*KUBEFLOW, "--set", "deployment.resources={default: {gpu_type: T4}, Trainer: {gpu_type: T4}}"],
+            "default.gpu_type T4: no GPU; set gpu, the number of GPUs, or remove it",
+        ),
+        (
             [*VERTEX, "--set", "deployment.resources.Trainer={gpu: 3, gpu_type: NVIDIA_L4}"],
             "Trainer.gpu 3: Vertex AI attaches 1, 2, 4, 8 GPUs",
         ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
 
 from pipeline import reference
+from pipeline.config import PipelineConfig, load_config, read_assignments
 
 
 def test_the_page_of_the_configuration_is_current() -> None:
@@ -29,6 +31,14 @@ def test_the_notebook_is_the_tutorial() -> None:
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     compile(code[0], "notebook", "exec")
     assert len(code) > 8 and all(cell.startswith("%%bash -e\n") for cell in code[1:])
+
+
+def test_every_default_of_the_page_can_be_set() -> None:
+    page = reference.configuration().replace("\\|", "|")
+    rows = re.findall(r"^\| `([\w.]+\.\w+)` \| .* \| `(.+)` \| ", page, re.MULTILINE)
+    values = read_assignments([f"{key}={default}" for key, default in rows])
+    assert len(values) >= 80
+    assert load_config(None, values) == PipelineConfig()
 
 
 def test_every_setting_has_a_description() -> None:

@@ -30,6 +30,16 @@ def test_events_select_interactions_and_set_their_weights(generate: Callable) ->
         assert kinds == {"cart" if split == features.EVAL else "purchase"}
 
 
+def test_kinds_may_be_numbers_and_equal_times_keep_both(generate: Callable) -> None:
+    log = "user,item,timestamp,event\n" + "".join(
+        f"u{user},i{item},{item},{kind}\n" for user in range(3) for item in range(4) for kind in (1, 4)
+    )
+    splits, catalog = generate({"log.csv": log}, events={1: 0.25, 4: 1}, targets=[4])
+    facts = json.loads((catalog / "dataset.json").read_text())
+    assert (facts["ratings"], facts["duplicates"]) == (24, 0)
+    assert {example[features.TARGET_ID][0] for example in splits[features.TEST]} == {b"i3"}
+
+
 def test_targets_without_events_use_all_kinds(generate: Callable) -> None:
     splits, catalog = generate({"log.csv": SHOP}, targets=["view"])
     assert json.loads((catalog / "dataset.json").read_text())["ratings"] == 72

@@ -62,6 +62,13 @@ def test_only_exact_repeats_are_dropped():
     assert grouped.rating.tolist() == [3, 3, 4, 3]
 
 
+def test_a_purchase_at_the_time_of_a_view_is_kept_in_the_order_of_the_log():
+    rows = [("u", "a", 1, 5), ("u", "b", 1, 5), ("u", "a", 1, 5), ("u", "b", 1, 5), ("u", "a", 1, 5)]
+    grouped = timelines.group(make_ratings(rows, [0.2, 1, 1, 0.2, 0.2]))
+    assert items(grouped) == [["a", "b", "a", "b"]]
+    np.testing.assert_array_equal(grouped.weight, np.float32([0.2, 1, 1, 0.2]))
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.just(3.0), st.integers(0, 3)), max_size=30)
