@@ -20,7 +20,7 @@ from data.columns import activity_columns, log_columns
 from data.dataset import ACTIVITY, ITEM, NUMBERS, RATING, TIMESTAMP, USER, WORDS, Dataset, Log
 from data.errors import DataError
 from data.files import COMPRESSIONS, DataFile, fixed_part, folder_of, is_uri, list_files, open_file, read_bytes
-from data.interactions import MAX_RATING, MIN_RATING, as_words
+from data.interactions import MAX_RATING, MIN_RATING, as_words, plain_columns
 from data.items_file import ITEM_NAMES, find_items
 from data.readers import MAX_HEADER_BYTES, raw_head
 from data.settings import DataSettings, LogColumns
@@ -209,9 +209,12 @@ def _complete(name: str, log: Log, folder: str, settings: DataSettings) -> Datas
         log: the log.
         folder: where the items file is expected.
         settings: the declarations.
+
+    Raises:
+        DataError: a column holds lists, objects or bytes, or its timestamps cannot be read.
     """
     notes: list[str] = []
-    head = raw_head(log)
+    head = plain_columns(log, raw_head(log), log.files[0].path)
     if log.movielens and RATING in head and _has_other_scale(head[RATING]):
         log = dataclasses.replace(log, movielens=False)
         notes.append(
@@ -224,22 +227,13 @@ def _complete(name: str, log: Log, folder: str, settings: DataSettings) -> Datas
             raise DataError(f"{log.files[0].path}: {error}") from None
         log = dataclasses.replace(log, clock=clock)
         notes += clock_notes
-    kinds = {name: _kind_of_values(log, name, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
+    kinds = {name: _kind_of_values(log, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
     log = dataclasses.replace(log, activity=kinds)
     return Dataset(name, log, find_items(log, folder, settings), tuple(notes))
 
 
-def _kind_of_values(log: Log, name: str, values: pa.Array, declared: str) -> str:
-    """Returns whether an activity feature holds words or numbers, according to its first values.
-
-    Raises:
-        DataError: the feature holds lists or objects.
-    """
-    if pa.types.is_nested(values.type):
-        raise DataError(
-            f"{log.files[0].path}: the column {name!r}, which trainer.activity_features names, holds {values.type}; "
-            "an activity feature is a word or a number"
-        )
+def _kind_of_values(log: Log, values: pa.Array, declared: str) -> str:
+    """Returns whether an activity feature holds words or numbers, according to its first values."""
     if declared != "auto":
         return declared
     words = as_words(log, values)
