@@ -8,15 +8,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+MAX_WHOLE = 2.0**53  # Up to this number, a float represents every whole number.
+
 
 def as_text(column: pa.Array) -> pa.Array:
     """Returns a column as `pa.string()`; whole numbers are written without a fraction, and nulls are empty."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
-        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), 2.0**53))
-        if pc.all(whole, min_count=0).as_py():
-            column = column.cast(pa.int64())
+        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), MAX_WHOLE))
+        integers = pc.if_else(whole, column, None).cast(pa.int64())
+        if integers.null_count > column.null_count:
+            # PyArrow writes 10^15 as `1e+15`, but a number must have the same text beside fractions as beside others.
+            column = pc.coalesce(integers.cast(pa.string()), column.cast(pa.string()))
+        else:
+            column = integers
     return pc.fill_null(column.cast(pa.string()), "")
 
 

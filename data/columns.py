@@ -6,23 +6,24 @@ from data.dataset import ACTIVITY, EVENT, GENRES, ITEM, RATING, TIMESTAMP, TITLE
 from data.errors import DataError
 from data.settings import DataSettings
 
-# Names that are recognised without a declaration, in lower case, the most specific ones first.
+# Names that are recognised without a declaration, in lower case, the most specific ones first: `product_id` is an id,
+# and `product` beside it may be a name; `event_time` is a time, and `time` beside it may be a time of day.
 ALIASES = {
     USER: (
-        *("user", "user_id", "userid", "user_id:token", "visitor_id", "visitorid", "customer_id", "customerid"),
-        *("reviewer_id", "reviewerid", "member_id", "account_id", "client_id", "session", "session_id", "sessionid"),
-        "session_id:token",
+        *("user_id", "userid", "user_id:token", "user", "visitor_id", "visitorid", "customer_id", "customerid"),
+        *("reviewer_id", "reviewerid", "member_id", "account_id", "client_id", "session_id", "sessionid"),
+        *("session_id:token", "session"),
     ),
     ITEM: (
-        *("item", "item_id", "itemid", "movie_id", "movieid", "movie", "item_id:token", "product", "product_id"),
-        *("productid", "article_id", "track_id", "song_id", "book_id", "parent_asin", "asin", "sku"),
+        *("item_id", "itemid", "item_id:token", "item", "movie_id", "movieid", "product_id", "productid"),
+        *("article_id", "track_id", "song_id", "book_id", "parent_asin", "asin", "sku", "movie", "product"),
     ),
     RATING: ("rating", "score", "rating:float", "overall", "stars"),
     TIMESTAMP: (
-        *("timestamp", "time", "ts", "timestamp:float", "event_time", "eventtime", "unixreviewtime", "datetime"),
+        *("timestamp", "timestamp:float", "event_time", "eventtime", "unixreviewtime", "datetime", "time", "ts"),
         *("created_at", "occurred_at", "date"),
     ),
-    EVENT: ("event", "event_type", "eventtype", "behavior", "behavior_type", "action"),
+    EVENT: ("event_type", "eventtype", "event", "behavior_type", "behavior", "action"),
     TITLE: ("title", "name", "movie_title", "movie_title:token_seq"),
     GENRES: ("genres", "genre", "class", "class:token_seq"),
     YEAR: ("year", "release_year", "release_year:token"),

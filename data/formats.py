@@ -21,7 +21,7 @@ from data.columns import activity_columns, log_columns
 from data.dataset import ACTIVITY, ITEM, NUMBERS, RATING, TIMESTAMP, USER, WORDS, Dataset, Log
 from data.errors import DataError, UnreadableError
 from data.files import COMPRESSIONS, DataFile, fixed_part, folder_of, is_uri, list_files, open_file
-from data.interactions import MAX_RATING, MIN_RATING, as_words
+from data.interactions import MAX_RATING, MIN_RATING, as_words, plain_columns
 from data.items_file import ITEM_NAMES, dataset_of, find_items
 from data.readers import header_line, raw_head, text_head
 from data.settings import DataSettings, LogColumns
@@ -241,9 +241,12 @@ def _complete(name: str, log: Log, folders: Sequence[str], settings: DataSetting
         log: the log.
         folders: where the items file is expected.
         settings: the declarations.
+
+    Raises:
+        DataError: a column holds lists, objects or bytes, or its timestamps cannot be read.
     """
     notes: list[str] = []
-    head = raw_head(log)
+    head = plain_columns(log, raw_head(log), log.files[0].path)
     if log.movielens and (difference := _difference_to_movielens(head)):
         log = dataclasses.replace(log, movielens=False)
         notes.append(f"{log.files[0].name} has {difference}: it is read as a log of another kind")
@@ -254,22 +257,13 @@ def _complete(name: str, log: Log, folders: Sequence[str], settings: DataSetting
             raise DataError(f"{log.files[0].path}: {error}") from None
         log = dataclasses.replace(log, clock=clock)
         notes += clock_notes
-    kinds = {name: _kind_of_values(log, name, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
+    kinds = {name: _kind_of_values(log, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
     log = dataclasses.replace(log, activity=kinds)
     return Dataset(name, log, find_items(log, folders, settings), tuple(notes))
 
 
-def _kind_of_values(log: Log, name: str, values: pa.Array, declared: str) -> str:
-    """Returns whether an activity feature holds words or numbers, according to its first values.
-
-    Raises:
-        DataError: the feature holds lists or objects.
-    """
-    if pa.types.is_nested(values.type):
-        raise DataError(
-            f"{log.files[0].path}: the column {name!r}, which trainer.activity_features names, holds {values.type}; "
-            "an activity feature is a word or a number"
-        )
+def _kind_of_values(log: Log, values: pa.Array, declared: str) -> str:
+    """Returns whether an activity feature holds words or numbers, according to its first values."""
     if declared != "auto":
         return declared
     words = as_words(log, values)

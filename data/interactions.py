@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from data.arrays import as_text, convert_each
 from data.dataset import ACTIVITY, EVENT, ITEM, RATING, TIMESTAMP, USER, WORDS, Log
+from data.errors import DataError
 
 MIN_RATING, MAX_RATING = 0.5, 5.0  # in every published MovieLens dataset
 DEFAULT_RATING = 1.0  # for a log without ratings
@@ -85,27 +86,60 @@ def convert(log: Log, raw: RawColumns, first_position: int) -> tuple[pa.Table, l
 
     Returns:
         The table of the interactions, and the sorted places and reasons of all bad rows of the block.
+
+    Raises:
+        DataError: a column holds neither text nor numbers nor times.
     """
     rows = len(raw.lines)
     reasons: dict[int, str] = {}  # by row
-    columns = {name: _ids(log, raw.columns[name], name, reasons) for name in (USER, ITEM)}
+    path = log.files[first_position >> 40].path  # see `data.readers._position`
+    values = plain_columns(log, raw.columns, path)
+    columns = {name: _ids(log, values[name], name, reasons) for name in (USER, ITEM)}
     columns[RATING] = np.full(rows, DEFAULT_RATING, np.float32)
-    if RATING in raw.columns:
-        columns[RATING] = _ratings(log, raw.columns[RATING], reasons)
+    if RATING in values:
+        columns[RATING] = _ratings(log, values[RATING], reasons)
     columns[TIMESTAMP] = np.zeros(rows, np.int64)
-    if TIMESTAMP in raw.columns:
-        columns[TIMESTAMP], timestamp_reasons = log.clock.read(raw.columns[TIMESTAMP])
+    if TIMESTAMP in values:
+        columns[TIMESTAMP], timestamp_reasons = log.clock.read(values[TIMESTAMP])
         reasons = {**timestamp_reasons, **reasons}
     columns["position"] = first_position + raw.lines
-    if EVENT in raw.columns:
-        columns[EVENT] = pc.utf8_trim_whitespace(as_text(raw.columns[EVENT]))
+    if EVENT in values:
+        columns[EVENT] = pc.utf8_trim_whitespace(as_text(values[EVENT]))
     for name in log.activity:
-        columns[ACTIVITY + name] = _feature(log, raw.columns[ACTIVITY + name], name, reasons)
+        columns[ACTIVITY + name] = _feature(log, values[ACTIVITY + name], name, reasons)
     bad = sorted([*raw.bad, *((int(raw.lines[row]), reason) for row, reason in reasons.items())])
     kept = np.ones(rows, bool)
     kept[list(reasons)] = False
     table = pa.table(columns)
     return table.filter(pa.array(kept)) if reasons else table, bad
+
+
+def plain_columns(log: Log, columns: dict[str, pa.Array], path: str) -> dict[str, pa.Array]:
+    """Returns columns of text, numbers or times unchanged, and columns of bytes as text.
+
+    Args:
+        log: the log.
+        columns: arrays by the project's column names.
+        path: path of their file, for the error.
+
+    Raises:
+        DataError: a column holds lists, objects, or bytes that are not UTF-8.
+    """
+    plain = dict(columns)
+    for name, column in columns.items():
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_primitive(kind) or pa.types.is_string(kind):
+            continue
+        try:
+            plain[name] = as_text(column)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            role = name.removeprefix(ACTIVITY)
+            setting = "trainer.activity_features" if name.startswith(ACTIVITY) else f"data.columns.{role}"
+            raise DataError(
+                f"{path}: the column {log.columns[name]!r}, read as {role}, holds {column.type}, which is neither text "
+                f"nor numbers nor times; convert it to text, or name another column in {setting}"
+            ) from None
+    return plain
 
 
 def as_words(log: Log, column: pa.Array) -> pa.Array:

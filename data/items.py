@@ -60,7 +60,7 @@ def read_items(dataset: Dataset) -> list[Item]:
                 f"{table.file.path}, line {line}: expected {table.width} fields separated by {table.separator!r}, "
                 f"found {len(fields)}{quote}"
             )
-        item = _make_item(table, fields)
+        item = _make_item(table, fields, dataset.log.missing)
         if not item.id:
             raise DataError(f"{table.file.path}, line {line}: no item id")
         if "\n" in item.id or "\r" in item.id:
@@ -120,7 +120,7 @@ def _characters(id_: str) -> set[str]:
     return {"a" if char.isalpha() else "9" if char.isdigit() else char for char in id_.strip()}
 
 
-def _make_item(table: Table, fields: list[str]) -> Item:
+def _make_item(table: Table, fields: list[str], missing: frozenset[str]) -> Item:
     id_ = fields[table.columns[ITEM]].strip()
     title = fields[table.columns[TITLE]].strip() if TITLE in table.columns else ""
     year = _year(fields[table.columns[YEAR]]) if YEAR in table.columns else None
@@ -129,21 +129,22 @@ def _make_item(table: Table, fields: list[str]) -> Item:
             year = _year(match.group(1)) if (match := re.search(r"\((\d{4})\)\s*$", title)) else None
         elif title and not re.search(r"\(\d{4}\)$", title):  # A title may already end with another year.
             title = f"{title} ({year})"
-    genres: list[str] = []
+    genres: tuple[str, ...] = ()
     if GENRES in table.columns:
         position = table.columns[GENRES]
         if table.genre_flags:
             flags = fields[position : position + len(table.genre_flags)]
-            genres = [genre for genre, flag in zip(table.genre_flags, flags, strict=True) if flag.strip() == "1"]
+            genres = tuple(genre for genre, flag in zip(table.genre_flags, flags, strict=True) if flag.strip() == "1")
         else:
-            genres = fields[position].split(table.genre_separator)
-    kept = tuple(genre.strip() for genre in genres if genre.strip() not in NO_GENRES)
-    more = {name: _words(fields[position], table.genre_separator) for name, position in table.more.items()}
+            genres = _words(fields[position], table.genre_separator, missing)
+    kept = tuple(genre for genre in genres if genre not in NO_GENRES)
+    more = {name: _words(fields[position], table.genre_separator, missing) for name, position in table.more.items()}
     return Item(id_, title or f"Item {id_}", kept, year, more)
 
 
-def _words(text: str, separator: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(separator) if word.strip())
+def _words(text: str, separator: str, missing: frozenset[str]) -> tuple[str, ...]:
+    words = (word.strip() for word in text.split(separator))
+    return tuple(word for word in words if word.lower() not in missing)
 
 
 def _year(text: str) -> int | None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pa_json
 from pyarrow import csv as pa_csv
 
+from data.arrays import MAX_WHOLE
 from data.dataset import Log
 from data.interactions import RawColumns
 
@@ -68,19 +70,37 @@ def text_columns(log: Log, names: tuple[str, ...], content: bytes) -> RawColumns
 
 
 def json_columns(log: Log, content: bytes) -> RawColumns:
-    """Returns the columns of lines of JSON, one object each."""
+    """Returns the columns of lines of JSON, one object each. Text stays text, and whole numbers are exact."""
     names = log.columns
+    # Declared as text, because PyArrow would read `2024-03-01` as a timestamp without its notation.
+    texts = pa.schema([(name, pa.string()) for name in _texts_of_first_line(content) & set(names.values())])
     options = pa_json.ReadOptions(use_threads=False, block_size=len(content) + 1)
     try:
-        table = pa_json.read_json(io.BytesIO(content), options)
+        table = pa_json.read_json(io.BytesIO(content), options, pa_json.ParseOptions(explicit_schema=texts))
         is_complete = set(names.values()) <= set(table.column_names)
         if is_complete and table.num_rows == content.rstrip(b"\r\n").count(b"\n") + 1:
             columns = {column: table[name].combine_chunks() for column, name in names.items()}
-            if not any(pa.types.is_nested(column.type) for column in columns.values()):
+            if not any(_is_changed(column) for column in columns.values()):
                 return RawColumns(columns, np.arange(table.num_rows), [])
     except pa.ArrowInvalid:
         pass
     return _read_lines(names, content, lambda line: _json_fields(names, line))
+
+
+def _texts_of_first_line(content: bytes) -> set[str]:
+    """Returns the keys in the first line whose values are text."""
+    try:
+        row = json.loads(io.BytesIO(content).readline())
+    except (ValueError, RecursionError):
+        return set()
+    return {name for name, value in row.items() if isinstance(value, str)} if isinstance(row, dict) else set()
+
+
+def _is_changed(column: pa.Array) -> bool:
+    """Returns whether PyArrow may have changed values: text to timestamps, or large whole numbers to floats."""
+    if pa.types.is_floating(column.type):
+        return pc.any(pc.greater_equal(pc.abs(column), MAX_WHOLE)).as_py() is True
+    return bool(pa.types.is_timestamp(column.type))
 
 
 def _read_csv(log: Log, width: int, positions: dict[str, int], content: bytes) -> dict[str, pa.Array] | None:
@@ -157,8 +177,14 @@ def _json_fields(names: dict[str, str], line: str) -> list[str | None]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
-    return [_json_text(row.get(name)) for name in names.values()]
+    return [_json_text(name, row.get(name)) for name in names.values()]
 
 
-def _json_text(value: Any) -> str | None:
+def _json_text(name: str, value: Any) -> str | None:
+    """Returns a value as `as_text` writes it."""
+    if isinstance(value, list | dict):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise ValueError(f"the value of {name!r} is {kind}, neither text nor a number")
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE:
+        value = int(value)
     return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -158,11 +158,87 @@ def test_a_part_without_a_column_is_named(tmp_path: Path) -> None:
         "session_id,product_id,event_time",
         "reviewerID,asin,unixReviewTime",
         "User,Item,Date",
+        "user_id,product_id,timestamp,product,user,time",
+        "user,item,ts,session_id,product_id,sku",
     ],
 )
 def test_common_column_names_are_recognised(header: str, tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_text(f"{header}\nann,tea,{START}\n")
+    others = ",other" * (header.count(",") - 2)
+    (tmp_path / "log.csv").write_text(f"{header}\nann,tea,{START}{others}\n")
     assert rows_of(read_all(open_dataset(tmp_path / "log.csv", ""))) == [("ann", "tea", 1.0, START * 10**9)]
+
+
+def write_json(path: Path, column: str, values: list[object]) -> None:
+    """Writes a row for each value of a column."""
+    row: dict[str, object] = {"user": "u", "item": "i", "timestamp": START}
+    path.write_text("".join(json.dumps(row | {column: value}) + "\n" for value in values))
+
+
+@pytest.mark.parametrize(
+    ("values", "ids"),
+    [
+        (["2024-03-01", "2024-03-02"], ["2024-03-01", "2024-03-02"]),
+        ([2**64 - 1, 2**64 - 2, 5], ["18446744073709551615", "18446744073709551614", "5"]),
+        ([2**53 + 1, 1.5], ["9007199254740993", "1.5"]),
+        ([0.0, 1e15, 1.5], ["0", "1000000000000000", "1.5"]),
+        ([0.0, 1e15, 1.5, "bob"], ["0", "1000000000000000", "1.5", "bob"]),
+    ],
+)
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_ids_of_json_have_the_same_text_in_every_block(
+    column: str, values: list[object], ids: list[str], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "log.jsonl", column, values)
+    (chunk,) = read_all(open_dataset(tmp_path, ""))
+    assert chunk.table[column].to_pylist() == ids and not chunk.bad_rows
+
+
+def test_words_of_json_that_look_like_dates_stay_words(tmp_path: Path) -> None:
+    write_json(tmp_path / "log.jsonl", "event", [None, "2024-03-01"])
+    (chunk,) = read_all(open_dataset(tmp_path, ""))
+    assert chunk.table["event"].to_pylist() == ["", "2024-03-01"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("column", "value", "type_"),
+    [
+        ("user", {"id": 7}, "struct<id: int64>"),
+        ("item", ["i"], "list<"),
+        ("event", ["view"], "list<"),
+        ("rating", {"stars": 3}, "struct<stars: int64>"),
+        ("timestamp", {"$date": "2024-03-01"}, "struct<"),
+    ],
+)
+def test_a_column_of_lists_or_objects_is_an_error(
+    column: str, value: object, type_: str, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"log.{suffix}"
+    if suffix == "jsonl":
+        write_json(path, column, [value] * 2)
+    else:
+        pq.write_table(pa.table({"user": ["u"], "item": ["i"], "timestamp": [START]} | {column: [value]}), path)
+    with pytest.raises(DataError) as raised:
+        quick_check(path)
+    message = str(raised.value)
+    assert message.startswith(f"{path}: the column {column!r}, read as {column}, holds {type_}")
+    assert message.endswith(f"convert it to text, or name another column in data.columns.{column}")
+
+
+def test_a_list_among_ids_of_json_is_a_bad_row(tmp_path: Path) -> None:
+    write_json(tmp_path / "log.jsonl", "item", ["i", ["i", "j"]])
+    (chunk,) = read_all(open_dataset(tmp_path, ""))
+    assert [bad.reason for bad in chunk.bad_rows] == ["the value of 'item' is a list, neither text nor a number"]
+
+
+def test_ids_of_parquet_may_be_bytes_that_are_utf_8(tmp_path: Path) -> None:
+    columns = {"item": ["i"], "timestamp": [START]}
+    pq.write_table(pa.table({"user": ["é".encode()], **columns}), tmp_path / "a.parquet")
+    dataset = open_dataset(tmp_path, "")
+    assert read_all(dataset)[0].table["user"].to_pylist() == ["é"]
+    pq.write_table(pa.table({"user": [b"\xff"], **columns}), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet: the column 'user', read as user, holds binary"):
+        read_all(open_dataset(tmp_path, ""))
 
 
 def declared(**sections: object) -> DataSettings:

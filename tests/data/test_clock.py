@@ -27,6 +27,7 @@ FIRST_OF_MARCH = 1_709_251_200 * SECOND
         ("1709294400123456789", "ns", NOON + 123_456_789),
         ("20240301", "format", FIRST_OF_MARCH),
         ("202403", "format", FIRST_OF_MARCH),
+        ("2024030112", "format", NOON),
         ("202403011200", "format", NOON),
         ("20240301120000", "format", NOON),
         ("45352.5", "excel", NOON),
@@ -35,6 +36,9 @@ FIRST_OF_MARCH = 1_709_251_200 * SECOND
         ("2024-03-01T12:00:00Z", "iso", NOON),
         ("2024-03-01T13:00:00+0100", "iso", NOON),
         ("2024-03-01 13:00:00+01:00", "iso", NOON),
+        ("2024-03-01 13:00 +0100", "iso", NOON),
+        ("2024-03-01 13:00:00 +0100", "iso", NOON),
+        ("2024/03/01 06:30:00.25  -05:30", "iso", NOON + SECOND // 4),
         ("2024-03-01 12:00:00 UTC", "iso", NOON),
         ("2024-03-01T12:00:00.1234567", "iso", NOON + 123_456_700),
         ("2024-03-01T12:00:00,123Z", "iso", NOON + 123_000_000),
@@ -104,6 +108,28 @@ def test_the_declared_zone_applies_to_times_without_a_zone() -> None:
     clock, _ = choose_clock(pa.array(["2024-03-01"]), Timestamps(zone="Europe/Berlin"))
     values, _ = clock.read(pa.array(["2024-03-01T13:00", "2024-03-01T13:00Z"]))
     assert values.tolist() == [NOON, NOON + 3600 * SECOND]
+
+
+def test_the_declared_zone_applies_to_days_of_excel() -> None:
+    clock, _ = choose_clock(pa.array(["45352.5", "45474.5"]), Timestamps(zone="Europe/Berlin"))
+    values, bad = clock.read(pa.array(["45352.5", "45474.5", "200000"]))  # In July, Berlin is 2 h ahead.
+    assert values.tolist() == [NOON - 3600 * SECOND, NOON + (122 * 24 - 2) * 3600 * SECOND, 0]
+    assert bad == {2: "timestamp '200000' is out of range for days"}
+
+
+@pytest.mark.parametrize(
+    ("text", "declared", "time"),
+    [
+        ("2024-03-01T12:00:00Z", Timestamps(zone="Europe/Berlin"), NOON),
+        ("2024-03-01T13:00:00", Timestamps(zone="Europe/Berlin"), NOON),
+        ("2024-01-03", Timestamps(format="%Y-%d-%m"), FIRST_OF_MARCH),
+    ],
+)
+def test_times_in_json_are_read_in_their_notation(text: str, declared: Timestamps, time: int, tmp_path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"user": "ann", "item": "tea", "time": "{text}"}}\n' * 2)
+    (chunk,) = read_all(open_dataset(path, "", DataSettings(timestamp=declared)))
+    assert chunk.table["timestamp"].to_pylist() == [time] * 2
 
 
 def test_an_invalid_declaration_is_an_error() -> None:

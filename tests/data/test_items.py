@@ -132,6 +132,19 @@ def test_other_columns_of_own_items_are_kept_under_their_names(items_of) -> None
     ]
 
 
+def test_words_for_missing_values_are_not_features(items_of) -> None:
+    content = "item,title,genres,brand,price\nx,None,Drama|n/a,NULL,NA\ny,B,-,Alp|null,3\n"
+    assert items_of("items.csv", content) == [
+        Item("x", "None", ("Drama",), None, {"brand": (), "price": ()}),
+        Item("y", "B", (), None, {"brand": ("Alp",), "price": ("3",)}),
+    ]
+
+
+def test_the_column_of_ids_is_preferred_to_names(items_of) -> None:
+    (item,) = items_of("items.csv", "product,product_id,genres\nTea,p1,Drink\n")
+    assert item.id == "p1"
+
+
 def test_a_second_column_of_a_known_kind_is_ignored(items_of) -> None:
     (item,) = items_of("items.csv", "item_id,title,name,year,release_year,genres\nx,A,B,1990,1991,Drama\n")
     assert item == Item("x", "A", ("Drama",), 1990)
