@@ -128,6 +128,10 @@ def test_story_has_data_code_settings_metrics_and_push(recorder, opened):
         "gate.max_regression": 0.02,
         "gate.min_lift_over_markov": 1.0,
         "gate.min_targets": 100.0,
+        "gate.max_users": 200,
+        "gate.baseline_runs": 3,
+        "gate.baseline_model": "",
+        "gate.fail_run": False,
         "pusher.precision": "float16",
     }
     assert story.evaluations[0].metrics["recall_at_10"] == 0.31 and story.evaluations[0].blessed
