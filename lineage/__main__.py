@@ -139,7 +139,7 @@ def _print_json(answer: Any) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs")
-    return int(text)
+    return min(int(text), sys.maxsize)
 
 
 if __name__ == "__main__":

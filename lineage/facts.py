@@ -190,12 +190,17 @@ def _settings(execution: Execution) -> dict[str, Any]:
     section = _SECTIONS.get(step)
     if section is None:
         return _flatten({k: v for k, v in given.items() if k not in _BOOKKEEPING and v not in (None, "", [])}, step)
-    if isinstance(config := given.get("eval_config"), dict):
-        return _gate(config)
-    given = _custom(given) or given
-    sections = {section: given.get("settings"), "tuner": given.get("tuner")}
-    flat = (_flatten(values, name) for name, values in sections.items() if isinstance(values, dict))
-    return {key: value for values in flat for key, value in values.items()}
+    values = _custom(given) or given
+    sections = {section: values.get("settings"), "tuner": values.get("tuner")}
+    flat = _gate(given["eval_config"]) if isinstance(given.get("eval_config"), dict) else {}
+    for name, nested in sections.items():
+        if isinstance(nested, dict):
+            flat |= _flatten(nested, name)
+    if "fail_unblessed" in given:
+        flat["gate.fail_run"] = bool(given["fail_unblessed"])
+    # A parameter with the name of a setting overrides it.
+    overrides = {f"{section}.{name}": value for name, value in given.items()}
+    return flat | {key: value for key, value in overrides.items() if key in flat or key == "gate.max_users"}
 
 
 def code(executions: Iterable[Execution]) -> dict[str, str]:

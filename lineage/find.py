@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import glob
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from lineage.store import Store
 
 MODEL_FILE = "model.tflite"
 LATEST = "latest"
+MAX_DIGITS = 18  # of an id; a store's ids have 64 bits
 
 
 @dataclass(frozen=True)
@@ -55,25 +59,28 @@ def find(store: Store, query: str) -> Match:
 
     Args:
         store: to search.
-        query: an artifact's id or address; `execution:ID`; a pushed file, its folder, or the folder of the versions.
-            A number is an artifact's id or, without such an artifact, an execution's.
+        query: an artifact's id or address; `execution:ID`; a pushed file or a copy of it, its folder, or the folder of
+            the versions. A number is an artifact's id or, without such an artifact, an execution's.
 
     Raises:
         UnknownError: the store does not have it.
-        LineageError: a file cannot be read.
+        LineageError: a file or a folder cannot be read.
     """
     kind, _, number = query.rpartition(":")
     if kind in ("artifact", "execution", "") and number.isdecimal():
-        if kind != "execution" and (artifacts := store.artifacts([int(number)])):
+        ids = [int(number)] if len(number) <= MAX_DIGITS else []
+        if kind != "execution" and (artifacts := store.artifacts(ids)):
             return _match(store, read_artifact(artifacts[0]))
-        if kind != "artifact" and (executions := store.executions([int(number)])):
+        if kind != "artifact" and (executions := store.executions(ids)):
             return _match(store, read_execution(executions[0]))
         raise UnknownError(f"{store.where}: no {kind or 'artifact or execution'} has the id {number}")
-    if file := model_file(query):
-        return _match(store, pushes_of(store, file)[-1])
-    candidates = [read_artifact(record) for record in store.artifacts_at(query)] or _pushed_to(store, query)
+    candidates = [read_artifact(record) for place in _places(query) for record in store.artifacts_at(place)]
     if not candidates:
-        raise UnknownError(f"{store.where}: does not have {query}; give an artifact's id or address, or a pushed file")
+        file = model_file(query)
+        candidates = pushes_of(store, file) if file else _pushed_to(store, query)
+    if not candidates:
+        advice = _models_in(query) or "give an artifact's id or address, or a pushed file"
+        raise UnknownError(f"{store.where}: does not have {query}; {advice}")
     return _match(store, candidates[-1])
 
 
@@ -86,18 +93,22 @@ def model_file(place: str) -> Path | None:
     """Returns the pushed file at a path: the file itself, the one of a version, or the one of the latest version.
 
     Returns None if there is none on this machine.
+
+    Raises:
+        LineageError: a folder cannot be read.
     """
     if is_address(place):
         return None
     path = Path(place)
-    candidates = [path] if path.suffix == Path(MODEL_FILE).suffix else [path / MODEL_FILE]
-    latest = path / LATEST
+    candidates, latest = [path, path / MODEL_FILE], path / LATEST
     try:
         if latest.is_file():
             candidates.append(path / latest.read_text(encoding="utf-8", errors="replace").strip() / MODEL_FILE)
         return next((candidate for candidate in candidates if candidate.is_file()), None)
-    except OSError:  # No permission, or the text is too long for a path.
-        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # The text is not a path.
+            return None
+        raise LineageError(f"{place}: {_unreadable(error)}") from None
 
 
 def pushes_of(store: Store, file: Path) -> list[Artifact]:
@@ -109,12 +120,32 @@ def pushes_of(store: Store, file: Path) -> list[Artifact]:
     """
     try:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except IsADirectoryError:
+        advice = _models_in(str(file)) or "give the path of a pushed file"
+        raise LineageError(f"{file}: a folder without {MODEL_FILE}; {advice}") from None
     except OSError as error:
-        raise LineageError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise LineageError(f"{file}: {_unreadable(error)}") from None
     pushes = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest]
     if not pushes:
         raise UnknownError(f"unknown file: {file} (sha256 {digest}) was never pushed, says {store.where}")
     return pushes
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
+
+
+def _models_in(place: str) -> str:
+    """Returns advice that names the folders of versions in a folder of this machine; empty without any."""
+    latest = [] if is_address(place) else sorted(glob.glob(f"{glob.escape(place.rstrip('/'))}/*/{LATEST}"))
+    folders = [os.path.dirname(file) for file in latest if os.path.isfile(file)]
+    return f"pushed models are in {', '.join(folders)}" if folders else ""
+
+
+def _places(place: str) -> list[str]:
+    """Returns an address without a slash at its end; for a path of this machine, also the absolute paths."""
+    paths = [] if is_address(place) else [str(Path(place)), os.path.abspath(place), os.path.realpath(place)]
+    return list(dict.fromkeys(filter(None, [place, place.rstrip("/"), *paths])))
 
 
 def _pushed(store: Store) -> list[Artifact]:
@@ -125,8 +156,7 @@ def _pushed(store: Store) -> list[Artifact]:
 
 def _pushed_to(store: Store, place: str) -> list[Artifact]:
     """Returns the PushedModel artifacts of a file, of a version's folder or of the versions' folder, oldest first."""
-    folder = place.rstrip("/").removesuffix(f"/{MODEL_FILE}")
-    places = {folder} if is_address(place) else {str(Path(folder)), str(Path(folder).resolve())}
+    places = _places(place.rstrip("/").removesuffix(f"/{MODEL_FILE}"))
     pushes = [(artifact, str(artifact.properties.get("pushed_destination", ""))) for artifact in _pushed(store)]
     return [a for a, destination in pushes if destination in places or destination.rpartition("/")[0] in places]
 

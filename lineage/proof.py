@@ -45,7 +45,7 @@ def prove(store: Store, place: str) -> Proof:
     """
     if is_address(place):
         raise LineageError(f"{place}: only a file on this machine can be proved; copy it here, and give its path")
-    file = model_file(place) or Path(place)  # A file with any name: the content counts.
+    file = model_file(place) or Path(place)
     *others, artifact = pushes_of(store, file)
     graph = ancestors(store, [artifact.id])
     push, model = facts.push(graph, artifact), facts.pushed_model(graph, artifact.id)

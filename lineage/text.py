@@ -40,7 +40,8 @@ def show_runs(runs: list[Run], has_more: bool, console: Console) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("run", "pipeline", "when", "state", "time", "from the cache", "Recall@10", "outcome"):
-        table.add_column(title, justify="right" if title in ("run", "time", "Recall@10") else "left")
+        is_number, is_whole = title in ("run", "time", "Recall@10"), title in ("run", "when", "state", "Recall@10")
+        table.add_column(title, justify="right" if is_number else "left", overflow="fold", no_wrap=is_whole)
     for run in runs:
         color = _COLORS[run.state]
         table.add_row(
@@ -110,7 +111,7 @@ def show_proof(proof: Proof, console: Console) -> None:
 def show_difference(left: int, right: int, sections: dict[str, dict[str, tuple[Any, Any]]], console: Console) -> None:
     """Prints the facts of the runs with the ids `left` and `right`, as `compare` returns them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for run in (left, right):
         table.add_column(f"run {run}", overflow="fold")
     has_equal = any(first == second for pairs in sections.values() for first, second in pairs.values())
@@ -119,7 +120,7 @@ def show_difference(left: int, right: int, sections: dict[str, dict[str, tuple[A
             table.add_row(f"[bold]{section}[/bold]")
         for name, pair in pairs.items():
             color = "yellow" if has_equal and pair[0] != pair[1] else "default"
-            values = (_MISSING if value is None else escape(value_in_words(value)) for value in pair)
+            values = (_MISSING if words is None else escape(words) for words in _pair_in_words(pair))
             table.add_row(f"  {escape(name)}", *(f"[{color}]{value}[/{color}]" for value in values))
     console.print(table if table.row_count else "The runs agree in data, code, settings and metrics.")
 
@@ -155,13 +156,22 @@ def moment(milliseconds: float) -> str:
     return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def value_in_words(value: Any) -> str:
-    """Returns a setting or a metric in words."""
+def value_in_words(value: Any, digits: int = 4) -> str:
+    """Returns a setting or a metric in words; a fraction is rounded to about `digits` significant digits."""
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.{digits - 4}f}"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (value or '""') if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _pair_in_words(pair: tuple[Any, Any]) -> tuple[str | None, ...]:
+    """Returns two values in words, None for a missing value; different numbers have enough digits to differ."""
+    for digits in range(4, 18):
+        words = tuple(None if value is None else value_in_words(value, digits) for value in pair)
+        if pair[0] == pair[1] or words[0] != words[1]:
+            break
+    return words
 
 
 def cached_in_words(run: Run) -> str:

@@ -40,7 +40,7 @@ from components.code_version import code_version, file_version, library_version,
 from components.evaluator.baseline import BLESSING, CANDIDATE, MODEL, BestOtherBlessedModel
 from components.evaluator.component import FLOOR, MAX_USERS, RECORD, GatingEvaluator
 from components.evaluator.eval_config import make_eval_config
-from components.evaluator.last_blessed import LastBlessedModel
+from components.evaluator.last_blessed import BASELINE_SETTINGS, LastBlessedModel
 from components.evaluator.settings import GateSettings
 from components.example_gen.component import RatingsExampleGen
 from components.example_validator.component import StrictExampleValidator
@@ -228,7 +228,8 @@ def create_pipeline(
     )
 
     # Ranks the entire catalogue for every user of the test split, and blesses the model if it passes the gate.
-    gate_parameters: dict[str, Any] = {}
+    # TFX's resolver records no parameters, so the Evaluator records the settings that choose the baseline.
+    gate_parameters: dict[str, Any] = {"settings": config.gate.model_dump_json(include=BASELINE_SETTINGS)}
     if places.blessed_record:
         gate_parameters[RECORD] = places.blessed_record
     if FLOOR in parameters:

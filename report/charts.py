@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lineage.page.axis import decimals, ticks
 from pipeline.console import duration
 
 WIDTH = 340  # of a chart, in its own units; pages scale it a little
@@ -75,21 +76,6 @@ def slices(title: str, metrics: dict[str, dict[str, Any]]) -> Markup:
     marks = ticks(0.0, min(max(reach, 1e-3), 1.0))
     x = _scale(0.0, max(reach, marks[-1]), 78, WIDTH - 54)
     return _draw("slices.html", title=title, metrics=metrics, share=share, marks=marks, x=x)
-
-
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Returns about `count` round numbers from low to high, at least two."""
-    span = high - low or abs(high) or 1.0
-    raw = span / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * number for number in range(first, max(last, first + 1) + 1)]
-
-
-def decimals(marks: Sequence[float]) -> int:
-    """Returns the number of decimals that the marks need."""
-    return next((n for n in range(7) if all(abs(round(mark, n) - mark) < 1e-9 for mark in marks)), 6)
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

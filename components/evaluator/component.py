@@ -82,7 +82,8 @@ class GatingEvaluator(Evaluator):
 
     Args:
         parameters: all optional: `blessed_record`, the file that receives the URI of a blessed model;
-            `min_recall_at_10`, which overrides the floor in `eval_config`; and `max_users`, how many users to sample.
+            `min_recall_at_10`, which overrides the floor in `eval_config`; `max_users`, how many users to sample; and
+            `settings`, the settings of the baseline as JSON, which are only recorded.
         arguments: arguments of TFX's Evaluator.
     """
 

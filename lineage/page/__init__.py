@@ -18,6 +18,7 @@ from lineage.errors import StoreError
 from lineage.facts import Story
 from lineage.find import Match
 from lineage.graph import NO_GRAPH, Artifact, Execution, Graph
+from lineage.page.axis import decimals, ticks
 from lineage.page.drawing import Drawing, draw, nearest
 from lineage.runs import Run
 from pipeline.console import duration
@@ -193,19 +194,22 @@ def _cards_of_story(story: Story) -> list[Card]:
 
 
 def _chart(runs: list[Run]) -> dict[str, Any] | None:
-    """Returns the places of the runs' Recall@10 over time, from 0 to 1 each; None for fewer than two."""
+    """Returns the places of the runs' Recall@10 over time, from 0 to 1 each; None for fewer than two.
+
+    `dots` has a run, its x and its y for each run, and `grid` a label and its y for each mark of the axis.
+    """
     evaluated = [(run, run.recall) for run in reversed(runs) if run.recall is not None]
     if len(evaluated) < 2:
         return None
-    least, most = min(recall for _, recall in evaluated), max(recall for _, recall in evaluated)
-    margin = 0.15 * (most - least or 0.01)
-    low, high = max(0.0, least - margin), most + margin
+    recalls = [recall for _, recall in evaluated]
+    marks = ticks(min(recalls), max(recalls), 2)
+    low, high = marks[0], marks[-1]
     return {
         "dots": [
             (run, at / (len(evaluated) - 1), (high - recall) / (high - low))
             for at, (run, recall) in enumerate(evaluated)
         ],
-        "grid": [(low, 1.0), ((low + high) / 2, 0.5), (high, 0.0)],
+        "grid": [(f"{mark:.{decimals(marks)}f}", (high - mark) / (high - low)) for mark in marks],
     }
 
 

@@ -172,16 +172,22 @@ class Recorder:
                 "settings": json.dumps({"split": "leave_one_out"}),
                 "code": "e" * 16,
             },
+            "StatisticsGen": {"stats_options_json": json.dumps({"_num_quantiles_histogram_buckets": 10})},
             "Trainer": {
                 "custom_config": json.dumps({"settings": {"dropout": dropout, "encoder": "cnn"}, "code": "c" * 16}),
                 "run_fn": "components.trainer.run.run_fn",
             },
-            "Evaluator": {"eval_config": json.dumps(EVAL_CONFIG)},
+            "Evaluator": {
+                "eval_config": json.dumps(EVAL_CONFIG),
+                "settings": json.dumps({"baseline_runs": 3, "baseline_model": ""}),
+                "max_users": 200,
+            },
             "Pusher": {
                 "pipeline_name": pipeline,
                 "push_root": destination.rpartition("/")[0].rpartition("/")[0],
                 "settings": json.dumps({"precision": "float16"}),
                 "code_version": "0123456789abcdef",
+                "fail_unblessed": 0,
                 "code": "b" * 16,
             },
         }.get(step, {})

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from lineage import facts
@@ -128,6 +132,10 @@ def test_story_has_data_code_settings_metrics_and_push(recorder, opened):
         "gate.max_regression": 0.02,
         "gate.min_lift_over_markov": 1.0,
         "gate.min_targets": 100.0,
+        "gate.max_users": 200,
+        "gate.baseline_runs": 3,
+        "gate.baseline_model": "",
+        "gate.fail_run": False,
         "pusher.precision": "float16",
     }
     assert story.evaluations[0].metrics["recall_at_10"] == 0.31 and story.evaluations[0].blessed
@@ -140,9 +148,17 @@ def test_pushed_models_are_found_by_address_and_by_content(recorder, opened, tmp
     last = recorder.run(model=b"new", destination="/serving/films/2")
     for query in ("/serving/films", "/serving/films/2", "/serving/films/2/model.tflite", "/runs/2/Pusher/pushed_model"):
         assert find(opened(), query).node.id == last.artifacts["pushed_model"], query
-    moved = tmp_path / "elsewhere.tflite"
-    moved.write_bytes(b"old")
-    assert find(opened(), str(moved)).node.properties["pushed_version"] == "1"
+    for name in ("elsewhere.tflite", "renamed.bin"):
+        (tmp_path / name).write_bytes(b"old")
+        assert find(opened(), str(tmp_path / name)).node.properties["pushed_version"] == "1", name
+
+
+def test_artifacts_are_found_by_relative_paths_and_with_a_slash_at_the_end(recorder, opened, tmp_path, monkeypatch):
+    run = recorder.run()
+    (tmp_path / "link").symlink_to("/runs")
+    monkeypatch.chdir(tmp_path)
+    for query in ("/runs/1/Trainer/model/", os.path.relpath("/runs/1/Trainer/model"), "link/1/Trainer/model"):
+        assert find(opened(), query).node.id == run.artifacts["model"], query
 
 
 def test_folder_of_versions_stands_for_the_latest_version(recorder, opened, tmp_path):
@@ -155,7 +171,11 @@ def test_folder_of_versions_stands_for_the_latest_version(recorder, opened, tmp_
 
 
 @pytest.mark.parametrize(
-    "query", ["999", "artifact:999", "execution:999", "/serving/nothing", "nonsense", "x" * 300, ""]
+    "query",
+    [
+        *("999", "artifact:999", "execution:999", "9" * 19, "execution:" + "9" * 19, "9" * 5000),
+        *("/serving/nothing", "nonsense", "x" * 300, "", "/"),
+    ],
 )
 def test_unknown_queries_raise_an_error(recorder, opened, query):
     recorder.run()
@@ -214,8 +234,27 @@ def test_proof_fails_for_unpushed_and_unreadable_files(recorder, opened, tmp_pat
     with pytest.raises(LineageError, match="cannot be read: file name too long"):
         prove(opened(), str(tmp_path / ("a" * 300)))
     (tmp_path / "folder").mkdir()
-    with pytest.raises(LineageError, match="cannot be read: is a directory"):
+    with pytest.raises(LineageError, match=r"folder: a folder without model\.tflite; give the path"):
         prove(opened(), str(tmp_path / "folder"))
+
+
+@pytest.mark.parametrize("ask", [find, prove])
+def test_errors_name_the_folders_with_models_and_the_reason_of_the_system(recorder, opened, ask, tmp_path, monkeypatch):
+    recorder.run()
+    for name in ("films", "shop", "other"):
+        (tmp_path / name).mkdir()
+    for name in ("films", "shop"):
+        (tmp_path / name / "latest").write_text("1\n", encoding="utf-8")
+    with pytest.raises(LineageError, match=f"pushed models are in {tmp_path}/films, {tmp_path}/shop$"):
+        ask(opened(), str(tmp_path))
+    store = opened()
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(LineageError, match="films: cannot be read: permission denied"):
+        ask(store, str(tmp_path / "films"))
 
 
 def test_proof_lists_earlier_pushes_of_the_same_content(recorder, opened, tmp_path):

@@ -108,6 +108,38 @@ def test_diff_shows_differences_and_on_request_equal_values(recorder, ask):
     assert "The runs agree" in ask("diff", str(left.context), str(left.context))[1]
 
 
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((0.340232, 0.340242), ["0.34023", "0.34024"]),
+        ((0.34, 0.3402), ["0.34", "0.3402"]),
+        ((1 / 3, 1 / 3), ["0.3333", "0.3333"]),
+        ((0.1 + 0.2, 0.3), ["0.30000000000000004", "0.29999999999999999"]),
+        ((12345.2, 12345.4), ["12,345.2", "12,345.4"]),
+        ((1.00001, 1), ["1.00001", "1"]),
+    ],
+)
+def test_diff_shows_enough_digits_for_different_numbers_to_differ(recorder, ask, pair, words):
+    runs = [recorder.run(dropout=value).context for value in pair]
+    (line,) = [line for line in ask("diff", *map(str, runs), "--all")[1].splitlines() if "trainer.dropout" in line]
+    assert line.split()[1:] == words
+
+
+def test_text_of_tables_is_wrapped_not_cut(recorder, ask, monkeypatch):
+    monkeypatch.setattr(text, "LOG_WIDTH", 80)
+    run = recorder.run(data="d" * 200)
+    recorder.run(cached=run)
+    runs, difference = ask("runs")[1], ask("diff", str(run.context), str(run.context), "--all")[1]
+    assert "…" not in runs + difference and difference.count("d") > 2 * 200
+    dates = [run["started"] for run in json.loads(ask("runs", "--json")[1])]
+    assert len(dates) == 2 and all(text.moment(date) in runs for date in dates)
+
+
+def test_runs_takes_any_limit(recorder, ask):
+    recorder.run()
+    assert len(ask("runs", "--limit", "9" * 23)[1].splitlines()) == 2
+
+
 def test_prove_prints_the_origin_of_a_file(recorder, ask, tmp_path):
     run = recorder.run(model=b"mine")
     file = tmp_path / "model.tflite"

@@ -50,6 +50,16 @@ def test_text_from_the_store_is_escaped(recorder, write):
         assert str(markupsafe.escape(evil)) in text
 
 
+@pytest.mark.parametrize("recalls", [(0.340232, 0.340242), (0.31, 0.33), (0.2, 0.9), (0.3, 0.3)])
+def test_marks_of_the_chart_enclose_the_values_and_have_different_labels(recorder, write, recalls):
+    for recall in recalls:
+        recorder.run(recall=recall)
+    text = write("runs").read_text(encoding="utf-8")
+    labels = re.findall(r'text-anchor="end">([\d.]+)</text>', text)
+    assert 2 <= len(labels) == len(set(labels)) <= 5
+    assert float(labels[0]) <= min(recalls) and max(recalls) <= float(labels[-1])
+
+
 def test_large_graphs_are_cut_to_the_nearest_nodes(recorder, write, monkeypatch):
     monkeypatch.setattr(drawing, "MAX_NODES", 12)
     first = recorder.run()
@@ -267,4 +277,7 @@ def test_runs_can_be_selected_and_the_page_fits_the_window(recorder, write, visi
     )
     assert "0.3100" in page.inner_text("#details")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator(".mark").bounding_box()["width"] == 36
+    shown = "[...document.querySelectorAll('dd')].filter(value => value.checkVisibility())"
+    assert page.evaluate(f"{shown}.every(value => value.offsetWidth > 90)"), "also values beside long names"
     save_screenshot(page, f"lineage-runs-{request.node.callspec.id}")

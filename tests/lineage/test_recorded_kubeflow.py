@@ -15,6 +15,7 @@ import pytest
 
 from lineage import as_json
 from lineage.__main__ import main
+from lineage.compare import compare
 from lineage.find import find
 from lineage.graph import LOG
 from lineage.runs import list_runs
@@ -55,6 +56,20 @@ def store(database) -> Store:
 
 def test_every_run_has_its_state_and_outcome(store):
     assert {run.id: (run.state, run.outcome) for run in list_runs(store)} == RUNS
+
+
+def test_parameters_of_a_run_override_its_settings(store):
+    runs = {run.id: run for run in list_runs(store)}
+    assert compare(runs[5], runs[7])["Settings"] == {"gate.min_recall_at_10": (0.05, 0.99)}
+    for run, *values in (
+        (5, 20, 1, "transformer"),
+        (8, 3, 1, "transformer"),
+        (10, 6, 1, "transformer"),
+        (11, 60, 3, "lstm"),
+        (13, 500, 10, "lstm"),
+        (14, 2, 1, "transformer"),
+    ):
+        assert [runs[run].settings[f"trainer.{name}"] for name in ("max_epochs", "max_minutes", "encoder")] == values
 
 
 def test_a_run_is_running_between_two_steps(database):

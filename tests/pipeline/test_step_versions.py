@@ -67,3 +67,10 @@ def test_the_stock_steps_have_versions_of_their_file_and_libraries(before, monke
     other_version = lambda name: "0" if name == "tensorflow-data-validation" else installed(name)  # noqa: E731
     monkeypatch.setattr(code_version.importlib.metadata, "version", other_version)
     assert steps.STATISTICS_GEN in changed_steps(before)
+
+
+def test_the_evaluator_records_the_settings_that_choose_the_baseline():
+    config = PipelineConfig.model_validate({"gate": {"baseline_runs": 2}})
+    (component,) = [step for step in create_pipeline(config, PLACES).components if step.id == steps.EVALUATOR]
+    recorded = json.loads(component.spec.exec_properties["settings"])
+    assert recorded == {"baseline_runs": 2, "baseline_model": "", "damaged_baseline": "stop"}
