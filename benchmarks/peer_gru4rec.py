@@ -45,7 +45,7 @@ def main(request: dict[str, Any]) -> None:
     Args:
         request: as `benchmarks.peers.run_peer` writes it; `model` has arguments of `GRU4Rec`.
     """
-    torch.set_num_threads(request["threads"])
+    torch.set_num_threads(1)  # Its steps are too small for several threads.
     torch.manual_seed(request["seed"])
     folder, arrays = Path(request["folder"]), np.load(request["data"])
     train = list(enumerate(np.split(arrays["train_items"], arrays["train_starts"][1:-1])))
