@@ -69,7 +69,7 @@ def _show(store: AnyStore) -> None:
     for entry in store.history():
         print(f"rolled back {entry['time']} by {entry['who']}: {entry['from'] or 'none'} -> {entry['to']}")
     if latest not in versions:
-        problem = f"latest names version {latest!r}, which is missing or incomplete" if latest else "no version is served"
+        problem = f"latest names version {latest!r}, which is missing" if latest else "no version is served"
         print(f"{problem}; serve a version with rollback --to VERSION")
 
 
