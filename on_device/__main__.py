@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from on_device.artifact import MODEL, Item, open_artifact
+from on_device.catalogue import normalized
 from on_device.command_line import command_line, path, silent_stderr
 from on_device.errors import ArtifactError
 from on_device.recommender import Recommendation, Recommender
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
     export = commands.add_parser("export", help="write the demo as a static site for a web server or GitHub Pages")
-    export.add_argument("folder", type=path, metavar="DIR", help="folder of the site; replaces an earlier export")
+    export.add_argument("folder", type=path, metavar="DIR", help="folder of the site: new, empty, or an earlier export")
     export.set_defaults(run=_export)
     for command in (demo, export):
         command.add_argument(
@@ -161,7 +162,10 @@ def _find_item(recommender: Recommender, text: str) -> Item:
         ArtifactError: There is none, or the text is the id of one item and the title of another.
     """
     catalogue = recommender.catalogue
-    items = {item.index: item for item in (catalogue.find(text), catalogue.titled(text)) if item}
+    # Punctuation is ignored in titles, so that a text without words would be the title of any item without words.
+    titled = catalogue.titled(text) if normalized(text) else None
+    exact = next((item for item in catalogue.items if item.title == text), None)
+    items = {item.index: item for item in (catalogue.find(text), titled or exact) if item}
     if len(items) == 1:
         return next(iter(items.values()))
     if items:

@@ -72,7 +72,8 @@ def open_artifact(path: str | Path) -> Artifact:
     Raises:
         ArtifactError: A file is missing or broken, or is not the file that was pushed.
     """
-    folder = _version_folder(Path(path))
+    with _reading(Path(path)):
+        folder = _version_folder(Path(path))
     info = _read_info(folder / INFO)
     _verify_file(folder / MODEL, info["sha256"])
     items = _read(folder / ITEMS)

@@ -6,6 +6,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,9 @@ class Catalogue:
         import difflib  # Needed only for misspelt titles.
 
         query = normalized(text)
-        matches = sorted(self.search(text), key=lambda item: (len(item.title), item.index)) if query else []
+        if not query:
+            return []
+        matches = sorted(self.search(text), key=lambda item: (len(item.title), item.index))
         titles = dict.fromkeys(words.strip() for words in self._words[:MAX_COMPARED])
         close_titles = difflib.get_close_matches(query, titles, n=limit, cutoff=0.5)
         candidates = [*matches, *(self._by_title[f" {title}"] for title in close_titles)]
@@ -76,7 +79,7 @@ class Catalogue:
         Raises:
             ArtifactError: `entries` is not a list, or an entry is neither an id nor an item.
         """
-        if isinstance(entries, (str, bytes)) or not isinstance(entries, Iterable):
+        if not is_list(entries):
             raise ArtifactError(f"expected a list of ids or items, found {entries!r}")
         return np.array([self.index(entry) for entry in entries], np.int32)
 
@@ -92,6 +95,12 @@ class Catalogue:
             raise ArtifactError(f"{entry!r} is neither an id nor an item")
         item = self.find(int(entry) if isinstance(entry, np.integer) else entry)
         return UNKNOWN if item is None else item.index
+
+
+def is_list(values: Any) -> bool:
+    """Returns whether values can be iterated over, and are no text."""
+    # A NumPy array without dimensions has `__iter__`, but cannot be iterated over.
+    return isinstance(values, Iterable) and not isinstance(values, (str, bytes)) and getattr(values, "ndim", 1) > 0
 
 
 def normalized(text: str) -> str:

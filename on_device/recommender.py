@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from on_device.artifact import FIRST_INDEX, ITEMS, MODEL, PADDING, PUSH_AGAIN, UNKNOWN, Artifact, Item, open_artifact
-from on_device.catalogue import Catalogue, Entry
+from on_device.catalogue import Catalogue, Entry, is_list
 from on_device.diversity import diversify
-from on_device.errors import ArtifactError
+from on_device.errors import ArtifactError, shown
 from on_device.runtime import check_runtime
 from on_device.tflite_model import EXCLUDED, LARGEST_BOOST, NO_INDICES, TFLiteModel
 
@@ -160,7 +160,7 @@ class Recommender:
             ['1009', '1006', '1008']
         """
         self._check_k(k)
-        if isinstance(diversity, bool) or not isinstance(diversity, (int, float)) or not 0 <= diversity <= 1:
+        if not _is_number(diversity) or not 0 <= diversity <= 1:
             raise ArtifactError(f"diversity is {diversity!r}; expected a number from 0 to 1")
         indices = self.catalogue.indices(history)
         # The model excludes the items that it sees; older items are excluded here.
@@ -169,7 +169,7 @@ class Recommender:
         encoded = {name: self._encode(name, values) for name, values in activity.items()}
         ids, scores = self.rank_indices(indices, exclude, self._bias(bias, allow, boost), **encoded)
         if diversity:
-            positions = diversify(scores, lambda position: self._similarities(ids, position), k, diversity)
+            positions = diversify(scores, lambda position: self._similarities(ids, position), k, float(diversity))
             ids, scores = ids[positions], scores[positions]
         return self._recommendations(ids[:k], scores[:k])
 
@@ -257,9 +257,8 @@ class Recommender:
             ['1012', '1003', '1004']
         """
         bias = np.zeros(self._model.size, np.float32)
-        for entry, value in (boost or {}).items():
-            is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not is_number or not abs(value) <= LARGEST_BOOST:
+        for entry, value in _boosts(boost).items():
+            if not _is_number(value) or not abs(value) <= LARGEST_BOOST:
                 raise ArtifactError(f"boost of {entry!r} is {value!r}; expected a number up to {LARGEST_BOOST:g}")
             bias[self.catalogue.index(entry)] = value
         if allow is not None:
@@ -288,18 +287,32 @@ class Recommender:
     def similar_indices(
         self, item: int, exclude: np.ndarray | Sequence[int] = (), bias: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the most similar items by index; see `TFLiteModel.similar`."""
-        return self._model.similar(item, self._known(exclude, "exclude"), bias)
+        """Returns the most similar items by index; see `TFLiteModel.similar`.
+
+        Raises:
+            ArtifactError: `item` is not an index of the catalogue, or see `TFLiteModel.similar`.
+        """
+        return self._model.similar(self._index_of_item(item), self._known(exclude, "exclude"), bias)
 
     def explain_indices(
         self, history: np.ndarray | Sequence[int], item: int, **activity: Sequence[float] | np.ndarray | None
     ) -> np.ndarray:
-        """Returns the contributions of the items of a history by index; see `TFLiteModel.explain`."""
-        return self._model.explain(self._known(history, "history"), item, **activity)
+        """Returns the contributions of the items of a history by index; see `TFLiteModel.explain`.
+
+        Raises:
+            ArtifactError: `item` is not an index of the catalogue, or see `TFLiteModel.explain`.
+        """
+        return self._model.explain(self._known(history, "history"), self._index_of_item(item), **activity)
 
     def _check_k(self, k: int) -> None:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= self.top_k:
-            raise ArtifactError(f"k is {k}; expected an integer from 1 to {self.top_k}")
+            raise ArtifactError(f"k is {k!r}; expected an integer from 1 to {self.top_k}")
+
+    def _index_of_item(self, item: int) -> int:
+        last = FIRST_INDEX + len(self.items) - 1
+        if isinstance(item, bool) or not isinstance(item, (int, np.integer)) or not FIRST_INDEX <= item <= last:
+            raise ArtifactError(f"item is {item!r}; expected an index from {FIRST_INDEX} to {last}")
+        return int(item)
 
     def _known_index(self, item: Entry) -> int:
         index = self.catalogue.index(item)
@@ -320,7 +333,7 @@ class Recommender:
         self, bias: np.ndarray | None, allow: Iterable[Entry] | None, boost: Mapping[str | int, float] | None
     ) -> np.ndarray | None:
         """Returns the bias that the arguments of an answer describe, float32 [V], or None."""
-        if allow is None and not boost:
+        if allow is None and not _boosts(boost):
             return bias
         if bias is not None:
             raise ArtifactError("bias replaces allow and boost; pass allow and boost to make_bias")
@@ -339,7 +352,7 @@ class Recommender:
         """Returns the values of an input, with words replaced by their indices."""
         if name not in self._words or values is None:
             return values
-        if isinstance(values, str) or not isinstance(values, Iterable):
+        if not is_list(values):
             raise ArtifactError(f"{name}: expected a list of words, found {values!r}")
         # NaN differs from itself.
         words = ["" if value is None or value != value else str(value).strip() for value in values]
@@ -367,6 +380,16 @@ class Recommender:
         return recommendations
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _boosts(boost: Mapping[str | int, float] | None) -> Mapping[str | int, float]:
+    if boost is not None and not isinstance(boost, Mapping):
+        raise ArtifactError(f"boost: expected numbers by id, such as {{'17': 0.5}}, found {shown(boost)}")
+    return boost or {}
+
+
 def _integers(values: np.ndarray | Sequence[int], name: str) -> np.ndarray:
     """Returns integers as int64 [H], with -1 for those that are too large for int64."""
     try:
@@ -374,7 +397,7 @@ def _integers(values: np.ndarray | Sequence[int], name: str) -> np.ndarray:
     except ValueError:  # The entries are lists of different lengths.
         array = np.empty((0, 0))
     if array.ndim != 1:
-        raise ArtifactError(f"{name}: expected a list of item indices, found {' '.join(repr(values).split())[:80]}")
+        raise ArtifactError(f"{name}: expected a list of item indices, found {shown(values)}")
     if array.dtype.kind in "iu" or not array.size:
         return array.astype(np.int64, copy=False)
     # NumPy turns integers beyond its types into floats, and numbers beside a text into texts.

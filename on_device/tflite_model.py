@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from on_device.artifact import FIRST_INDEX, MODEL, PADDING, PUSH_AGAIN
-from on_device.errors import ArtifactError, reason
+from on_device.errors import ArtifactError, reason, shown
 
 RECOMMEND, SIMILAR, EXPLAIN = "recommend", "similar", "explain"
 SIGNATURES = (RECOMMEND, SIMILAR, EXPLAIN)
@@ -193,9 +193,14 @@ class TFLiteModel:
         """Returns a bias that also excludes items, [1, V]."""
         if bias is None and not len(exclude):
             return self._no_bias
-        result = self._no_bias.copy() if bias is None else np.array(bias, np.float32, ndmin=2)
-        if result.shape != self._no_bias.shape:
-            raise ArtifactError(f"{self._name}: a bias of {result.size} values for {self.size} indices")
+        try:
+            result = self._no_bias.copy() if bias is None else np.array(bias, np.float32)
+        except (TypeError, ValueError):
+            raise ArtifactError(f"{self._name}: bias: expected {self.size} numbers, found {shown(bias)}") from None
+        if result.shape not in ((self.size,), (1, self.size)):
+            size = f"{len(result)} values" if result.ndim == 1 else f"shape {list(result.shape)}"
+            raise ArtifactError(f"{self._name}: a bias of {size} for {self.size} indices")
+        result = result.reshape(1, self.size)
         if not np.isfinite(result).all():
             raise ArtifactError(f"{self._name}: the bias has values that are not finite")
         result[0, exclude[(exclude >= 0) & (exclude < self.size)]] = EXCLUDED

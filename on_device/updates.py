@@ -27,6 +27,7 @@ from on_device.recommender import Recommender
 TIMEOUT = 30  # seconds without a response
 MAX_LATEST_BYTES = 1 << 16
 STAGING = ".staging-"  # prefix of folders that are being downloaded
+PUSHER_LOCK = ".lock"  # in the folder that the Pusher writes
 
 # Opens the file at an address.
 Fetch = Callable[[str], BinaryIO]
@@ -37,9 +38,9 @@ def current(folder: str | Path) -> Path | None:
     folder = Path(folder)
     try:
         version = (folder / LATEST).read_text(encoding="utf-8").strip()
-    except OSError:
+        return folder / version if version.isalnum() and _is_version(folder / version) else None
+    except (OSError, UnicodeDecodeError):
         return None
-    return folder / version if version.isalnum() and (folder / version / INFO).is_file() else None
 
 
 def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path | None:
@@ -49,11 +50,13 @@ def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path
 
     Args:
         address: Address of the pipeline's folder, `https://` or `http://`.
-        folder: Local folder of the versions.
+        folder: Local folder of the versions, which is not the folder that the Pusher writes. Older versions in it are
+            deleted.
         fetch: Opens the file at an address; by default with `urllib`.
 
     Returns:
-        The folder of the new version, or None if the newest version is already in use.
+        The folder of the new version, or None if the newest version is already in use. If its files are damaged, they
+            are downloaded again.
 
     Raises:
         ArtifactError: A file cannot be downloaded or written, is not the file that was pushed, or needs a newer client
@@ -64,8 +67,10 @@ def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path
     if not version.isalnum():
         raise ArtifactError(f"{base}/{LATEST}: {version[:80]!r} is not a version")
     in_use = current(folder)
-    if in_use and in_use.name == version:
+    if in_use and in_use.name == version and _is_intact(in_use):
         return None
+    if (folder / PUSHER_LOCK).exists():
+        raise ArtifactError(f"{folder}: the Pusher's folder, whose versions stay; choose another folder for updates")
     staging = folder / f"{STAGING}{version}"
     with _writing(folder):
         for leftover in folder.glob(f"{STAGING}*"):
@@ -80,12 +85,24 @@ def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path
                 shutil.rmtree(folder / version)
             staging.rename(folder / version)
             _write_latest(folder, version)
-            for old in folder.iterdir():
-                if old.is_dir() and old.name != version and old != in_use:
+            for old in folder.iterdir() if in_use and in_use.name != version else []:
+                if _is_version(old) and old.name != version and old != in_use:
                     shutil.rmtree(old)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder / version
+
+
+def _is_version(folder: Path) -> bool:
+    return folder.name.isalnum() and (folder / INFO).is_file()
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        open_artifact(folder)
+    except ArtifactError:
+        return False
+    return True
 
 
 def _write_latest(folder: Path, version: str) -> None:

@@ -4,8 +4,8 @@
     python -m components.pusher rollback
 
 A rollback deletes no version and is recorded in a history. The next push gets a new, higher number and is served. A
-model that was rolled back is not served again by a later run, not even from the cache; use `rollback --to` to serve it
-again.
+model that was rolled back is not served again by a later run, not even from the cache, or by a later rollback; use
+`rollback --to` to serve it again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
             _show(store)
         else:
             entry = rollback(store, options.to)
-            print(f"{store.folder}: version {entry['to']} is now served, before it was {entry['from'] or 'none'}")
+            served, before = entry["to"], entry["from"] or "none"
+            print(f"{store.folder}: version {served} is now served, before it was {before}")
+            if options.to is None:
+                skipped = [version for version in store.versions() if int(served) < int(version) < int(before)]
+                if skipped:
+                    print(f"skipped {', '.join(skipped)}: rolled back earlier; to serve one, use rollback --to VERSION")
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -49,28 +54,38 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(store: AnyStore) -> None:
     """Prints the versions and the history."""
-    latest, out_of_service = store.latest(), rolled_back(store)
+    versions, latest, out_of_service = store.versions(), store.latest(), rolled_back(store)
     print(store.folder)
-    for version in store.versions():
+    for version in versions:
         info = _info(store, version)
-        recall = info.get("metrics", {}).get("tflite", {}).get("recall_at_10")
+        size, recall = _number(info, "size_bytes"), _number(info, "metrics", "tflite", "recall_at_10")
         columns = [
-            str(info.get("created", "")),
-            f"{info['size_bytes'] / 1e6:.2f} MB" if "size_bytes" in info else "",
+            str(info.get("created") or ""),
+            "" if size is None else f"{size / 1e6:.2f} MB",
             "" if recall is None else f"Recall@10 {recall:.4f}",
             "served" if version == latest else "rolled back" if version in out_of_service else "",
         ]
         print(f"{'*' if version == latest else ' '} {version:>4}  {'  '.join(filter(None, columns))}")
     for entry in store.history():
         print(f"rolled back {entry['time']} by {entry['who']}: {entry['from'] or 'none'} -> {entry['to']}")
+    if latest not in versions:
+        problem = f"latest names version {latest!r}, which is missing" if latest else "no version is served"
+        print(f"{problem}; serve a version with rollback --to VERSION")
 
 
 def _info(store: AnyStore, version: str) -> dict[str, Any]:
     try:
         info = json.loads(store.read(version, COMPLETE))
     except ValueError:
-        return {"created": f"damaged: {COMPLETE} is not JSON"}
-    return info if isinstance(info, dict) else {}
+        info = None
+    return info if isinstance(info, dict) else {"created": f"damaged: {COMPLETE} is not a JSON object"}
+
+
+def _number(info: Any, *keys: str) -> float | None:
+    """Returns a number in nested objects, or None if there is none."""
+    for key in keys:
+        info = info.get(key) if isinstance(info, dict) else None
+    return info if isinstance(info, (int, float)) else None
 
 
 def _only_name(serving_dir: str) -> str:
@@ -85,7 +100,17 @@ def _only_name(serving_dir: str) -> str:
 
 def _pipelines(serving_dir: str) -> list[str]:
     """Returns the names of the pipelines that have pushed into a folder."""
-    return [name for name in _names(serving_dir) if LATEST in _names(f"{serving_dir.rstrip('/')}/{name}")]
+    root = serving_dir.rstrip("/") if "://" in serving_dir else os.path.abspath(serving_dir)
+    if _is_pipeline(root):
+        folder, _, name = root.rpartition("/")
+        raise StoreError(f"{serving_dir}: the folder of one pipeline; use --serving-dir {folder} --name {name}")
+    return [name for name in _names(root) if _is_pipeline(f"{root}/{name}")]
+
+
+def _is_pipeline(folder: str) -> bool:
+    """Returns whether a folder has versions, or `latest`."""
+    names = _names(folder)
+    return LATEST in names or any(name.isdecimal() and COMPLETE in _names(f"{folder}/{name}") for name in names)
 
 
 def _names(folder: str) -> list[str]:
@@ -115,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--name", help="name of the pipeline (default: the only one in the folder)")
         if name == "rollback":
             command.add_argument(
-                "--to", metavar="VERSION", help="default: the newest version older than the served one"
+                "--to",
+                metavar="VERSION",
+                help="default: the newest version older than the served one that was not rolled back",
             )
     return parser
 

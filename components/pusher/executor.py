@@ -266,7 +266,7 @@ def _has_files(store: AnyStore, version: str, info: dict[str, Any]) -> bool:
     if damage(store, version):
         return False
     version_info: dict[str, Any] = json.loads(store.read(version, COMPLETE))
-    return bool(version_info["source_model"] == info["source_model"])
+    return bool(version_info.get("source_model") == info["source_model"])
 
 
 def _read_json(folder: str, name: str) -> dict[str, Any]:

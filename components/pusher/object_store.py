@@ -24,7 +24,7 @@ from tfx.utils import io_utils
 
 from components import s3  # noqa: F401 - registers s3://
 from components.conditional import MAX_TRIES, ConflictError, shared_object
-from components.pusher.store import COMPLETE, LATEST, ROLLBACKS, StoreError
+from components.pusher.store import COMPLETE, LATEST, ROLLBACKS, StoreError, next_entry, parse_entry
 
 CLAIMS = ".claims"
 
@@ -133,12 +133,13 @@ class ObjectVersionStore:
     def history(self) -> list[dict[str, Any]]:
         """See `VersionStore.history`."""
         names = sorted(self._names(ROLLBACKS)) if fileio.exists(f"{self.folder}/{ROLLBACKS}") else []
-        return [json.loads(io_utils.read_string_file(f"{self.folder}/{ROLLBACKS}/{name}")) for name in names]
+        paths = [f"{self.folder}/{ROLLBACKS}/{name}" for name in names]
+        return [parse_entry(path, io_utils.read_bytes_file(path)) for path in paths]
 
     def record(self, entry: dict[str, Any]) -> None:
         """Adds an entry to the history."""
         fileio.makedirs(f"{self.folder}/{ROLLBACKS}")
-        number = 1 + len(self._names(ROLLBACKS))
+        number = next_entry(self._names(ROLLBACKS))
         name = f"{number:06}-{uuid.uuid4().hex}.json"  # Unique: simultaneous writers overwrite nothing.
         io_utils.write_string_file(f"{self.folder}/{ROLLBACKS}/{name}", json.dumps(entry, ensure_ascii=False) + "\n")
 

@@ -46,13 +46,15 @@ def rollback(store: AnyStore, to: str | None = None) -> dict[str, Any]:
 
     Args:
         store: the versions.
-        to: name of the version to serve; by default the newest version that is older than the served one.
+        to: name of the version to serve; by default the newest version that is older than the served one and was not
+            rolled back to an older one.
 
     Returns:
         The entry of the history: `time` (UTC), `who`, `from` and `to`.
 
     Raises:
-        StoreError: the version does not exist or is damaged, or there is no older version.
+        StoreError: the version does not exist or is damaged, there is no older version, or an entry of the history is
+            damaged.
     """
     with store.lock():
         versions, latest = store.versions(), store.latest()
@@ -60,12 +62,17 @@ def rollback(store: AnyStore, to: str | None = None) -> dict[str, Any]:
             raise StoreError(f"{store.folder}: has no versions")
         if to is None:
             older = [version for version in versions if latest and latest.isdecimal() and int(version) < int(latest)]
-            if not older:
+            # A version that was left for a newer one is not a bad version.
+            bad = {name for name, entry in rolled_back(store).items() if name in older and int(entry["to"]) < int(name)}
+            good = [version for version in older if version not in bad]
+            if not good:
                 problem = f"no version is older than version {latest}" if latest else "no version is served"
+                if bad:
+                    problem = f"all versions older than version {latest} were rolled back"
                 raise StoreError(
                     f"{store.folder}: {problem}; there are {', '.join(versions)}; choose one with --to VERSION"
                 )
-            to = older[-1]
+            to = good[-1]
         if to not in versions:
             raise StoreError(f"{store.folder}: no version {to}; there are {', '.join(versions)}")
         if to == latest:

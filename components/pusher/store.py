@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,27 @@ def check_writable(folder: str | Path) -> None:
         raise StoreError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from None
 
 
+def parse_entry(path: str, content: bytes) -> dict[str, Any]:
+    """Returns an entry of the history of rollbacks.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        entry = json.loads(content)
+    except ValueError:
+        entry = None
+    is_entry = isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("time", "who", "to"))
+    if not is_entry or not entry["to"].isdecimal() or not isinstance(entry.get("from", 0), str | None):
+        raise StoreError(f"{path}: damaged; restore it, or delete it, which forgets the rollback")
+    return dict(entry)
+
+
+def next_entry(names: Iterable[str]) -> int:
+    """Returns the number of the next entry of the history, which is higher than those in the names of its files."""
+    return 1 + max((int(match[0]) for name in names if (match := re.match("[0-9]+", name))), default=0)
+
+
 class VersionStore:
     """The versions of one pipeline in a local folder.
 
@@ -81,7 +102,7 @@ class VersionStore:
     def latest(self) -> str | None:
         """Returns the name of the served version; None if there is none."""
         pointer = self.folder / LATEST
-        return pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+        return pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else None
 
     def read(self, version: str, name: str) -> str:
         """Returns the text of a file of a version."""
@@ -162,10 +183,12 @@ class VersionStore:
         self._move_latest()
 
     def history(self) -> list[dict[str, Any]]:
-        """Returns the entries of all rollbacks, oldest first."""
-        return [
-            json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.folder / ROLLBACKS).glob("*.json"))
-        ]
+        """Returns the entries of all rollbacks, oldest first.
+
+        Raises:
+            StoreError: an entry is damaged.
+        """
+        return [parse_entry(str(path), path.read_bytes()) for path in sorted((self.folder / ROLLBACKS).glob("*.json"))]
 
     def record(self, entry: dict[str, Any]) -> None:
         """Adds an entry to the history. The store must be locked."""
@@ -174,7 +197,7 @@ class VersionStore:
         staged = self.folder / f"{STAGING}{uuid.uuid4().hex}"
         staged.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
         _sync(staged)
-        os.rename(staged, folder / f"{1 + len(list(folder.iterdir())):06}.json")
+        os.rename(staged, folder / f"{next_entry(path.name for path in folder.iterdir()):06}.json")
         _sync(folder)
 
     def _numbers(self) -> list[int]:

@@ -7,16 +7,16 @@ needs, in a cache that all checkouts share.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -93,26 +93,29 @@ def find_runtime(
     return cached
 
 
-def replace_folder(folder: Path, contents: Mapping[str, bytes], keep: Callable[[], bool] = lambda: False) -> None:
-    """Writes a folder, which replaces an earlier one, either completely or not at all.
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files into a folder, which replace earlier ones, either all or none. Other files in the folder stay.
+
+    The folder itself is not replaced, because it may be the current folder of a shell, or a mount.
 
     Args:
         folder: The folder.
         contents: Content of each file, by its path in the folder.
-        keep: Returns whether the earlier folder stays after all, because another process has written it meanwhile.
 
     Raises:
-        OSError: A file cannot be written, or another process writes the folder at the same time.
+        OSError: A file cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        staging = Path(temporary) / folder.name
-        for name, content in contents.items():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            (staging / name).write_bytes(content)
-        if not keep():
-            shutil.rmtree(folder, ignore_errors=True)
-            staging.rename(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=folder) as staging:
+        staged = {folder / name: Path(staging) / str(number) for number, name in enumerate(contents)}
+        for file, content in zip(staged.values(), contents.values(), strict=True):
+            file.write_bytes(content)
+        for path in staged:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{path} is a folder")
+        for path, file in staged.items():
+            file.replace(path)
 
 
 def _missing(folder: Path, pinned: tuple[Package, ...]) -> list[str]:
@@ -131,15 +134,14 @@ def _registry(environment: Mapping[str, str]) -> str:
 
 
 def _fill(folder: Path, pinned: tuple[Package, ...], registry: str) -> None:
-    """Fills a runtime folder, either completely or not at all, even if two processes fill it at the same time."""
+    """Fills a runtime folder. Two processes may fill it at the same time, because they write the same files."""
     contents: dict[str, bytes] = {}
     for package in pinned:
         contents.update(_unpack(_download(package, registry, _npm_hint(pinned)), package))
     try:
-        replace_folder(folder, contents, keep=lambda: not _missing(folder, pinned))
+        write_files(folder, contents)
     except OSError as error:
-        if _missing(folder, pinned):
-            raise ArtifactError(f"{folder}: cannot be written ({error.strerror}); {_npm_hint(pinned)}") from None
+        raise ArtifactError(f"{folder}: cannot be written ({error.strerror}); {_npm_hint(pinned)}") from None
 
 
 def _download(package: Package, registry: str, hint: str) -> bytes:

@@ -9,13 +9,14 @@ import re
 from pathlib import Path
 
 from on_device.artifact import INFO, ITEMS, MODEL, Artifact
-from on_device.demo.runtime import packages, replace_folder, runtime_files
+from on_device.demo.runtime import packages, runtime_files, write_files
 from on_device.errors import ArtifactError
 
 PAGE = Path(__file__).parent / "page"
 CLIENT = Path(__file__).parents[1] / "web"
 INDEX, WORKER, MANIFEST = "index.html", "sw.js", "manifest.webmanifest"
 PLACEHOLDER = "<!-- Tags of the export. -->"
+OFFLINE = f'<meta name="offline" content="{WORKER}">'  # only in the page of an export
 WASM = ".wasm"
 
 
@@ -62,30 +63,36 @@ def export(artifact: Artifact, runtime: Path, folder: Path) -> dict[str, int]:
     Args:
         artifact: The pushed model.
         runtime: Folder of LiteRT.js.
-        folder: Folder of the site: a new or empty folder, or an earlier export, which is replaced.
+        folder: Folder of the site: a new or empty folder, or an earlier export, whose files are replaced. Files that
+            are not the export's, such as `.git` and `CNAME`, stay.
 
     Returns:
         The size of each file in bytes, by its path in the site.
 
     Raises:
-        ArtifactError: The folder holds other files, or cannot be written.
+        ArtifactError: The folder has files but no export, or cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise ArtifactError(f"{folder}: is a file; name a folder for the site")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / WORKER).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not _is_export(folder):
         raise ArtifactError(f"{folder}: holds files that are not an exported demo; name a new folder")
     contents = {name: path.read_bytes() for name, path in make_files(artifact, runtime).items()}
     # Static hosts do not send our headers. The server of `demo` does: two policies would report errors twice.
     tags = f'''<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">
     <link rel="manifest" href="{MANIFEST}">
-    <meta name="offline" content="{WORKER}">'''
+    {OFFLINE}'''
     contents[INDEX] = contents[INDEX].replace(PLACEHOLDER.encode(), tags.encode())
     contents[WORKER] = _service_worker(contents)
     try:
-        replace_folder(folder, contents)
+        write_files(folder, contents)
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written ({error.strerror})") from None
     return {name: len(content) for name, content in contents.items()}
+
+
+def _is_export(folder: Path) -> bool:
+    index = folder / INDEX
+    return index.is_file() and OFFLINE.encode() in index.read_bytes()
 
 
 def _service_worker(contents: dict[str, bytes]) -> bytes:

@@ -50,13 +50,13 @@ export interface Choice {
   allow?: Iterable<Entry>;
   /** Items to exclude. */
   deny?: Iterable<Entry>;
-  /** Values to add to the scores of some items, by id. */
+  /** Values to add to the scores of some items, by id, in a plain object. */
   boost?: Readonly<Record<string, number>>;
 }
 
 /** Values for each item of a history, by the name of the model's input; null if unknown. */
 export interface Activity {
-  activity?: Readonly<Record<string, readonly (number | string | null)[]>>;
+  activity?: Readonly<Record<string, Iterable<number | string | null>>>;
 }
 
 /**

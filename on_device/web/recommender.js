@@ -72,12 +72,15 @@ export class Recommender {
 
   /**
    * @param {Iterable<Entry>} history
-   * @param {Choice & { diversity?: number, activity?: Record<string, (number | string | null)[]> }} [options]
+   * @param {Choice & { diversity?: number, activity?: Record<string, Iterable<number | string | null>> }} [options]
    * @returns {Promise<Recommendation[]>}
    */
-  async recommend(history, { k, allow, deny, boost, diversity = 0, activity = {} } = {}) {
+  async recommend(history, options) {
+    const { k, allow, deny, boost, diversity = 0, activity } = byName("options", options);
     const length = this.#length(k);
-    if (!(diversity >= 0 && diversity <= 1)) throw new Problem(`diversity is ${diversity}; expected a number from 0 to 1`);
+    if (typeof diversity !== "number" || !(diversity >= 0 && diversity <= 1)) {
+      throw new Problem(`diversity is ${show(diversity)}; expected a number from 0 to 1`);
+    }
     const indices = this.catalogue.indices(history);
     const bias = this.#bias({ allow, deny, boost });
     // The model excludes the items that it sees; older items are excluded here.
@@ -91,7 +94,8 @@ export class Recommender {
   }
 
   /** @param {Entry} item @param {Choice} [options] @returns {Promise<Recommendation[]>} */
-  async similar(item, { k, allow, deny, boost } = {}) {
+  async similar(item, options) {
+    const { k, allow, deny, boost } = byName("options", options);
     const length = this.#length(k);
     const inputs = { item: Int32Array.of(this.#knownIndex(item)), bias: this.#bias({ allow, deny, boost }) };
     const { ids, scores } = await this.#rank("similar", inputs);
@@ -101,10 +105,11 @@ export class Recommender {
   /**
    * @param {Iterable<Entry>} history
    * @param {Entry} item
-   * @param {{ activity?: Record<string, (number | string | null)[]> }} [options]
+   * @param {{ activity?: Record<string, Iterable<number | string | null>> }} [options]
    * @returns {Promise<Reason[]>}
    */
-  async because(history, item, { activity = {} } = {}) {
+  async because(history, item, options) {
+    const { activity } = byName("options", options);
     const indices = this.catalogue.indices(history);
     const inputs = { ...this.#historyInputs(indices, activity), item: Int32Array.of(this.#knownIndex(item)) };
     const { contributions } = await this.#run("explain", inputs);
@@ -118,7 +123,7 @@ export class Recommender {
 
   #length(k = Math.min(DEFAULT_K, this.topK)) {
     if (!Number.isInteger(k) || k < 1 || k > this.topK) {
-      throw new Problem(`k is ${k}; expected an integer from 1 to ${this.topK}`);
+      throw new Problem(`k is ${show(k)}; expected an integer from 1 to ${this.topK}`);
     }
     return k;
   }
@@ -130,19 +135,19 @@ export class Recommender {
   }
 
   /** @param {Choice} options @returns {Float32Array} added to the score of each index */
-  #bias({ allow, deny = [], boost = {} }) {
+  #bias({ allow, deny, boost }) {
     const bias = new Float32Array(this.#size);
-    for (const [id, value] of Object.entries(boost)) {
+    for (const [id, value] of Object.entries(byName("boost", boost))) {
       if (typeof value !== "number" || !(Math.abs(value) <= LARGEST_BOOST)) {
-        throw new Problem(`boost of ${id} is ${value}; expected a number up to ${LARGEST_BOOST}`);
+        throw new Problem(`boost of ${id} is ${show(value)}; expected a number up to ${LARGEST_BOOST}`);
       }
       bias[this.catalogue.index(id)] = value;
     }
-    if (allow !== undefined) {
+    if (allow !== undefined && allow !== null) {
       const allowed = new Set(this.catalogue.indices(allow));
       for (const index of bias.keys()) if (!allowed.has(index)) bias[index] = EXCLUDED;
     }
-    for (const index of this.catalogue.indices(deny)) bias[index] = EXCLUDED;
+    for (const index of this.catalogue.indices(deny ?? [])) bias[index] = EXCLUDED;
     return bias;
   }
 
@@ -158,17 +163,23 @@ export class Recommender {
   /** Returns the values of each input, with words replaced by their indices. */
   #encode(activity, length) {
     return Object.fromEntries(
-      Object.entries(activity).map(([name, values]) => {
+      Object.entries(byName("activity", activity)).map(([name, values]) => {
         if (!this.#inputs.some((input) => input.name === name) && name !== "ratings" && name !== "times") {
           throw new Problem(`model.tflite: has no input ${name}`);
         }
-        if (!Array.isArray(values) || values.length !== length) {
-          throw new Problem(`${name}: ${values?.length ?? values} values for a history of ${length} items`);
+        if (typeof values !== "object" || typeof values?.[Symbol.iterator] !== "function") {
+          throw new Problem(`${name}: expected a list of values, found ${show(values)}`);
         }
+        const list = Array.from(values, (value) => value ?? null);
+        if (list.length !== length) throw new Problem(`${name}: ${list.length} values for a history of ${length} items`);
         const words = this.#words.get(name);
-        if (!words) return [name, values.map((value) => value ?? NaN)];
+        if (!words) {
+          const invalid = list.filter((value) => typeof value !== "number" && value !== null);
+          if (invalid.length) throw new Problem(`${name}: expected numbers, found ${show(invalid[0])}`);
+          return [name, list.map((value) => value ?? NaN)];
+        }
         const index = (word) => (word === "" ? PADDING : (words.get(word) ?? UNKNOWN));
-        return [name, values.map((value) => index(String(value ?? "").trim()))];
+        return [name, list.map((value) => index(String(value ?? "").trim()))];
       }),
     );
   }
@@ -216,4 +227,18 @@ export class Recommender {
   #recommendations(ids, scores) {
     return ids.map((index, rank) => ({ ...this.catalogue.at(index), score: scores[rank] }));
   }
+}
+
+/** Returns an object, which is empty for undefined and null. @returns {Record<string, any>} */
+function byName(name, value) {
+  if (value === undefined || value === null) return {};
+  // Without this check, a Map would be an object without properties.
+  if (Object.prototype.toString.call(value) === "[object Object]") return value;
+  throw new Problem(`${name}: expected an object with values by name, found ${show(value)}`);
+}
+
+/** @returns {string} the beginning of a value's text */
+function show(value) {
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return text.slice(0, 80);
 }

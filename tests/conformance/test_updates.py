@@ -81,9 +81,44 @@ def test_a_valid_update_replaces_the_model_in_use(installed: Path) -> None:
     assert update("https://models.example/films/", installed, fetch_changed({})) is None
     (installed / "latest").write_text("1\n")
     shutil.copytree(installed / "1", installed / "0")
-    (installed / ".staging-killed").mkdir()
+    for name in (".staging-killed", "userdata", ".git"):
+        (installed / name).mkdir()
     assert update("https://models.example/films/", installed, fetch_changed({})) == installed / "2"
+    assert sorted(path.name for path in installed.iterdir()) == [".git", "1", "2", "latest", "userdata"]
+
+
+@pytest.mark.parametrize("damaged", ["model.tflite", "items.json", "model_info.json"])
+def test_a_damaged_version_in_use_is_downloaded_again(installed: Path, damaged: str) -> None:
+    address = "https://models.example/films"
+    update(address, installed, fetch_changed({}))
+    (installed / "2" / damaged).write_bytes(b"{}")
+    assert update(address, installed, fetch_changed({})) == installed / "2"
+    assert update(address, installed, fetch_changed({})) is None
     assert sorted(path.name for path in installed.iterdir()) == ["1", "2", "latest"]
+
+
+@pytest.mark.parametrize("latest", [b"\xff", b"1" * 300])
+def test_a_damaged_latest_is_replaced(installed: Path, latest: bytes) -> None:
+    (installed / "latest").write_bytes(latest)
+    assert current(installed) is None
+    assert update("https://models.example/films", installed, fetch_changed({})) == installed / "2"
+    assert current(installed) == installed / "2"
+
+
+def test_an_unreadable_version_is_not_in_use(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert current(installed) is None
+
+
+def test_versions_of_the_pusher_are_not_deleted(installed: Path) -> None:
+    (installed / ".lock").touch()
+    before = files(installed)
+    with pytest.raises(ArtifactError, match="the Pusher's folder, whose versions stay; choose another folder"):
+        update("https://models.example/films", installed, fetch_changed({}))
+    assert files(installed) == before
 
 
 def test_the_first_update_downloads_a_version_over_http(tmp_path: Path) -> None:

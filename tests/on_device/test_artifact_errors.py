@@ -65,6 +65,16 @@ def test_an_unreadable_file_is_an_error(pushed: Path) -> None:
     assert "items.json: cannot be read (Is a directory)" in _load_error(pushed)
 
 
+def test_a_folder_that_cannot_be_read_is_an_error(pushed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _load_error(pushed / ("x" * 300)).endswith("x: cannot be read (File name too long)")
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert _load_error(pushed) == f"{pushed}: cannot be read (Permission denied)"
+
+
 def test_a_truncated_model_is_an_error(pushed: Path) -> None:
     model = pushed / "2" / "model.tflite"
     model.write_bytes(model.read_bytes()[:100])

@@ -112,6 +112,15 @@ def test_an_unknown_title_is_an_error_with_suggestions(
     assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
+@pytest.mark.parametrize(("text", "code"), [("...", 0), ("!!!", 1), ("", 1)])
+def test_a_title_without_words_is_found_only_by_the_same_text(
+    pushed: Path, change_items: Callable[..., None], capsys, text: str, code: int
+) -> None:
+    change_items(lambda items: items[7].update(title="..."))
+    assert main(["similar", "--model", str(pushed), text]) == code
+    assert capsys.readouterr().err == (f'error: no title or id "{text}" in the catalogue\n' if code else "")
+
+
 @pytest.mark.parametrize("option", [["--deny", "nothing like it"], ["--k", "0"], ["--k", "11"]])
 def test_an_invalid_request_is_an_error(
     pushed_once: Path, capsys: pytest.CaptureFixture[str], option: list[str]

@@ -79,7 +79,7 @@ def test_unknown_ids_are_ignored(recommender: Recommender, unknown: Any) -> None
     assert recommender.recommend([1005, unknown], k=3, deny=[unknown]) == expected
 
 
-@pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, "1005", b"1005"])
+@pytest.mark.parametrize("history", [None, 1005, 1.5, NAN, "1005", b"1005", np.array(3)])
 def test_a_history_that_is_not_a_list_of_ids_is_an_error(recommender: Recommender, history: Any) -> None:
     assert error_of(recommender.recommend, history) == f"expected a list of ids or items, found {history!r}"
     assert error_of(recommender.recommend, [], deny=history).startswith("expected a list of ids or items")
@@ -92,7 +92,40 @@ def test_an_entry_that_is_not_an_id_is_an_error(recommender: Recommender, entry:
 
 @pytest.mark.parametrize("k", [None, "3", 1.5, NAN, True, [3], 2**63, -(2**63)])
 def test_k_that_is_not_a_number_of_items_is_an_error(recommender: Recommender, k: Any) -> None:
-    assert error_of(recommender.recommend, [], k=k) == f"k is {k}; expected an integer from 1 to 10"
+    assert error_of(recommender.recommend, [], k=k) == f"k is {k!r}; expected an integer from 1 to 10"
+
+
+@pytest.mark.parametrize("item", [2.7, 2**40, -1, 1, 14, "5", True, None])
+def test_an_item_that_is_not_an_index_is_an_error(recommender: Recommender, item: Any) -> None:
+    expected = f"item is {item!r}; expected an index from 2 to 13"
+    assert error_of(recommender.similar_indices, item) == expected
+    assert error_of(recommender.explain_indices, [5], item) == expected
+
+
+@pytest.mark.parametrize("boost", [[("1005", 1)], [], np.ones(3), "1005"])
+def test_a_boost_that_is_not_a_mapping_is_an_error(recommender: Recommender, boost: Any) -> None:
+    assert error_of(recommender.recommend, [], boost=boost).startswith("boost: expected numbers by id, such as {'17': ")
+
+
+@pytest.mark.parametrize(
+    ("bias", "message"),
+    [
+        ("x", "bias: expected 14 numbers, found 'x'"),
+        ([[1, 2], [3]], "bias: expected 14 numbers, found [[1, 2], [3]]"),
+        (np.zeros((14, 1)), "a bias of shape [14, 1] for 14 indices"),
+        (np.array(1.0), "a bias of shape [] for 14 indices"),
+    ],
+)
+def test_a_bias_of_another_shape_is_an_error(recommender: Recommender, bias: Any, message: str) -> None:
+    assert error_of(recommender.recommend, [], bias=bias).endswith(f"model.tflite: {message}")
+
+
+def test_numbers_of_numpy_are_accepted(recommender: Recommender) -> None:
+    expected = recommender.recommend(["1005"], 3, boost={"1009": 2}, diversity=0.5)
+    for number in (np.float16, np.float32, np.float64):
+        options: Any = {"boost": {"1009": number(2)}, "diversity": number(0.5)}
+        assert recommender.recommend(["1005"], np.int8(3), **options) == expected
+    assert recommender.recommend([], 3, diversity=np.int64(1)) == recommender.recommend([], 3, diversity=1)
 
 
 def test_an_index_beyond_the_catalogue_is_an_error(pushed: Path, change_items: Callable[..., None]) -> None:

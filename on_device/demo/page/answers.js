@@ -38,14 +38,16 @@ export class Answers {
       const share = highest > lowest ? (item.score - lowest) / (highest - lowest) : 1;
       entry.querySelector(".bar").style.setProperty("--share", String(share));
       entry.querySelector(".score").textContent = `${measure}: ${Math.round(share * 100)} of 100.`;
-      entry.querySelector(".reason").textContent = "";
+      Object.assign(entry.querySelector(".reason"), { textContent: "", title: "" });
     }
     reorder(this.#list, [...this.#entries.values()]);
   }
 
   /** Shows the reason for an item of the list. @param {Item} item @param {string} reason */
   explain(item, reason) {
-    this.#entries.get(item.id).querySelector(".reason").textContent = reason;
+    const element = this.#entries.get(item.id).querySelector(".reason");
+    element.textContent = reason;
+    element.title = reason; // A wide screen shows one line.
   }
 
   #entry(item) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -109,6 +110,82 @@ def test_a_rollback_without_an_older_version_is_an_error(store, push, place, cap
     assert f"{store.folder}: no version is older than version 1; there are 1" in capsys.readouterr().err
     assert call(str(tmp_path / "nowhere"), "list") == 1
     assert "nothing was pushed there" in capsys.readouterr().err and not (tmp_path / "nowhere").exists()
+
+
+def test_a_rollback_skips_versions_that_were_rolled_back(store, push, place, capsys):
+    push("a"), push("b"), push("c")
+    assert rollback(store)["to"] == "2" and push("d") == "4"
+    assert call(place, "rollback") == 0 and store.latest() == "2"
+    assert "skipped 3: rolled back earlier; to serve one, use rollback --to VERSION" in capsys.readouterr().out
+    rollback(store, "4")  # Version 2 was left for a newer version, so it is not a bad one.
+    assert rollback(store)["to"] == "2" and rollback(store)["to"] == "1"
+
+
+def test_a_rollback_to_nothing_but_bad_versions_is_an_error(store, push):
+    push("a"), push("b"), push("c")
+    rollback(store, "2"), rollback(store, "1")
+    push("d"), rollback(store, "1"), fileio.remove(f"{store.folder}/1/model_info.json"), store.point_latest_at("4")
+    with pytest.raises(StoreError, match="all versions older than version 4 were rolled back; there are 2, 3, 4; "):
+        rollback(store)
+
+
+@pytest.mark.parametrize(
+    ("info", "line"),
+    [
+        ('{"metrics": null, "size_bytes": "3", "created": null}', "*    1  served"),
+        ('{"metrics": {"tflite": [1]}, "size_bytes": 1500000}', "*    1  1.50 MB  served"),
+        ("[]", "*    1  damaged: model_info.json is not a JSON object  served"),
+    ],
+)
+def test_list_shows_a_version_with_damaged_properties(store, push, place, capsys, info, line):
+    push("a")
+    with fileio.open(f"{store.folder}/1/model_info.json", "w") as stream:
+        stream.write(info)
+    assert call(place, "list") == 0
+    assert capsys.readouterr().out.splitlines()[1] == line
+
+
+@pytest.mark.parametrize("content", ['{"t', "[]", '{"time": "", "who": "", "to": "1"}'])
+def test_a_damaged_history_is_an_error(store, push, place, capsys, content):
+    push("a"), push("b"), rollback(store)
+    (name,) = map(os.fsdecode, fileio.listdir(f"{store.folder}/.history"))
+    with fileio.open(f"{store.folder}/.history/{name}", "w") as stream:
+        stream.write(content)
+    message = f"{store.folder}/.history/{name}: damaged; restore it, or delete it, which forgets the rollback"
+    assert call(place, "list") == 1 and capsys.readouterr().err == f"error: {message}\n"
+    with pytest.raises(StoreError, match="damaged; restore it"):
+        push("c")
+    assert store.latest() == "1"
+
+
+def test_entries_of_the_history_are_not_overwritten(store, push):
+    push("a"), push("b"), push("c")
+    rollback(store), rollback(store)
+    fileio.remove(f"{store.folder}/.history/{min(map(os.fsdecode, fileio.listdir(f'{store.folder}/.history')))}")
+    rollback(store, "3")
+    assert [(entry["from"], entry["to"]) for entry in store.history()] == [("2", "1"), ("1", "3")]
+
+
+def test_versions_are_listed_without_a_valid_latest(store, push, place, capsys):
+    push("a")
+    for content, problem in ((None, "no version is served"), ("9", "latest names version '9', which is missing")):
+        fileio.remove(f"{store.folder}/latest")
+        if content:
+            with fileio.open(f"{store.folder}/latest", "w") as stream:
+                stream.write(content)
+        assert call(place, "list") == 0
+        *_, version, line = capsys.readouterr().out.splitlines()
+        assert version.startswith("     1 ") and line.startswith(problem) and "rollback --to VERSION" in line
+        with fileio.open(f"{store.folder}/latest", "w") as stream:
+            stream.write("1")
+
+
+@pytest.mark.parametrize("options", [[], ["--name", "rings"]])
+def test_the_folder_of_a_pipeline_is_an_error(store, push, place, capsys, options):
+    push("a")
+    assert call(str(store.folder), "list", *options) == 1
+    message = f"{store.folder}: the folder of one pipeline; use --serving-dir {place} --name rings"
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_lineage_finds_the_served_version_and_others(tmp_path, stage):

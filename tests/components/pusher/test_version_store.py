@@ -126,6 +126,12 @@ with store.push() as staging:
     assert int(_push(store)) > (2 if published else 1)
 
 
+def test_a_latest_that_is_not_text_names_no_version(store: VersionStore) -> None:
+    _push(store)
+    (store.folder / "latest").write_bytes(b"\xff")
+    assert store.latest() not in [None, *store.versions()] and _push(store) == "2"
+
+
 def test_a_half_written_latest_is_ignored(store: VersionStore) -> None:
     for _ in range(2):
         _push(store)

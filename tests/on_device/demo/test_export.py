@@ -90,18 +90,47 @@ def test_export_replaces_only_an_earlier_export(
     films: Path, runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "site"
-    for _ in range(2):  # An earlier export is replaced.
-        assert main(["export", str(folder), "--model", str(films)]) == 0
-        (folder / "leftover").touch()
-    assert "and once 9.4 MB of WebAssembly" in capsys.readouterr().out
     assert main(["export", str(folder), "--model", str(films)]) == 0
-    assert not (folder / "leftover").exists() and not list(tmp_path.glob(".site-*"))
+    assert "and once 9.4 MB of WebAssembly" in capsys.readouterr().out
+    files = _files(folder)
+    (folder / ".git").mkdir()
+    for name in (".git/config", "CNAME", "model/notes.txt"):
+        (folder / name).write_text("mine")
+    (folder / "app.js").unlink()
+    (folder / "index.html").write_text((folder / "index.html").read_text(encoding="utf-8") + "earlier")
+    assert main(["export", str(folder), "--model", str(films)]) == 0
+    assert _files(folder) == files | dict.fromkeys((".git/config", "CNAME", "model/notes.txt"), b"mine")
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").touch()
+    for name in ("thesis.txt", "sw.js", "index.html"):
+        (tmp_path / "mine" / name).touch()
     assert main(["export", str(tmp_path / "mine"), "--model", str(films)]) == 1
     assert capsys.readouterr().err == (
         f"error: {tmp_path / 'mine'}: holds files that are not an exported demo; name a new folder\n"
     )
     assert main(["export", str(tmp_path / "mine" / "thesis.txt"), "--model", str(films)]) == 1
     assert "is a file; name a folder for the site" in capsys.readouterr().err
-    assert (tmp_path / "mine" / "thesis.txt").exists()
+    assert set(_files(tmp_path / "mine").values()) == {b""}
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_export_fills_the_current_folder(films: Path, runtime: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["export", ".", "--model", str(films)]) == 0
+        assert Path("index.html").is_file() and Path("model/model.tflite").is_file()
+
+
+def test_an_export_that_fails_changes_nothing(films: Path, runtime: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    folder = tmp_path / "site"
+    export(open_artifact(films), runtime, folder)
+    (folder / "sw.js").unlink()
+    (folder / "sw.js").mkdir()
+    for path in (folder / "app.js", folder / "model/items.json"):
+        path.write_text("earlier")
+    files = _files(folder)
+    assert main(["export", str(folder), "--model", str(films)]) == 1
+    assert f"{folder}: cannot be written ({folder / 'sw.js'} is a folder)" in capsys.readouterr().err
+    assert _files(folder) == files and not list(folder.glob(".staging-*"))

@@ -30,7 +30,8 @@ public final class Updates {
 
   /// Downloads and checks the newest version, and puts it into use. Call it from one background thread.
   ///
-  /// - Returns: The folder of the new version, or nil if the newest version is already in use.
+  /// - Returns: The folder of the new version, or nil if the newest version is already in use. If its files are damaged,
+  ///   they are downloaded again.
   /// - Throws: `RecommenderError` if the version cannot be downloaded or used. The version in use has not changed.
   public func update() throws -> URL? {
     let staging = folder.appendingPathComponent(".staging")
@@ -44,7 +45,8 @@ public final class Updates {
     let version = ((try? String(contentsOf: latest, encoding: .utf8)) ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
     guard isVersion(version) else { throw RecommenderError("\(address)/latest: \(version) is not a version") }
     let inUse = current()
-    if inUse?.lastPathComponent == version { return nil }
+    let previous = inUse?.lastPathComponent
+    if let inUse = inUse, previous == version, (try? Artifact(folder: inUse)) != nil { return nil }
     let next = staging.appendingPathComponent(version)
     try writing(next) { try files.createDirectory(at: next, withIntermediateDirectories: true) }
     for name in [infoFile, itemsFile, modelFile] { try download("\(version)/\(name)", next.appendingPathComponent(name)) }
@@ -55,9 +57,11 @@ public final class Updates {
       try files.moveItem(at: next, to: target)
       try Data("\(version)\n".utf8).write(to: folder.appendingPathComponent("latest"), options: .atomic)
     }
+    if previous == nil || previous == version { return target }
     for name in (try? files.contentsOfDirectory(atPath: folder.path)) ?? [] {
-      let kept = ["latest", ".staging", version, inUse?.lastPathComponent]
-      if !kept.contains(name) { try? files.removeItem(at: folder.appendingPathComponent(name)) }
+      let old = folder.appendingPathComponent(name)
+      let isOld = isVersion(name) && name != version && name != previous
+      if isOld && files.fileExists(atPath: old.appendingPathComponent(infoFile).path) { try? files.removeItem(at: old) }
     }
     return target
   }

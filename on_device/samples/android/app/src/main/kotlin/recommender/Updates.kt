@@ -32,7 +32,8 @@ class Updates(
     /**
      * Downloads and checks the newest version, and puts it into use. Call it from one background thread.
      *
-     * @return the folder of the new version, or null if the newest version is already in use.
+     * @return the folder of the new version, or null if the newest version is already in use. If its files are damaged,
+     *   they are downloaded again.
      * @throws ArtifactException The version cannot be downloaded or used. The version in use has not changed.
      */
     @Synchronized
@@ -40,7 +41,7 @@ class Updates(
         val version = reading("$address/$LATEST") { it.readBytes().decodeToString().trim() }
         if (!isVersion(version)) throw ArtifactException("$address/$LATEST: $version is not a version")
         val inUse = current()
-        if (inUse?.name == version) return null
+        if (inUse != null && inUse.name == version && isIntact(inUse)) return null
         folder.listFiles { file -> file.name.startsWith(STAGING) }?.forEach { it.deleteRecursively() }
         val staging = File(folder, STAGING + version)
         try {
@@ -68,8 +69,18 @@ class Updates(
         } catch (error: IOException) {
             throw ArtifactException("$target: cannot be written (${error.message})")
         }
-        folder.listFiles { file -> file.isDirectory && file != target && file != inUse }?.forEach { it.deleteRecursively() }
+        if (inUse == null || inUse == target) return
+        val old = folder.listFiles { file -> isVersion(file.name) && File(file, INFO).isFile && file != target && file != inUse }
+        old?.forEach { it.deleteRecursively() }
     }
+
+    private fun isIntact(version: File): Boolean =
+        try {
+            Artifact(version)
+            true
+        } catch (_: ArtifactException) {
+            false
+        }
 
     private fun save(address: String, file: File) =
         reading(address) { source ->
