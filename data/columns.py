@@ -20,7 +20,7 @@ ALIASES = {
     ),
     RATING: ("rating", "score", "rating:float", "overall", "stars"),
     TIMESTAMP: (
-        *("timestamp", "timestamp:float", "event_time", "eventtime", "unixreviewtime", "datetime", "time", "ts"),
+        *("timestamp", "timestamp:float", "ts", "event_time", "eventtime", "time", "unixreviewtime", "datetime"),
         *("created_at", "occurred_at", "date"),
     ),
     EVENT: ("event_type", "eventtype", "event", "behavior_type", "behavior", "action"),

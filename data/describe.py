@@ -95,7 +95,7 @@ def _layout(dataset: Dataset) -> Iterator[tuple[str, str]]:
     }
     zone = f", {log.clock.zone} if they have no zone" if log.clock.kind in ("iso", "format") else ""
     yield "timestamps", kinds[log.clock.kind] + zone
-    head = raw_head(log)
+    _, head = raw_head(log)
     for row in range(min(FIRST_ROWS, len(next(iter(head.values()), [])))):
         yield "first rows" if not row else "", ", ".join(str(column[row]) for column in head.values())
     for note in dataset.notes:

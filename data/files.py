@@ -125,7 +125,7 @@ def list_files(path: str) -> list[DataFile]:
             matches = _matcher(inner)
             listed = [info for info in _below(system, fixed_part(inner) or "/") if matches(info.path)]
         elif info.type == fs.FileType.Directory:
-            listed = [child for child in _below(system, inner) if _is_data(child.path[len(inner) :])]
+            listed = [child for child in _below(system, inner) if is_data_path(child.path[len(inner) :])]
         else:
             listed = [info] if info.type != fs.FileType.NotFound else []
     except OSError as error:
@@ -144,7 +144,8 @@ def _below(system: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
     return files
 
 
-def _is_data(path: str) -> bool:
+def is_data_path(path: str) -> bool:
+    """Returns whether no part of a path begins with a dot or an underscore."""
     return not any(part.startswith((".", "_")) for part in path.split("/"))
 
 

@@ -6,10 +6,9 @@ import dataclasses
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -119,7 +118,8 @@ def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettin
             by_kind.setdefault(str(_kind_of(file)), []).append(file)
     if len(by_kind) == 1:
         (parts,) = by_kind.values()
-        dataset = _complete(name, _log_of(parts, settings), [root, folder_of(parts[0].path)], settings)
+        folders = [root, folder_of(parts[0].path)]
+        dataset = _complete(name, _log_of(parts, settings), folders if len(parts) > 1 else folders[::-1], settings)
         return _with_unread_files(dataset, files, root)
     if len(logs) == 1 and not logs[0].name.endswith((".txt", ".dat")):
         _log_of(logs, settings)  # Raises an error that names the missing column.
@@ -135,13 +135,16 @@ def _recognise(path: str, files: list[DataFile], name: str, settings: DataSettin
 
 
 def _published(files: list[DataFile]) -> list[DataFile]:
-    """Returns the logs with the names of published datasets that are least deep; none if there are no such names."""
+    """Returns the logs with the name of a published dataset that are least deep; none if there are no such names."""
     files = sorted(files, key=lambda file: (file.path.count("/"), file.path))
     known = [file for file in files if file.name in (*HEADLESS, "ratings.csv") or file.name.endswith(".inter")]
-    depth = known[0].path.count("/") if known else 0
-    return [
-        file for file in known if file.path.count("/") == depth and dataset_of(file.name) == dataset_of(known[0].name)
-    ]
+    if known and known[0].name in HEADLESS:
+        return known[:1]
+
+    def key(file: DataFile) -> tuple[int, str]:
+        return file.path.count("/"), dataset_of(file.name)
+
+    return [file for file in known if key(file) == key(known[0])]
 
 
 def _with_unread_files(dataset: Dataset, files: list[DataFile], root: str) -> Dataset:
@@ -161,6 +164,8 @@ def _is_items(file: DataFile) -> bool:
 
 def _has_columns(file: DataFile, settings: DataSettings) -> bool:
     try:
+        if not file.size:
+            return False
         _log_of([file], settings)
     except UnreadableError:
         raise
@@ -191,10 +196,10 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
     head = text_head(first)
     if kind == "json":
         return Log(tuple(files), "json", log_columns(first.path, _json_names(first, head), settings), missing=missing)
-    line, _ = header_line(head)
+    line, number, _ = header_line(head)
     separator = settings.separator or max(SEPARATORS[1:], key=line.count)
     names = split_header(line, separator)
-    quoted = is_quoted(line, separator)
+    quoted = is_quoted(line if settings.header else "", separator)
     if not settings.header:
         numbers = [str(number + 1) for number in range(len(names))]
         columns = {name: str(int(number) - 1) for name, number in log_columns(first.path, numbers, settings).items()}
@@ -202,8 +207,7 @@ def _log_of(files: list[DataFile], settings: DataSettings) -> Log:
                    missing=missing)  # fmt: skip
     movielens = first.name.startswith("ml-") and first.name.endswith(".inter")
     movielens |= first.name == "ratings.csv" and [name.lower() for name in names] == MOVIELENS_HEADER
-    movielens &= settings.columns == LogColumns()
-    columns = _columns_of(f"{first.path}, line 1", names, settings)
+    columns = _columns_of(f"{first.path}, line {number}", names, settings)
     return Log(tuple(files), "text", columns, separator=separator, quoted=quoted, movielens=movielens, missing=missing)
 
 
@@ -246,15 +250,16 @@ def _complete(name: str, log: Log, folders: Sequence[str], settings: DataSetting
         DataError: a column holds lists, objects or bytes, or its timestamps cannot be read.
     """
     notes: list[str] = []
-    head = plain_columns(log, raw_head(log), log.files[0].path)
+    file, columns = raw_head(log)
+    head = plain_columns(log, columns, file.path)
     if log.movielens and (difference := _difference_to_movielens(head)):
         log = dataclasses.replace(log, movielens=False)
-        notes.append(f"{log.files[0].name} has {difference}: it is read as a log of another kind")
+        notes.append(f"{file.name} has {difference}: it is read as a log of another kind")
     if not log.movielens or settings.timestamp.unit or settings.timestamp.format:
         try:
             clock, clock_notes = choose_clock(head.get(TIMESTAMP), settings.timestamp)
         except DataError as error:
-            raise DataError(f"{log.files[0].path}: {error}") from None
+            raise DataError(f"{file.path}: {error}") from None
         log = dataclasses.replace(log, clock=clock)
         notes += clock_notes
     kinds = {name: _kind_of_values(log, head[ACTIVITY + name], kind) for name, kind in settings.activity.items()}
@@ -277,20 +282,19 @@ def _kind_of_values(log: Log, values: pa.Array, declared: str) -> str:
 
 def _difference_to_movielens(head: Mapping[str, pa.Array]) -> str:
     """Returns how the first rows differ from MovieLens's; empty if they do not."""
+    texts = {
+        column: pc.utf8_trim_whitespace(as_text(head[column])) for column in (USER, ITEM, RATING) if column in head
+    }
+    if RATING in texts:
+        is_number = pc.match_substring_regex(texts[RATING], r"^-?\d+(\.\d*)?$")
+        ratings = pc.if_else(is_number, texts[RATING], str(MIN_RATING)).cast(pa.float64())
+        if _differs(pc.and_(pc.greater_equal(ratings, MIN_RATING), pc.less_equal(ratings, MAX_RATING))):
+            return "ratings outside MovieLens's 0.5 to 5"
+    if any(_differs(pc.match_substring_regex(texts[column], r"^\d*$")) for column in (USER, ITEM)):
+        return "ids that are not numbers"
+    return ""
 
-    def differ(column: str, is_usual: Callable[[pa.Array], np.ndarray]) -> bool:
-        texts = pc.utf8_trim_whitespace(as_text(head[column]))
-        outside = len(texts) - int(np.sum(is_usual(texts)))
-        return outside >= MIN_OUTSIDE and outside > OUTSIDE_SHARE * len(texts)
 
-    def is_in_range(texts: pa.Array) -> np.ndarray:
-        is_number = pc.match_substring_regex(texts, r"^-?\d+(\.\d*)?$")
-        numbers = pc.if_else(is_number, texts, str(MIN_RATING)).cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return (numbers >= MIN_RATING) & (numbers <= MAX_RATING)
-
-    def is_digits(texts: pa.Array) -> np.ndarray:
-        return np.asarray(pc.match_substring_regex(texts, r"^\d*$"))
-
-    if RATING in head and differ(RATING, is_in_range):
-        return "ratings outside MovieLens's 0.5 to 5"
-    return "ids that are not numbers" if differ(USER, is_digits) or differ(ITEM, is_digits) else ""
+def _differs(is_usual: pa.Array) -> bool:
+    outside = len(is_usual) - (pc.sum(is_usual).as_py() or 0)
+    return outside >= MIN_OUTSIDE and outside > OUTSIDE_SHARE * len(is_usual)

@@ -128,7 +128,7 @@ def plain_columns(log: Log, columns: dict[str, pa.Array], path: str) -> dict[str
     plain = dict(columns)
     for name, column in columns.items():
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if pa.types.is_primitive(kind) or pa.types.is_string(kind):
+        if pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_decimal(kind):
             continue
         try:
             plain[name] = as_text(column)

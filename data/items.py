@@ -79,7 +79,7 @@ def _item_rows(table: Table) -> Iterator[tuple[int, list[str]]]:
         texts = enumerate((line.rstrip("\r") for line in lines), start=1)
         rows = ((number, text.split(table.separator) if text.strip() else []) for number, text in texts)
     if table.header:
-        next((fields for _, fields in rows if any(fields)), None)
+        next((fields for _, fields in rows if "".join(fields).strip()), None)
     return rows
 
 

@@ -37,7 +37,8 @@ def find_items(log: Log, folders: Sequence[str], settings: DataSettings) -> Tabl
     first = log.files[0]
     if path := settings.items.path:
         is_absolute = is_uri(path) or os.path.isabs(path)
-        paths = [path] if is_absolute else [f"{folder}/{path}" for folder in folders]
+        paths = [path] if is_absolute else [f"{folder}/{path}" for folder in dict.fromkeys(folders)]
+        paths = [path if is_uri(path) else os.path.normpath(path) for path in paths]
         return _table(next(filter(None, map(find_file, paths)), None) or list_files(paths[0])[0], settings)
     names = [f"{name}{suffix}" for name in ITEM_NAMES for suffix in (".csv", ".tsv")]
     if first.name == "ratings.dat":
@@ -46,7 +47,7 @@ def find_items(log: Log, folders: Sequence[str], settings: DataSettings) -> Tabl
         names = ["u.item"]
     elif first.name.endswith(".inter"):
         names = [f"{dataset_of(first.name)}.item"]
-    for folder, name in itertools.product(folders, names):
+    for folder, name in itertools.product(dict.fromkeys(folders), names):
         file = find_file(f"{folder}/{name}")
         if file is None or file.path == first.path:
             continue
@@ -69,10 +70,10 @@ def _table(file: DataFile, settings: DataSettings) -> Table:
     """Returns an items file with a header."""
     if file.name.lower().endswith((".parquet", ".pq", ".json", ".jsonl", ".ndjson")):
         raise DataError(f"{file.path}: an items file is CSV or TSV; save it in this format")
-    line, _ = header_line(text_head(file))
+    line, number, _ = header_line(text_head(file))
     separator = max(SEPARATORS[1:], key=line.count)
     names = [name.lower() for name in split_header(line, separator)]
-    columns, others = item_columns(f"{file.path}, line 1", names, settings)
+    columns, others = item_columns(f"{file.path}, line {number}", names, settings)
     return Table(
         file,
         separator,

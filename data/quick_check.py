@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from data.archives import opened_zip
 from data.dataset import Dataset
 from data.errors import DataError
-from data.files import COMPRESSIONS, base_name, is_uri
+from data.files import COMPRESSIONS, base_name, is_data_path, is_uri
 from data.formats import SUFFIXES, open_dataset
 from data.readers import HEAD_BYTES, read_head
 from data.settings import DataSettings
 
+COMPRESSED_HEAD_BYTES = 1 << 18  # more than a block of zstd
 MAX_MEMBERS = 64  # of a zip; with more that may belong to the data, it is not checked
 # Suffixes of files that may belong to the data.
 DATA_SUFFIXES = {".data", ".item", *COMPRESSIONS}.union(*SUFFIXES.values())
@@ -72,7 +73,8 @@ def _copy_heads(archive: Path, folder: Path, settings: DataSettings) -> bool:
 
     def is_data(member: zipfile.ZipInfo) -> bool:
         suffix = PurePosixPath(member.filename).suffix.lower()
-        return suffix in DATA_SUFFIXES or base_name(member.filename) == base_name(settings.items.path or "")
+        is_items = base_name(member.filename) == base_name(settings.items.path or "")
+        return is_items or (suffix in DATA_SUFFIXES and is_data_path(member.filename))
 
     with opened_zip(archive) as source:
         members = sorted(source.infolist(), key=is_data, reverse=True)
@@ -86,8 +88,14 @@ def _copy_heads(archive: Path, folder: Path, settings: DataSettings) -> bool:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(member) as stream:
-                target.write_bytes(stream.read(-1 if target.suffix.lower() in SUFFIXES["parquet"] else HEAD_BYTES))
+                target.write_bytes(stream.read(_head_size(target.suffix.lower())))
     return True
+
+
+def _head_size(suffix: str) -> int:
+    if suffix in SUFFIXES["parquet"]:
+        return -1
+    return COMPRESSED_HEAD_BYTES if suffix in COMPRESSIONS else HEAD_BYTES
 
 
 def _check_head(dataset: Dataset, max_bad_rows: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,7 +65,8 @@ def units_of(log: Log, number: int, block_bytes: int = BLOCK_BYTES) -> list[Unit
             rows = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
         before = list(itertools.accumulate([0, *rows]))
         return [Unit(file, number, group, group + 1, before[group], names) for group in range(len(rows)) if rows[group]]
-    names, start = _header(log, file, read_bytes(file.path, MAX_HEADER_BYTES) if _has_header(log) else b"")
+    has_header = log.kind == "text" and log.header
+    names, start = _header(log, file, read_bytes(file.path, MAX_HEADER_BYTES) if has_header else b"")
     if file.compression:
         return [Unit(file, number, start, None, 0, names)]
     edges = [*range(start, file.size, block_bytes), file.size] if file.size > start else []
@@ -82,10 +83,8 @@ def read_unit(log: Log, unit: Unit) -> Iterator[Interactions]:
         if log.kind == "parquet":
             yield from _read_row_group(log, unit)
         elif unit.stop is None:
-            lines_before = _lines_above(unit)
-            for start, content in _stream_blocks(unit):
+            for start, content, lines_before in _stream_blocks(unit):
                 yield _convert_lines(log, unit, start, content, lines_before)
-                lines_before += content.count(b"\n")
         else:
             start, content = _lines_in_range(unit.file, unit.start, unit.stop)
             yield _convert_lines(log, unit, start, content)
@@ -102,20 +101,21 @@ def read_head(log: Log) -> Interactions:
     if log.kind == "parquet":
         number, batch = _first_batch(log)
         return _convert_batch(log, Unit(log.files[number], number, 0, None), batch, 0)
-    unit, content = _first_lines(log)
-    return _convert_lines(log, unit, unit.start, content, _lines_above(unit))
+    unit, content, lines_above = _first_lines(log)
+    return _convert_lines(log, unit, unit.start, content, lines_above)
 
 
-def raw_head(log: Log) -> dict[str, pa.Array]:
-    """Returns the first rows of a log as unconverted columns, by the project's column names.
+def raw_head(log: Log) -> tuple[DataFile, dict[str, pa.Array]]:
+    """Returns the first file with rows, and its first rows as unconverted columns, by the project's column names.
 
     Raises:
         DataError: the first file lacks a column, or cannot be read.
     """
     if log.kind == "parquet":
-        return _columns_of_batch(log, _first_batch(log)[1])
-    unit, content = _first_lines(log)
-    return _raw_columns(log, unit.names, content).columns
+        number, batch = _first_batch(log)
+        return log.files[number], _columns_of_batch(log, batch)
+    unit, content, _ = _first_lines(log)
+    return unit.file, _raw_columns(log, unit.names, content).columns
 
 
 def _first_batch(log: Log) -> tuple[int, pa.RecordBatch]:
@@ -129,16 +129,17 @@ def _first_batch(log: Log) -> tuple[int, pa.RecordBatch]:
     return 0, pa.record_batch([pa.array([], pa.string())] * len(names), names)
 
 
-def _first_lines(log: Log) -> tuple[Unit, bytes]:
-    """Returns the start of the first file with rows, and its first complete lines."""
+def _first_lines(log: Log) -> tuple[Unit, bytes, int]:
+    """Returns the start of the first file with rows, its first complete lines, and the number of lines above them."""
     for number, file in enumerate(log.files):
         head = read_bytes(file.path, HEAD_BYTES)
         names, start = _header(log, file, head)
-        unit = Unit(file, number, start, None, names=names)
         content = head[start:] if len(head) < HEAD_BYTES else head[start : head.rfind(b"\n") + 1]
+        if content.strip() or not number:
+            first = Unit(file, number, start, None, names=names), content, head[:start].count(b"\n")
         if content.strip():
             break
-    return unit, content
+    return first
 
 
 def text_head(file: DataFile) -> bytes:
@@ -160,15 +161,11 @@ def text_head(file: DataFile) -> bytes:
     return head
 
 
-def header_line(head: bytes) -> tuple[str, int]:
-    """Returns the first line of a file that is not blank, and the byte after it."""
-    blank = len(head) - len(head.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n"))
+def header_line(head: bytes) -> tuple[str, int, int]:
+    """Returns the first line of a file that is not blank, its number, and the byte after it."""
+    blank = len(re.sub(rb"^((?:\xef\xbb\xbf)?(?:\s*\n)?).*", rb"\1", head, flags=re.DOTALL))
     end = head.find(b"\n", blank) + 1 or len(head)
-    return line_text(head[blank:end].rstrip(b"\n")), end
-
-
-def _has_header(log: Log) -> bool:
-    return log.kind == "text" and log.header
+    return line_text(head[blank:end].rstrip(b"\n")), 1 + head[:blank].count(b"\n"), end
 
 
 def _header(log: Log, file: DataFile, head: bytes) -> tuple[tuple[str, ...], int]:
@@ -177,7 +174,7 @@ def _header(log: Log, file: DataFile, head: bytes) -> tuple[tuple[str, ...], int
         return (), 0
     if not log.header:
         return tuple(map(str, range(log.width))), 0
-    line, start = header_line(head)
+    line, _, start = header_line(head)
     names = tuple(split_header(line, log.separator))
     if line.strip():
         _checked_names(log, file, names)
@@ -194,25 +191,22 @@ def _checked_names(log: Log, file: DataFile, names: list[str] | tuple[str, ...])
     return tuple(names)
 
 
-def _lines_above(unit: Unit) -> int:
-    """Returns the number of lines above the rows of a text file that is read from its header on."""
-    return read_bytes(unit.file.path, unit.start).count(b"\n")
-
-
-def _stream_blocks(unit: Unit) -> Iterator[tuple[int, bytes]]:
-    """Yields blocks of complete lines of a compressed file, each with the byte where it starts."""
+def _stream_blocks(unit: Unit) -> Iterator[tuple[int, bytes, int]]:
+    """Yields blocks of complete lines of a compressed file, each with the byte where it starts and the lines before."""
     with open_stream(unit.file.path) as stream:
-        start = len(stream.read(unit.start))
+        above = stream.read(unit.start)
+        start, lines = len(above), above.count(b"\n")
         rest = b""
         while block := stream.read(BLOCK_BYTES):
             content = rest + block
             cut = content.rfind(b"\n") + 1
             if cut:
-                yield start, content[:cut]
+                yield start, content[:cut], lines
                 start += cut
+                lines += content.count(b"\n")
             rest = content[cut:]
         if rest:
-            yield start, rest
+            yield start, rest, lines
 
 
 def _lines_in_range(file: DataFile, start: int, stop: int) -> tuple[int, bytes]:

@@ -52,8 +52,8 @@ class ItemsFile(_Section):
     """The items file.
 
     Attributes:
-        path: path or URI; a relative path starts at the folder of the log. The default is `items.csv`, `movies.csv` or
-            `products.csv` (or `.tsv`) in that folder.
+        path: path or URI; a relative path starts at the folder of the log or at the folder that `--data` names. The
+            default is `items.csv`, `movies.csv` or `products.csv` (or `.tsv`) in one of these folders.
         columns: the columns of the items file.
     """
 
@@ -98,7 +98,7 @@ class DataSettings(_Section):
         columns: columns of the log.
         items: the items file.
         timestamp: the notation of timestamps.
-        separator: between the fields of a text file: one ASCII character, `\\t` for a tab, or `::`.
+        separator: between the fields of a text file: one or two ASCII characters; `\\t` for a tab.
         header: whether the first row of a text file names the columns.
         missing: words that stand for a missing value, in upper or lower case.
         activity: whether a column named in `trainer.activity_features` holds `words` or `numbers`. By default, a column
@@ -119,8 +119,8 @@ class DataSettings(_Section):
     def _separator_is_one_character(cls, separator: str | None) -> str | None:
         if separator == "\\t":
             return "\t"
-        if separator is not None and not re.fullmatch(r'::|(?!["\r\n])[\x01-\x7f]', separator):
-            raise ValueError("expected one ASCII character, but no quotation mark or line end; \\t for a tab; or ::")
+        if separator is not None and not re.fullmatch(r'(?!.*["\r\n])[\x01-\x7f]{1,2}', separator):
+            raise ValueError("expected one or two ASCII characters, but no quotation mark or line end; \\t for a tab")
         return separator
 
     def with_activity(self, names: Sequence[str]) -> DataSettings:

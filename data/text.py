@@ -38,7 +38,7 @@ def split_header(line: str, separator: str) -> list[str]:
 
 def is_quoted(header: str, separator: str) -> bool:
     """Returns whether fields may be in double quotes; between tabs only if a name of the header is."""
-    return separator != "::" and (separator != "\t" or '"' in header)
+    return len(separator) == 1 and (separator != "\t" or any(name.startswith('"') for name in header.split("\t")))
 
 
 def decode(line: bytes, encoding: str = "utf-8") -> str:
@@ -72,18 +72,22 @@ def text_columns(log: Log, names: tuple[str, ...], content: bytes) -> RawColumns
 def json_columns(log: Log, content: bytes) -> RawColumns:
     """Returns the columns of lines of JSON, one object each. Text stays text, and whole numbers are exact."""
     names = log.columns
-    # Declared as text, because PyArrow would read `2024-03-01` as a timestamp without its notation.
-    texts = pa.schema([(name, pa.string()) for name in _texts_of_first_line(content) & set(names.values())])
+    types = {name: pa.string() for name in _texts_of_first_line(content) & set(names.values())}
     options = pa_json.ReadOptions(use_threads=False, block_size=len(content) + 1)
-    try:
-        table = pa_json.read_json(io.BytesIO(content), options, pa_json.ParseOptions(explicit_schema=texts))
+    for _ in range(2):
+        parsing = pa_json.ParseOptions(explicit_schema=pa.schema(types))
+        try:
+            table = pa_json.read_json(io.BytesIO(content), options, parsing)
+        except pa.ArrowInvalid:
+            break
         is_complete = set(names.values()) <= set(table.column_names)
-        if is_complete and table.num_rows == content.rstrip(b"\r\n").count(b"\n") + 1:
-            columns = {column: table[name].combine_chunks() for column, name in names.items()}
-            if not any(_is_changed(column) for column in columns.values()):
-                return RawColumns(columns, np.arange(table.num_rows), [])
-    except pa.ArrowInvalid:
-        pass
+        if not is_complete or table.num_rows != content.rstrip(b"\r\n").count(b"\n") + 1:
+            break
+        columns = {column: table[name].combine_chunks() for column, name in names.items()}
+        changed = {names[key]: type_ for key, column in columns.items() if (type_ := _exact_type(column))}
+        if not changed:
+            return RawColumns(columns, np.arange(table.num_rows), [])
+        types |= changed
     return _read_lines(names, content, lambda line: _json_fields(names, line))
 
 
@@ -96,11 +100,12 @@ def _texts_of_first_line(content: bytes) -> set[str]:
     return {name for name, value in row.items() if isinstance(value, str)} if isinstance(row, dict) else set()
 
 
-def _is_changed(column: pa.Array) -> bool:
-    """Returns whether PyArrow may have changed values: text to timestamps, or large whole numbers to floats."""
-    if pa.types.is_floating(column.type):
-        return pc.any(pc.greater_equal(pc.abs(column), MAX_WHOLE)).as_py() is True
-    return bool(pa.types.is_timestamp(column.type))
+def _exact_type(column: pa.Array) -> pa.DataType | None:
+    """Returns a type for values that PyArrow may have changed: text to timestamps, or whole numbers to floats."""
+    if pa.types.is_timestamp(column.type):
+        return pa.string()
+    is_large = pa.types.is_floating(column.type) and pc.any(pc.greater_equal(pc.abs(column), MAX_WHOLE)).as_py()
+    return pa.decimal128(38, 0) if is_large else None
 
 
 def _read_csv(log: Log, width: int, positions: dict[str, int], content: bytes) -> dict[str, pa.Array] | None:
@@ -181,7 +186,7 @@ def _json_fields(names: dict[str, str], line: str) -> list[str | None]:
 
 
 def _json_text(name: str, value: Any) -> str | None:
-    """Returns a value as `as_text` writes it."""
+    """Returns a value as text; whole numbers as `as_text` writes them."""
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
         raise ValueError(f"the value of {name!r} is {kind}, neither text nor a number")

@@ -63,6 +63,8 @@ class _Loader(yaml.SafeLoader):
 
         Settings convert the text if they are numbers; other settings, such as environment variables, keep it.
         """
+        if node.value[:2].lower() in ("0x", "0b"):
+            return int(node.value, 0)
         for convert in (int, float):
             with contextlib.suppress(ValueError):
                 if str(convert(node.value)) == node.value:

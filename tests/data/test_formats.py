@@ -97,6 +97,7 @@ def test_the_error_for_an_unknown_shape_is_one_line(files, message: str, write, 
 
 HEADER = "user,item,timestamp\n"
 ROWS = {"a": "1,10,978300760\n1,20,978300761\n", "b": "2,10,978300762\n"}
+ISO_ROWS = "1,10,2000-12-31T22:12:40Z\n1,20,2000-12-31T22:12:41Z\n2,10,2000-12-31T22:12:42Z\n"
 ITEMS = "item,title\n10,Toy Story\n20,Les Misérables\n"
 
 
@@ -106,10 +107,21 @@ ITEMS = "item,title\n10,Toy Story\n20,Les Misérables\n"
         ({"day=1/ratings.csv": HEADER + ROWS["a"], "day=2/ratings.csv": HEADER + ROWS["b"]}, ""),
         ({"day=1/ratings.csv": HEADER + ROWS["a"], "day=2/ratings.csv": HEADER + ROWS["b"]}, "day=*/*.csv"),
         ({"x.train.inter": HEADER + ROWS["a"], "x.valid.inter": HEADER + ROWS["b"]}, ""),
-        ({"a.csv": HEADER, "b.csv": HEADER + ROWS["a"] + ROWS["b"]}, ""),
-        ({"log.csv": f"\r\n\n{HEADER}{ROWS['a']}{ROWS['b']}"}, "log.csv"),
+        ({"a.csv": HEADER, "b.csv": HEADER + ISO_ROWS}, ""),
+        (
+            {"day=1/ratings.csv": HEADER + ROWS["a"] + ROWS["b"], "day=2/ratings.csv": HEADER, "day=3/ratings.csv": ""},
+            "",
+        ),
+        ({"log.csv": f"\r\n  \n{HEADER}{ROWS['a']}{ROWS['b']}"}, "log.csv"),
     ],
-    ids=["folders by day", "a pattern", "parts of RecBole", "a first file without rows", "blank lines at the start"],
+    ids=[
+        "folders by day",
+        "a pattern",
+        "parts of RecBole",
+        "a first file without rows",
+        "last files without rows",
+        "blank lines",
+    ],
 )
 def test_all_files_of_a_log_are_read(files, pattern: str, write, tmp_path) -> None:
     assert rows(open_dataset(write(files) / pattern, tmp_path)) == EXPECTED
@@ -132,7 +144,7 @@ def test_the_items_file_is_in_the_folder_or_beside_the_log(files, write, tmp_pat
     (folder,) = write(files).iterdir()
     dataset = open_dataset(folder, tmp_path)
     assert rows(dataset) == EXPECTED and [item.title for item in read_items(dataset)] == ["Toy Story", "Les Misérables"]
-    declared = DataSettings.model_validate({"items": {"path": "items.csv"}})
+    declared = DataSettings.model_validate({"items": {"path": "./items.csv"}})
     assert open_dataset(folder, tmp_path, declared).items == dataset.items and dataset.notes == ()
 
 
@@ -164,6 +176,18 @@ def test_quotes_of_a_tsv_are_removed_if_its_header_has_them(write, tmp_path) -> 
     items = '"item"\t"title"\n"10"\t"Toy Story"\n'
     dataset = open_dataset(write({"log.tsv": log, "items.tsv": items}), tmp_path)
     assert rows(dataset) == EXPECTED and [item.title for item in read_items(dataset)] == ["Toy Story"]
+
+
+def test_quotes_of_a_tsv_without_quotes_in_its_header_are_text(write, tmp_path) -> None:
+    log = '1\t10\t978300760\t6" pipe\n1\t20\t978300761\t"unclosed\n2\t10\t978300762\t"\n'
+    declared = DataSettings.model_validate({"header": False, "columns": {"user": 1, "item": 2, "timestamp": 3}})
+    assert rows(open_dataset(write({"log.tsv": log}), tmp_path, declared)) == EXPECTED
+    assert rows(open_dataset(write({"log.tsv": f'user\titem\ttimestamp\tsize"\n{log}'}), tmp_path)) == EXPECTED
+
+
+def test_the_items_file_beside_a_log_comes_before_that_of_the_folder(write, tmp_path) -> None:
+    files = {"items.csv": "item,title\n10,Other\n", "shop/log.csv": HEADER + ROWS["a"], "shop/items.csv": ITEMS}
+    assert read_items(open_dataset(write(files), tmp_path))[0].title == "Toy Story"
 
 
 def test_a_log_with_the_header_of_movielens_and_text_ids_is_another_log(write, tmp_path) -> None:

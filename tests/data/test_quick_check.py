@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
 
+import numpy as np
 import pytest
 
 from data.errors import DataError
@@ -27,6 +29,14 @@ def test_a_zip_is_checked_without_unpacking_it(write_zip, tmp_path, monkeypatch)
     quick_check(archive)
     assert time.process_time() - started < 1.0
     assert os.listdir(tmp_path) == ["given.zip"]
+
+
+def test_a_zip_with_large_compressed_members_passes(write_zip) -> None:
+    random = np.random.default_rng(1)
+    rows = "".join(f"u{user},i{item},{time}\n" for user, item, time in random.integers(1, 10**9, (20_000, 3)))
+    files = {"a.csv": HEADER + "anna,x,5\n", "b.csv.gz": gzip.compress((HEADER + rows).encode())}
+    dataset = quick_check(write_zip(files))
+    assert dataset is not None and len(dataset.log.files) == 2
 
 
 def test_the_error_for_a_file_in_a_zip_names_the_zip(write_zip) -> None:

@@ -76,8 +76,11 @@ def test_overrides_replace_values_of_the_file(tmp_path):
             "data.activity names 'pric', no column in trainer.activity_features; did you mean 'price'?",
         ),
         ("data: {activity: {price: words}}", "no column in trainer.activity_features; add it there, or remove it here"),
-        ("data: {separator: §}", "data.separator: expected one ASCII character, but no quotation mark or line end; "),
-        ("data: {separator: '||'}", "\\t for a tab; or ::, not '||'"),
+        (
+            "data: {separator: §}",
+            "data.separator: expected one or two ASCII characters, but no quotation mark or line end; ",
+        ),
+        ("data: {separator: '|||'}", "\\t for a tab, not '|||'"),
         (
             "deployment: {resources: {Trainer: {memory: 8}}}",
             "memory: expected a number and a unit, such as 8Gi or 500M, not 8",
