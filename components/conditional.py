@@ -115,7 +115,7 @@ class _S3Object(SharedObject):
             self._tag = None
             return None
         self._tag = response["ETag"]
-        return str(response["Body"].read().decode("utf-8"))
+        return str(response["Body"].read().decode("utf-8", errors="replace"))
 
     def replace(self, text: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -162,7 +162,7 @@ class _GoogleObject(SharedObject):
         except GoogleAPIError as error:
             raise _store_error(self._uri, error) from error
         self._generation = int(self._blob.generation)
-        return bytes(content).decode("utf-8")
+        return bytes(content).decode("utf-8", errors="replace")
 
     def replace(self, text: str) -> None:
         from google.api_core.exceptions import GoogleAPIError, PreconditionFailed

@@ -81,7 +81,7 @@ def find(store: Store, query: str) -> Match:
     if not candidates:
         advice = _models_in(query) or "give an artifact's id or address, or a pushed file"
         raise UnknownError(f"{store.where}: does not have {query}; {advice}")
-    return _match(store, candidates[-1])
+    return _match(store, max(candidates, key=lambda artifact: artifact.id))
 
 
 def is_address(text: str) -> bool:
@@ -119,15 +119,18 @@ def pushes_of(store: Store, file: Path) -> list[Artifact]:
         LineageError: the file cannot be read.
     """
     try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
     except IsADirectoryError:
         advice = _models_in(str(file)) or "give the path of a pushed file"
         raise LineageError(f"{file}: a folder without {MODEL_FILE}; {advice}") from None
     except OSError as error:
         raise LineageError(f"{file}: {_unreadable(error)}") from None
-    pushes = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest]
+    pushes = [artifact for artifact in _pushed(store) if artifact.properties.get("sha256") == digest.hexdigest()]
     if not pushes:
-        raise UnknownError(f"unknown file: {file} (sha256 {digest}) was never pushed, says {store.where}")
+        raise UnknownError(f"unknown file: {file} (sha256 {digest.hexdigest()}) was never pushed, says {store.where}")
     return pushes
 
 

@@ -165,7 +165,7 @@ def _find_item(recommender: Recommender, text: str) -> Item:
     # Punctuation is ignored in titles, so that a text without words would be the title of any item without words.
     titled = catalogue.titled(text) if normalized(text) else None
     exact = next((item for item in catalogue.items if item.title == text), None)
-    items = {item.index: item for item in (catalogue.find(text), titled or exact) if item}
+    items = {item.index: item for item in (catalogue.find(text), exact or titled) if item}
     if len(items) == 1:
         return next(iter(items.values()))
     if items:

@@ -161,7 +161,7 @@ class Recommender:
         """
         self._check_k(k)
         if not _is_number(diversity) or not 0 <= diversity <= 1:
-            raise ArtifactError(f"diversity is {diversity!r}; expected a number from 0 to 1")
+            raise ArtifactError(f"diversity is {shown(diversity)}; expected a number from 0 to 1")
         indices = self.catalogue.indices(history)
         # The model excludes the items that it sees; older items are excluded here.
         older = indices[:0] if self.artifact.info.get("recommends_seen") else indices[: -self.history_length]
@@ -259,7 +259,9 @@ class Recommender:
         bias = np.zeros(self._model.size, np.float32)
         for entry, value in _boosts(boost).items():
             if not _is_number(value) or not abs(value) <= LARGEST_BOOST:
-                raise ArtifactError(f"boost of {entry!r} is {value!r}; expected a number up to {LARGEST_BOOST:g}")
+                raise ArtifactError(
+                    f"boost of {shown(entry)} is {shown(value)}; expected a number up to {LARGEST_BOOST:g}"
+                )
             bias[self.catalogue.index(entry)] = value
         if allow is not None:
             is_allowed = np.zeros(len(bias), bool)
@@ -306,12 +308,12 @@ class Recommender:
 
     def _check_k(self, k: int) -> None:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= self.top_k:
-            raise ArtifactError(f"k is {k!r}; expected an integer from 1 to {self.top_k}")
+            raise ArtifactError(f"k is {shown(k)}; expected an integer from 1 to {self.top_k}")
 
     def _index_of_item(self, item: int) -> int:
         last = FIRST_INDEX + len(self.items) - 1
         if isinstance(item, bool) or not isinstance(item, (int, np.integer)) or not FIRST_INDEX <= item <= last:
-            raise ArtifactError(f"item is {item!r}; expected an index from {FIRST_INDEX} to {last}")
+            raise ArtifactError(f"item is {shown(item)}; expected an index from {FIRST_INDEX} to {last}")
         return int(item)
 
     def _known_index(self, item: Entry) -> int:

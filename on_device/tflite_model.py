@@ -176,6 +176,8 @@ class TFLiteModel:
         if values is None:
             return np.full(length, unknown)
         try:
+            if any(isinstance(value, (str, bytes, bool)) for value in values):
+                raise TypeError("text or a truth value")
             numbers = np.asarray(values, np.float64)  # None becomes NaN.
         except (TypeError, ValueError, OverflowError) as error:
             raise ArtifactError(f"{self._name}: {key}: expected numbers ({error})") from None
@@ -195,7 +197,7 @@ class TFLiteModel:
             return self._no_bias
         try:
             result = self._no_bias.copy() if bias is None else np.array(bias, np.float32)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ArtifactError(f"{self._name}: bias: expected {self.size} numbers, found {shown(bias)}") from None
         if result.shape not in ((self.size,), (1, self.size)):
             size = f"{len(result)} values" if result.ndim == 1 else f"shape {list(result.shape)}"

@@ -60,7 +60,7 @@ def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path
 
     Raises:
         ArtifactError: A file cannot be downloaded or written, is not the file that was pushed, or needs a newer client
-            or runtime. The version in use has not changed.
+            or runtime; or the folder has the Pusher's `.lock`. The version in use has not changed.
     """
     folder, base, fetch = Path(folder), address.rstrip("/"), fetch or _fetch
     version = _read_text(f"{base}/{LATEST}", fetch)
@@ -69,10 +69,13 @@ def update(address: str, folder: str | Path, fetch: Fetch | None = None) -> Path
     in_use = current(folder)
     if in_use and in_use.name == version and _is_intact(in_use):
         return None
-    if (folder / PUSHER_LOCK).exists():
-        raise ArtifactError(f"{folder}: the Pusher's folder, whose versions stay; choose another folder for updates")
     staging = folder / f"{STAGING}{version}"
     with _writing(folder):
+        if (folder / PUSHER_LOCK).exists():
+            raise ArtifactError(
+                f"{folder}: the Pusher's folder, whose versions stay; choose another folder for updates, or delete "
+                f"{PUSHER_LOCK} if this is a copy"
+            )
         for leftover in folder.glob(f"{STAGING}*"):
             shutil.rmtree(leftover)
         staging.mkdir(parents=True)

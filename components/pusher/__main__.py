@@ -53,9 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(store: AnyStore) -> None:
-    """Prints the versions and the history."""
-    versions, latest, out_of_service = store.versions(), store.latest(), rolled_back(store)
+    """Prints the versions and the history.
+
+    Raises:
+        StoreError: the history is damaged; the versions are printed nevertheless.
+    """
+    versions, latest = store.versions(), store.latest()
     print(store.folder)
+    try:
+        history, out_of_service, damage = store.history(), rolled_back(store), None
+    except StoreError as error:
+        history, out_of_service, damage = [], {}, error
     for version in versions:
         info = _info(store, version)
         size, recall = _number(info, "size_bytes"), _number(info, "metrics", "tflite", "recall_at_10")
@@ -66,11 +74,13 @@ def _show(store: AnyStore) -> None:
             "served" if version == latest else "rolled back" if version in out_of_service else "",
         ]
         print(f"{'*' if version == latest else ' '} {version:>4}  {'  '.join(filter(None, columns))}")
-    for entry in store.history():
+    for entry in history:
         print(f"rolled back {entry['time']} by {entry['who']}: {entry['from'] or 'none'} -> {entry['to']}")
     if latest not in versions:
         problem = f"latest names version {latest!r}, which is missing" if latest else "no version is served"
-        print(f"{problem}; serve a version with rollback --to VERSION")
+        print(f"{problem}; serve a version with rollback --to VERSION" if versions else "there are no versions")
+    if damage:
+        raise damage
 
 
 def _info(store: AnyStore, version: str) -> dict[str, Any]:
@@ -103,14 +113,17 @@ def _pipelines(serving_dir: str) -> list[str]:
     root = serving_dir.rstrip("/") if "://" in serving_dir else os.path.abspath(serving_dir)
     if _is_pipeline(root):
         folder, _, name = root.rpartition("/")
-        raise StoreError(f"{serving_dir}: the folder of one pipeline; use --serving-dir {folder} --name {name}")
+        if folder.endswith(":/"):
+            raise StoreError(f"{serving_dir}: has versions; they should be in a folder of it, such as {root}/NAME")
+        raise StoreError(f"{serving_dir}: the folder of one pipeline; use --serving-dir {folder or '/'} --name {name}")
     return [name for name in _names(root) if _is_pipeline(f"{root}/{name}")]
 
 
 def _is_pipeline(folder: str) -> bool:
     """Returns whether a folder has versions, or `latest`."""
     names = _names(folder)
-    return LATEST in names or any(name.isdecimal() and COMPLETE in _names(f"{folder}/{name}") for name in names)
+    has_latest = LATEST in names and not _names(f"{folder}/{LATEST}")  # A pipeline may have this name.
+    return has_latest or any(name.isdecimal() and COMPLETE in _names(f"{folder}/{name}") for name in names)
 
 
 def _names(folder: str) -> list[str]:

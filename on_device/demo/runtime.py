@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import tempfile
 import urllib.parse
@@ -28,6 +29,7 @@ LOCK = Path(__file__).parent / "runtime_lock.json"
 REGISTRY = "https://registry.npmjs.org"
 TIMEOUT = 30  # seconds without a response
 MAX_BYTES = 100_000_000  # of an archive; the largest has 12 MB
+STAGING = ".staging-"  # prefix of the folder in which an export is written
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,10 @@ def find_runtime(
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes files into a folder, which replace earlier ones, either all or none. Other files in the folder stay.
+    """Writes files into a folder, in their order; they replace earlier files, and other files in the folder stay.
 
-    The folder itself is not replaced, because it may be the current folder of a shell, or a mount.
+    All files are written beside the earlier ones first, so that an error while writing changes none. The folder itself
+    is not replaced, because it may be the current folder of a shell, or a mount.
 
     Args:
         folder: The folder.
@@ -106,7 +109,9 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
         OSError: A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=folder) as staging:
+    for leftover in folder.glob(f"{STAGING}*"):  # of a killed export
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix=STAGING, dir=folder) as staging:
         staged = {folder / name: Path(staging) / str(number) for number, name in enumerate(contents)}
         for file, content in zip(staged.values(), contents.values(), strict=True):
             file.write_bytes(content)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from on_device.artifact import INFO, ITEMS, MODEL, Artifact
-from on_device.demo.runtime import packages, runtime_files, write_files
+from on_device.demo.runtime import STAGING, packages, runtime_files, write_files
 from on_device.errors import ArtifactError
 
 PAGE = Path(__file__).parent / "page"
@@ -58,13 +58,15 @@ def content_security_policy() -> str:
 
 
 def export(artifact: Artifact, runtime: Path, folder: Path) -> dict[str, int]:
-    """Writes the demo as a static site with a service worker for offline use, either completely or not at all.
+    """Writes the demo as a static site with a service worker for offline use.
+
+    The worker is written last: until then, browsers keep the earlier site in their cache.
 
     Args:
         artifact: The pushed model.
         runtime: Folder of LiteRT.js.
         folder: Folder of the site: a new or empty folder, or an earlier export, whose files are replaced. Files that
-            are not the export's, such as `.git` and `CNAME`, stay.
+            are not the export's, such as `.git` and `CNAME`, stay, and so do files that only the earlier export has.
 
     Returns:
         The size of each file in bytes, by its path in the site.
@@ -74,7 +76,8 @@ def export(artifact: Artifact, runtime: Path, folder: Path) -> dict[str, int]:
     """
     if folder.exists() and not folder.is_dir():
         raise ArtifactError(f"{folder}: is a file; name a folder for the site")
-    if folder.is_dir() and any(folder.iterdir()) and not _is_export(folder):
+    files = [] if not folder.is_dir() else [path for path in folder.iterdir() if not path.name.startswith(STAGING)]
+    if files and not _is_export(folder):
         raise ArtifactError(f"{folder}: holds files that are not an exported demo; name a new folder")
     contents = {name: path.read_bytes() for name, path in make_files(artifact, runtime).items()}
     # Static hosts do not send our headers. The server of `demo` does: two policies would report errors twice.
@@ -83,8 +86,9 @@ def export(artifact: Artifact, runtime: Path, folder: Path) -> dict[str, int]:
     {OFFLINE}'''
     contents[INDEX] = contents[INDEX].replace(PLACEHOLDER.encode(), tags.encode())
     contents[WORKER] = _service_worker(contents)
+    in_order = sorted(contents, key=lambda name: ("/" not in name, name == WORKER))
     try:
-        write_files(folder, contents)
+        write_files(folder, {name: contents[name] for name in in_order})
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written ({error.strerror})") from None
     return {name: len(content) for name, content in contents.items()}

@@ -45,18 +45,18 @@ export type Entry = string | number | Item;
 /** Which items may be returned, and how many. */
 export interface Choice {
   /** Number of items, from 1 to `topK`; 10 by default. */
-  k?: number;
+  k?: number | null;
   /** The only items that may be returned; all items by default. */
-  allow?: Iterable<Entry>;
+  allow?: Iterable<Entry> | null;
   /** Items to exclude. */
-  deny?: Iterable<Entry>;
+  deny?: Iterable<Entry> | null;
   /** Values to add to the scores of some items, by id, in a plain object. */
-  boost?: Readonly<Record<string, number>>;
+  boost?: Readonly<Record<string, number>> | null;
 }
 
 /** Values for each item of a history, by the name of the model's input; null if unknown. */
 export interface Activity {
-  activity?: Readonly<Record<string, Iterable<number | string | null>>>;
+  activity?: Readonly<Record<string, Iterable<number | string | null>>> | null;
 }
 
 /**

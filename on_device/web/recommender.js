@@ -121,7 +121,8 @@ export class Recommender {
       .sort((first, second) => second.contribution - first.contribution);
   }
 
-  #length(k = Math.min(DEFAULT_K, this.topK)) {
+  #length(k) {
+    k ??= Math.min(DEFAULT_K, this.topK);
     if (!Number.isInteger(k) || k < 1 || k > this.topK) {
       throw new Problem(`k is ${show(k)}; expected an integer from 1 to ${this.topK}`);
     }
@@ -174,7 +175,9 @@ export class Recommender {
         if (list.length !== length) throw new Problem(`${name}: ${list.length} values for a history of ${length} items`);
         const words = this.#words.get(name);
         if (!words) {
-          const invalid = list.filter((value) => typeof value !== "number" && value !== null);
+          const invalid = list.filter(
+            (value) => value !== null && (typeof value !== "number" || Math.abs(Math.fround(value)) === Infinity),
+          );
           if (invalid.length) throw new Problem(`${name}: expected numbers, found ${show(invalid[0])}`);
           return [name, list.map((value) => value ?? NaN)];
         }
@@ -239,6 +242,9 @@ function byName(name, value) {
 
 /** @returns {string} the beginning of a value's text */
 function show(value) {
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
-  return text.slice(0, 80);
+  try {
+    return (typeof value === "string" ? JSON.stringify(value) : String(value)).slice(0, 80);
+  } catch {
+    return typeof value; // such as an object without a prototype
+  }
 }

@@ -68,7 +68,12 @@ class MainActivity : Activity() {
     /** Opens the version in use, or at the first start the bundled version, and then updates it. */
     private fun open() {
         try {
-            use(updates.current() ?: bundled())
+            try {
+                use(updates.current() ?: bundled())
+            } catch (error: ArtifactException) {
+                // A damaged version in use: the update below downloads it again.
+                use(bundled())
+            }
             updates.update()?.let(::use)
         } catch (error: ArtifactException) {
             // Without a connection, the version in use stays.
