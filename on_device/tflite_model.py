@@ -175,9 +175,11 @@ class TFLiteModel:
         unknown = UNKNOWN_VALUES[dtype]
         if values is None:
             return np.full(length, unknown)
+        # NumPy would convert text and truth values.
+        for value in values if np.iterable(values) else ():
+            if isinstance(value, (str, bytes, bool)):
+                raise ArtifactError(f"{self._name}: {key}: expected numbers, found {shown(value)}")
         try:
-            if any(isinstance(value, (str, bytes, bool)) for value in values):
-                raise TypeError("text or a truth value")
             numbers = np.asarray(values, np.float64)  # None becomes NaN.
         except (TypeError, ValueError, OverflowError) as error:
             raise ArtifactError(f"{self._name}: {key}: expected numbers ({error})") from None

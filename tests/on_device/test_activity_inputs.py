@@ -116,7 +116,9 @@ def test_values_of_another_length_are_an_error(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"ratings": ["good", "bad"]}, "ratings: expected numbers (could not convert string to float: "),
+        ({"ratings": ["good", "bad"]}, "ratings: expected numbers, found 'good'"),
+        ({"ratings": [3, "4"]}, "ratings: expected numbers, found '4'"),
+        ({"ratings": [True, 4]}, "ratings: expected numbers, found True"),
         ({"ratings": [[1, 2]]}, "ratings: an array of shape [1, 2] for a history of 2 items"),
         ({"ratings": 5}, "ratings: an array of shape [] for a history of 2 items"),
         ({"ratings": [1, float("inf")]}, "ratings: inf is too large; use None for an unknown value"),
